@@ -1,0 +1,107 @@
+"""The seam between the proxy and the telemetry process: a SEQPACKET socket pair, and memfds for what is large.
+
+To the proxy it is one call, `Channel.offer`, which never blocks and never raises.
+"""
+
+import _socket
+import posix
+
+from lrap_otel import records
+
+INLINE_LIMIT_BYTES = 8_192
+IN_FLIGHT_LIMIT_BYTES = 16 * 1024 * 1024
+# As large as the kernel gives; it cuts what is asked down to net.core.wmem_max.
+_SEND_BUFFER_BYTES = 8 * 1024 * 1024
+_DATAGRAM_LIMIT_BYTES = 131_072
+_ONE_DESCRIPTOR_BYTES = 4
+
+
+class Channel:
+    """Both ends of the pair. The telemetry process keeps `far` alone; the proxy keeps both, so that records nobody has
+    read yet reach a successor of a telemetry process that died.
+    """
+
+    __slots__ = ("_in_flight_bytes", "dropped", "far", "near")
+
+    def __init__(self) -> None:
+        self.near, self.far = (
+            _socket.socket(fileno=end.detach()) for end in _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+        )
+        self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        self.dropped = 0
+        self._in_flight_bytes = 0
+
+    def offer(self, message: records.Message, *parts: bytes) -> None:
+        """Send one record, with the payload that `parts` make together. A full channel drops it and counts it."""
+        length = sum(map(len, parts))
+        try:
+            if length <= INLINE_LIMIT_BYTES:
+                self.near.send(records.encode(message, b"".join(parts)), _socket.MSG_DONTWAIT)
+            elif self._in_flight_bytes + length <= IN_FLIGHT_LIMIT_BYTES:
+                self._send_with_memfd(message, parts, length)
+            else:
+                self.near.send(records.encode(message, None), _socket.MSG_DONTWAIT)
+        except OSError:
+            self.dropped += 1
+
+    def _send_with_memfd(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> None:
+        descriptor = posix.memfd_create("lrap-otel payload", posix.MFD_CLOEXEC)
+        try:
+            for part in parts:
+                _write_whole(descriptor, part)
+            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor.to_bytes(_ONE_DESCRIPTOR_BYTES, "little"))
+            self.near.sendmsg([records.encode(message, length)], [rights], _socket.MSG_DONTWAIT)
+        finally:
+            posix.close(descriptor)
+        self._in_flight_bytes += length
+
+    def release(self, length: int) -> None:
+        """A payload of `length` bytes has been read and closed at the far end."""
+        self._in_flight_bytes -= length
+
+    def receive_reply(self) -> tuple[int, records.Fields]:
+        """Wait for the next record that comes back: its kind and fields. OSError when the near end is closed."""
+        kind, fields, _ = records.decode(self.near.recv(_DATAGRAM_LIMIT_BYTES))
+        return kind, fields
+
+
+class TelemetryEnd:
+    """The far end, as the telemetry process holds it."""
+
+    __slots__ = ("_socket",)
+
+    def __init__(self, far: _socket.socket) -> None:
+        self._socket = far
+
+    def receive(self) -> records.Record | None:
+        """Wait for the next record, its payload read whole; None when the proxy process has gone."""
+        data, ancillary, _, _ = self._socket.recvmsg(_DATAGRAM_LIMIT_BYTES, _socket.CMSG_SPACE(_ONE_DESCRIPTOR_BYTES))
+        if not data:
+            return None
+        kind, fields, payload = records.decode(data)
+        if isinstance(payload, int):
+            payload = self._read_memfd(ancillary, payload)
+        return records.TO_TELEMETRY[kind](fields, payload)
+
+    def _read_memfd(self, ancillary: list[tuple[int, int, bytes]], length: int) -> bytes | None:
+        self.reply(records.released(length))
+        for _, _, rights in ancillary:
+            descriptor = int.from_bytes(rights[:_ONE_DESCRIPTOR_BYTES], "little")
+            try:
+                return posix.pread(descriptor, length, 0)
+            finally:
+                posix.close(descriptor)
+        return None
+
+    def reply(self, message: records.Message) -> None:
+        """Send one record back. Lost if the proxy process has gone."""
+        try:
+            self._socket.send(records.encode(message, None), _socket.MSG_NOSIGNAL)
+        except OSError:
+            return
+
+
+def _write_whole(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[posix.write(descriptor, view) :]

@@ -1,0 +1,323 @@
+"""What crosses the channel between the proxy process and the telemetry process.
+
+A record is a flat tuple of marshal's own types (``str``, ``int``, ``bool``, ``bytes``, ``None``); marshal costs 0.6 us
+where pickle and json cost several and need imports. On the wire: ``(VERSION, kind, fields, payload)``. Both ends run the
+same interpreter, so marshal's format is the same on both.
+
+The proxy builds records with the functions below, one for each kind, and never looks at one again. The telemetry process
+reads them as the classes of the same names, whose ``__slots__`` are the functions' parameters in the same order.
+"""
+
+from marshal import dumps, loads
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+VERSION = 1
+
+STARTED, RUNTIME, DELIVERED, FINISHED, INIT_ERROR, RESTORED, FLUSH, SHUTDOWN = range(8)
+READY, FLUSHED, RELEASED, WARNING = range(100, 104)
+
+# Of a result: how much of its beginning and of its end a `finished` record carries.
+CAPTURE_FIRST_BYTES = 65_536
+CAPTURE_LAST_BYTES = 4_096
+
+Fields = tuple[object, ...]
+Message = tuple[int, Fields]
+
+
+class Record:
+    """A record as the telemetry process reads it. `payload` is None where there is none or it had to be left behind."""
+
+    __slots__: tuple[str, ...] = ("payload",)
+    payload: bytes | None
+
+    def __init__(self, fields: Fields, payload: bytes | None) -> None:
+        for name, value in zip(type(self).__slots__, fields, strict=True):
+            setattr(self, name, value)
+        self.payload = payload
+
+
+class Started(Record):
+    """The register reply: who we run beside. `account_id` is None where Lambda did not tell."""
+
+    __slots__ = ("at_ns", "function_name", "function_version", "handler", "account_id")
+    at_ns: int
+    function_name: str
+    function_version: str
+    handler: str
+    account_id: str | None
+
+
+class Runtime(Record):
+    """The wrapper's hand-over: what Lambda tells only runtimes. Empty where the runtime was not told either."""
+
+    __slots__ = ("log_group", "log_stream", "execution_env", "handler")
+    log_group: str
+    log_stream: str
+    execution_env: str
+    handler: str
+
+
+class Delivered(Record):
+    """An event is with the function.
+
+    The payload is Runtime API's reply head, as it came, followed by the event, as it came: `head_length` says where the
+    head ends. `delivered_ns` is wall-clock Unix time when the reply was complete; `overhead_ns` is what the proxy added
+    from then until the last byte was handed to the runtime. A re-delivery repeats the ids of the open invocation.
+
+    The ids are lower-case hex. `parent_span_id_hex` is empty for a root. `trace_flags` are the W3C flags of our span
+    (bit 0 sampled, bit 1 random). `link_*` name the X-Ray segment the event came in, empty where there is none to link.
+    """
+
+    __slots__ = (
+        "request_id",
+        "invocation_id",
+        "delivered_ns",
+        "overhead_ns",
+        "head_length",
+        "body_length",
+        "trace_id_hex",
+        "span_id_hex",
+        "parent_span_id_hex",
+        "trace_flags",
+        "trace_state",
+        "link_trace_id_hex",
+        "link_span_id_hex",
+        "cold_start",
+        "is_redelivery",
+    )
+    request_id: str
+    invocation_id: str
+    delivered_ns: int
+    overhead_ns: int
+    head_length: int
+    body_length: int
+    trace_id_hex: str
+    span_id_hex: str
+    parent_span_id_hex: str
+    trace_flags: int
+    trace_state: str
+    link_trace_id_hex: str
+    link_span_id_hex: str
+    cold_start: bool
+    is_redelivery: bool
+
+
+class Finished(Record):
+    """A result or an error has gone to the Runtime API.
+
+    The payload is the runtime's request head, then the first `CAPTURE_FIRST_BYTES` of the body and, of a longer body, its
+    last `CAPTURE_LAST_BYTES`; all as on the wire, so a chunked body still has its chunk lines and its trailers.
+    `body_length` counts the body's bytes on the wire; `first_length` and `last_length` say what the payload holds of them.
+
+    `endpoint` is ``response`` or ``error``. `status` is the Runtime API's HTTP status, 0 where none came. `is_complete` is
+    false where the runtime or the Runtime API broke off. `duration_ns` runs (monotonic) from the delivery to the result's
+    last byte.
+    """
+
+    __slots__ = (
+        "request_id",
+        "invocation_id",
+        "endpoint",
+        "duration_ns",
+        "overhead_ns",
+        "status",
+        "is_complete",
+        "head_length",
+        "first_length",
+        "last_length",
+        "body_length",
+    )
+    request_id: str
+    invocation_id: str
+    endpoint: str
+    duration_ns: int
+    overhead_ns: int
+    status: int
+    is_complete: bool
+    head_length: int
+    first_length: int
+    last_length: int
+    body_length: int
+
+
+class InitError(Record):
+    """The runtime reported that its initialization failed. The payload is its request head and then the body."""
+
+    __slots__ = ("at_ns", "head_length")
+    at_ns: int
+    head_length: int
+
+
+class Restored(Record):
+    """``/restore/next`` was answered: this is a new sandbox, made from a snapshot."""
+
+    __slots__ = ("at_ns",)
+    at_ns: int
+
+
+class Flush(Record):
+    """Export all that is finished and answer ``flushed(number, ok)``, within `budget_ms`. `dropped` counts, since the start,
+    the records that found the channel full.
+    """
+
+    __slots__ = ("number", "budget_ms", "dropped")
+    number: int
+    budget_ms: int
+    dropped: int
+
+
+class Shutdown(Record):
+    """The sandbox ends: close what is open for `reason`, export all before `deadline_ms` (Unix time), answer
+    ``flushed(number, ok)`` and end.
+    """
+
+    __slots__ = ("number", "reason", "deadline_ms", "dropped")
+    number: int
+    reason: str
+    deadline_ms: int
+    dropped: int
+
+
+TO_TELEMETRY: "Mapping[int, type[Record]]" = {
+    STARTED: Started,
+    RUNTIME: Runtime,
+    DELIVERED: Delivered,
+    FINISHED: Finished,
+    INIT_ERROR: InitError,
+    RESTORED: Restored,
+    FLUSH: Flush,
+    SHUTDOWN: Shutdown,
+}
+
+
+def started(at_ns: int, function_name: str, function_version: str, handler: str, account_id: str | None) -> Message:
+    """See `Started`."""
+    return STARTED, (at_ns, function_name, function_version, handler, account_id)
+
+
+def runtime(log_group: str, log_stream: str, execution_env: str, handler: str) -> Message:
+    """See `Runtime`."""
+    return RUNTIME, (log_group, log_stream, execution_env, handler)
+
+
+def delivered(
+    request_id: str,
+    invocation_id: str,
+    delivered_ns: int,
+    overhead_ns: int,
+    head_length: int,
+    body_length: int,
+    trace_id_hex: str,
+    span_id_hex: str,
+    parent_span_id_hex: str,
+    trace_flags: int,
+    trace_state: str,
+    link_trace_id_hex: str,
+    link_span_id_hex: str,
+    cold_start: bool,
+    is_redelivery: bool,
+) -> Message:
+    """See `Delivered`."""
+    return DELIVERED, (
+        request_id,
+        invocation_id,
+        delivered_ns,
+        overhead_ns,
+        head_length,
+        body_length,
+        trace_id_hex,
+        span_id_hex,
+        parent_span_id_hex,
+        trace_flags,
+        trace_state,
+        link_trace_id_hex,
+        link_span_id_hex,
+        cold_start,
+        is_redelivery,
+    )
+
+
+def finished(
+    request_id: str,
+    invocation_id: str,
+    endpoint: str,
+    duration_ns: int,
+    overhead_ns: int,
+    status: int,
+    is_complete: bool,
+    head_length: int,
+    first_length: int,
+    last_length: int,
+    body_length: int,
+) -> Message:
+    """See `Finished`."""
+    return FINISHED, (
+        request_id,
+        invocation_id,
+        endpoint,
+        duration_ns,
+        overhead_ns,
+        status,
+        is_complete,
+        head_length,
+        first_length,
+        last_length,
+        body_length,
+    )
+
+
+def init_error(at_ns: int, head_length: int) -> Message:
+    """See `InitError`."""
+    return INIT_ERROR, (at_ns, head_length)
+
+
+def restored(at_ns: int) -> Message:
+    """See `Restored`."""
+    return RESTORED, (at_ns,)
+
+
+def flush(number: int, budget_ms: int, dropped: int) -> Message:
+    """See `Flush`."""
+    return FLUSH, (number, budget_ms, dropped)
+
+
+def shutdown(number: int, reason: str, deadline_ms: int, dropped: int) -> Message:
+    """See `Shutdown`."""
+    return SHUTDOWN, (number, reason, deadline_ms, dropped)
+
+
+def ready() -> Message:
+    """Back to the extension: the SDK is imported."""
+    return READY, ()
+
+
+def flushed(number: int, ok: bool) -> Message:
+    """Back: flush or shutdown `number` is over; `ok` means that the collector has everything."""
+    return FLUSHED, (number, ok)
+
+
+def released(length: int) -> Message:
+    """Back: a payload of `length` bytes that came as a memfd is closed."""
+    return RELEASED, (length,)
+
+
+def warning(text: str) -> Message:
+    """Back: a line for the log. The telemetry process has no stderr of its own."""
+    return WARNING, (text,)
+
+
+def encode(message: Message, payload: bytes | int | None) -> bytes:
+    """One datagram. `payload`: the bytes, or the length of those in the memfd beside it, or None."""
+    kind, fields = message
+    return dumps((VERSION, kind, fields, payload))  # type: ignore[arg-type]  # fields are marshal's types by construction
+
+
+def decode(data: bytes) -> tuple[int, Fields, bytes | int | None]:
+    """The kind, the fields and the payload of one datagram; ValueError if another version wrote it."""
+    version, kind, fields, payload = loads(data)  # noqa: S302 - our own process wrote it
+    if version != VERSION:
+        raise ValueError(f"the channel speaks version {version}, this is version {VERSION}")
+    return kind, fields, payload
