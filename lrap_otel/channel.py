@@ -5,6 +5,7 @@ To the proxy it is one call, `Channel.offer`, which never blocks and never raise
 
 import _socket
 import posix
+import select
 
 from lrap_otel import records
 
@@ -30,6 +31,16 @@ class Channel:
         self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self.dropped = 0
         self._in_flight_bytes = 0
+
+    def send_within(self, message: records.Message, wait_ms: int) -> bool:
+        """Send one record even if the far end has to make room first, for which it gets `wait_ms`."""
+        poll = select.poll()
+        poll.register(self.near, select.POLLOUT)
+        if not poll.poll(wait_ms):
+            return False
+        dropped = self.dropped
+        self.offer(message)
+        return self.dropped == dropped
 
     def offer(self, message: records.Message, *parts: bytes) -> None:
         """Send one record, with the payload that `parts` make together. A full channel drops it and counts it."""

@@ -1,0 +1,97 @@
+"""The Extensions API, spoken over one connection that is opened before anything else is loaded."""
+
+import _socket
+import time
+
+from lrap_otel import json_scan, log
+from lrap_otel.proxy.http1 import CHUNKED, ProtocolError, Response, body_of, dechunk
+from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
+
+_NEXT = (
+    "GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: {host}\r\nLambda-Extension-Identifier: {identifier}\r\n\r\n"
+)
+_RETRY_PAUSE_S = 1.0
+
+
+class RefusedError(Exception):
+    """Lambda refused the registration."""
+
+
+class Client:
+    """One registered extension. `stream` is the connection that carried the register request."""
+
+    __slots__ = ("_address", "_request", "_stream")
+
+    def __init__(self, stream: Stream, address: tuple[str, int]) -> None:
+        self._stream = stream
+        self._address = address
+        self._request = b""
+
+    def read_registration(self) -> dict[str, object]:
+        """Wait for the register reply: ``functionName``, ``functionVersion``, ``handler`` and perhaps ``accountId``.
+
+        `RefusedError` where Lambda says no, `BrokenError` or OSError where it goes away.
+        """
+        reply, body = _read_reply(self._stream)
+        if reply.status != 200:
+            raise RefusedError(f"Lambda refused the registration with {reply.status}: {body[:300]!r}")
+        identifier = reply.fields.get(b"lambda-extension-identifier", b"").decode("latin-1")
+        self._request = _NEXT.format(host=self._address[0], identifier=identifier).encode("latin-1")
+        return _object(body)
+
+    def next_event(self) -> dict[str, object]:
+        """Wait, however long it takes, for an INVOKE or SHUTDOWN event.
+
+        It never gives up: an extension that ends before SHUTDOWN takes the sandbox with it.
+        """
+        while True:
+            try:
+                self._stream.send(self._request)
+                reply, body = _read_reply(self._stream)
+                if reply.status == 200:
+                    return _object(body)
+                log.warning(f"event/next was answered with {reply.status}; asking again")
+            except (BrokenError, OSError) as error:
+                log.warning(f"event/next failed ({error}); asking again")
+            time.sleep(_RETRY_PAUSE_S)
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        self._stream.close()
+        socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        self._stream = Stream(socket)
+        try:
+            socket.connect(self._address)
+        except OSError:
+            return  # the next send fails and says so
+
+
+def _read_reply(stream: Stream) -> tuple[Response, bytes]:
+    try:
+        raw = stream.read_head()
+        if not raw:
+            raise BrokenError("Lambda closed the connection")
+        reply = Response(raw, b"GET")
+        body, framing = bytearray(), body_of(reply)
+        while not framing.is_complete:
+            data = stream.take_ahead() or stream.socket.recv(RECEIVE_BYTES)
+            if not data:
+                break
+            used = framing.take(data)
+            body += data[:used]
+            stream.put_back(data[used:])
+    except ProtocolError as error:
+        raise BrokenError(str(error)) from error
+    return reply, dechunk(bytes(body)) if reply.body_length == CHUNKED else bytes(body)
+
+
+def _object(body: bytes) -> dict[str, object]:
+    """A JSON object; an empty one where Lambda sent something else."""
+    try:
+        value = json_scan.loads(body.decode("utf-8", "replace"))
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        return value
+    log.warning("Lambda's reply is not a JSON object")
+    return {}

@@ -1,0 +1,23 @@
+"""When to flush, and for how long the next event may wait for it. Pure: time and history are passed in."""
+
+# Left to Lambda and the runtime before an invocation's deadline.
+DEADLINE_MARGIN_MS = 100
+# Left for our own exit before a SHUTDOWN's deadline: at 1.95 of 2 s Lambda already kills.
+SHUTDOWN_MARGIN_MS = 150
+FAILURES_BEFORE_NO_HOLD = 3
+
+
+def hold_ms(budget_ms: int, deadline_ms: int, now_ms: int, failures_in_a_row: int) -> int:
+    """How long ``event/next`` may be held back for a flush: 0 is not at all.
+
+    Never past the invocation's deadline less `DEADLINE_MARGIN_MS`, and not at all after `FAILURES_BEFORE_NO_HOLD`
+    flushes in a row that failed, until one succeeds. `deadline_ms` and `now_ms` are Unix time.
+    """
+    if failures_in_a_row >= FAILURES_BEFORE_NO_HOLD:
+        return 0
+    return max(0, min(budget_ms, deadline_ms - DEADLINE_MARGIN_MS - now_ms))
+
+
+def shutdown_ms(deadline_ms: int, now_ms: int) -> int:
+    """How long the last export may take."""
+    return max(0, deadline_ms - SHUTDOWN_MARGIN_MS - now_ms)

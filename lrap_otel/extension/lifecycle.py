@@ -1,0 +1,89 @@
+"""From Lambda's INVOKE and SHUTDOWN events to flushes: what holds ``event/next`` back, and for how long.
+
+The sandbox freezes once the runtime and every extension have asked for their next event. So ours asks only when the
+telemetry of an invocation is out, or when there is reason to believe that waiting would be in vain: SHUTDOWN comes only
+as the answer to that call, and a hold that waits for a result that never comes costs us the spans and the function its time.
+"""
+
+import time
+
+from lrap_otel import log
+from lrap_otel.extension.flush import hold_ms, shutdown_ms
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lrap_otel.extension.client import Client
+    from lrap_otel.extension.supervisor import Telemetry
+    from lrap_otel.invocations import Invocations
+    from lrap_otel.proxy.polls import Polls
+
+_SHUTDOWN_BUDGET_MS = 2_000
+
+
+class Lifecycle:
+    """Answers the Extensions API's events. `telemetry` is None where there is none to flush."""
+
+    __slots__ = ("_budget_ms", "_client", "_has_warned", "_invocations", "_polls", "_telemetry")
+
+    def __init__(
+        self,
+        client: "Client",
+        invocations: "Invocations",
+        polls: "Polls",
+        telemetry: "Telemetry | None",
+        flush_budget_ms: int,
+    ) -> None:
+        self._client = client
+        self._invocations = invocations
+        self._polls = polls
+        self._telemetry = telemetry
+        self._budget_ms = flush_budget_ms
+        self._has_warned = False
+
+    def run(self) -> None:
+        """Serve events until SHUTDOWN has been dealt with."""
+        while True:
+            event = self._client.next_event()
+            if event.get("eventType") == "SHUTDOWN":
+                self._shut_down(event)
+                return
+            if self._telemetry is not None:
+                self._hold(self._telemetry, str(event.get("requestId", "")), _deadline_ms(event))
+
+    def _hold(self, telemetry: "Telemetry", request_id: str, deadline_ms: int) -> None:
+        """Wait for the invocation's result, then for its telemetry to be out."""
+        self._invocations.wait_while(
+            lambda: telemetry.is_alive and self._is_awaited(request_id), (deadline_ms - _now_ms()) / 1_000
+        )
+        if self._invocations.has_ended(request_id) and telemetry.is_alive:
+            telemetry.flush(hold_ms(self._budget_ms, deadline_ms, _now_ms(), telemetry.failures_in_a_row))
+        elif not self._invocations.was_delivered(request_id):
+            self._warn_once()
+
+    def _is_awaited(self, request_id: str) -> bool:
+        """Its result may still come through us."""
+        if self._invocations.was_delivered(request_id):
+            return self._invocations.is_open(request_id)
+        return bool(self._polls.waiting)
+
+    def _warn_once(self) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                "an event did not come through the proxy, so it is not traced: "
+                "does the function start through the wrapper (AWS_LAMBDA_EXEC_WRAPPER=/opt/wrapper)?"
+            )
+
+    def _shut_down(self, event: dict[str, object]) -> None:
+        if self._telemetry is not None:
+            reason = str(event.get("shutdownReason", "")).lower()
+            self._telemetry.shut_down(reason, shutdown_ms(_deadline_ms(event), _now_ms()))
+
+
+def _deadline_ms(event: dict[str, object]) -> int:
+    deadline_ms = event.get("deadlineMs")
+    return deadline_ms if isinstance(deadline_ms, int) else _now_ms() + _SHUTDOWN_BUDGET_MS
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,141 @@
+"""The invocations under way, by request id. The proxy's threads write, the lifecycle reads and waits.
+
+Each step is one dict operation, which the interpreter lock makes atomic; nothing here takes another lock.
+"""
+
+import _thread
+from time import monotonic
+
+from lrap_otel.propagation.context import SpanContext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ENDED_LIMIT = 256
+# Until the tracer has decided.
+_NO_CONTEXT = SpanContext("", "", 0)
+
+
+class Invocation:
+    """One event with the function, from its delivery to its result.
+
+    `connection` is the runtime connection it was delivered on, None once that has ended. `is_released`: there is reason to
+    believe that no result will come, so nobody should wait for one.
+    """
+
+    __slots__ = (
+        "connection",
+        "context",
+        "deadline_ms",
+        "delivered_ns",
+        "invocation_id",
+        "is_cold_start",
+        "is_released",
+        "link",
+        "parent_span_id_hex",
+        "request_id",
+    )
+
+    def __init__(self, request_id: str, invocation_id: str, deadline_ms: int) -> None:
+        self.request_id = request_id
+        self.invocation_id = invocation_id
+        self.deadline_ms = deadline_ms
+        self.delivered_ns = 0
+        self.is_cold_start = False
+        self.is_released = False
+        self.connection: object = None
+        self.context: SpanContext = _NO_CONTEXT
+        self.parent_span_id_hex = ""
+        self.link = ("", "")
+
+
+class Invocations:
+    """All invocations of a sandbox."""
+
+    __slots__ = ("_changed", "_ended", "_has_delivered", "_open", "_opens_connection_for_each_call")
+
+    def __init__(self) -> None:
+        self._open: dict[str, Invocation] = {}
+        self._ended: dict[str, None] = {}
+        self._has_delivered = False
+        self._opens_connection_for_each_call = False
+        self._changed = _thread.allocate_lock()
+
+    def find(self, request_id: str, invocation_id: str) -> Invocation | None:
+        """The open invocation of this request id; not another attempt's, where Lambda numbers them."""
+        invocation = self._open.get(request_id)
+        if invocation and invocation_id and invocation.invocation_id not in {"", invocation_id}:
+            return None
+        return invocation
+
+    def open(self, invocation: Invocation, connection: object, now_ns: int) -> None:
+        """The event is about to be sent to the runtime on `connection`."""
+        invocation.connection = connection
+        invocation.is_released = False
+        if not invocation.delivered_ns:
+            invocation.delivered_ns = now_ns
+            invocation.is_cold_start = not self._has_delivered
+            self._has_delivered = True
+        self._ended.pop(invocation.request_id, None)
+        self._open[invocation.request_id] = invocation
+        self._notify()
+
+    def finish(self, invocation: Invocation, connection: object) -> None:
+        """The result has gone, over `connection`."""
+        if invocation.connection is None and connection is not None:
+            self._opens_connection_for_each_call = True
+        if self._open.get(invocation.request_id) is invocation:
+            del self._open[invocation.request_id]
+        if len(self._ended) >= _ENDED_LIMIT:
+            self._ended.pop(next(iter(self._ended)), None)
+        self._ended[invocation.request_id] = None
+        self._notify()
+
+    def runtime_polls_again(self) -> None:
+        """A runtime with one invocation at a time asks for the next event: what is open will get no result."""
+        if self._open:
+            for invocation in tuple(self._open.values()):
+                invocation.is_released = True
+            self._notify()
+
+    def connection_ended(self, connection: object, *, as_announced: bool) -> None:
+        """A runtime connection is gone, and with it, as far as we know, the results of what was delivered on it.
+
+        It says nothing where the runtime had announced it, or opens a connection for each call, as Ruby's client does.
+        """
+        for invocation in tuple(self._open.values()):
+            if invocation.connection is connection:
+                invocation.connection = None
+                invocation.is_released = not (as_announced or self._opens_connection_for_each_call)
+                self._notify()
+
+    def is_open(self, request_id: str) -> bool:
+        """Its event is with the function, and a result may come."""
+        invocation = self._open.get(request_id)
+        return invocation is not None and not invocation.is_released
+
+    def was_delivered(self, request_id: str) -> bool:
+        """Its event went through the proxy."""
+        return request_id in self._open or request_id in self._ended
+
+    def has_ended(self, request_id: str) -> bool:
+        """Its result has gone."""
+        return request_id in self._ended
+
+    def wait_while(self, condition: "Callable[[], bool]", timeout_s: float) -> None:
+        """Wait until `condition` is false, looking again at each change, at most `timeout_s`. For one waiter alone."""
+        end = monotonic() + timeout_s
+        while condition() and (left := end - monotonic()) > 0:
+            self._changed.acquire(timeout=left)
+
+    def notify(self) -> None:
+        """Something that a waiter's condition reads has changed."""
+        self._notify()
+
+    def _notify(self) -> None:
+        # A binary semaphore: held while there is no news.
+        try:
+            self._changed.release()
+        except RuntimeError:
+            return

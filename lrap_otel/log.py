@@ -1,0 +1,32 @@
+"""Lines on stderr, which Lambda adds to the function's log. Never a payload, a header's value or a secret."""
+
+import posix
+
+_LEVELS = ("debug", "info", "warning", "error")
+_threshold = _LEVELS.index("warning")
+
+
+def set_level(level: str) -> None:
+    """Print lines of `level` and above."""
+    global _threshold  # noqa: PLW0603 - one process, one log
+    _threshold = _LEVELS.index(level)
+
+
+def info(text: str) -> None:
+    _write("info", text)
+
+
+def warning(text: str) -> None:
+    _write("warning", text)
+
+
+def error(text: str) -> None:
+    _write("error", text)
+
+
+def _write(level: str, text: str) -> None:
+    if _LEVELS.index(level) >= _threshold:
+        try:
+            posix.write(2, f"lrap-otel: {level}: {text}\n".encode("utf-8", "backslashreplace"))
+        except OSError:
+            return  # a log nobody reads is no reason to fail

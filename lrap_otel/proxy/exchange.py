@@ -1,0 +1,310 @@
+"""What each call of a runtime means, and the order in which its bytes travel.
+
+One `Exchange` serves one runtime connection in one thread, which blocks wherever it has to wait.
+"""
+
+from time import monotonic_ns, time_ns
+
+from lrap_otel import log, records
+from lrap_otel.proxy.capture import Capture
+from lrap_otel.proxy.delivery import Delivery
+from lrap_otel.proxy.http1 import (
+    CHUNKED,
+    UNTIL_CLOSE,
+    ProtocolError,
+    Request,
+    Response,
+    body_of,
+    dechunk,
+    parse_request,
+)
+from lrap_otel.proxy.polls import Event, Poll, Polls, wait_for_event
+from lrap_otel.proxy.relay import Relay, UnreachableError, final_head
+from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lrap_otel.channel import Channel
+    from lrap_otel.invocations import Invocation, Invocations
+    from lrap_otel.proxy.tracer import Tracer
+    from lrap_otel.proxy.upstream import Upstream
+
+NEXT = b"/2018-06-01/runtime/invocation/next"
+INVOCATION = b"/2018-06-01/runtime/invocation/"
+INIT_ERROR = b"/2018-06-01/runtime/init/error"
+RESTORE_NEXT = b"/2018-06-01/runtime/restore/next"
+HELLO = b"/lrap-otel/hello"
+
+# The largest event Lambda delivers. A longer reply is none that we know, and streams through.
+EVENT_LIMIT_BYTES = 6 * 1024 * 1024 + 100
+# Of a request head, for the telemetry process: enough for all but the 1 MiB that X-Ray's error cause may have.
+HEAD_CAPTURE_BYTES = 16_384
+
+# The wrapper's fields, in the order of `records.runtime`.
+HAND_OVER = (b"lrap-log-group", b"lrap-log-stream", b"lrap-execution-env", b"lrap-handler")
+
+_OWN_REPLY = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+_REASONS = {
+    400: b"Bad Request",
+    431: b"Request Header Fields Too Large",
+    501: b"Not Implemented",
+    502: b"Bad Gateway",
+}
+
+
+class Sandbox:
+    """What all runtime connections share. `channel` and `tracer` are None where telemetry is off."""
+
+    __slots__ = ("channel", "failures", "invocations", "is_managed_instances", "polls", "tracer", "upstream")
+
+    def __init__(
+        self,
+        upstream: "Upstream",
+        invocations: "Invocations",
+        channel: "Channel | None",
+        tracer: "Tracer | None",
+        *,
+        is_managed_instances: bool,
+    ) -> None:
+        self.upstream = upstream
+        self.invocations = invocations
+        self.channel = channel
+        self.tracer = tracer
+        self.is_managed_instances = is_managed_instances
+        self.polls = Polls()
+        self.failures = 0
+
+    def offer(self, message: records.Message, *parts: bytes) -> None:
+        """Give a record to the telemetry process, if there is one."""
+        if self.channel is not None:
+            self.channel.offer(message, *parts)
+
+    def count_failure(self, error: Exception) -> None:
+        """Our own code failed on an event, which passes as it came. The first failure is logged."""
+        self.failures += 1
+        if self.failures == 1:
+            log.warning(f"an event goes on without a context ({type(error).__name__}); please report this")
+
+
+class Exchange:
+    """The calls of one runtime connection, one after the other."""
+
+    __slots__ = ("_announced_close", "_relay", "_runtime", "_sandbox")
+
+    def __init__(self, runtime: Stream, sandbox: Sandbox) -> None:
+        self._runtime = runtime
+        self._sandbox = sandbox
+        self._relay = Relay(runtime, sandbox.upstream)
+        self._announced_close = False
+
+    def serve(self) -> None:
+        """Serve until either side ends the connection."""
+        try:
+            while self._serve_call():
+                pass
+        except (BrokenError, OSError):
+            pass  # who went away knows it; the other side learns it from the closing below
+        finally:
+            self._relay.close()
+            self._sandbox.invocations.connection_ended(self, as_announced=self._announced_close)
+
+    def _serve_call(self) -> bool:
+        """Serve one call; False when it was the last on this connection."""
+        try:
+            head = self._runtime.read_head()
+            if not head:
+                return False
+            request = parse_request(head)
+            self._announced_close = request.closes
+            return self._route(request)
+        except ProtocolError as refused:
+            return self._refuse(refused.status, "InvalidRequest", str(refused))
+        except UnreachableError as error:
+            return self._refuse(502, "RuntimeApiUnreachable", str(error))
+
+    def _route(self, request: Request) -> bool:
+        path = _path_of(request.target)
+        if request.method == b"GET":
+            if path == NEXT:
+                return self._deliver_event(request)
+            if path == RESTORE_NEXT:
+                return self._restore(request)
+            if path == HELLO:
+                return self._say_hello(request)
+        elif request.method == b"POST":
+            if path.startswith(INVOCATION):
+                request_id, _, endpoint = path[len(INVOCATION) :].partition(b"/")
+                if endpoint in {b"response", b"error"}:
+                    return self._forward_result(request, request_id.decode("latin-1"), endpoint.decode())
+            if path == INIT_ERROR:
+                return self._forward_init_error(request)
+        return self._forward(request, None)
+
+    def _deliver_event(self, request: Request) -> bool:
+        """``/next``: from the poll to the event in the runtime's hands, and only then to our own record of it."""
+        poll = self._start_poll(request)
+        waiting = self._sandbox.polls.waiting
+        waiting.add(poll)  # until the invocation is open, so that no INVOKE finds neither
+        try:
+            return self._answer_poll(poll, request)
+        finally:
+            waiting.discard(poll)
+            self._sandbox.invocations.notify()
+
+    def _answer_poll(self, poll: Poll, request: Request) -> bool:
+        if poll.upstream is not None:
+            if not wait_for_event(poll.upstream, self._runtime):
+                self._sandbox.polls.park(poll)
+                return False
+            self._relay.use(poll.upstream)
+        event = poll.event
+        if event is None:
+            reply = self._relay.read_reply(request)
+            event = self._receive_event(reply)
+            if event is None:
+                return self._relay.relay_reply(reply, request)
+            self._relay.settle(reply)
+        return self._send_event(event, request)
+
+    def _start_poll(self, request: Request) -> Poll:
+        if not self._sandbox.is_managed_instances:
+            self._sandbox.invocations.runtime_polls_again()
+        poll = self._sandbox.polls.take_parked()
+        if poll is not None:
+            self._drain(request)
+            return poll
+        early = self._relay.send_request(request, None)
+        if early is not None:
+            raise BrokenError("the Runtime API answered a poll before it was made")
+        return Poll(request, self._relay.release_upstream(), None)
+
+    def _drain(self, request: Request) -> None:
+        """A body that nobody reads: its poll is under way already."""
+        body = body_of(request)
+        while not body.is_complete:
+            data = self._runtime.take_ahead() or self._runtime.socket.recv(RECEIVE_BYTES)
+            if not data:
+                raise BrokenError("the runtime broke off its body")
+            self._runtime.put_back(data[body.take(data) :])
+
+    def _receive_event(self, reply: Response) -> Event | None:
+        """The whole reply; None where it streams through as it is, with nothing of its body used up."""
+        if reply.status != 200 or reply.body_length == UNTIL_CLOSE or reply.body_length > EVENT_LIMIT_BYTES:
+            return None
+        received = self._relay.read_body(reply, EVENT_LIMIT_BYTES)
+        if received is None:
+            return None
+        payload = dechunk(received) if reply.body_length == CHUNKED else received
+        return Event(reply, received, payload)
+
+    def _send_event(self, event: Event, request: Request) -> bool:
+        received_ns = monotonic_ns()
+        delivery = self._prepare(event, request)
+        if self._runtime.is_gone():
+            self._sandbox.polls.park(Poll(request, None, event))
+            return False
+        invocation = delivery.invocation
+        if invocation is not None:
+            self._sandbox.invocations.open(invocation, self, received_ns)
+        for part in delivery.parts:
+            self._runtime.send(part)
+        if invocation is not None:
+            message = delivery.record(invocation, monotonic_ns() - received_ns, event)
+            self._sandbox.offer(message, event.head.raw, event.payload)
+        return not (request.closes or event.head.closes)
+
+    def _prepare(self, event: Event, request: Request) -> Delivery:
+        """The event with its context; as it came where telemetry is off or its code fails."""
+        if self._sandbox.tracer is not None:
+            try:
+                return self._sandbox.tracer.prepare(event, time_ns(), closes=request.closes)
+            except Exception as error:  # noqa: BLE001 - the one place where our own mistakes end: the bytes go on
+                self._sandbox.count_failure(error)
+        return Delivery((final_head(event.head, request), event.body))
+
+    def _forward_result(self, request: Request, request_id: str, endpoint: str) -> bool:
+        """``/response`` and ``/error``: the result goes on as it comes, and then the record of it."""
+        invocation_id = request.fields.get(b"lambda-runtime-invocation-id", b"").decode("latin-1")
+        invocation = self._sandbox.invocations.find(request_id, invocation_id)
+        if invocation is None:
+            return self._forward(request, None)
+        capture = Capture()
+        try:
+            return self._forward(request, capture)
+        finally:
+            self._offer_result(invocation, request, endpoint, capture)
+            self._sandbox.invocations.finish(invocation, self)
+
+    def _offer_result(self, invocation: "Invocation", request: Request, endpoint: str, capture: Capture) -> None:
+        head = request.raw[:HEAD_CAPTURE_BYTES]
+        message = records.finished(
+            request_id=invocation.request_id,
+            invocation_id=invocation.invocation_id,
+            endpoint=endpoint,
+            duration_ns=monotonic_ns() - invocation.delivered_ns,
+            overhead_ns=capture.overhead_ns,
+            status=capture.status,
+            is_complete=capture.status != 0,
+            head_length=len(head),
+            first_length=len(capture.first),
+            last_length=len(capture.last),
+            body_length=capture.length,
+        )
+        self._sandbox.offer(message, head, capture.first, capture.last)
+
+    def _forward_init_error(self, request: Request) -> bool:
+        capture = Capture()
+        try:
+            return self._forward(request, capture)
+        finally:
+            head = request.raw[:HEAD_CAPTURE_BYTES]
+            self._sandbox.offer(records.init_error(time_ns(), len(head)), head, capture.first)
+
+    def _restore(self, request: Request) -> bool:
+        """``/restore/next``: answered when this sandbox is a copy made from a snapshot."""
+        goes_on = self._forward(request, None)
+        self._relay.drop_upstream()
+        self._sandbox.upstream.forget_idle()
+        self._sandbox.offer(records.restored(time_ns()))
+        return goes_on
+
+    def _say_hello(self, request: Request) -> bool:
+        """Answer the wrapper, and take over what Lambda tells only runtimes."""
+        told = [request.fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
+        self._sandbox.offer(records.runtime(*told))
+        self._runtime.send(_OWN_REPLY % (200, b"lrap-otel", 2, b"{}"))
+        return False
+
+    def _forward(self, request: Request, capture: Capture | None) -> bool:
+        """Pass a call on and its reply back. True where the connection goes on."""
+        began_ns = monotonic_ns()
+        early = self._relay.send_request(request, capture)
+        reply = early or self._relay.read_reply(request)
+        replied_ns = monotonic_ns()
+        goes_on = self._relay.relay_reply(reply, request)
+        if capture is not None:
+            capture.status = reply.status
+            capture.overhead_ns = self._relay.head_sent_ns - began_ns + monotonic_ns() - replied_ns
+        if early is not None:
+            self._relay.linger()
+            self._relay.drop_upstream()
+            return False
+        return goes_on
+
+    def _refuse(self, status: int, error_type: str, text: str) -> bool:
+        """Answer in the Runtime API's place, and end the connection."""
+        body = b'{"errorMessage":"lrap-otel: %s","errorType":"%s"}' % (_json_text(text), error_type.encode())
+        self._runtime.send(_OWN_REPLY % (status, _REASONS[status], len(body), body))
+        self._relay.linger()
+        return False
+
+
+def _path_of(target: bytes) -> bytes:
+    """The path of a request target, without the query and, of an absolute target, without scheme and authority."""
+    if not target.startswith(b"/"):
+        target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
+    return target.partition(b"?")[0]
+
+
+def _json_text(text: str) -> bytes:
+    return text.replace("\\", "\\\\").replace('"', '\\"').encode("ascii", "replace")

@@ -1,0 +1,36 @@
+"""Accepts the runtime's connections: a thread for each."""
+
+import _socket
+import _thread
+import errno
+import time
+
+from lrap_otel import log
+from lrap_otel.proxy.exchange import Exchange, Sandbox
+from lrap_otel.proxy.stream import Stream
+
+# Out of descriptors or threads: until one is free, new connections wait in the kernel's queue.
+_PAUSE_S = 0.05
+_PASSING_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EINTR))
+
+
+def accept_connections(listener: _socket.socket, sandbox: Sandbox) -> None:
+    """Serve runtime connections for as long as the listener is open."""
+    while True:
+        try:
+            descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - what `socket.accept` calls; `socket` costs 8 ms
+        except OSError as error:
+            if error.errno not in _PASSING_ERRORS:
+                return
+            time.sleep(_PAUSE_S)
+            continue
+        _serve(_socket.socket(fileno=descriptor), sandbox)
+
+
+def _serve(socket: _socket.socket, sandbox: Sandbox) -> None:
+    try:
+        socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        _thread.start_new_thread(Exchange(Stream(socket), sandbox).serve, ())
+    except (OSError, RuntimeError) as error:
+        log.warning(f"a connection could not be served: {error}")
+        socket.close()

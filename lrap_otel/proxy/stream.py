@@ -1,0 +1,93 @@
+"""A connected socket and what has been read from it ahead."""
+
+import _socket
+import select
+
+from lrap_otel.proxy.http1 import HEAD_END, HEAD_LIMIT_BYTES, ProtocolError
+
+RECEIVE_BYTES = 65_536
+_RESET_AT_CLOSE = b"\1\0\0\0\0\0\0\0"  # struct linger: on, 0 s
+
+
+class BrokenError(Exception):
+    """A peer went away, or sent nonsense, in the middle of a message."""
+
+
+class Stream:
+    """One side of an exchange. `is_reused`: a message has passed here before, so the peer may have closed it since."""
+
+    __slots__ = ("_ahead", "_hang_up", "_news", "is_reused", "socket")
+
+    def __init__(self, socket: _socket.socket) -> None:
+        self.socket = socket
+        self.is_reused = False
+        self._ahead = b""
+        self._hang_up = select.poll()
+        self._hang_up.register(socket, select.POLLRDHUP)
+        self._news = select.poll()
+        self._news.register(socket, select.POLLIN | select.POLLRDHUP)
+
+    def read_head(self) -> bytes:
+        """The next head with its blank line; empty where the peer ended in good order before the first byte.
+
+        `BrokenError` where it ended later, `ProtocolError` (431) where the head is too long.
+        """
+        data = self._ahead or self.socket.recv(RECEIVE_BYTES)
+        end = data.find(HEAD_END)
+        if end < 0:
+            if not data:
+                return data
+            data, end = self._read_to_head_end(data)
+        end += 4
+        self._ahead = data[end:]
+        return data[:end]
+
+    def _read_to_head_end(self, start: bytes) -> tuple[bytes, int]:
+        data = bytearray(start)
+        while len(data) <= HEAD_LIMIT_BYTES:
+            more = self.socket.recv(RECEIVE_BYTES)
+            if not more:
+                raise BrokenError("the connection ended inside a head")
+            searched = max(0, len(data) - 3)
+            data += more
+            end = data.find(HEAD_END, searched)
+            if 0 <= end <= HEAD_LIMIT_BYTES:
+                return bytes(data), end
+        raise ProtocolError("the head is longer than 1 MiB", status=431)
+
+    def take_ahead(self) -> bytes:
+        """What has been read and not used."""
+        data, self._ahead = self._ahead, b""
+        return data
+
+    def put_back(self, data: bytes) -> None:
+        """Bytes of the next message."""
+        self._ahead = data
+
+    def has_ahead(self) -> bool:
+        """Bytes of a further message have come."""
+        return bool(self._ahead)
+
+    def send(self, data: bytes) -> None:
+        """Send all of it, as fast as the peer takes it."""
+        self.socket.sendall(data)
+
+    def is_gone(self) -> bool:
+        """Has the peer ended its side? A send would succeed all the same, and be lost."""
+        return bool(self._hang_up.poll(0))
+
+    def is_quiet(self) -> bool:
+        """Nothing has come since the last message: neither bytes, which nobody asked for, nor the peer's end."""
+        return not self._ahead and not self._news.poll(0)
+
+    def abort(self) -> None:
+        """Close so that the peer sees a reset, never what could pass for a whole message."""
+        try:
+            self.socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_LINGER, _RESET_AT_CLOSE)
+        except OSError:
+            pass  # it is gone already
+        self.close()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self.socket.close()

@@ -1,0 +1,149 @@
+"""Gives an event its trace context: extract a parent, make a span id, decide sampling, inject.
+
+What comes out is ready to be sent; nothing here waits, and nothing is recorded yet.
+"""
+
+from posix import urandom
+
+from lrap_otel.invocations import Invocation
+from lrap_otel.propagation import carriers, extract, inject, w3c, xray
+from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
+from lrap_otel.propagation.sampling import Sampler
+from lrap_otel.propagation.xray import XRayHeader
+from lrap_otel.proxy.delivery import Delivery
+from lrap_otel.proxy.http1 import HOP_BY_HOP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lrap_otel.invocations import Invocations
+    from lrap_otel.proxy.http1 import Response
+    from lrap_otel.proxy.polls import Event
+    from lrap_otel.settings import Settings
+
+_REQUEST_ID = b"lambda-runtime-aws-request-id"
+_INVOCATION_ID = b"lambda-runtime-invocation-id"
+_DEADLINE = b"lambda-runtime-deadline-ms"
+_XRAY = b"lambda-runtime-trace-id"
+
+# What a delivery's head says anew, or must not say: it leaves with a Content-Length.
+_REPLACED = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"trailer"}
+# As Lambda spells them: a shell runtime may look for the letters.
+_SPELLINGS = {"x-amzn-trace-id": "X-Amzn-Trace-Id", "lambda-runtime-trace-id": "Lambda-Runtime-Trace-Id"}
+# An event up to this size is sent in one piece with its head; of a larger one no further copy is made.
+_ONE_PIECE_BYTES = 65_536
+
+
+class Tracer:
+    """Prepares deliveries, by the settings of this process."""
+
+    __slots__ = (
+        "_injects",
+        "_invocations",
+        "_keeps_sampled_xray",
+        "_propagators",
+        "_sampler",
+        "_scan_limit_bytes",
+        "_writes_xray",
+    )
+
+    def __init__(self, settings: "Settings", invocations: "Invocations") -> None:
+        self._invocations = invocations
+        self._propagators = settings.propagators
+        self._injects = "none" not in settings.propagators
+        self._sampler = Sampler(settings.sampler, settings.sampler_argument)
+        self._scan_limit_bytes = settings.scan_limit_bytes
+        self._writes_xray = settings.xray_header != "never"
+        # Where X-Ray traces the function, its SDK and AWS's segments hang on that header.
+        is_xray_backend = not {"xray", "xray-lambda"}.isdisjoint(settings.propagators)
+        self._keeps_sampled_xray = settings.xray_header == "auto" and not is_xray_backend
+        if self._sampler.warning:
+            settings.warnings.append(self._sampler.warning)
+
+    def prepare(self, event: "Event", now_ns: int, *, closes: bool) -> Delivery:
+        """The event as the runtime gets it. `closes`: the runtime has announced that its connection ends."""
+        fields = event.head.fields
+        request_id = fields.get(_REQUEST_ID, b"").decode("latin-1")
+        invocation_id = fields.get(_INVOCATION_ID, b"").decode("latin-1")
+        xray_text = fields.get(_XRAY, b"").decode("latin-1")
+        from_xray = xray.parse(xray_text)
+        carrier = carriers.find(event.payload, self._scan_limit_bytes) if self._injects else None
+        invocation = self._invocations.find(request_id, invocation_id)
+        is_redelivery = invocation is not None
+        if invocation is None:
+            invocation = Invocation(request_id, invocation_id, _whole_number(fields.get(_DEADLINE, b"")))
+            parent = self._parent(fields, carrier, from_xray, xray_text)
+            self._decide(invocation, parent, from_xray, now_ns // 1_000_000_000)
+        parts = self._parts(event, carrier, invocation.context, from_xray, closes=closes)
+        return Delivery(parts, invocation if request_id else None, now_ns, is_redelivery=is_redelivery)
+
+    def _parent(
+        self,
+        fields: dict[bytes, bytes],
+        carrier: "carriers.Carrier | None",
+        from_xray: XRayHeader,
+        xray_text: str,
+    ) -> SpanContext | None:
+        in_front = w3c.extract(_in_front(fields)) if self._injects else None
+        if in_front is not None:
+            if in_front.span_id_hex == from_xray.parent_id_hex:
+                from_xray.sampled = None  # the proxy in front of us wrote it, not X-Ray
+            return in_front
+        return extract.parent_of(self._propagators, carrier.headers if carrier is not None else {}, xray_text)
+
+    def _decide(self, invocation: Invocation, parent: SpanContext | None, from_xray: XRayHeader, now_s: int) -> None:
+        """Ids, sampling and link of a new invocation."""
+        trace_state = ""
+        if parent is not None:
+            trace_id_hex, random, trace_state = parent.trace_id_hex, parent.trace_flags & RANDOM, parent.trace_state
+            invocation.parent_span_id_hex = parent.span_id_hex
+        elif from_xray.trace_id_hex:
+            # X-Ray, CloudWatch and the trace then agree on the id.
+            trace_id_hex, random = from_xray.trace_id_hex, 0
+            if from_xray.sampled and from_xray.parent_id_hex:
+                invocation.link = (from_xray.trace_id_hex, from_xray.parent_id_hex)
+        else:
+            trace_id_hex, random = f"{now_s:08x}{urandom(12).hex()}", RANDOM
+        sampled = SAMPLED if self._sampler.decide(parent, trace_id_hex) else 0
+        invocation.context = SpanContext(trace_id_hex, urandom(8).hex(), random | sampled, trace_state)
+
+    def _parts(
+        self,
+        event: "Event",
+        carrier: "carriers.Carrier | None",
+        context: SpanContext,
+        from_xray: XRayHeader,
+        *,
+        closes: bool,
+    ) -> tuple[bytes, ...]:
+        """Head and payload with the context in both."""
+        payload = event.payload
+        fields = inject.header_fields(context, self._propagators, from_xray.lineage)
+        if carrier is not None and fields:
+            payload = inject.into_event(payload, carrier, fields) or payload
+        if self._injects and self._writes_xray and not (from_xray.sampled and self._keeps_sampled_xray):
+            fields += (("lambda-runtime-trace-id", xray.format_header(context, from_xray.lineage)),)
+        head = _head(event.head, fields, len(payload), closes=closes)
+        return (head + payload,) if len(payload) <= _ONE_PIECE_BYTES else (head, payload)
+
+
+def _head(reply: "Response", fields: "inject.Fields", length: int, *, closes: bool) -> bytes:
+    """The reply's head with `fields` in place of those of the same names, for a payload of `length` bytes."""
+    replaced = _REPLACED.union(name.encode() for name, _ in fields)
+    lines = [reply.start_line, *reply.without(replaced)]
+    lines += [f"{_SPELLINGS.get(name, name)}: {value}".encode("latin-1") for name, value in fields]
+    if b"content-type" not in reply.fields:
+        lines.append(b"Content-Type: application/json")  # Python's client crashes without one
+    if closes or reply.closes:
+        lines.append(b"Connection: close")
+    lines.append(b"Content-Length: %d\r\n\r\n" % length)
+    return b"\r\n".join(lines)
+
+
+def _in_front(fields: dict[bytes, bytes]) -> dict[str, str]:
+    """W3C's fields on the reply itself: only a proxy like ours, in front of us, writes them."""
+    names = (b"traceparent", b"tracestate")
+    return {name.decode(): fields[name].decode("latin-1") for name in names if name in fields}
+
+
+def _whole_number(digits: bytes) -> int:
+    return int(digits) if digits.isdigit() and len(digits) < 20 else 0

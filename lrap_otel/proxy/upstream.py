@@ -1,0 +1,52 @@
+"""Connections to the Runtime API, kept alive and handed from one runtime connection to the next."""
+
+import _socket
+
+from lrap_otel.proxy.stream import Stream
+
+# What a runtime's own client gives a connect. Nothing after that has a limit, neither there nor here.
+CONNECT_TIMEOUT_S = 1.0
+
+
+class Upstream:
+    """The Runtime API at one address."""
+
+    __slots__ = ("_address", "_idle")
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self._address = address
+        self._idle: list[Stream] = []
+
+    def connect(self) -> Stream:
+        """A new connection; OSError where nobody answers."""
+        socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+        try:
+            socket.settimeout(CONNECT_TIMEOUT_S)
+            socket.connect(self._address)
+            socket.settimeout(None)
+            socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        except OSError:
+            socket.close()
+            raise
+        return Stream(socket)
+
+    def take_idle(self) -> Stream | None:
+        """An idle connection that is still open."""
+        while self._idle:
+            try:
+                stream = self._idle.pop()
+            except IndexError:  # another thread took the last one
+                return None
+            if stream.is_quiet():
+                return stream
+            stream.close()
+        return None
+
+    def give_back(self, stream: Stream) -> None:
+        """Keep a connection on which nothing is under way."""
+        self._idle.append(stream)
+
+    def forget_idle(self) -> None:
+        """Close what is idle: after a restore from a snapshot these sockets lead nowhere."""
+        while (stream := self.take_idle()) is not None:
+            stream.close()

@@ -1,0 +1,75 @@
+"""The proxy process once it has asked to be registered: the second half of the start, and the run until SHUTDOWN."""
+
+import _socket
+import _thread
+import time
+
+from lrap_otel import log, records
+from lrap_otel.extension.client import Client, RefusedError
+from lrap_otel.extension.lifecycle import Lifecycle
+from lrap_otel.extension.supervisor import Telemetry
+from lrap_otel.invocations import Invocations
+from lrap_otel.proxy.exchange import Sandbox
+from lrap_otel.proxy.listener import accept_connections
+from lrap_otel.proxy.stream import BrokenError, Stream
+from lrap_otel.proxy.tracer import Tracer
+from lrap_otel.proxy.upstream import Upstream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lrap_otel.channel import Channel
+    from lrap_otel.settings import Settings
+
+
+def run(
+    settings: "Settings",
+    api: _socket.socket,
+    listener: _socket.socket | None,
+    channel: "Channel | None",
+    process_id: int,
+) -> int:
+    """Serve until SHUTDOWN; the exit status.
+
+    `listener` is None where the port is taken, `channel` where there is no telemetry process.
+    """
+    log.set_level(settings.log_level)
+    _warn_of(settings, listener, channel)
+    invocations = Invocations()
+    upstream = Upstream(settings.runtime_api or ("", 0))
+    tracer = Tracer(settings, invocations) if channel is not None else None
+    sandbox = Sandbox(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
+    telemetry = Telemetry(channel, invocations) if channel is not None else None
+    if telemetry is not None:
+        telemetry.watch(process_id)
+    if listener is not None:
+        _thread.start_new_thread(accept_connections, (listener, sandbox))
+    client = Client(Stream(api), settings.extensions_api or ("", 0))
+    try:
+        registration = client.read_registration()
+    except (RefusedError, BrokenError, OSError) as error:
+        log.error(str(error))
+        return 1
+    sandbox.offer(_started(registration))
+    Lifecycle(client, invocations, sandbox.polls, telemetry, settings.flush_budget_ms).run()
+    return 0
+
+
+def _warn_of(settings: "Settings", listener: _socket.socket | None, channel: "Channel | None") -> None:
+    for warning in settings.warnings:
+        log.warning(warning)
+    if listener is None:
+        log.warning(
+            f"port {settings.listener_port} is taken, so nothing is traced; set LRAP_LISTENER_PORT to a free port. The function is not affected"
+        )
+    elif channel is None and settings.export_enabled:
+        log.warning("the telemetry process could not be started, so nothing is traced. The function is not affected")
+
+
+def _started(registration: dict[str, object]) -> records.Message:
+    def text(name: str) -> str:
+        value = registration.get(name)
+        return value if isinstance(value, str) else ""
+
+    return records.started(
+        time.time_ns(), text("functionName"), text("functionVersion"), text("handler"), text("accountId") or None
+    )
