@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from lrap_otel.emulator import client
 from lrap_otel.emulator import main as emulate
 
 
@@ -18,6 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     emulation = commands.add_parser("emulate", help="run a function in a local Lambda, with its extensions")
     emulate.add_arguments(emulation)
     emulation.set_defaults(run=emulate.run)
+    invocation = commands.add_parser("invoke", help="send an event to a function that `emulate` runs")
+    client.add_arguments(invocation)
+    invocation.set_defaults(run=client.run)
     extension = commands.add_parser("extension", help="be the extension, by hand: what opt/entrypoint starts")
     extension.set_defaults(run=_run_extension)
     chosen = parser.parse_args(arguments)

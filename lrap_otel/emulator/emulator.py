@@ -1,0 +1,221 @@
+"""A local Lambda for one function: its APIs, its sandbox, its invoke endpoint and a receiver for what it exports."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from lrap_otel.emulator import extensions_api, runtime_api
+from lrap_otel.emulator.changes import Changes
+from lrap_otel.emulator.environment import runtime_environment
+from lrap_otel.emulator.http import HttpServer, Reply, refusal
+from lrap_otel.emulator.invocation import Invocation, Outcome
+from lrap_otel.emulator.invoke import InvokeEndpoint
+from lrap_otel.emulator.otlp import Receiver
+from lrap_otel.emulator.runtime_api import not_found, wrong_method
+from lrap_otel.emulator.sandbox import Sandbox, SandboxError, SandboxTimeoutError
+from lrap_otel.emulator.shutdown import shut_down
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from lrap_otel.emulator.config import Config
+    from lrap_otel.emulator.http import Request
+    from lrap_otel.emulator.invocation import Status
+    from lrap_otel.emulator.process import OnLine
+    from lrap_otel.emulator.sandbox import OnStep
+    from lrap_otel.emulator.shutdown import ExtensionReport, Reason
+
+TELEMETRY_APIS = {"/2022-07-01/telemetry": "Telemetry", "/2020-08-15/logs": "Logs"}
+
+
+class Emulator:
+    """``async with Emulator(config) as emulator``: serves inside the block, and leaves no process behind after it.
+
+    ``output`` holds (source, line) of everything printed; ``on_line`` and ``on_step`` hear of it as it happens.
+    ``outcomes`` holds every ended invocation; ``otlp`` what was exported.
+    """
+
+    def __init__(self, config: Config, on_line: OnLine | None = None, on_step: OnStep | None = None) -> None:
+        self.config = config
+        self.output: list[tuple[str, str]] = []
+        self.outcomes: list[Outcome] = []
+        self.otlp = Receiver()
+        self.runtime_api = ""
+        self.environment: dict[str, str] = {}
+        self._server = HttpServer(self._answer)
+        self._invoke_endpoint = InvokeEndpoint(self)
+        self._sandbox: Sandbox | None = None
+        self._ended = Changes()
+        self._turn = asyncio.Lock()
+        self._running: set[asyncio.Task[Outcome]] = set()
+        self._on_line = on_line
+        self._on_step = on_step
+
+    async def __aenter__(self) -> Self:
+        """Start the servers; the sandbox starts with ``start()`` or the first invocation."""
+        try:
+            self.runtime_api = f"127.0.0.1:{await self._server.start(self.config.runtime_api_port)}"
+            await self.otlp.start(self.config.otlp_port)
+            await self._invoke_endpoint.start(self.config.invoke_port)
+        except BaseException:
+            await self._close()
+            raise
+        self.environment = runtime_environment(self.config, self.runtime_api, self.otlp.endpoint)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Kill what still runs, close the servers."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._sandbox:
+            await self._sandbox.destroy()
+        await self._close()
+
+    @property
+    def invoke_url(self) -> str:
+        """Where events are posted."""
+        return self._invoke_endpoint.url
+
+    async def start(self) -> float:
+        """Init the sandbox now, and return the milliseconds it took; SandboxError when it fails (SHUTDOWN has been sent then)."""
+        async with self._turn:
+            try:
+                return await self._init()
+            except SandboxError as error:
+                await self._reset("timeout" if isinstance(error, SandboxTimeoutError) else "failure")
+                raise
+
+    def begin(
+        self, event: bytes, *, client_context: str = "", trace_id: str | None = None, request_id: str | None = None
+    ) -> tuple[Invocation, asyncio.Task[Outcome]]:
+        """Send an event: the invocation (its ``result`` comes as soon as the function gives it) and the task that ends with it.
+
+        ``client_context`` is JSON as the runtime sees it; ``trace_id`` the whole X-Ray header, which otherwise is made up.
+        """
+        invocation = Invocation(self.config, event, client_context, trace_id, request_id)
+        task = asyncio.get_running_loop().create_task(self._run(invocation))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return invocation, task
+
+    async def invoke(
+        self, event: bytes, *, client_context: str = "", trace_id: str | None = None, request_id: str | None = None
+    ) -> Outcome:
+        """Send an event and wait for the end of its invocation, extensions and any reset included."""
+        _, task = self.begin(event, client_context=client_context, trace_id=trace_id, request_id=request_id)
+        return await task
+
+    async def outcome(self, number: int) -> Outcome:
+        """The invocation that ended as ``number``, counted from 0; waits for it."""
+        await self._ended.until(lambda: len(self.outcomes) > number)
+        return self.outcomes[number]
+
+    async def shutdown(self, reason: Reason = "spindown") -> list[ExtensionReport]:
+        """End the sandbox as Lambda would, after the invocation that runs; the next event starts a new one."""
+        async with self._turn:
+            return await self._reset(reason)
+
+    async def _close(self) -> None:
+        await self._server.close()
+        await self._invoke_endpoint.close()
+        await self.otlp.close()
+
+    async def _run(self, invocation: Invocation) -> Outcome:
+        async with self._turn:
+            status, reason, billed_ms, reports = await self._run_alone(invocation)
+        outcome = Outcome(
+            invocation.request_id,
+            invocation.event,
+            invocation.result.result(),
+            status,
+            invocation.result_ms,
+            billed_ms,
+            invocation.init_ms,
+            invocation.deadline_ms,
+            invocation.trace_header,
+            reason,
+            reports,
+        )
+        self.outcomes.append(outcome)
+        self._ended.ring()
+        return outcome
+
+    async def _run_alone(self, invocation: Invocation) -> tuple[Status, str, float, list[ExtensionReport]]:
+        try:
+            invocation.init_ms = await self._init()
+            await self._the_sandbox().invoke(invocation)
+        except SandboxError as error:
+            billed_ms = invocation.elapsed_ms()
+            self._explain(invocation, error)
+            is_timeout = isinstance(error, SandboxTimeoutError)
+            reports = await self._reset("timeout" if is_timeout else "failure")
+            return "timeout" if is_timeout else "crash", str(error), billed_ms, reports
+        is_error = invocation.result.result().error_type is not None
+        return "error" if is_error else "success", "", invocation.elapsed_ms(), []
+
+    def _explain(self, invocation: Invocation, error: SandboxError) -> None:
+        """What the caller gets: what the runtime said about its init, else what the platform says."""
+        if said := self._the_sandbox().runtime.init_error:
+            invocation.finish(said)
+        invocation.fail(error.error_type, str(error))
+
+    def _the_sandbox(self) -> Sandbox:
+        if self._sandbox is None:
+            self._sandbox = Sandbox(self.config, self.environment, self._line, self._step)
+        return self._sandbox
+
+    async def _init(self) -> float:
+        if self._sandbox and self._sandbox.is_ready:
+            return 0.0
+        began_s = time.monotonic()
+        await self._the_sandbox().init()
+        init_ms = (time.monotonic() - began_s) * 1000
+        self._step(f"init done, runtime and extensions wait for events ({init_ms:.0f} ms)")
+        return init_ms
+
+    async def _reset(self, reason: Reason) -> list[ExtensionReport]:
+        if self._sandbox is None:
+            return []
+        self._step(f"SHUTDOWN ({reason})")
+        reports = await shut_down(self._sandbox, reason)
+        await self._server.drop_connections()
+        self._sandbox = None
+        return reports
+
+    async def _answer(self, request: Request) -> Reply:
+        path = request.path
+        if path == "/2018-06-01/ping":
+            return (
+                Reply(200, [("Content-Type", "text/plain")], b"pong")
+                if request.method == "GET"
+                else wrong_method("GET")
+            )
+        if path in TELEMETRY_APIS:
+            name = TELEMETRY_APIS[path]
+            return (
+                refusal(202, f"{name}.NotSupported", f"{name} API is not supported")
+                if request.method == "PUT"
+                else wrong_method("PUT")
+            )
+        # A runtime that nobody here starts may come before the first event; it finds its sandbox waiting.
+        if path.startswith(runtime_api.PREFIX):
+            return await self._the_sandbox().runtime.answer(request)
+        if path.startswith(extensions_api.PREFIX):
+            return await self._the_sandbox().extensions.answer(request)
+        return not_found()
+
+    def _line(self, source: str, text: str) -> None:
+        self.output.append((source, text))
+        if self._on_line:
+            self._on_line(source, text)
+
+    def _step(self, text: str) -> None:
+        if self._on_step:
+            self._on_step(text)

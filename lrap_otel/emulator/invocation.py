@@ -1,0 +1,134 @@
+"""One invocation: what the runtime is given, what comes back, and how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from lrap_otel.emulator.config import Config, Tracing
+    from lrap_otel.emulator.shutdown import ExtensionReport
+
+Status = Literal["success", "error", "timeout", "crash"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What the caller gets. ``error_type`` is None unless the function failed."""
+
+    payload: bytes
+    error_type: str | None = None
+    content_type: str = "application/json"
+    response_mode: str = ""
+    trailers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an invocation ended.
+
+    ``payload``, ``function_error``, ``error_type``: what the caller got. ``status``: how it ended in the sandbox, which may be
+    later and worse. ``duration_ms``: delivery to result; ``billed_ms``: delivery to the end, extensions included;
+    ``init_ms``: 0 when warm. ``reason``: one sentence when it timed out or crashed. ``reports``: the extensions' ends when
+    the sandbox was reset.
+    """
+
+    request_id: str
+    event: bytes
+    result: Result
+    status: Status
+    duration_ms: float
+    billed_ms: float
+    init_ms: float = 0.0
+    deadline_ms: int = 0
+    trace_header: str = ""
+    reason: str = ""
+    reports: list[ExtensionReport] = field(default_factory=list)
+
+    @property
+    def payload(self) -> bytes:
+        """The body the caller got."""
+        return self.result.payload
+
+    @property
+    def error_type(self) -> str | None:
+        """Such as ``Function.Unknown`` or ``Runtime.ExitError``; None for a good result."""
+        return self.result.error_type
+
+    @property
+    def function_error(self) -> str | None:
+        """X-Amz-Function-Error, which is ``Unhandled`` for every failure."""
+        return "Unhandled" if self.result.error_type else None
+
+    @property
+    def trailers(self) -> dict[str, str]:
+        """Trailers of a streamed result, names in lower case."""
+        return self.result.trailers
+
+
+class Invocation:
+    """An event on its way through the sandbox; belongs to the running loop."""
+
+    def __init__(
+        self, config: Config, event: bytes, client_context: str, trace_header: str | None, request_id: str | None
+    ) -> None:
+        self.request_id = request_id or str(uuid.uuid4())
+        self.attempt_id = str(uuid.uuid4()) if config.invocation_id else ""
+        self.event = event
+        self.client_context = client_context
+        self.trace_header = new_trace_header(config.tracing) if trace_header is None else trace_header
+        self.arn = config.function_arn
+        self.timeout_s = config.timeout_s
+        self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.deadline_ms = 0
+        self.init_ms = 0.0
+        self.result_ms = 0.0
+        self._delivered_s = 0.0
+
+    def stamp(self) -> None:
+        """It is being delivered now: clock and deadline start."""
+        self._delivered_s = time.monotonic()
+        self.deadline_ms = int((time.time() + self.timeout_s) * 1000)
+
+    def elapsed_ms(self) -> float:
+        """Since delivery; 0 before it."""
+        return (time.monotonic() - self._delivered_s) * 1000 if self._delivered_s else 0.0
+
+    def finish(self, result: Result) -> None:
+        """The caller has its result; only the first one counts."""
+        if not self.result.done():
+            self.result_ms = self.elapsed_ms()
+            self.result.set_result(result)
+
+    def fail(self, error_type: str, message: str) -> None:
+        """The platform gives the caller an error, where the function gave nothing."""
+        text = f"RequestId: {self.request_id} Error: {message}"
+        self.finish(Result(json.dumps({"errorType": error_type, "errorMessage": text}).encode(), error_type))
+
+    def headers(self) -> list[tuple[str, str]]:
+        """What a ``/next`` reply says, in order and casing of the real one; empty values are left out."""
+        fields = [
+            ("Content-Type", "application/json"),
+            ("Lambda-Runtime-Aws-Request-Id", self.request_id),
+            ("Lambda-Runtime-Client-Context", self.client_context),
+            ("Lambda-Runtime-Deadline-Ms", str(self.deadline_ms)),
+            ("Lambda-Runtime-Invocation-Id", self.attempt_id),
+            ("Lambda-Runtime-Invoked-Function-Arn", self.arn),
+            ("Lambda-Runtime-Trace-Id", self.trace_header),
+        ]
+        return [(name, value) for name, value in fields if value]
+
+
+def new_trace_header(tracing: Tracing) -> str:
+    """An X-Ray header as Lambda makes one: passive has no Parent and no Sampled, active has both."""
+    if tracing == "none":
+        return ""
+    root = f"Root=1-{int(time.time()):08x}-{os.urandom(12).hex()}"
+    if tracing == "passive":
+        return f"{root};Lineage=1:{os.urandom(4).hex()}:0"
+    return f"{root};Parent={os.urandom(8).hex()};Sampled=1"

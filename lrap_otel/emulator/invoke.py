@@ -1,0 +1,86 @@
+"""The invoke endpoint: what ``aws lambda invoke`` and curl post to."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from lrap_otel.emulator.runtime_api import MAX_PAYLOAD_BYTES
+
+if TYPE_CHECKING:
+    from lrap_otel.emulator.emulator import Emulator
+    from lrap_otel.emulator.invocation import Invocation, Result
+
+PATH = "/2015-03-31/functions/function/invocations"
+
+
+class InvokeEndpoint:
+    """Serves ``POST PATH``: 200 and the result as soon as the function gives it, failures with X-Amz-Function-Error."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
+        self._server: WebServer | None = None
+
+    @property
+    def url(self) -> str:
+        """Where events are posted."""
+        return f"http://127.0.0.1:{self._server.port if self._server else 0}{PATH}"
+
+    async def start(self, port: int) -> None:
+        """Listen on 127.0.0.1; port 0 is any free one."""
+        application = web.Application(client_max_size=MAX_PAYLOAD_BYTES)
+        application.router.add_post(PATH, self._invoke)
+        self._server = WebServer(application)
+        await self._server.start(port)
+
+    async def close(self) -> None:
+        """Stop listening."""
+        if self._server:
+            await self._server.close()
+
+    async def _invoke(self, request: web.Request) -> web.Response:
+        try:
+            client_context = base64.b64decode(request.headers.get("X-Amz-Client-Context", ""), validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return web.json_response({"message": "Client context must be base64-encoded JSON"}, status=400)
+        trace_header = request.headers.get("X-Amzn-Trace-Id")
+        event = await request.read() or b"{}"
+        invocation, _ = self._emulator.begin(event, client_context=client_context, trace_id=trace_header)
+        if request.headers.get("X-Amz-Invocation-Type") == "Event":
+            return web.Response(status=202, headers={"X-Amzn-RequestId": invocation.request_id})
+        await asyncio.wait([invocation.result])
+        return _reply(invocation, invocation.result.result())
+
+
+def _reply(invocation: Invocation, result: Result) -> web.Response:
+    headers = {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": "$LATEST"}
+    headers |= {"Content-Type": result.content_type or "application/json"}
+    # A plain client sees no trailers, so that a streamed error's stand among the fields.
+    headers |= result.trailers
+    if result.error_type:
+        headers["X-Amz-Function-Error"] = "Unhandled"
+    return web.Response(body=result.payload, headers=headers)
+
+
+class WebServer:
+    """One aiohttp application on 127.0.0.1."""
+
+    def __init__(self, application: web.Application) -> None:
+        # Bodies as they were sent: aiohttp's own decompression turns a bad one into a traceback.
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, auto_decompress=False)
+        self.port = 0
+
+    async def start(self, port: int) -> None:
+        """Listen; ``port`` 0 is any free one, ``self.port`` says which."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stop listening and drop what is connected."""
+        await self._runner.cleanup()

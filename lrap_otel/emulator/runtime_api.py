@@ -1,0 +1,165 @@
+"""The Runtime API: one runtime, one event at a time, and the states between (facts as measured on AWS's own emulator)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import deque
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from lrap_otel.emulator.http import Reply, json_reply, refusal
+from lrap_otel.emulator.invocation import Result
+
+if TYPE_CHECKING:
+    from lrap_otel.emulator.changes import Changes
+    from lrap_otel.emulator.http import Request
+    from lrap_otel.emulator.invocation import Invocation
+
+PREFIX = "/2018-06-01/runtime/"
+MAX_PAYLOAD_BYTES = 6 * 1024 * 1024 + 100
+MAX_STREAMED_BYTES = 200 * 1024 * 1024
+STREAMED_CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
+ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
+ACCEPTED = (202, {"status": "OK"})
+
+
+class State(Enum):
+    """Where the runtime is; the values are the names in Lambda's own error messages."""
+
+    STARTED = "RuntimeStartedState"
+    INIT_ERROR = "RuntimeInitErrorState"
+    READY = "RuntimeReadyState"
+    RUNNING = "RuntimeRunningState"
+    RESPONDING = "RuntimeInvocationResponseState"
+    REPORTING = "RuntimeInvocationErrorResponseState"
+    RESPONSE_SENT = "RuntimeResponseSentState"
+
+
+class RuntimeApi:
+    """What one runtime process talks to. A new process means a new object."""
+
+    def __init__(self, changes: Changes) -> None:
+        self.state = State.STARTED
+        self.init_error: Result | None = None
+        self._changes = changes
+        self._current: Invocation | None = None
+        # First in, first out, and alive or not: Lambda does not notice a poller that hung up (it swallows the next event).
+        self._pollers: deque[asyncio.Future[Invocation]] = deque()
+
+    @property
+    def is_ready(self) -> bool:
+        """The runtime has polled: init is over, or the invocation."""
+        return self.state is State.READY
+
+    def deliver(self, invocation: Invocation) -> None:
+        """Hand the event to the poller that has waited longest."""
+        self._current = invocation
+        self._move(State.RUNNING)
+        self._pollers.popleft().set_result(invocation)
+
+    def finish(self) -> None:
+        """The invocation has ended; its id is unknown from now on."""
+        self._current = None
+
+    async def answer(self, request: Request) -> Reply:
+        """The reply to any request below ``PREFIX``, or 404 / 405."""
+        path = request.path.removeprefix(PREFIX)
+        if path == "invocation/next":
+            return await self._next() if request.method == "GET" else wrong_method("GET")
+        if path == "init/error":
+            return await self._init_error(request) if request.method == "POST" else wrong_method("POST")
+        verb, _, rest = path.partition("/")
+        request_id, _, kind = rest.partition("/")
+        if verb != "invocation" or kind not in {"response", "error"}:
+            return not_found()
+        if request.method != "POST":
+            return wrong_method("POST")
+        return await self._result(request, request_id, kind)
+
+    async def _next(self) -> Reply:
+        if self.state is State.RUNNING and self._current:
+            return _event(self._current)
+        if self.state not in {State.STARTED, State.READY, State.RESPONSE_SENT}:
+            return self._not_allowed("Ready")
+        poller: asyncio.Future[Invocation] = asyncio.get_running_loop().create_future()
+        self._pollers.append(poller)
+        self._move(State.READY)
+        return _event(await poller)
+
+    async def _result(self, request: Request, request_id: str, kind: str) -> Reply:
+        invocation = self._current
+        if invocation is None or invocation.request_id != request_id:
+            return refusal(400, "InvalidRequestID", "Invalid request ID")
+        if request.header("Lambda-Runtime-Invocation-Id") not in {"", invocation.attempt_id}:
+            return refusal(410, "InvokeTimeout", "Invoke timeout")
+        if self.state is not State.RUNNING:
+            return self._not_allowed("InvocationResponse" if kind == "response" else "InvocationErrorResponse")
+        return await (self._response(request, invocation) if kind == "response" else self._error(request, invocation))
+
+    async def _response(self, request: Request, invocation: Invocation) -> Reply:
+        self._move(State.RESPONDING)
+        mode = request.header("Lambda-Runtime-Function-Response-Mode")
+        if mode not in {"", "streaming"}:
+            return refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
+        content_type = request.header("Content-Type")
+        is_streamed = bool(mode) or content_type == STREAMED_CONTENT_TYPE
+        body = await request.body()
+        limit_bytes = MAX_STREAMED_BYTES if is_streamed else MAX_PAYLOAD_BYTES
+        if len(body) > limit_bytes:
+            return self._too_large(invocation, len(body), limit_bytes)
+        trailers = {name.lower(): value for name, value in request.trailers.items()}
+        return self._accept(invocation, Result(body, None, content_type, "streaming" if is_streamed else "", trailers))
+
+    async def _error(self, request: Request, invocation: Invocation) -> Reply:
+        self._move(State.REPORTING)
+        error_type = _error_type(request, "Function.Unknown")
+        return self._accept(invocation, Result(await request.body(), error_type, request.header("Content-Type")))
+
+    def _accept(self, invocation: Invocation, result: Result) -> Reply:
+        invocation.finish(result)
+        self._move(State.RESPONSE_SENT)
+        return json_reply(*ACCEPTED)
+
+    def _too_large(self, invocation: Invocation, size_bytes: int, limit_bytes: int) -> Reply:
+        said = (
+            f"Response payload size ({size_bytes} bytes) exceeded maximum allowed payload size ({limit_bytes} bytes)."
+        )
+        invocation.fail("Function.ResponseSizeTooLarge", said)
+        self._move(State.RESPONSE_SENT)
+        refused = f"Exceeded maximum allowed payload size ({limit_bytes} bytes)."
+        return refusal(413, "RequestEntityTooLarge", refused)
+
+    async def _init_error(self, request: Request) -> Reply:
+        if self.state is not State.STARTED:
+            return self._not_allowed("InitError")
+        self._move(State.INIT_ERROR)
+        self.init_error = Result(await request.body(), _error_type(request, "Runtime.Unknown"))
+        return json_reply(*ACCEPTED)
+
+    def _move(self, state: State) -> None:
+        self.state = state
+        self._changes.ring()
+
+    def _not_allowed(self, wanted: str) -> Reply:
+        text = f"State transition from {self.state.value} to {wanted} failed for runtime. Error: State transition is not allowed"
+        return refusal(403, "InvalidStateTransition", text)
+
+
+def not_found() -> Reply:
+    """Go's own 404."""
+    return Reply(404, [("Content-Type", "text/plain; charset=utf-8")], b"404 page not found\n")
+
+
+def wrong_method(allowed: str) -> Reply:
+    """A path we know, a method it does not have."""
+    return Reply(405, [("Allow", allowed)])
+
+
+def _event(invocation: Invocation) -> Reply:
+    return Reply(200, invocation.headers(), invocation.event[:MAX_PAYLOAD_BYTES])
+
+
+def _error_type(request: Request, unknown: str) -> str:
+    said = request.header("Lambda-Runtime-Function-Error-Type")
+    return said if ERROR_TYPE.fullmatch(said) else unknown

@@ -1,0 +1,177 @@
+"""One sandbox from init to its end: starts the extensions, then the runtime, and runs invocations in them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from lrap_otel.emulator.changes import Changes
+from lrap_otel.emulator.environment import extension_environment
+from lrap_otel.emulator.extensions_api import ExtensionsApi
+from lrap_otel.emulator.process import Process
+from lrap_otel.emulator.runtime_api import RuntimeApi
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from lrap_otel.emulator.config import Config
+    from lrap_otel.emulator.invocation import Invocation
+    from lrap_otel.emulator.process import OnLine
+
+    OnStep = Callable[[str], None]
+
+RUNTIME = "function"
+
+
+class SandboxError(Exception):
+    """The sandbox cannot go on: a process ended, or could not be started. ``error_type`` is Lambda's name for it."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
+
+
+class SandboxTimeoutError(SandboxError):
+    """Init or an invocation took longer than it may."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("Sandbox.Timedout", message)
+
+
+class Sandbox:
+    """Fresh for every init; a reset throws it away. ``environment`` is the runtime's."""
+
+    def __init__(self, config: Config, environment: dict[str, str], on_line: OnLine, on_step: OnStep) -> None:
+        files = config.extension_files()
+        self.changes = Changes()
+        self.runtime = RuntimeApi(self.changes)
+        self.extensions = ExtensionsApi(config, files, self.changes)
+        self.extension_processes: dict[str, Process] = {}
+        self.runtime_process: Process | None = None
+        self.config = config
+        self.is_ready = False
+        self.is_stopping = False
+        self._files = files
+        self._environment = environment
+        self._on_line = on_line
+        self._on_step = on_step
+        self._failure: asyncio.Future[SandboxError] = asyncio.get_running_loop().create_future()
+
+    async def init(self) -> None:
+        """Extensions, then the runtime, until everybody has asked for an event; SandboxError when that does not come about."""
+        ends_at_s = time.monotonic() + self.config.init_timeout_s
+        await self._register_extensions(ends_at_s)
+        self._start_runtime()
+        if not await self._comes_true(self._init_is_over, ends_at_s):
+            raise SandboxTimeoutError(
+                f"init did not end within {self.config.init_timeout_s:g} s: {self._who_is_missing()}"
+            )
+        self.extensions.is_open = False
+        self.is_ready = True
+
+    async def invoke(self, invocation: Invocation) -> None:
+        """Run one invocation to its end: the runtime and every INVOKE extension ask for the next event."""
+        ends_at_s = time.monotonic() + invocation.timeout_s
+        invocation.stamp()
+        self._raise_failure()
+        self.extensions.invoke(invocation)
+        self.runtime.deliver(invocation)
+        if not await self._comes_true(self._everybody_waits, ends_at_s):
+            raise SandboxTimeoutError(f"Task timed out after {invocation.timeout_s:.2f} seconds")
+        self.runtime.finish()
+
+    def processes(self) -> list[Process]:
+        """All that were started."""
+        runtime = [self.runtime_process] if self.runtime_process else []
+        return [*runtime, *self.extension_processes.values()]
+
+    async def destroy(self) -> None:
+        """SIGKILL to everything, at once."""
+        self.is_stopping = True
+        await asyncio.gather(*(process.destroy() for process in self.processes()))
+
+    async def _register_extensions(self, ends_at_s: float) -> None:
+        environment = extension_environment(self._environment)
+        for name, path in self._files.items():
+            self.extension_processes[name] = self._start(
+                name, [str(path.absolute())], environment, "Extension.LaunchError"
+            )
+        if await self._comes_true(lambda: self.extensions.all_registered, ends_at_s):
+            for extension in self.extensions.registered.values():
+                self._on_step(f"extension {extension.name} registered for {', '.join(extension.events) or 'no events'}")
+            return
+        missing = ", ".join(self.extensions.missing())
+        heard = ", ".join(sorted(self.extensions.registered)) or "nobody"
+        raise SandboxTimeoutError(
+            f"extension {missing} did not register within {self.config.init_timeout_s:g} s (registered: {heard})"
+        )
+
+    def _start_runtime(self) -> None:
+        if not self.config.command:
+            return
+        argv = bootstrap(self.config.wrapper, self.config.command)
+        self.runtime_process = self._start(RUNTIME, argv, self._environment, "Runtime.InvalidEntrypoint")
+        self._on_step("runtime started" + (f" through {self.config.wrapper.name}" if self.config.wrapper else ""))
+
+    def _start(self, name: str, argv: Sequence[str], environment: dict[str, str], error_type: str) -> Process:
+        try:
+            process = Process(name, argv, environment, self.config.cwd, self._on_line)
+        except OSError as error:
+            raise SandboxError(error_type, f"{name} cannot be started: {argv[0]}: {error.strerror}") from error
+        process.exited.add_done_callback(lambda exited: self._ended(name, exited.result()))
+        return process
+
+    def _ended(self, name: str, status: int) -> None:
+        if self.is_stopping or self._failure.done():
+            return
+        how = f"exit status {status}" if status >= 0 else f"signal {-status}"
+        if name == RUNTIME:
+            text = f"Runtime exited with error: {how}" if status else "Runtime exited without providing a reason"
+            self._failure.set_result(SandboxError("Runtime.ExitError", text))
+        else:
+            self._failure.set_result(SandboxError("Extension.Crash", f"extension {name} exited before SHUTDOWN: {how}"))
+
+    def _raise_failure(self) -> None:
+        if self._failure.done():
+            raise self._failure.result()
+
+    async def _comes_true(self, holds: Callable[[], bool], ends_at_s: float) -> bool:
+        """Whether it holds in time; a process that ends meanwhile raises SandboxError."""
+        waiting = asyncio.ensure_future(self.changes.until(holds))
+        either: set[asyncio.Future[Any]] = {waiting, self._failure}
+        try:
+            left_s = max(0.0, ends_at_s - time.monotonic())
+            await asyncio.wait(either, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            waiting.cancel()
+        if not holds():
+            self._raise_failure()
+        return holds()
+
+    def _everybody_waits(self) -> bool:
+        return self.runtime.is_ready and self.extensions.all_ready
+
+    def _init_is_over(self) -> bool:
+        # Measured: under Managed Instances the first worker's poll ends init.
+        return self.runtime.is_ready and (self.config.is_managed or self.extensions.all_ready)
+
+    def _who_is_missing(self) -> str:
+        runtime = [] if self.runtime.is_ready else ["the runtime"]
+        missing = runtime + [f"extension {name}" for name in self.extensions.busy()]
+        return f"{' and '.join(missing)} did not ask for an event"
+
+
+def bootstrap(wrapper: Path | None, command: Sequence[str]) -> list[str]:
+    """The runtime's command line, as a managed runtime's bootstrap makes it: 127 for a wrapper that is no file, 126 for one
+    that may not be executed.
+    """
+    if wrapper is None:
+        return list(command)
+    if not wrapper.is_file():
+        return ["/bin/sh", "-c", 'echo "$0: does not exist" >&2; exit 127', str(wrapper)]
+    if not os.access(wrapper, os.X_OK):
+        return ["/bin/sh", "-c", 'echo "$0: is not an executable" >&2; exit 126', str(wrapper)]
+    return [str(wrapper.absolute()), *command]

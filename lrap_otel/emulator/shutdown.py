@@ -1,0 +1,81 @@
+"""The end of a sandbox: the runtime first, then SHUTDOWN to the extensions, and SIGKILL to whoever is late."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from lrap_otel.emulator.process import Process
+    from lrap_otel.emulator.sandbox import Sandbox
+
+Reason = Literal["spindown", "timeout", "failure"]
+
+EXTERNAL_BUDGET_S = 2.0
+INTERNAL_BUDGET_S = 0.5
+RUNTIME_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class ExtensionReport:
+    """How one external extension ended.
+
+    ``subscribed``: asked for SHUTDOWN. ``shutdown_seen``: fetched it. ``killed``: was still there when its time was up, or had
+    not asked for SHUTDOWN. ``exit_code``: negative is a signal. ``ms``: from the start of the shutdown to its exit.
+    """
+
+    name: str
+    subscribed: bool
+    shutdown_seen: bool
+    exit_code: int
+    killed: bool
+    ms: float
+
+    @property
+    def is_clean(self) -> bool:
+        """Nothing to complain about: it ended by itself with 0, or never asked to be told."""
+        return not self.subscribed or (self.shutdown_seen and not self.killed and self.exit_code == 0)
+
+
+async def shut_down(sandbox: Sandbox, reason: Reason) -> list[ExtensionReport]:
+    """End everything in Lambda's order and within its budget; afterwards nothing of the sandbox is left."""
+    sandbox.is_stopping = True
+    began_s = time.monotonic()
+    budget_s = _budget_s(sandbox)
+    deadline_ms = int((time.time() + budget_s) * 1000)
+    await _end_runtime(sandbox, budget_s * RUNTIME_SHARE)
+    sandbox.extensions.shutdown(reason, deadline_ms)
+    endings = [_end_extension(sandbox, process, began_s, budget_s) for process in sandbox.extension_processes.values()]
+    return list(await asyncio.gather(*endings))
+
+
+def _budget_s(sandbox: Sandbox) -> float:
+    if sandbox.extension_processes:
+        return EXTERNAL_BUDGET_S
+    return INTERNAL_BUDGET_S if sandbox.extensions.registered else 0.0
+
+
+async def _end_runtime(sandbox: Sandbox, budget_s: float) -> None:
+    runtime = sandbox.runtime_process
+    if runtime is None:
+        return
+    if sandbox.extensions.registered:
+        runtime.signal(signal.SIGTERM)
+        await asyncio.wait([runtime.exited], timeout=budget_s)
+    await runtime.destroy()
+
+
+async def _end_extension(sandbox: Sandbox, process: Process, began_s: float, budget_s: float) -> ExtensionReport:
+    extension = sandbox.extensions.registered.get(process.name)
+    is_subscribed = extension is not None and "SHUTDOWN" in extension.events
+    left_s = began_s + budget_s - time.monotonic() if is_subscribed else 0.0
+    # Measured: Managed Instances wait for every holder of the extension's output, on-demand for its first process.
+    ends: list[asyncio.Future[Any]] = [process.exited, *([process.closed] if sandbox.config.is_managed else [])]
+    _, late = await asyncio.wait(ends, timeout=max(0.0, left_s))
+    ms = (time.monotonic() - began_s) * 1000
+    await process.destroy()
+    has_seen = extension is not None and extension.has_seen_shutdown
+    return ExtensionReport(process.name, is_subscribed, has_seen, process.exited.result(), bool(late), ms)
