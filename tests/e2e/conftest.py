@@ -1,0 +1,59 @@
+"""The whole product in the emulator: the extension through opt/entrypoint, a real runtime client through opt/wrapper."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from lrap_otel.emulator.config import Config
+from lrap_otel.emulator.emulator import Emulator
+from lrap_otel.emulator.invocation import Outcome
+
+ROOT = Path(__file__).parents[2]
+EXTENSION = {"lrap-otel": ROOT / "opt/entrypoint"}
+
+HTTP_EVENT = {
+    "version": "2.0",
+    "routeKey": "GET /pets/{id}",
+    "rawPath": "/pets/42",
+    "rawQueryString": "",
+    "headers": {"host": "api.example.com", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+    "requestContext": {
+        "domainName": "api.example.com",
+        "http": {"method": "GET", "path": "/pets/42", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "curl"},
+    },
+    "isBase64Encoded": False,
+}
+
+
+def function(handler: str = "function.handler", **options: Any) -> Config:
+    """A Python function behind the extension, unless `options` say otherwise."""
+    settings: dict[str, Any] = {
+        "command": [sys.executable, "-m", "awslambdaric", handler],
+        "cwd": Path(__file__).parent,
+        "wrapper": ROOT / "opt/wrapper",
+        "extensions": EXTENSION,
+        "timeout_s": 10.0,
+    }
+    return Config(**{**settings, **options})
+
+
+def emulated(config: Config, script: Callable[[Emulator], Awaitable[None]]) -> list[str]:
+    """Run `script` against a sandbox; what the extension printed."""
+
+    async def run() -> list[str]:
+        async with Emulator(config) as emulator:
+            await script(emulator)
+            return [text for source, text in emulator.output if source == "lrap-otel"]
+
+    return asyncio.run(run())
+
+
+async def invoke(emulator: Emulator, event: dict[str, Any]) -> tuple[Outcome, Any]:
+    """Send an event; how it ended, and the result as the caller reads it."""
+    outcome = await emulator.invoke(json.dumps(event).encode())
+    return outcome, json.loads(outcome.payload or b"null")

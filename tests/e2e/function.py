@@ -1,0 +1,24 @@
+"""A function whose events say what it does."""
+
+import os
+import time
+
+
+def handler(event, context):
+    """Do what the event's ``do`` says; by default tell what of the trace came here."""
+    match event.get("do"):
+        case "raise":
+            raise ValueError("it broke")
+        case "exit":
+            os._exit(3)
+        case "sleep":
+            time.sleep(event["s"])
+        case "large":
+            return "x" * event["bytes"]
+    return {
+        "statusCode": 200,
+        "body": "",
+        "headers": event.get("headers"),
+        "xray": os.environ.get("_X_AMZN_TRACE_ID"),
+        "runtime_api": os.environ["AWS_LAMBDA_RUNTIME_API"],
+    }

@@ -1,0 +1,144 @@
+"""What happens until the extension has asked to be registered: little, in this order, and it is loaded from little."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lrap_otel import boot
+from lrap_otel.settings import Settings
+from tests.upstream import Upstream, connect
+
+ROOT = Path(__file__).parents[1]
+
+# The address answers nobody, so `main` returns where the register request would go.
+WHAT_IS_LOADED = """
+import sys
+sys.path.insert(0, sys.argv[1])
+bare = set(sys.modules)
+from lrap_otel.boot import main
+assert main("opt/entrypoint", "") == 1
+print(*sorted(set(sys.modules) - bare))
+"""
+
+
+def free_port() -> int:
+    listener = Upstream()
+    port = listener.port
+    listener.close()
+    return port
+
+
+def test_nothing_is_loaded_before_the_register_request_but_the_socket_and_our_settings() -> None:
+    environment = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{free_port()}", "LRAP_LISTENER_PORT": str(free_port())}
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", WHAT_IS_LOADED, str(ROOT)], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["_socket", "lrap_otel", "lrap_otel.boot", "lrap_otel.settings"]
+    assert "does not answer" in done.stderr
+
+
+def test_the_runtime_can_connect_before_the_extension_is_registered() -> None:
+    api, port = Upstream(), free_port()
+    extension = start_extension(api.port, LRAP_LISTENER_PORT=str(port))
+    try:
+        request, body = api.accept().read_message()
+        assert request.startswith(b"POST /2020-01-01/extension/register HTTP/1.1\r\n")
+        assert b"\r\nLambda-Extension-Name: lrap-otel\r\n" in request
+        assert b"\r\nLambda-Extension-Accept-Feature: accountId\r\n" in request
+        assert json.loads(body) == {"events": ["INVOKE", "SHUTDOWN"]}
+        connect(port).close()
+    finally:
+        stop(extension)
+        api.close()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"},
+        {"OTEL_SDK_DISABLED": "true"},
+        {"LRAP_ENABLED": "False"},
+    ],
+    ids=["managed instances", "SDK disabled", "switched off"],
+)
+def test_only_shutdown_is_asked_for_where_invoke_is_refused_or_useless(variables: dict[str, str]) -> None:
+    api = Upstream()
+    extension = start_extension(api.port, LRAP_LISTENER_PORT=str(free_port()), **variables)
+    try:
+        _, body = api.accept().read_message()
+        assert json.loads(body) == {"events": ["SHUTDOWN"]}
+    finally:
+        stop(extension)
+        api.close()
+
+
+def test_the_whole_life_of_an_extension_that_is_switched_off() -> None:
+    api = Upstream()
+    extension = start_extension(api.port, LRAP_LISTENER_PORT=str(free_port()), LRAP_ENABLED="false")
+    lambda_side = api.accept()
+    lambda_side.read_message()
+    lambda_side.send(b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: me\r\nContent-Length: 2\r\n\r\n{}")
+    assert b"\r\nLambda-Extension-Identifier: me\r\n" in lambda_side.read_head()
+    event = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":1}'
+    lambda_side.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(event), event))
+    _, errors = extension.communicate(timeout=10)
+    assert (extension.returncode, errors) == (0, b"")
+    api.close()
+
+
+def test_a_registration_that_lambda_refuses_ends_the_extension_with_its_reason() -> None:
+    api = Upstream()
+    extension = start_extension(api.port, LRAP_LISTENER_PORT=str(free_port()))
+    lambda_side = api.accept()
+    lambda_side.read_message()
+    lambda_side.send(b'HTTP/1.1 403 Forbidden\r\nContent-Length: 11\r\n\r\n{"no":"way"}'[:-1])
+    _, errors = extension.communicate(timeout=10)
+    assert extension.returncode == 1
+    assert b"refused the registration with 403" in errors
+    api.close()
+
+
+def test_without_a_runtime_api_it_says_what_to_do() -> None:
+    done = subprocess.run([ROOT / "opt/entrypoint"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "lrap-otel emulate" in done.stderr
+
+
+def test_a_file_in_an_extensions_folder_gives_its_name() -> None:
+    settings = Settings({b"LRAP_EXTENSION_NAME": b"mine"})
+    assert boot.extension_name("/opt/extensions/renamed", settings) == "renamed"
+    assert boot.extension_name("/checkout/opt/entrypoint", settings) == "mine"
+    assert boot.extension_name("entrypoint", settings) == "mine"
+
+
+def test_the_layout_of_a_layer_works_as_a_checkout_does(tmp_path: Path) -> None:
+    layer = tmp_path / "opt"
+    shutil.copytree(ROOT / "lrap_otel", layer / "lrap_otel")
+    shutil.copy(ROOT / ".lrap-paths", layer / ".lrap-paths")
+    (layer / "extensions").mkdir()
+    shutil.copy(ROOT / "opt/entrypoint", layer / "extensions/lrap-otel-layer")
+    api = Upstream()
+    extension = start_extension(api.port, entrypoint=layer / "extensions/lrap-otel-layer", LRAP_LISTENER_PORT=str(free_port()))
+    try:
+        request, _ = api.accept().read_message()
+        assert b"\r\nLambda-Extension-Name: lrap-otel-layer\r\n" in request
+    finally:
+        stop(extension)
+        api.close()
+
+
+def start_extension(api_port: int, entrypoint: Path = ROOT / "opt/entrypoint", **variables: str) -> subprocess.Popen[bytes]:
+    environment = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api_port}", **variables}
+    return subprocess.Popen([entrypoint], env=environment, stderr=subprocess.PIPE)
+
+
+def stop(extension: subprocess.Popen[bytes]) -> None:
+    extension.kill()
+    extension.communicate()
