@@ -38,7 +38,11 @@ def free_port() -> int:
 def test_nothing_is_loaded_before_the_register_request_but_the_socket_and_our_settings() -> None:
     environment = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{free_port()}", "LRAP_LISTENER_PORT": str(free_port())}
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", WHAT_IS_LOADED, str(ROOT)], env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-I", "-S", "-c", WHAT_IS_LOADED, str(ROOT)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.split() == ["_socket", "lrap_otel", "lrap_otel.boot", "lrap_otel.settings"]
     assert "does not answer" in done.stderr
@@ -106,7 +110,9 @@ def test_a_registration_that_lambda_refuses_ends_the_extension_with_its_reason()
 
 
 def test_without_a_runtime_api_it_says_what_to_do() -> None:
-    done = subprocess.run([ROOT / "opt/entrypoint"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [ROOT / "opt/entrypoint"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 1
     assert "lrap-otel emulate" in done.stderr
 
@@ -125,7 +131,9 @@ def test_the_layout_of_a_layer_works_as_a_checkout_does(tmp_path: Path) -> None:
     (layer / "extensions").mkdir()
     shutil.copy(ROOT / "opt/entrypoint", layer / "extensions/lrap-otel-layer")
     api = Upstream()
-    extension = start_extension(api.port, entrypoint=layer / "extensions/lrap-otel-layer", LRAP_LISTENER_PORT=str(free_port()))
+    extension = start_extension(
+        api.port, entrypoint=layer / "extensions/lrap-otel-layer", LRAP_LISTENER_PORT=str(free_port())
+    )
     try:
         request, _ = api.accept().read_message()
         assert b"\r\nLambda-Extension-Name: lrap-otel-layer\r\n" in request
@@ -134,7 +142,9 @@ def test_the_layout_of_a_layer_works_as_a_checkout_does(tmp_path: Path) -> None:
         api.close()
 
 
-def start_extension(api_port: int, entrypoint: Path = ROOT / "opt/entrypoint", **variables: str) -> subprocess.Popen[bytes]:
+def start_extension(
+    api_port: int, entrypoint: Path = ROOT / "opt/entrypoint", **variables: str
+) -> subprocess.Popen[bytes]:
     environment = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api_port}", **variables}
     return subprocess.Popen([entrypoint], env=environment, stderr=subprocess.PIPE)
 

@@ -76,11 +76,18 @@ def start(shell: tuple[list[str], str], port: int, **variables: str) -> subproce
     command, path = shell
     environment = {"PATH": path, "AWS_LAMBDA_RUNTIME_API": RUNTIME_API, "LRAP_LISTENER_PORT": str(port), **variables}
     return subprocess.run(
-        [*command, sys.executable, "-c", RUNTIME, *ARGUMENTS], env=environment, capture_output=True, text=True, check=False, timeout=30
+        [*command, sys.executable, "-c", RUNTIME, *ARGUMENTS],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
     )
 
 
-def test_the_runtime_is_redirected_when_the_proxy_answers_and_is_otherwise_as_it_was(shell: tuple[list[str], str]) -> None:
+def test_the_runtime_is_redirected_when_the_proxy_answers_and_is_otherwise_as_it_was(
+    shell: tuple[list[str], str],
+) -> None:
     with listening(answer_as_the_proxy) as (port, _):
         wrapped = start(shell, port)
     alone = subprocess.run(
@@ -127,7 +134,9 @@ def say_nothing(connection: socket.socket) -> None:
     connection.recv(1)  # until the wrapper gives up
 
 
-@pytest.mark.parametrize("stranger", [socket.socket.close, say_something_else, say_nothing], ids=["closes", "is another", "is mute"])
+@pytest.mark.parametrize(
+    "stranger", [socket.socket.close, say_something_else, say_nothing], ids=["closes", "is another", "is mute"]
+)
 def test_a_stranger_at_the_port_leaves_the_runtime_untouched(shell: tuple[list[str], str], stranger: Answer) -> None:
     with listening(stranger) as (port, _):
         wrapped = start(shell, port)

@@ -10,7 +10,6 @@ from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
 _NEXT = (
     "GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: {host}\r\nLambda-Extension-Identifier: {identifier}\r\n\r\n"
 )
-_RETRY_PAUSE_S = 1.0
 
 
 class RefusedError(Exception):
@@ -20,11 +19,12 @@ class RefusedError(Exception):
 class Client:
     """One registered extension. `stream` is the connection that carried the register request."""
 
-    __slots__ = ("_address", "_request", "_stream")
+    __slots__ = ("_address", "_request", "_retry_pause_s", "_stream")
 
-    def __init__(self, stream: Stream, address: tuple[str, int]) -> None:
+    def __init__(self, stream: Stream, address: tuple[str, int], retry_pause_s: float = 1.0) -> None:
         self._stream = stream
         self._address = address
+        self._retry_pause_s = retry_pause_s
         self._request = b""
 
     def read_registration(self) -> dict[str, object]:
@@ -53,7 +53,7 @@ class Client:
                 log.warning(f"event/next was answered with {reply.status}; asking again")
             except (BrokenError, OSError) as error:
                 log.warning(f"event/next failed ({error}); asking again")
-            time.sleep(_RETRY_PAUSE_S)
+            time.sleep(self._retry_pause_s)
             self._reconnect()
 
     def _reconnect(self) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lrap_otel.emulator.config import Config
 from lrap_otel.emulator.emulator import Emulator
-from lrap_otel.emulator.invocation import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from lrap_otel.emulator.invocation import Outcome
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = {"lrap-otel": ROOT / "opt/entrypoint"}
@@ -24,7 +27,13 @@ HTTP_EVENT = {
     "headers": {"host": "api.example.com", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
     "requestContext": {
         "domainName": "api.example.com",
-        "http": {"method": "GET", "path": "/pets/42", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "curl"},
+        "http": {
+            "method": "GET",
+            "path": "/pets/42",
+            "protocol": "HTTP/1.1",
+            "sourceIp": "192.0.2.1",
+            "userAgent": "curl",
+        },
     },
     "isBase64Encoded": False,
 }

@@ -1,10 +1,13 @@
 """A function whose events say what it does."""
 
+from __future__ import annotations
+
 import os
 import time
+from typing import Any
 
 
-def handler(event, context):
+def handler(event: dict[str, Any], context: object) -> object:
     """Do what the event's ``do`` says; by default tell what of the trace came here."""
     match event.get("do"):
         case "raise":

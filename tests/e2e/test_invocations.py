@@ -146,5 +146,3 @@ def test_a_function_that_cannot_be_loaded_leaves_a_span_that_says_why() -> None:
         assert all(report.shutdown_seen for report in outcome.reports)
 
     emulated(function("broken_init.handler"), script)
-
-

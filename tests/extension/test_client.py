@@ -1,0 +1,77 @@
+"""The Extensions API client never gives up: an extension that ends before SHUTDOWN takes the sandbox with it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lrap_otel.extension.client import Client, RefusedError
+from lrap_otel.proxy.stream import BrokenError, Stream
+from tests.upstream import Peer, Upstream, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def api() -> Iterator[Upstream]:
+    api = Upstream()
+    yield api
+    api.close()
+
+
+def started(api: Upstream) -> tuple[Client, Peer]:
+    client = Client(Stream(connect(api.port).socket), ("127.0.0.1", api.port), retry_pause_s=0.01)
+    return client, api.accept()
+
+
+def reply(body: bytes, status: bytes = b"200 OK") -> bytes:
+    return b"HTTP/1.1 %s\r\nLambda-Extension-Identifier: me\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+
+
+def test_a_refused_registration_says_what_lambda_said(api: Upstream) -> None:
+    client, lambda_side = started(api)
+    lambda_side.send(reply(b'{"errorType":"Extension.InvalidExtensionName"}', b"403 Forbidden"))
+    with pytest.raises(RefusedError, match="403"):
+        client.read_registration()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"nonsense\r\n\r\n"], ids=["ends", "breaks off", "nonsense"]
+)
+def test_a_lambda_that_goes_away_before_it_answers_is_an_error(api: Upstream, answer: bytes) -> None:
+    client, lambda_side = started(api)
+    lambda_side.send(answer).end()
+    with pytest.raises(BrokenError):
+        client.read_registration()
+
+
+def test_a_chunked_answer_and_one_that_is_no_object_are_read(api: Upstream) -> None:
+    client, lambda_side = started(api)
+    lambda_side.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+    lambda_side.send(b'4\r\n{"a"\r\n3\r\n:1}\r\n0\r\n\r\n')
+    assert client.read_registration() == {"a": 1}
+    lambda_side.send(reply(b"[1"))
+    assert client.next_event() == {}
+
+
+@pytest.mark.parametrize("how", ["ends", "refuses", "nonsense"])
+def test_the_next_event_is_asked_for_again_when_the_call_fails(api: Upstream, how: str) -> None:
+    client, first = started(api)
+    first.send(reply(b"{}"))
+    client.read_registration()
+    events: list[object] = []
+    thread = threading.Thread(target=lambda: events.append(client.next_event()), daemon=True)
+    thread.start()
+    asked = first.read_head()
+    if how == "ends":
+        first.close()
+    else:
+        first.send(reply(b"{}", b"500 No") if how == "refuses" else b"nonsense\r\n\r\n")
+    second = api.accept()
+    assert second.read_head() == asked
+    second.send(reply(b'{"eventType":"SHUTDOWN"}'))
+    thread.join(5)
+    assert events == [{"eventType": "SHUTDOWN"}]

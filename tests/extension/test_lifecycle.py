@@ -1,0 +1,257 @@
+"""What holds `event/next` back, and what ends a hold. The test plays Lambda and the telemetry process."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lrap_otel import records
+from lrap_otel.channel import Channel, TelemetryEnd
+from lrap_otel.extension.client import Client
+from lrap_otel.extension.lifecycle import Lifecycle
+from lrap_otel.extension.supervisor import Telemetry
+from lrap_otel.invocations import Invocation, Invocations
+from lrap_otel.proxy.polls import Polls
+from lrap_otel.proxy.stream import Stream
+from tests.upstream import Peer, Upstream, connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REGISTERED = b'{"functionName":"f","functionVersion":"1","handler":"h","accountId":"123456789012"}'
+# Longer than any test waits: only what is tested may end a hold.
+LONG_MS = 600_000
+
+
+class Extension:
+    """A registered extension whose lifecycle runs in a thread."""
+
+    def __init__(self, *, budget_ms: int = LONG_MS, has_telemetry: bool = True) -> None:
+        self.channel = Channel()
+        self.channel.far.settimeout(5.0)
+        self.invocations = Invocations()
+        self.polls = Polls()
+        self.telemetry = Telemetry(self.channel, self.invocations)
+        self.far = TelemetryEnd(self.channel.far)
+        self._api = Upstream()
+        client = Client(Stream(connect(self._api.port).socket), ("127.0.0.1", self._api.port))
+        self.lambda_side = self._api.accept()
+        self._answer(self.lambda_side, REGISTERED)
+        self.registration = client.read_registration()
+        threading.Thread(target=self.telemetry._read_replies, daemon=True).start()
+        telemetry = self.telemetry if has_telemetry else None
+        lifecycle = Lifecycle(client, self.invocations, self.polls, telemetry, budget_ms)
+        self.thread = threading.Thread(target=lifecycle.run, daemon=True)
+        self.thread.start()
+
+    def asks_for_next(self, wait_s: float = 5.0) -> bool:
+        """Lambda sees the next `event/next`."""
+        if not self.lambda_side.has_news(wait_s):
+            return False
+        assert self.lambda_side.read_head().startswith(b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n")
+        return True
+
+    def is_held(self) -> bool:
+        """The lifecycle waits, and has not asked for the next event."""
+        return not self.lambda_side.has_news(0.1)
+
+    def send_invoke(self, request_id: str, within_ms: int = LONG_MS) -> None:
+        deadline_ms = time.time_ns() // 1_000_000 + within_ms
+        self.send({"eventType": "INVOKE", "requestId": request_id, "deadlineMs": deadline_ms})
+
+    def send(self, event: object) -> None:
+        self._answer(self.lambda_side, json.dumps(event).encode())
+
+    @staticmethod
+    def _answer(peer: Peer, body: bytes) -> None:
+        peer.send(
+            b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: me\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+        )
+
+    def deliver(self, request_id: str) -> Invocation:
+        invocation = Invocation(request_id, "", 0)
+        self.invocations.open(invocation, "a connection", 1)
+        return invocation
+
+    def close(self) -> None:
+        self._api.close()
+        self.channel.near.close()
+        self.channel.far.close()
+
+
+@pytest.fixture
+def extension() -> Iterator[Extension]:
+    extension = Extension()
+    assert extension.asks_for_next()
+    yield extension
+    extension.close()
+
+
+def received_flush(extension: Extension) -> records.Flush:
+    record = extension.far.receive()
+    assert isinstance(record, records.Flush)
+    return record
+
+
+def test_the_registration_is_read() -> None:
+    extension = Extension()
+    assert extension.registration == json.loads(REGISTERED)
+    extension.close()
+
+
+def test_the_next_event_waits_for_the_result_and_then_for_the_flush(extension: Extension) -> None:
+    invocation = extension.deliver("r")
+    extension.send_invoke("r")
+    assert extension.is_held()
+    extension.invocations.finish(invocation, "a connection")
+    flush = received_flush(extension)
+    assert extension.is_held()
+    extension.far.reply(records.flushed(flush.number, ok=True))
+    assert extension.asks_for_next()
+
+
+def test_an_invoke_that_comes_after_its_result_is_flushed_at_once(extension: Extension) -> None:
+    extension.invocations.finish(extension.deliver("r"), "a connection")
+    extension.send_invoke("r")
+    extension.far.reply(records.flushed(received_flush(extension).number, ok=True))
+    assert extension.asks_for_next()
+
+
+def test_an_invoke_that_comes_before_its_event_waits_while_a_poll_is_out(extension: Extension) -> None:
+    extension.polls.waiting.add("a poll")
+    extension.send_invoke("r")
+    assert extension.is_held()
+    invocation = extension.deliver("r")
+    extension.polls.waiting.clear()
+    extension.invocations.notify()
+    assert extension.is_held()
+    extension.invocations.finish(invocation, "a connection")
+    assert received_flush(extension).number == 1
+
+
+def test_a_runtime_that_leaves_its_poll_ends_the_hold(extension: Extension) -> None:
+    extension.polls.waiting.add("a poll")
+    extension.send_invoke("r")
+    assert extension.is_held()
+    extension.polls.waiting.clear()
+    extension.invocations.notify()
+    assert extension.asks_for_next()
+
+
+def test_an_event_that_does_not_come_through_us_is_not_waited_for_and_warned_of_once(
+    extension: Extension, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        extension.send_invoke(f"r{number}")
+        assert extension.asks_for_next()
+    assert capfd.readouterr().err.count("AWS_LAMBDA_EXEC_WRAPPER") == 1
+
+
+def test_a_second_poll_ends_the_hold_for_a_result_that_never_came(extension: Extension) -> None:
+    extension.deliver("r")
+    extension.send_invoke("r")
+    assert extension.is_held()
+    extension.invocations.runtime_polls_again()
+    assert extension.asks_for_next()
+
+
+def test_the_end_of_the_runtimes_connection_ends_the_hold(extension: Extension) -> None:
+    extension.deliver("r")
+    extension.send_invoke("r")
+    assert extension.is_held()
+    extension.invocations.connection_ended("a connection", as_announced=False)
+    assert extension.asks_for_next()
+
+
+def test_an_announced_end_of_the_connection_says_nothing(extension: Extension) -> None:
+    invocation = extension.deliver("r")
+    extension.send_invoke("r")
+    extension.invocations.connection_ended("a connection", as_announced=True)
+    assert extension.is_held()
+    extension.invocations.finish(invocation, "another connection")
+    assert received_flush(extension).number == 1
+
+
+def test_the_deadline_ends_the_hold(extension: Extension) -> None:
+    extension.deliver("r")
+    extension.send_invoke("r", within_ms=50)
+    assert extension.asks_for_next()
+
+
+def test_a_flush_that_takes_longer_than_its_budget_is_left_behind() -> None:
+    extension = Extension(budget_ms=50)
+    assert extension.asks_for_next()
+    extension.invocations.finish(extension.deliver("r"), "a connection")
+    extension.send_invoke("r")
+    assert received_flush(extension).budget_ms == 50
+    assert extension.asks_for_next()
+    extension.close()
+
+
+def test_after_three_failures_nothing_is_held_until_a_flush_succeeds(extension: Extension) -> None:
+    def invoke(number: int) -> records.Flush:
+        extension.invocations.finish(extension.deliver(f"r{number}"), "a connection")
+        extension.send_invoke(f"r{number}")
+        return received_flush(extension)
+
+    for number in range(3):
+        extension.far.reply(records.flushed(invoke(number).number, ok=False))
+        assert extension.asks_for_next()
+    unheld = invoke(3)
+    assert unheld.budget_ms == 0
+    assert extension.asks_for_next()
+    extension.far.reply(records.flushed(unheld.number, ok=True))
+    while extension.telemetry.failures_in_a_row:
+        time.sleep(0.001)
+    assert invoke(4).budget_ms > 0
+    assert extension.is_held()
+
+
+def test_a_telemetry_process_that_dies_ends_the_hold(extension: Extension) -> None:
+    extension.invocations.finish(extension.deliver("r"), "a connection")
+    extension.send_invoke("r")
+    received_flush(extension)
+    assert extension.is_held()
+    extension.telemetry.is_alive = False
+    extension.invocations.notify()
+    assert extension.asks_for_next()
+
+
+def test_shutdown_is_passed_on_with_its_reason_and_ends_the_lifecycle_when_all_is_out(extension: Extension) -> None:
+    deadline_ms = time.time_ns() // 1_000_000 + LONG_MS
+    extension.send({"eventType": "SHUTDOWN", "shutdownReason": "TIMEOUT", "deadlineMs": deadline_ms})
+    record = extension.far.receive()
+    assert isinstance(record, records.Shutdown)
+    assert record.reason == "timeout"
+    assert record.deadline_ms < deadline_ms
+    assert extension.thread.is_alive()
+    extension.far.reply(records.flushed(record.number, ok=True))
+    extension.thread.join(5)
+    assert not extension.thread.is_alive()
+
+
+def test_shutdown_does_not_wait_beyond_its_deadline(extension: Extension) -> None:
+    extension.send({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": 1})
+    extension.thread.join(5)
+    assert not extension.thread.is_alive()
+
+
+def test_shutdown_without_telemetry_ends_at_once() -> None:
+    extension = Extension(has_telemetry=False)
+    assert extension.asks_for_next()
+    extension.send_invoke("r")
+    assert extension.asks_for_next()
+    extension.send({"eventType": "SHUTDOWN"})
+    extension.thread.join(5)
+    assert not extension.thread.is_alive()
+    extension.close()
+
+
+@pytest.mark.parametrize("event", [[], 7, {"eventType": 1}, {"eventType": "FUTURE", "deadlineMs": "soon"}])
+def test_an_event_nobody_knows_is_passed_over(extension: Extension, event: object) -> None:
+    extension.send(event)
+    assert extension.asks_for_next()
