@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from lrap_otel.proxy.polls import Polls
 
 _SHUTDOWN_BUDGET_MS = 2_000
+# No deadline is further off: the longest invocations, of Managed Instances, have 90 minutes.
+_LONGEST_MS = 5_400_000
 
 
 class Lifecycle:
@@ -82,7 +84,9 @@ class Lifecycle:
 
 def _deadline_ms(event: dict[str, object]) -> int:
     deadline_ms = event.get("deadlineMs")
-    return deadline_ms if isinstance(deadline_ms, int) else _now_ms() + _SHUTDOWN_BUDGET_MS
+    if isinstance(deadline_ms, int):
+        return min(deadline_ms, _now_ms() + _LONGEST_MS)
+    return _now_ms() + _SHUTDOWN_BUDGET_MS
 
 
 def _now_ms() -> int:

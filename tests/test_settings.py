@@ -1,0 +1,102 @@
+"""A setting that cannot be used gives one warning and its default; the function never fails for it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrap_otel.settings import Settings
+
+ROOT = Path(__file__).parents[1]
+
+
+def settings(**variables: str) -> Settings:
+    return Settings({name.encode(): value.encode() for name, value in variables.items()})
+
+
+def test_the_defaults_are_those_that_the_readme_states() -> None:
+    defaults = settings(AWS_LAMBDA_RUNTIME_API="169.254.100.1:9001")
+    assert defaults.listener_port == 9009
+    assert defaults.runtime_api == defaults.extensions_api == ("169.254.100.1", 9001)
+    assert defaults.extension_name == "lrap-otel"
+    assert defaults.flush_budget_ms == 500
+    assert defaults.xray_header == "auto"
+    assert defaults.propagators == ("tracecontext", "baggage")
+    assert defaults.sampler == "parentbased_always_on"
+    assert defaults.scan_limit_bytes == 2_097_152
+    assert defaults.export_enabled
+    assert not defaults.is_managed_instances
+    assert defaults.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "attribute", "default"),
+    [
+        ("LRAP_LISTENER_PORT", "0", "listener_port", 9009),
+        ("LRAP_LISTENER_PORT", "65536", "listener_port", 9009),
+        ("LRAP_LISTENER_PORT", "nine", "listener_port", 9009),
+        ("LRAP_FLUSH_BUDGET_MS", "-1", "flush_budget_ms", 500),
+        ("LRAP_ENABLED", "1", "export_enabled", True),
+        ("OTEL_SDK_DISABLED", "yes", "export_enabled", True),
+        ("LRAP_XRAY_HEADER", "sometimes", "xray_header", "auto"),
+        ("OTEL_TRACES_SAMPLER", "jaeger_remote", "sampler", "parentbased_always_on"),
+        ("LRAP_RUNTIME_API_ENDPOINT", "9001", "runtime_api", None),
+        ("LRAP_RUNTIME_API_ENDPOINT", "host:port", "runtime_api", None),
+        ("LRAP_LOG_LEVEL", "loud", "log_level", "warning"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_named_in_one_warning(
+    name: str, value: str, attribute: str, default: object
+) -> None:
+    read = settings(**{name: value})
+    assert getattr(read, attribute) == default
+    (warning,) = read.warnings
+    assert name in warning
+    assert value in warning
+
+
+def test_an_unknown_propagator_is_left_out_and_the_others_stay() -> None:
+    read = settings(OTEL_PROPAGATORS=" B3, jaeger,tracecontext ")
+    assert read.propagators == ("b3", "tracecontext")
+    (warning,) = read.warnings
+    assert "'jaeger'" in warning
+
+
+def test_an_empty_variable_counts_as_unset() -> None:
+    read = settings(LRAP_LISTENER_PORT="", OTEL_PROPAGATORS="  ", LRAP_ENABLED="")
+    assert (read.listener_port, read.propagators, read.export_enabled, read.warnings) == (
+        9009,
+        ("tracecontext", "baggage"),
+        True,
+        [],
+    )
+
+
+@pytest.mark.parametrize("value", ["true", "TRUE", " True "])
+def test_the_sdk_can_be_switched_off_in_any_case(value: str) -> None:
+    assert not settings(OTEL_SDK_DISABLED=value).export_enabled
+
+
+def test_a_host_name_and_an_ipv6_like_address_are_split_at_the_last_colon() -> None:
+    assert settings(AWS_LAMBDA_RUNTIME_API="sandbox.localdomain:9001").extensions_api == ("sandbox.localdomain", 9001)
+    assert settings(AWS_LAMBDA_RUNTIME_API="::1:9001").extensions_api == ("::1", 9001)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["LRAP_LISTENER_PORT", "OTEL_PROPAGATORS", "AWS_LAMBDA_RUNTIME_API"]), st.binary(max_size=30)
+    )
+)
+def test_no_bytes_in_a_variable_raise(variables: dict[str, bytes]) -> None:
+    Settings({name.encode(): value for name, value in variables.items()})
+
+
+def test_every_variable_of_ours_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    sources = [*ROOT.glob("lrap_otel/*.py"), *ROOT.glob("opt/*")]
+    ours = {name for source in sources for name in re.findall(r"\bLRAP_[A-Z_]+\b", source.read_text())}
+    assert {name for name in ours if f"`{name}`" not in readme} <= {"LRAP_PYTHON", "LRAP_DEPENDENCIES"}
