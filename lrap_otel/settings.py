@@ -61,6 +61,14 @@ class Environment:
         """``host:port``."""
         return self._parsed(name, default, _address)
 
+    def url(self, name: str, default: str) -> str:
+        """An ``http`` or ``https`` address. It may hold a password, so the warning does not repeat it."""
+        text = self.text(name)
+        if not text or _is_url(text):
+            return text or default
+        self.warnings.append(f"{name} is no http:// or https:// address; the default is used instead")
+        return default
+
     def _parsed(self, name: str, default: "T", parse: "Callable[[str], T]") -> "T":
         text = self.text(name)
         if not text:
@@ -117,6 +125,118 @@ class Settings:
         return self.environment.warnings
 
 
+class SignalSettings:
+    """Where one signal goes: `signal` is ``TRACES`` or ``METRICS``. Its own variable comes before the common one."""
+
+    __slots__ = (
+        "certificate",
+        "client_certificate",
+        "client_key",
+        "compression",
+        "enabled",
+        "headers",
+        "timeout_ms",
+        "url",
+    )
+
+    def __init__(self, read: Environment, signal: str) -> None:
+        def own_or_common(name: str) -> str:
+            own = f"OTEL_EXPORTER_OTLP_{signal}_{name}"
+            return own if read.text(own) else f"OTEL_EXPORTER_OTLP_{name}"
+
+        self.enabled = read.one_of(f"OTEL_{signal}_EXPORTER", "otlp", ("otlp", "none")) == "otlp"
+        common_url = read.url("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+        self.url = read.url(
+            f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", f"{common_url.removesuffix('/')}/v1/{signal.lower()}"
+        )
+        read.one_of(own_or_common("PROTOCOL"), "http/protobuf", ("http/protobuf",))
+        self.headers = read.text(own_or_common("HEADERS"))
+        self.timeout_ms = read.number(own_or_common("TIMEOUT"), 10_000, 1, 900_000)
+        self.compression = read.one_of(own_or_common("COMPRESSION"), "none", ("none", "gzip"))
+        self.certificate = read.text(own_or_common("CERTIFICATE"))
+        self.client_key = read.text(own_or_common("CLIENT_KEY"))
+        self.client_certificate = read.text(own_or_common("CLIENT_CERTIFICATE"))
+
+
+class ExportSettings:
+    """What the telemetry process needs. Most of it is OpenTelemetry's own, with OpenTelemetry's defaults."""
+
+    __slots__ = (
+        "environment",
+        "export_timeout_ms",
+        "function_memory_mb",
+        "function_name",
+        "function_version",
+        "histogram_aggregation",
+        "known_http_methods",
+        "log_group",
+        "log_stream",
+        "max_attribute_length",
+        "max_attributes",
+        "max_batch_spans",
+        "max_links",
+        "max_queue_spans",
+        "metric_interval_ms",
+        "metric_temporality",
+        "metrics",
+        "region",
+        "resource_attributes",
+        "sampler",
+        "sampler_argument",
+        "schedule_delay_ms",
+        "service_name",
+        "traces",
+    )
+
+    def __init__(self, variables: "Mapping[bytes, bytes]") -> None:
+        read = self.environment = Environment(variables)
+        self.traces = SignalSettings(read, "TRACES")
+        self.metrics = SignalSettings(read, "METRICS")
+        self.max_queue_spans = read.number("OTEL_BSP_MAX_QUEUE_SIZE", 2_048, 1, 1_000_000)
+        self.max_batch_spans = min(
+            read.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, 1, 1_000_000), self.max_queue_spans
+        )
+        self.schedule_delay_ms = read.number("OTEL_BSP_SCHEDULE_DELAY", 5_000, 1, 900_000)
+        self.export_timeout_ms = read.number("OTEL_BSP_EXPORT_TIMEOUT", 30_000, 1, 900_000)
+        self.metric_interval_ms = read.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000, 1, 86_400_000)
+        # Not OpenTelemetry's cumulative: sandboxes are many short-lived streams, and each would be a series of its own.
+        self.metric_temporality = read.one_of(
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", ("delta", "cumulative", "lowmemory")
+        )
+        self.histogram_aggregation = read.one_of(
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "explicit_bucket_histogram",
+            ("explicit_bucket_histogram", "base2_exponential_bucket_histogram"),
+        )
+        # 0 stands for OpenTelemetry's default: no limit.
+        self.max_attribute_length = read.number(
+            "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+            read.number("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 0, 0, 1_000_000_000),
+            0,
+            1_000_000_000,
+        )
+        self.max_attributes = read.number(
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", read.number("OTEL_ATTRIBUTE_COUNT_LIMIT", 128, 0, 100_000), 0, 100_000
+        )
+        self.max_links = read.number("OTEL_SPAN_LINK_COUNT_LIMIT", 128, 0, 100_000)
+        # `Settings` has warned of a value that is no sampler.
+        self.sampler = read.text("OTEL_TRACES_SAMPLER").lower()
+        self.sampler_argument = read.text("OTEL_TRACES_SAMPLER_ARG")
+        self.known_http_methods = read.text("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS")
+        self.resource_attributes = read.text("OTEL_RESOURCE_ATTRIBUTES")
+        self.service_name = read.text("OTEL_SERVICE_NAME")
+        self.region = read.text("AWS_REGION", read.text("AWS_DEFAULT_REGION"))
+        self.function_name = read.text("AWS_LAMBDA_FUNCTION_NAME")
+        self.function_version = read.text("AWS_LAMBDA_FUNCTION_VERSION")
+        self.function_memory_mb = read.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0, 0, 1_000_000)
+        self.log_group = read.text("AWS_LAMBDA_LOG_GROUP_NAME")
+        self.log_stream = read.text("AWS_LAMBDA_LOG_STREAM_NAME")
+
+    @property
+    def warnings(self) -> list[str]:
+        return self.environment.warnings
+
+
 def _flag(text: str) -> bool:
     return ("false", "true").index(text.lower()) == 1
 
@@ -132,3 +252,8 @@ def _address(text: str) -> tuple[str, int]:
     if not (host and colon):
         raise ValueError(text)
     return host, _within(int(port), 1, 65_535)
+
+
+def _is_url(text: str) -> bool:
+    scheme, separator, rest = text.partition("://")
+    return scheme.lower() in ("http", "https") and bool(separator and rest.partition("/")[0])

@@ -1,0 +1,253 @@
+"""As much of HTTP/1.1 as it takes to POST to a collector: one deadline over the whole exchange, connections kept.
+
+`http.client` costs a quarter of what the SDK costs to import, and its time-outs are for each read alone, so that a
+collector that sends a byte now and then would hold a flush for ever. No proxy variable is ever looked at: the collector
+is where the endpoint says.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from time import monotonic
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from lrap_otel.telemetry.bodies import dechunk
+from lrap_otel.telemetry.heads import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+
+_HEAD_LIMIT_BYTES = 65_536
+_BODY_LIMIT_BYTES = 4 * 1024 * 1024
+_READ_BYTES = 65_536
+_HEAD_END = b"\r\n\r\n"
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class NotSentError(Exception):
+    """The server cannot have acted on the request: it did not take the connection. Says why, in a word."""
+
+
+class BrokenError(Exception):
+    """The request may have arrived; no answer did. Says why, in a word."""
+
+
+class Reply(NamedTuple):
+    status: int
+    body: bytes
+
+
+class Target(NamedTuple):
+    """Where a URL leads: `address` is the ``Host`` field, `path` has the query."""
+
+    scheme: str
+    host: str
+    port: int
+    address: str
+    path: str
+
+    @classmethod
+    def from_url(cls, url: str) -> Target:
+        """ValueError where the port is none."""
+        parts = urlsplit(url)
+        scheme = parts.scheme.lower()
+        host = parts.hostname or ""
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        return cls(scheme, host, parts.port or _DEFAULT_PORTS[scheme], parts.netloc.rpartition("@")[2], path)
+
+
+class Connection:
+    """A connection to one target, opened when it is first needed and kept."""
+
+    def __init__(self, target: Target, tls: SSLContext | None) -> None:
+        self._target = target
+        self._tls = tls
+        self._socket: socket.socket | None = None
+
+    def post(self, path: str, fields: dict[str, str], body: bytes, deadline: float) -> Reply:
+        """Send one POST to `path` and read the answer before `deadline` (monotonic seconds).
+
+        A kept connection that turns out dead before it has answered a byte is replaced once.
+
+        Raises NotSentError or BrokenError; the connection is closed then.
+        """
+        request = self._request(path, fields, body)
+        kept = self._take_kept()
+        if kept is not None:
+            try:
+                return self._exchange(kept, request, deadline)
+            except _StaleError:
+                pass
+        try:
+            return self._exchange(self._opened(deadline), request, deadline)
+        except _StaleError as error:
+            raise BrokenError("connection_closed") from error
+
+    def close(self) -> None:
+        """Close it; the next request opens a new one."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _take_kept(self) -> socket.socket | None:
+        """The kept socket, unless it has something to read: on an idle connection that is its end."""
+        kept, self._socket = self._socket, None
+        if kept is not None and _is_readable(kept):
+            kept.close()
+            return None
+        return kept
+
+    def _request(self, path: str, fields: dict[str, str], body: bytes) -> bytes:
+        lines = [f"POST {path} HTTP/1.1", f"Host: {self._target.address}"]
+        lines += [f"{name}: {value}" for name, value in fields.items()]
+        lines += [f"Content-Length: {len(body)}", "", ""]
+        return "\r\n".join(lines).encode("utf-8", "replace") + body
+
+    def _opened(self, deadline: float) -> socket.socket:
+        try:
+            plain = _connected(self._target.host, self._target.port, deadline)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return _secured(plain, self._tls, self._target.host) if self._tls else plain
+        except TimeoutError as error:
+            raise NotSentError("timeout") from error
+        except ConnectionRefusedError as error:
+            raise NotSentError("connection_refused") from error
+        except (OSError, ValueError) as error:
+            raise NotSentError(type(error).__name__) from error
+
+    def _exchange(self, wire: socket.socket, request: bytes, deadline: float) -> Reply:
+        is_reusable = False
+        try:
+            _send(wire, request, deadline)
+            reply, is_reusable = _read_reply(wire, deadline)
+        except TimeoutError as error:
+            raise BrokenError("timeout") from error
+        finally:
+            if is_reusable:
+                self._socket = wire
+            else:
+                wire.close()
+        return reply
+
+
+class _StaleError(Exception):
+    """The connection ended before it answered a byte."""
+
+
+def _connected(host: str, port: int, deadline: float) -> socket.socket:
+    """To the first address that answers. `socket.create_connection` would give each the whole time."""
+    error: OSError = ConnectionRefusedError()
+    for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        wire = socket.socket(family, kind, protocol)
+        try:
+            wire.settimeout(_left(deadline))
+            wire.connect(address)
+        except OSError as refused:
+            wire.close()
+            error = refused
+        else:
+            return wire
+    raise error
+
+
+def _is_readable(wire: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(wire, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _secured(plain: socket.socket, tls: SSLContext, host: str) -> socket.socket:
+    try:
+        return tls.wrap_socket(plain, server_hostname=host)
+    except (OSError, ValueError):
+        plain.close()
+        raise
+
+
+def _send(wire: socket.socket, request: bytes, deadline: float) -> None:
+    wire.settimeout(_left(deadline))
+    try:
+        wire.sendall(request)
+    except TimeoutError:
+        raise
+    except OSError:
+        # The server may have refused before it read all (413, say) and closed: its answer may be there to read.
+        return
+
+
+def _read_reply(wire: socket.socket, deadline: float) -> tuple[Reply, bool]:
+    """The reply, and whether another can follow it on this connection."""
+    data = _receive(wire, deadline)
+    if not data:
+        raise _StaleError
+    status = 0
+    while status < 200:
+        head, data = _read_head(wire, data, deadline)
+        status = _status(head)
+    fields = Head(head)
+    body, is_reusable = _read_body(wire, fields, status, data, deadline)
+    closes = fields.get("connection").lower() == "close" or head.startswith(b"HTTP/1.0")
+    return Reply(status, body), is_reusable and not closes
+
+
+def _read_head(wire: socket.socket, data: bytes, deadline: float) -> tuple[bytes, bytes]:
+    while _HEAD_END not in data:
+        more = _receive(wire, deadline)
+        if not more or len(data) > _HEAD_LIMIT_BYTES:
+            raise BrokenError("broken_reply")
+        data += more
+    head, _, rest = data.partition(_HEAD_END)
+    return head, rest
+
+
+def _read_body(wire: socket.socket, fields: Head, status: int, data: bytes, deadline: float) -> tuple[bytes, bool]:
+    if status in {204, 304}:
+        return b"", not data
+    length = fields.get("content-length")
+    if fields.is_chunked:
+        return dechunk(_read_until(wire, data, deadline, _holds_last_chunk))[0], False
+    if length.isascii() and length.isdigit() and len(length) < 16:
+        data = _read_until(wire, data, deadline, lambda so_far: len(so_far) >= int(length))
+        return data[: int(length)], len(data) == int(length)
+    return _read_until(wire, data, deadline, lambda _: False), False
+
+
+def _read_until(wire: socket.socket, data: bytes, deadline: float, is_enough: Callable[[bytes], bool]) -> bytes:
+    while not is_enough(data) and len(data) < _BODY_LIMIT_BYTES:
+        more = _receive(wire, deadline)
+        if not more:
+            break
+        data += more
+    return data
+
+
+def _receive(wire: socket.socket, deadline: float) -> bytes:
+    """The next bytes; none where the connection has ended, in whichever way."""
+    wire.settimeout(_left(deadline))
+    try:
+        return wire.recv(_READ_BYTES)
+    except TimeoutError:
+        raise
+    except OSError:
+        return b""
+
+
+def _left(deadline: float) -> float:
+    left = deadline - monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _status(head: bytes) -> int:
+    parts = head.split(b"\r\n", 1)[0].split(b" ")
+    if len(parts) < 2 or not parts[0].startswith(b"HTTP/1.") or not parts[1].isdigit() or len(parts[1]) != 3:
+        raise BrokenError("broken_reply")
+    return int(parts[1])
+
+
+def _holds_last_chunk(data: bytes) -> bool:
+    return data.startswith(b"0\r\n") or b"\r\n0\r\n" in data

@@ -1,0 +1,99 @@
+"""Why an invocation failed: what runtimes say in ``/error``, in its headers, and in the trailers of a result."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lrap_otel.telemetry import json_text
+
+if TYPE_CHECKING:
+    from lrap_otel.telemetry.bodies import Body
+    from lrap_otel.telemetry.heads import Head
+
+OTHER = "_OTHER"
+STACK_LIMIT_CHARACTERS = 65_536
+
+ERROR_TYPE_FIELD = "lambda-runtime-function-error-type"
+_ERROR_BODY_FIELD = "lambda-runtime-function-error-body"
+_XRAY_CAUSE_FIELD = "lambda-runtime-function-xray-error-cause"
+
+
+class Failure(NamedTuple):
+    """`type` is a class name or one of our fixed words, never empty. `stack` and `message` may be empty.
+    `is_exception` says that the function's code raised it.
+    """
+
+    type: str
+    message: str = ""
+    stack: str = ""
+    is_exception: bool = True
+
+
+def from_error(head: Head, body: Body) -> Failure:
+    """The failure that a POST to ``/error`` reports.
+
+    The body tells most (``errorType``, ``errorMessage``, ``stackTrace``); what it leaves out, because it is cut or in
+    another shape, may stand in the X-Ray cause or in the error type's own field.
+    """
+    told = json_text.leading_members(body.first.decode("utf-8", "replace"))
+    cause = _first_exception(head.get(_XRAY_CAUSE_FIELD))
+    return Failure(
+        _text(told.get("errorType")) or _text(cause.get("type")) or head.get(ERROR_TYPE_FIELD) or OTHER,
+        _text(told.get("errorMessage")) or _text(cause.get("message")),
+        _stack(told.get("stackTrace") or told.get("trace") or cause.get("stack")),
+    )
+
+
+def from_trailers(body: Body) -> Failure | None:
+    """The failure that a streamed result reports in its trailers; None where there is none."""
+    error_type = body.trailers.get(ERROR_TYPE_FIELD, "")
+    error_body = body.trailers.get(_ERROR_BODY_FIELD, "")
+    if not error_type and not error_body:
+        return None
+    told = json_text.parse_object(_decoded(error_body))
+    return Failure(
+        _text(told.get("errorType")) or error_type or OTHER,
+        _text(told.get("errorMessage")),
+        _stack(told.get("stackTrace") or told.get("trace")),
+    )
+
+
+def from_refusal(status: int) -> Failure:
+    """The Runtime API did not take the result. 413 has a name of Lambda's own; of others we have the status."""
+    return Failure("Function.ResponseSizeTooLarge" if status == 413 else str(status), is_exception=False)
+
+
+TRUNCATED = Failure("Runtime.TruncatedResponse", is_exception=False)
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return b64decode(text)
+    except ValueError:
+        return b""
+
+
+def _first_exception(cause: str) -> dict[str, Any]:
+    exceptions = json_text.as_list(json_text.parse_object(cause).get("exceptions")) if cause else []
+    return json_text.as_object(exceptions[0]) if exceptions else {}
+
+
+def _text(value: Any) -> str:
+    return value.strip() if isinstance(value, str) else ""
+
+
+def _stack(value: Any) -> str:
+    if isinstance(value, str):
+        return value[:STACK_LIMIT_CHARACTERS]
+    lines = [_frame(frame) for frame in json_text.as_list(value)]
+    return "\n".join(line for line in lines if line)[:STACK_LIMIT_CHARACTERS]
+
+
+def _frame(frame: Any) -> str:
+    if isinstance(frame, dict):
+        return f"{frame.get('label', '')} ({frame.get('path', '')}:{frame.get('line', '')})"
+    if isinstance(frame, list):
+        # Python's oldest clients: [file, line, function, source].
+        return " ".join(str(part) for part in frame)
+    return frame.rstrip("\n") if isinstance(frame, str) else ""

@@ -1,0 +1,227 @@
+"""From records to spans and metrics, and out."""
+
+from __future__ import annotations
+
+from time import monotonic, time_ns
+from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
+from opentelemetry.trace import SpanContext, TraceFlags
+
+from lrap_otel.records import Delivered, Finished, InitError, Restored, Runtime, Started
+from lrap_otel.telemetry import failures
+from lrap_otel.telemetry.bodies import Body
+from lrap_otel.telemetry.export.exporter import Exporter
+from lrap_otel.telemetry.heads import Head
+from lrap_otel.telemetry.invocations import Invocation, Invocations
+from lrap_otel.telemetry.limits import Limits
+from lrap_otel.telemetry.metrics import Metrics
+from lrap_otel.telemetry.resource import build_resource
+from lrap_otel.telemetry.spans import init_span, invocation_span
+from lrap_otel.telemetry.triggers.description import HTTP_METHODS, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from lrap_otel.records import Record
+    from lrap_otel.settings import ExportSettings
+
+OPEN_INVOCATIONS_LIMIT = 10_000
+
+
+class _Sandbox(NamedTuple):
+    """Who we are, and the instruments that speak for it."""
+
+    resource: Resource
+    metrics: Metrics
+
+
+class Pipeline:
+    """What the telemetry process knows. One thread uses it."""
+
+    def __init__(self, settings: ExportSettings, warn: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._limits = Limits(settings.max_attribute_length, settings.max_attributes, settings.max_links)
+        self._options = _options(settings)
+        self._exporter = Exporter(settings, warn)
+        self._invocations = Invocations(OPEN_INVOCATIONS_LIMIT)
+        self._started: Started | None = None
+        self._runtime: Runtime | None = None
+        self._made: _Sandbox | None = None
+        self._channel_dropped = 0
+        self._oldest_span_s: float | None = None
+        self._oldest_measurement_s: float | None = None
+        self._last_failed = False
+
+    def accept(self, record: Record) -> None:
+        """Work off one record that is not a command."""
+        if isinstance(record, Delivered):
+            self._deliver(record)
+        elif isinstance(record, Finished):
+            self._finish(record)
+        elif isinstance(record, Started):
+            self._started = record
+        elif isinstance(record, Runtime):
+            self._runtime = record
+        elif isinstance(record, InitError):
+            self._fail_init(record)
+        elif isinstance(record, Restored):
+            self._restore()
+
+    def flush(self, deadline: float) -> bool:
+        """Export everything before `deadline` (monotonic seconds); whether the collector has it."""
+        if self._made is None:
+            return True
+        has_spans = self._export_spans(deadline)
+        return self._export_metrics(deadline) and has_spans
+
+    def close_open(self, reason: str) -> None:
+        """The sandbox ends for `reason`: so does what is still open."""
+        now_ns = time_ns()
+        for invocation in self._invocations.take_all():
+            invocation.close(reason, now_ns)
+            self._end(invocation)
+
+    def seconds_until_due(self) -> float | None:
+        """How long until an export is due that nobody asks for; None if none is."""
+        due = []
+        if self._oldest_span_s is not None:
+            is_now = self._exporter.has_full_batch and not self._last_failed
+            due.append(self._oldest_span_s + (0 if is_now else self._settings.schedule_delay_ms / 1_000))
+        if self._oldest_measurement_s is not None:
+            due.append(self._oldest_measurement_s + self._settings.metric_interval_ms / 1_000)
+        return max(min(due) - monotonic(), 0) if due else None
+
+    def export_due(self) -> None:
+        """Export what is due, as OpenTelemetry's batching does. Where nobody sends flushes, this alone exports."""
+        now = monotonic()
+        deadline = now + self._settings.export_timeout_ms / 1_000
+        if self._oldest_span_s is not None:
+            self._export_spans(deadline)
+        measured_s = self._oldest_measurement_s
+        if measured_s is not None and measured_s + self._settings.metric_interval_ms / 1_000 <= now:
+            self._export_metrics(deadline)
+
+    def count_dropped(self, in_channel: int, in_inbox: int, malformed: int) -> None:
+        """Records that were lost: `in_channel` since the start, the others since the last call."""
+        self._drop_records(in_channel - self._channel_dropped, "channel_full")
+        self._channel_dropped = max(in_channel, self._channel_dropped)
+        self._drop_records(in_inbox, "queue_full")
+        self._drop_records(malformed, "malformed")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._exporter.close()
+
+    @property
+    def _sandbox(self) -> _Sandbox:
+        """The resource is final with its first use."""
+        if self._made is None:
+            resource = build_resource(self._settings, self._started, self._runtime)
+            self._made = _Sandbox(resource, Metrics(self._settings, resource))
+        return self._made
+
+    @property
+    def _metrics(self) -> Metrics:
+        """For a measurement."""
+        if self._oldest_measurement_s is None:
+            self._oldest_measurement_s = monotonic()
+        return self._sandbox.metrics
+
+    @property
+    def _function_name(self) -> str:
+        return self._settings.function_name or (self._started.function_name if self._started else "")
+
+    @property
+    def _function_version(self) -> str:
+        return self._settings.function_version or (self._started.function_version if self._started else "")
+
+    def _deliver(self, record: Delivered) -> None:
+        known = self._invocations.find(record)
+        if known is not None:
+            self._metrics.overhead("next", record.overhead_ns, known)
+            return
+        invocation = Invocation(record, self._function_version, self._options)
+        self._metrics.delivery(invocation)
+        self._metrics.overhead("next", record.overhead_ns, invocation)
+        if self._invocations.open(invocation) is not None:
+            self._drop_records(1, "queue_full")
+
+    def _finish(self, record: Finished) -> None:
+        invocation = self._invocations.take(record)
+        if invocation is None:
+            self._drop_records(1, "unknown_invocation")
+            return
+        invocation.finish(record)
+        self._metrics.overhead(record.endpoint, record.overhead_ns, invocation)
+        self._end(invocation)
+
+    def _end(self, invocation: Invocation) -> None:
+        self._metrics.end(invocation)
+        if invocation.is_sampled:
+            name = self._function_name or "invocation"
+            self._add(invocation_span(invocation, self._sandbox.resource, name, self._limits))
+
+    def _fail_init(self, record: InitError) -> None:
+        trace_id = RandomIdGenerator().generate_trace_id()
+        if not _samples_roots(self._settings, trace_id):
+            return
+        payload = record.payload or b""
+        head, rest = Head(payload[: record.head_length]), payload[record.head_length :]
+        failure = failures.from_error(head, Body(head, rest, len(rest), len(rest)))
+        flags = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
+        context = SpanContext(trace_id, RandomIdGenerator().generate_span_id(), is_remote=False, trace_flags=flags)
+        start_ns = self._started.at_ns if self._started else record.at_ns
+        self._add(init_span(context, start_ns, record.at_ns, failure, self._sandbox.resource, self._limits))
+
+    def _restore(self) -> None:
+        self._made = None
+        self._oldest_span_s = self._oldest_measurement_s = None
+        self._exporter.forget()
+
+    def _add(self, span: ReadableSpan) -> None:
+        self._exporter.add(span, self._sandbox.metrics)
+        if self._oldest_span_s is None and self._exporter.has_spans:
+            self._oldest_span_s = monotonic()
+
+    def _drop_records(self, count: int, reason: str) -> None:
+        if count > 0:
+            self._metrics.drop_records(count, reason)
+
+    def _export_spans(self, deadline: float) -> bool:
+        # Before the attempt: were it to raise, this must not be due again at once.
+        self._oldest_span_s, self._last_failed = monotonic(), True
+        has_all = self._exporter.export_spans(self._sandbox.metrics, deadline)
+        self._last_failed = self._exporter.has_spans
+        self._oldest_span_s = monotonic() if self._last_failed else None
+        return has_all
+
+    def _export_metrics(self, deadline: float) -> bool:
+        self._oldest_measurement_s = None
+        has_all = self._exporter.export_metrics(self._sandbox.metrics, deadline)
+        if not has_all:
+            self._oldest_measurement_s = monotonic()
+        return has_all
+
+
+def _options(settings: ExportSettings) -> Options:
+    named = frozenset(method.strip() for method in settings.known_http_methods.split(",") if method.strip())
+    return Options(named or HTTP_METHODS)
+
+
+def _samples_roots(settings: ExportSettings, trace_id: int) -> bool:
+    """The proxy samples invocations; a failed init has none, and its span is a root of its own."""
+    if settings.sampler.endswith("traceidratio"):
+        return trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < TraceIdRatioBased(_ratio(settings)).bound
+    return not settings.sampler.endswith("always_off")
+
+
+def _ratio(settings: ExportSettings) -> float:
+    try:
+        return min(max(float(settings.sampler_argument), 0.0), 1.0)
+    except ValueError:
+        return 1.0

@@ -1,0 +1,87 @@
+"""The resource: who speaks. Built once, from what the environment, the register reply and the wrapper told.
+
+Sources: OpenTelemetry, "AWS Lambda", "Resource detector"; "Resource SDK", "Specifying resource information via an
+environment variable".
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.version import __version__ as sdk_version
+
+from lrap_otel.telemetry import semconv
+from lrap_otel.telemetry.limits import Limits
+
+if TYPE_CHECKING:
+    from lrap_otel.records import Runtime, Started
+    from lrap_otel.settings import ExportSettings
+    from lrap_otel.telemetry.triggers.description import Attributes
+
+_BYTES_PER_MB = 1_048_576
+
+
+def build_resource(settings: ExportSettings, started: Started | None, runtime: Runtime | None) -> Resource:
+    """A resource with a new ``service.instance.id``. What the user set comes before what we found.
+
+    `started` and `runtime` are None where nobody told.
+    """
+    attributes: Attributes = {
+        semconv.CLOUD_PROVIDER: "aws",
+        semconv.CLOUD_PLATFORM: "aws_lambda",
+        semconv.TELEMETRY_SDK_NAME: "opentelemetry",
+        semconv.TELEMETRY_SDK_LANGUAGE: "python",
+        semconv.TELEMETRY_SDK_VERSION: sdk_version,
+        semconv.TELEMETRY_DISTRO_NAME: semconv.SCOPE_NAME,
+        semconv.TELEMETRY_DISTRO_VERSION: semconv.SCOPE_VERSION,
+        semconv.SERVICE_INSTANCE_ID: str(uuid.uuid4()),
+    }
+    attributes.update(_function(settings, started))
+    attributes.update(_log_stream(settings, runtime))
+    attributes.update(parse_resource_attributes(settings.resource_attributes))
+    if settings.service_name:
+        attributes[semconv.SERVICE_NAME] = settings.service_name
+    return Resource(Limits().applied(attributes), semconv.SCHEMA_URL)
+
+
+def _function(settings: ExportSettings, started: Started | None) -> Attributes:
+    name = settings.function_name or (started.function_name if started else "")
+    found: Attributes = {
+        semconv.FAAS_NAME: name,
+        semconv.SERVICE_NAME: name or "unknown_service",
+        semconv.FAAS_VERSION: settings.function_version or (started.function_version if started else ""),
+        semconv.CLOUD_REGION: settings.region,
+        semconv.CLOUD_ACCOUNT_ID: (started.account_id or "") if started else "",
+        semconv.FAAS_MAX_MEMORY: settings.function_memory_mb * _BYTES_PER_MB,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _log_stream(settings: ExportSettings, runtime: Runtime | None) -> Attributes:
+    """Lambda tells these only runtimes; the environment has them where somebody passed them on."""
+    group = (runtime.log_group if runtime else "") or settings.log_group
+    stream = (runtime.log_stream if runtime else "") or settings.log_stream
+    attributes: Attributes = {}
+    if group:
+        attributes[semconv.AWS_LOG_GROUP_NAMES] = [group]
+    if stream:
+        attributes[semconv.AWS_LOG_STREAM_NAMES] = [stream]
+        attributes[semconv.FAAS_INSTANCE] = stream
+    if runtime and runtime.execution_env:
+        attributes[semconv.LRAP_EXECUTION_ENV] = runtime.execution_env
+    return attributes
+
+
+def parse_resource_attributes(text: str) -> dict[str, str]:
+    """``k=v,k2=v2`` with percent-encoded values; empty if any part is malformed, as the specification asks."""
+    attributes = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if part.strip() and not (name.strip() and equals):
+            return {}
+        if name.strip():
+            attributes[unquote(name.strip())] = unquote(value.strip())
+    return attributes

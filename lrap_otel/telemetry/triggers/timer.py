@@ -1,0 +1,29 @@
+"""Schedules: EventBridge rules with a rate or cron expression, and EventBridge Scheduler's own event.
+
+The event does not carry the expression, so there is no ``faas.cron``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lrap_otel.telemetry import semconv
+from lrap_otel.telemetry.json_text import as_text
+from lrap_otel.telemetry.triggers.description import Description, Trigger
+
+if TYPE_CHECKING:
+    from lrap_otel.telemetry.triggers.description import Event, Options
+
+_SOURCES = ("aws.events", "aws.scheduler")
+
+
+def _is_schedule(event: Event) -> bool:
+    return event.get("source") in _SOURCES and event.get("detail-type") == "Scheduled Event"
+
+
+def _describe(event: Event, _options: Options) -> Description:
+    time = as_text(event.get("time"))
+    return Description(semconv.TRIGGER_TIMER, {semconv.FAAS_TIME: time} if time else {})
+
+
+TRIGGERS = (Trigger("Schedule", _is_schedule, _describe),)

@@ -1,0 +1,138 @@
+"""The telemetry process from its fork to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from time import monotonic, time
+from typing import TYPE_CHECKING
+
+from lrap_otel import records
+from lrap_otel.channel import TelemetryEnd
+from lrap_otel.records import Flush, Shutdown
+from lrap_otel.settings import ExportSettings
+from lrap_otel.telemetry.inbox import Arrival, Inbox
+
+if TYPE_CHECKING:
+    import _socket
+    from collections.abc import Mapping
+
+    from lrap_otel.telemetry.pipeline import Pipeline
+
+_NICENESS = 19
+_OUT_OF_MEMORY_SCORE = b"1000"
+# What SHUTDOWN's deadline must leave for the answer to arrive and both processes to end.
+_SHUTDOWN_MARGIN_S = 0.1
+# The proxy has gone and nobody waits for us; what is finished deserves one quick attempt.
+_ORPHAN_EXPORT_S = 1.0
+_WARNINGS_LIMIT = 100
+
+
+def run(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: str) -> None:
+    """Be the telemetry process, in a child forked for it, until the channel ends or a shutdown is answered.
+
+    `far` is the channel's far end; `dependencies` the folder that holds the SDK. Nothing is raised.
+    """
+    try:
+        _step_back()
+        serve(far, variables, dependencies)
+    except Exception as error:  # noqa: BLE001 - nothing leaves this process but what goes over the channel
+        TelemetryEnd(far).reply(records.warning(f"telemetry ends: {type(error).__name__}: {error}"))
+
+
+def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: str) -> None:
+    """Do the work of `run` in the process as it is."""
+    end = TelemetryEnd(far)
+    inbox = Inbox(end.receive)
+    inbox.start()
+    warnings = _Warnings(end)
+    settings = ExportSettings(variables)
+    for text in settings.warnings:
+        warnings.warn(text)
+    if dependencies not in sys.path:
+        sys.path.append(dependencies)
+    # Only now, while the inbox already fills: this is what takes long.
+    from lrap_otel.telemetry.pipeline import Pipeline  # noqa: PLC0415
+
+    pipeline = Pipeline(settings, warnings.warn)
+    end.reply(records.ready())
+    try:
+        while not _work(inbox, pipeline, end, warnings):
+            pass
+    finally:
+        pipeline.close()
+
+
+class _Warnings:
+    """Each distinct text goes back once."""
+
+    __slots__ = ("_end", "_told")
+
+    def __init__(self, end: TelemetryEnd) -> None:
+        self._end = end
+        self._told: set[str] = set()
+
+    def warn(self, text: str) -> None:
+        if text not in self._told and len(self._told) < _WARNINGS_LIMIT:
+            self._told.add(text)
+            self._end.reply(records.warning(text))
+
+
+def _work(inbox: Inbox, pipeline: Pipeline, end: TelemetryEnd, warnings: _Warnings) -> bool:
+    """One record, or one export that is due. Whether it was the last."""
+    try:
+        arrival = inbox.take(pipeline.seconds_until_due())
+        is_over = arrival is not None and _work_off(arrival, inbox, pipeline, end)
+        if not is_over and pipeline.seconds_until_due() == 0:
+            pipeline.export_due()
+    except Exception as error:  # noqa: BLE001 - the one broad except of this process: the next record counts
+        pipeline.count_dropped(0, 0, 1)
+        warnings.warn(f"telemetry lost a record: {type(error).__name__}")
+        return False
+    return is_over
+
+
+def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: TelemetryEnd) -> bool:
+    """Whether this was the last."""
+    record = arrival.record
+    if record is None:
+        pipeline.flush(monotonic() + _ORPHAN_EXPORT_S)
+        return True
+    if not isinstance(record, (Flush, Shutdown)):
+        pipeline.accept(record)
+        return False
+    has_all = False
+    try:
+        pipeline.count_dropped(record.dropped, *inbox.take_counts())
+        if isinstance(record, Shutdown):
+            pipeline.close_open(record.reason)
+        has_all = pipeline.flush(_deadline(record, arrival.at_s))
+    finally:
+        end.reply(records.flushed(record.number, has_all))
+    return isinstance(record, Shutdown)
+
+
+def _deadline(record: Flush | Shutdown, arrived_s: float) -> float:
+    """In monotonic seconds. A flush's budget runs from when it came, not from when we got to it."""
+    if isinstance(record, Flush):
+        return arrived_s + record.budget_ms / 1_000
+    return monotonic() + record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S
+
+
+def _step_back() -> None:
+    """Out of the function's way: no output of our own, last in line for the CPU, first for the out-of-memory killer."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    if nowhere > 2:
+        os.close(nowhere)
+    try:
+        os.nice(_NICENESS)
+        score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
+        os.write(score, _OUT_OF_MEMORY_SCORE)
+        os.close(score)
+    except OSError:
+        return

@@ -1,0 +1,52 @@
+"""A collector, a telemetry process beside it, and the test in the proxy's place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from otlp_collector import Collector
+from telemetry_thread import Telemetry, spans_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+    from lrap_otel import records
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with Collector() as collector:
+        yield collector
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Telemetry]]:
+    """Starts a telemetry process with these `OTEL_*` variables, for a collector or without one."""
+    started: list[Telemetry] = []
+
+    def _start(collector: Collector | None = None, **variables: str) -> Telemetry:
+        encoded = {name.encode(): value.encode() for name, value in variables.items()}
+        if collector is not None:
+            encoded.setdefault(b"OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.encode())
+        started.append(Telemetry(encoded))
+        return started[-1]
+
+    yield _start
+    for telemetry in started:
+        telemetry.end()
+
+
+@pytest.fixture
+def trace(start: Callable[..., Telemetry], collector: Collector) -> Callable[..., Span]:
+    """The one span that these records make."""
+
+    def _trace(*sent: tuple[records.Message, bytes], **variables: str) -> Span:
+        telemetry = start(collector, **variables)
+        telemetry.offer(*sent)
+        assert telemetry.flush()
+        return spans_of(collector)[0]
+
+    return _trace

@@ -1,0 +1,92 @@
+"""The telemetry process as a thread of the tests, beside a collector, with the test in the proxy's place."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from otlp_collector import PATIENCE_S
+from proxy_records import VARIABLES
+
+from lrap_otel import records
+from lrap_otel.channel import Channel
+from lrap_otel.telemetry.worker import serve
+
+if TYPE_CHECKING:
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
+    from otlp_collector import Collector
+
+
+class Telemetry:
+    """One telemetry process and the proxy's end of its channel."""
+
+    def __init__(self, variables: dict[bytes, bytes]) -> None:
+        self.channel = Channel()
+        self.channel.near.settimeout(PATIENCE_S)
+        self.warnings: list[str] = []
+        self._number = 0
+        self._thread = threading.Thread(target=serve, args=(self.channel.far, VARIABLES | variables, "/nowhere"))
+        self._thread.start()
+        assert self.reply() == (records.READY, ())
+
+    def offer(self, *sent: tuple[records.Message, bytes]) -> None:
+        for message, payload in sent:
+            self.channel.offer(message, payload)
+
+    def reply(self) -> tuple[int, records.Fields]:
+        """The next reply that is no warning; warnings are kept."""
+        while True:
+            kind, fields = self.channel.receive_reply()
+            if kind == records.WARNING:
+                self.warnings += [str(text) for text in fields]
+            elif kind != records.RELEASED:
+                return kind, fields
+
+    def flush(self, budget_ms: int = PATIENCE_S * 1_000, dropped: int = 0) -> bool:
+        self._number += 1
+        self.channel.offer(records.flush(self._number, budget_ms, dropped))
+        return self._flushed()
+
+    def shutdown(self, reason: str = "spindown", seconds: float = PATIENCE_S) -> bool:
+        self._number += 1
+        deadline_ms = int((time.time() + seconds) * 1_000)
+        self.channel.offer(records.shutdown(self._number, reason, deadline_ms, 0))
+        has_all = self._flushed()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+        return has_all
+
+    def _flushed(self) -> bool:
+        kind, fields = self.reply()
+        assert (kind, fields[0]) == (records.FLUSHED, self._number)
+        return bool(fields[1])
+
+    def end(self) -> None:
+        self.channel.near.close()
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+        self.channel.far.close()
+
+
+def spans_of(collector: Collector) -> list[Span]:
+    """All spans that have come, in order."""
+    return [
+        span
+        for post in collector.received("/v1/traces")
+        for resource in post.traces().resource_spans
+        for scope in resource.scope_spans
+        for span in scope.spans
+    ]
+
+
+def plain(attributes: Any) -> dict[str, Any]:
+    """OTLP's attributes as a dictionary."""
+    return {attribute.key: _value(attribute.value) for attribute in attributes}
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(part) for part in value.array_value.values]
+    return getattr(value, kind)

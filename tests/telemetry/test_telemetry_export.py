@@ -1,0 +1,434 @@
+"""What becomes of spans and metrics when the collector is not well."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from otlp_collector import DROP, HANG, Collector, reply
+from proxy_records import DELIVERED_NS, delivered, finished
+from telemetry_thread import plain, spans_of
+
+from lrap_otel import records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from typing import Any
+
+    from otlp_collector import Post
+    from telemetry_thread import Telemetry
+
+    Start = Callable[..., Telemetry]
+
+RETRYABLE = [429, 502, 503, 504]
+SOON_MS = 1_000
+
+
+def span_ids(collector: Collector) -> list[str]:
+    return [span.span_id.hex()[-2:] for span in spans_of(collector)]
+
+
+def invocations(*ids: int) -> list[tuple[records.Message, bytes]]:
+    return [record for number in ids for record in (delivered(span_id_hex=f"{number:016x}"), finished())]
+
+
+def points(post: Post, name: str) -> list[tuple[dict[str, Any], Any]]:
+    """The data points of one metric: their attributes and their sums."""
+    return [
+        (plain(point.attributes), point.as_int if metric.HasField("sum") else point.sum)
+        for resource in post.metrics().resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in (metric.sum.data_points if metric.HasField("sum") else metric.histogram.data_points)
+    ]
+
+
+def closed_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def test_all_exports_share_one_connection(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    for number in (1, 2, 3):
+        telemetry.offer(*invocations(number))
+        assert telemetry.flush()
+
+    posts = collector.received()
+    assert {post.path for post in posts} == {"/v1/traces", "/v1/metrics"}
+    assert {post.connection for post in posts} == {1}
+
+
+def test_nothing_is_sent_when_nothing_happened(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+
+    assert telemetry.flush()
+    assert telemetry.shutdown()
+    assert not collector.received()
+
+
+@pytest.mark.parametrize("status", RETRYABLE)
+def test_spans_the_collector_could_not_take_now_are_sent_with_the_next_flush(start: Start, status: int) -> None:
+    with Collector(lambda number, post: reply(status) if number < 2 else reply()) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush()
+        collector.received()
+        telemetry.offer(*invocations(2))
+
+        assert telemetry.flush()
+        assert span_ids(collector) == ["01", "02"]
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 404, 413, 500])
+def test_spans_the_collector_will_never_take_are_given_up_with_one_warning(start: Start, status: int) -> None:
+    with Collector(lambda number, post: reply(status) if "traces" in post.path else reply()) as collector:
+        telemetry = start(collector)
+        for number in (1, 2):
+            telemetry.offer(*invocations(number))
+            assert not telemetry.flush()
+
+        assert telemetry.warnings == [f"the collector answered {status} to traces: they are lost"]
+        assert span_ids(collector) == ["01", "02"]
+        telemetry.offer(*invocations(3))
+        telemetry.flush()
+        dropped = [point for post in collector.received("/v1/metrics") for point in points(post, "lrap.spans.dropped")]
+        assert dropped == [({"error.type": str(status)}, 1)]
+
+
+def test_metrics_the_collector_certainly_does_not_have_are_sent_again(start: Start) -> None:
+    with Collector(lambda number, post: reply(503) if number < 2 else reply()) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush()
+        collector.received()
+
+        assert telemetry.flush()
+        again = [point for post in collector.received("/v1/metrics") for point in points(post, "faas.invocations")]
+        assert again == [({"faas.trigger": "other"}, 1)]
+
+
+def test_a_collector_that_hangs_costs_no_more_than_the_budget_and_no_spans(start: Start) -> None:
+    with Collector(lambda number, post: HANG if number < 1 else reply()) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush(SOON_MS)
+        collector.received()
+
+        assert telemetry.flush()
+        assert span_ids(collector) == ["01"]
+
+
+def test_metrics_that_may_have_arrived_are_not_sent_again(start: Start) -> None:
+    with Collector(lambda number, post: HANG if number == 1 else reply()) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush(SOON_MS)
+        collector.received()
+
+        assert telemetry.flush()
+        assert [point for post in collector.received() for point in points(post, "faas.invocations")] == []
+
+
+def test_a_collector_that_dribbles_its_answer_costs_no_more_than_the_budget(start: Start) -> None:
+    with Collector(lambda number, post: b"HTTP/1.1 200 OK\r\nContent-Le") as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+
+        assert not telemetry.flush(SOON_MS)
+
+
+def test_a_refused_connection_is_no_reason_to_lose_spans(start: Start) -> None:
+    telemetry = start(None, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{closed_port()}")
+    telemetry.offer(*invocations(1))
+
+    assert not telemetry.flush()
+    assert "traces could not be exported: connection_refused" in telemetry.warnings
+
+
+def test_a_name_is_tried_at_each_of_its_addresses(start: Start, collector: Collector) -> None:
+    telemetry = start(None, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://localhost:{collector.port}")
+    telemetry.offer(*invocations(1))
+
+    assert telemetry.flush()
+    assert span_ids(collector) == ["01"]
+
+
+def test_a_name_that_cannot_be_looked_up_is_no_reason_to_lose_spans(start: Start) -> None:
+    telemetry = start(None, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://{'x' * 64}.invalid:4318")
+    telemetry.offer(*invocations(1))
+
+    assert not telemetry.flush()
+    assert any(warning.startswith("traces could not be exported") for warning in telemetry.warnings)
+
+
+def test_a_kept_connection_that_dies_unanswered_is_replaced_once(start: Start) -> None:
+    with Collector(lambda number, post: DROP if number == 2 else reply()) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert telemetry.flush()
+        telemetry.offer(*invocations(2))
+
+        assert telemetry.flush()
+        assert span_ids(collector) == ["01", "02", "02"]
+        assert telemetry.warnings == []
+
+
+def test_a_collector_that_dies_half_way_through_its_answer_gets_the_spans_again(start: Start) -> None:
+    broken = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+    with Collector(lambda number, post: broken if number == 0 else reply()) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush()
+
+        assert telemetry.flush()
+        assert span_ids(collector) == ["01", "01"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + reply(), id="after a 100"),
+        pytest.param(b"HTTP/1.1 204 No Content\r\n\r\n", id="without a body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", id="chunked"),
+        pytest.param(b"HTTP/1.0 200 OK\r\nConnection: close\r\n\r\n", id="until the end of the connection"),
+    ],
+)
+def test_every_way_to_say_yes_is_understood(start: Start, answer: bytes) -> None:
+    with Collector(lambda number, post: answer) as collector:
+        telemetry = start(collector)
+        for number in (1, 2):
+            telemetry.offer(*invocations(number))
+            assert telemetry.flush()
+
+        assert span_ids(collector) == ["01", "02"]
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-x\r\n\r\n" + b"Connection: close", b"HTTP/1.1 2000 OK\r\n\r\nconnection: close"]
+)
+def test_an_answer_that_is_no_http_is_no_yes(start: Start, answer: bytes) -> None:
+    with Collector(lambda number, post: answer) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+
+        assert not telemetry.flush()
+
+
+def test_a_partial_success_is_told(start: Start) -> None:
+    traces = ExportTraceServiceResponse()
+    traces.partial_success.rejected_spans = 1
+    traces.partial_success.error_message = "secret"
+    metrics = ExportMetricsServiceResponse()
+    metrics.partial_success.rejected_data_points = 2
+    bodies = {"/v1/traces": traces.SerializeToString(), "/v1/metrics": metrics.SerializeToString()}
+    with Collector(lambda number, post: reply(200, bodies[post.path])) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+
+        assert telemetry.flush()
+        assert telemetry.warnings == [
+            "the collector took only a part of the spans it was sent",
+            "the collector took only a part of the metrics it was sent",
+        ]
+
+
+def test_a_reply_that_is_no_protobuf_is_a_yes_like_any_other(start: Start) -> None:
+    with Collector(lambda number, post: reply(200, b"\xff<html>")) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+
+        assert telemetry.flush()
+        assert telemetry.warnings == []
+
+
+def test_the_oldest_spans_give_way_when_the_queue_is_full(start: Start) -> None:
+    with Collector(lambda number, post: reply(503) if number < 2 else reply()) as collector:
+        telemetry = start(collector, OTEL_BSP_MAX_QUEUE_SIZE="2")
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush()
+        collector.received()
+        telemetry.offer(*invocations(2))
+        telemetry.offer(*invocations(3))
+
+        assert telemetry.flush()
+        assert span_ids(collector)[-2:] == ["02", "03"]
+
+
+def test_a_flush_sends_batches_no_larger_than_allowed(start: Start, collector: Collector) -> None:
+    telemetry = start(collector, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2", OTEL_BSP_SCHEDULE_DELAY="900000")
+    telemetry.offer(*invocations(1, 2, 3, 4, 5))
+
+    assert telemetry.flush()
+    sizes = [len(post.traces().resource_spans[0].scope_spans[0].spans) for post in collector.received("/v1/traces")]
+    assert sum(sizes) == 5
+    assert max(sizes) == 2
+
+
+def test_without_any_flush_spans_leave_after_the_schedule_delay(start: Start, collector: Collector) -> None:
+    telemetry = start(collector, OTEL_BSP_SCHEDULE_DELAY="20", OTEL_METRIC_EXPORT_INTERVAL="20")
+    telemetry.offer(*invocations(1))
+
+    assert collector.next("/v1/traces")
+    assert collector.next("/v1/metrics")
+
+
+def test_without_any_flush_a_full_batch_leaves_at_once(start: Start, collector: Collector) -> None:
+    telemetry = start(collector, OTEL_BSP_SCHEDULE_DELAY="900000", OTEL_BSP_MAX_EXPORT_BATCH_SIZE="3")
+    telemetry.offer(*invocations(1, 2, 3))
+
+    assert len(collector.next("/v1/traces").traces().resource_spans[0].scope_spans[0].spans) == 3
+
+
+def test_a_flush_whose_budget_is_gone_is_answered_without_an_attempt(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    telemetry.offer(*invocations(1))
+
+    assert not telemetry.flush(0)
+    assert not collector.received()
+    assert telemetry.flush()
+
+
+def test_shutdown_leaves_before_its_deadline_when_the_collector_hangs(start: Start) -> None:
+    with Collector(lambda number, post: HANG) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+
+        assert not telemetry.shutdown(seconds=0.5)
+
+
+def test_headers_and_compression_are_the_users(start: Start, collector: Collector) -> None:
+    telemetry = start(
+        collector,
+        OTEL_EXPORTER_OTLP_HEADERS="api-key=a%20b,user-agent=mine,,broken,evil=a%0D%0Ab",
+        OTEL_EXPORTER_OTLP_TRACES_HEADERS="only=traces",
+        OTEL_EXPORTER_OTLP_COMPRESSION="gzip",
+    )
+    telemetry.offer(*invocations(1))
+    assert telemetry.flush()
+
+    posts = {post.path: post for post in collector.received()}
+    assert posts["/v1/traces"].fields["only"] == "traces"
+    metrics = posts["/v1/metrics"]
+    assert (metrics.fields["api-key"], metrics.fields["user-agent"]) == ("a b", "mine")
+    assert (metrics.fields["content-encoding"], metrics.fields["content-type"]) == ("gzip", "application/x-protobuf")
+    assert "evil" not in metrics.fields
+    assert points(metrics, "faas.invocations") == [({"faas.trigger": "other"}, 1)]
+
+
+def test_each_signal_goes_where_its_own_variable_says(start: Start, collector: Collector) -> None:
+    telemetry = start(
+        None,
+        OTEL_EXPORTER_OTLP_ENDPOINT=f"{collector.url}/base/",
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"{collector.url}/own?x=1",
+        http_proxy="http://127.0.0.1:1",
+        HTTP_PROXY="http://127.0.0.1:1",
+    )
+    telemetry.offer(*invocations(1))
+
+    assert telemetry.flush()
+    assert [post.path for post in collector.received()] == ["/own?x=1", "/base/v1/metrics"]
+
+
+def test_a_user_and_password_in_the_address_are_sent_as_credentials(start: Start, collector: Collector) -> None:
+    telemetry = start(None, OTEL_EXPORTER_OTLP_ENDPOINT=f"http://me:se%40cret@127.0.0.1:{collector.port}")
+    telemetry.offer(*invocations(1))
+
+    assert telemetry.flush()
+    fields = collector.next("/v1/traces").fields
+    assert fields["authorization"] == "Basic bWU6c2VAY3JldA=="
+    assert fields["host"] == f"127.0.0.1:{collector.port}"
+
+
+@pytest.mark.parametrize(("variable", "left"), [("TRACES", "/v1/metrics"), ("METRICS", "/v1/traces")])
+def test_a_signal_can_be_switched_off(start: Start, collector: Collector, variable: str, left: str) -> None:
+    telemetry = start(collector, **{f"OTEL_{variable}_EXPORTER": "none"})
+    telemetry.offer(*invocations(1))
+
+    assert telemetry.flush()
+    assert [post.path for post in collector.received()] == [left]
+
+
+def test_an_endpoint_that_cannot_be_used_is_told_and_the_rest_goes_on(start: Start, collector: Collector) -> None:
+    telemetry = start(collector, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://127.0.0.1:99999/")
+    telemetry.offer(*invocations(1))
+
+    assert telemetry.flush()
+    assert [post.path for post in collector.received()] == ["/v1/metrics"]
+    (warning,) = telemetry.warnings
+    assert warning.startswith("traces cannot be exported with these settings: ValueError")
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    path = tmp_path / "collector.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=collector"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", tmp_path / "cert"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    path.write_bytes(path.read_bytes() + (tmp_path / "cert").read_bytes())
+    return path
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def test_tls_trusts_the_users_certificate_and_keeps_its_connection(
+    start: Start, tls: ssl.SSLContext, certificate: Path
+) -> None:
+    tls.load_verify_locations(certificate)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    with Collector(tls=tls) as collector:
+        telemetry = start(
+            collector,
+            OTEL_EXPORTER_OTLP_CERTIFICATE=str(certificate),
+            OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=str(certificate),
+            OTEL_EXPORTER_OTLP_CLIENT_KEY=str(certificate),
+        )
+        for number in (1, 2):
+            telemetry.offer(*invocations(number))
+            assert telemetry.flush()
+
+        assert {post.connection for post in collector.received()} == {1}
+
+
+def test_tls_refuses_a_certificate_nobody_vouches_for(start: Start, tls: ssl.SSLContext) -> None:
+    with Collector(tls=tls) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+
+        assert not telemetry.flush()
+        assert "traces could not be exported: SSLCertVerificationError" in telemetry.warnings
+        assert not collector.received()
+
+
+def test_after_a_restore_nothing_of_the_snapshot_is_sent_and_the_instance_is_new(
+    start: Start, collector: Collector
+) -> None:
+    telemetry = start(collector)
+    telemetry.offer(*invocations(1))
+    assert telemetry.flush()
+    telemetry.offer(*invocations(2), (records.restored(DELIVERED_NS), b""), *invocations(3))
+    assert telemetry.flush()
+
+    posts = collector.received("/v1/traces")
+    instances = {plain(post.traces().resource_spans[0].resource.attributes)["service.instance.id"] for post in posts}
+    ids = [post.traces().resource_spans[0].scope_spans[0].spans[0].span_id[-1] for post in posts]
+    assert ids == [1, 3]
+    assert len(instances) == 2
+    assert len({post.connection for post in posts}) == 2

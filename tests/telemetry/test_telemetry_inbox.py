@@ -1,0 +1,104 @@
+"""Records wait for the worker in bounded memory, and one that is broken harms no other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from otlp_collector import PATIENCE_S
+from proxy_records import delivered, finished
+from telemetry_thread import spans_of
+
+from lrap_otel import records
+from lrap_otel.telemetry import inbox
+from lrap_otel.telemetry.inbox import Inbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otlp_collector import Collector
+    from telemetry_thread import Telemetry
+
+    Start = Callable[..., Telemetry]
+
+
+def restored(payload_bytes: int = 0) -> records.Restored:
+    return records.Restored((1,), b"x" * payload_bytes)
+
+
+def read_all(*received: records.Record | Exception | None) -> Inbox:
+    """An inbox that has read these from its channel, and then its end."""
+    queue = [*received, None]
+
+    def receive() -> records.Record | None:
+        one = queue.pop(0)
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+    box = Inbox(receive)
+    box._read()
+    return box
+
+
+def taken(box: Inbox) -> list[records.Record]:
+    found = []
+    while (arrival := box.take(PATIENCE_S)) is not None and arrival.record is not None:
+        found.append(arrival.record)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("payload_bytes", "number", "kept"),
+    [(0, inbox.LIMIT_RECORDS + 2, inbox.LIMIT_RECORDS), (inbox.LIMIT_BYTES // 2, 4, 2)],
+)
+def test_what_does_not_fit_is_dropped_and_counted(payload_bytes: int, number: int, kept: int) -> None:
+    box = read_all(*(restored(payload_bytes) for _ in range(number)))
+
+    assert len(taken(box)) == kept
+    assert box.take_counts() == (number - kept, 0)
+    assert box.take_counts() == (0, 0)
+
+
+def test_a_flush_and_a_shutdown_always_fit() -> None:
+    commands = [records.Flush((1, 500, 0), None), records.Shutdown((2, "spindown", 0, 0), None)]
+
+    box = read_all(restored(inbox.LIMIT_BYTES), restored(), *commands)
+
+    assert taken(box)[1:] == commands
+
+
+def test_what_cannot_be_read_is_counted_and_the_next_record_comes() -> None:
+    box = read_all(ValueError(), KeyError(), restored())
+
+    assert len(taken(box)) == 1
+    assert box.take_counts() == (0, 2)
+
+
+def test_a_broken_channel_is_its_end() -> None:
+    box = read_all(restored(), ConnectionResetError())
+
+    assert len(taken(box)) == 1
+
+
+def test_nothing_comes_within_the_time() -> None:
+    assert Inbox(lambda: None).take(0) is None
+
+
+def test_a_record_that_cannot_be_worked_off_is_told_and_the_next_one_is(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    telemetry.offer(delivered(trace_id_hex="no hex"), finished(), delivered(), finished())
+
+    assert telemetry.flush()
+    assert len(spans_of(collector)) == 1
+    assert telemetry.warnings == ["telemetry lost a record: ValueError"]
+
+
+def test_what_comes_over_the_channel_and_is_no_record_is_survived(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    telemetry.channel.near.send(b"garbage")
+    telemetry.channel.near.send(records.encode((55, ()), None))
+    telemetry.offer(delivered(), finished())
+
+    assert telemetry.flush()
+    assert len(spans_of(collector)) == 1

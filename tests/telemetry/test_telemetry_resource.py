@@ -1,0 +1,88 @@
+"""Who the telemetry says it comes from."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from opentelemetry.sdk.version import __version__ as sdk_version
+from proxy_records import DELIVERED_NS, VARIABLES, delivered, finished
+from telemetry_thread import plain
+
+from lrap_otel import records
+from lrap_otel.telemetry.resource import parse_resource_attributes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otlp_collector import Collector
+    from telemetry_thread import Telemetry
+
+    Start = Callable[..., Telemetry]
+
+STARTED = (records.started(DELIVERED_NS, "orders", "7", "app.handler", "123456789012"), b"")
+RUNTIME = (records.runtime("/aws/lambda/orders", "2026/11/22/[7]abc", "AWS_Lambda_python3.13", "app.handler"), b"")
+
+
+def resource_of(collector: Collector) -> dict[str, Any]:
+    sent = collector.next("/v1/traces").traces().resource_spans[0]
+    assert sent.schema_url == sent.scope_spans[0].schema_url == "https://opentelemetry.io/schemas/1.44.0"
+    return plain(sent.resource.attributes)
+
+
+def test_the_resource_has_what_the_environment_lambda_and_the_wrapper_told(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    telemetry.offer(STARTED, RUNTIME, delivered(), finished())
+    assert telemetry.flush()
+
+    resource = resource_of(collector)
+    assert uuid.UUID(resource.pop("service.instance.id")).version == 4
+    assert resource == {
+        "aws.log.group.names": ["/aws/lambda/orders"],
+        "aws.log.stream.names": ["2026/11/22/[7]abc"],
+        "cloud.account.id": "123456789012",
+        "cloud.platform": "aws_lambda",
+        "cloud.provider": "aws",
+        "cloud.region": "us-east-1",
+        "faas.instance": "2026/11/22/[7]abc",
+        "faas.max_memory": 134_217_728,
+        "faas.name": "orders",
+        "faas.version": "7",
+        "lrap.execution_env": "AWS_Lambda_python3.13",
+        "service.name": "orders",
+        "telemetry.distro.name": "lrap-otel",
+        "telemetry.distro.version": "0.1.0",
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.name": "opentelemetry",
+        "telemetry.sdk.version": sdk_version,
+    }
+
+
+def test_what_nobody_told_is_left_out(start: Start, collector: Collector) -> None:
+    telemetry = start(collector, **{name.decode(): "" for name in VARIABLES})
+    telemetry.offer(delivered(), finished())
+    assert telemetry.flush()
+
+    resource = resource_of(collector)
+    assert resource["service.name"] == "unknown_service"
+    assert not {name for name in resource if name.startswith(("faas.", "aws.", "cloud.account", "cloud.region"))}
+
+
+def test_the_user_has_the_last_word(start: Start, collector: Collector) -> None:
+    telemetry = start(
+        collector,
+        OTEL_RESOURCE_ATTRIBUTES="deployment.environment.name=a%20b,service.name=from attributes,faas.name=mine",
+        OTEL_SERVICE_NAME="shop",
+    )
+    telemetry.offer(delivered(), finished())
+    assert telemetry.flush()
+
+    resource = resource_of(collector)
+    assert (resource["service.name"], resource["faas.name"]) == ("shop", "mine")
+    assert resource["deployment.environment.name"] == "a b"
+
+
+@pytest.mark.parametrize("text", ["a", "a=1,b", "=1", "a=1,=2"])
+def test_malformed_resource_attributes_are_discarded_as_a_whole(text: str) -> None:
+    assert parse_resource_attributes(text) == {}
