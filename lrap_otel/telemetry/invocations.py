@@ -26,6 +26,7 @@ SHUTDOWN_OTHER = Failure("shutdown", is_exception=False)
 _STREAMED_RESULT_TYPE = "application/vnd.awslambda.http-integration-response"
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 _QUALIFIED_ARN_PARTS = 8
+_EARLY_LIMIT = 64
 
 
 class Invocation:
@@ -104,11 +105,24 @@ class Invocation:
 class Invocations:
     """The open ones, by request id and invocation id (empty where Lambda sends none)."""
 
-    __slots__ = ("_limit", "_open")
+    __slots__ = ("_early", "_limit", "_open")
 
     def __init__(self, limit: int) -> None:
         self._open: dict[tuple[str, str], Invocation] = {}
+        self._early: dict[tuple[str, str], Finished] = {}
         self._limit = limit
+
+    def keep_early(self, record: Finished) -> Finished | None:
+        """Keep a result whose event is not known yet: a runtime may answer on another connection, and that thread's record
+        may overtake. Beyond the limit the oldest is given back: its event never came.
+        """
+        self._early[record.request_id, record.invocation_id] = record
+        return self._early.pop(next(iter(self._early))) if len(self._early) > _EARLY_LIMIT else None
+
+    def take_early(self, record: Delivered) -> Finished | None:
+        """The result that came before its event."""
+        exact = self._early.pop((record.request_id, record.invocation_id), None)
+        return exact or self._early.pop((record.request_id, ""), None)
 
     def find(self, record: Delivered) -> Invocation | None:
         """The open invocation that `record` delivers once more; None if it is a new one."""

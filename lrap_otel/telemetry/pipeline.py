@@ -150,11 +150,15 @@ class Pipeline:
         self._metrics.overhead("next", record.overhead_ns, invocation)
         if self._invocations.open(invocation) is not None:
             self._drop_records(1, "queue_full")
+        early = self._invocations.take_early(record)
+        if early is not None:
+            self._finish(early)
 
     def _finish(self, record: Finished) -> None:
         invocation = self._invocations.take(record)
         if invocation is None:
-            self._drop_records(1, "unknown_invocation")
+            if self._invocations.keep_early(record) is not None:
+                self._drop_records(1, "unknown_invocation")
             return
         invocation.finish(record)
         self._metrics.overhead(record.endpoint, record.overhead_ns, invocation)

@@ -26,6 +26,8 @@ _OUT_OF_MEMORY_SCORE = b"1000"
 _SHUTDOWN_MARGIN_S = 0.1
 # The proxy has gone and nobody waits for us; what is finished deserves one quick attempt.
 _ORPHAN_EXPORT_S = 1.0
+# An attempt for which Lambda does not wait: SHUTDOWN may come behind it.
+_UNAWAITED_EXPORT_S = 2.0
 _WARNINGS_LIMIT = 100
 
 
@@ -114,9 +116,12 @@ def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: Telemetry
 
 
 def _deadline(record: Flush | Shutdown, arrived_s: float) -> float:
-    """In monotonic seconds. A flush's budget runs from when it came, not from when we got to it."""
+    """In monotonic seconds. A flush's budget runs from when it came, not from when we got to it: while it runs, Lambda
+    waits. Once it is over nobody waits, and the attempt is made all the same, beside whatever the function does next.
+    """
     if isinstance(record, Flush):
-        return arrived_s + record.budget_ms / 1_000
+        deadline_s = arrived_s + record.budget_ms / 1_000
+        return deadline_s if deadline_s > monotonic() else monotonic() + _UNAWAITED_EXPORT_S
     return monotonic() + record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S
 
 

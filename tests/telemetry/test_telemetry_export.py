@@ -287,13 +287,20 @@ def test_without_any_flush_a_full_batch_leaves_at_once(start: Start, collector: 
     assert len(collector.next("/v1/traces").traces().resource_spans[0].scope_spans[0].spans) == 3
 
 
-def test_a_flush_whose_budget_is_gone_is_answered_without_an_attempt(start: Start, collector: Collector) -> None:
+def test_a_flush_for_which_nobody_waits_any_more_is_made_all_the_same(start: Start, collector: Collector) -> None:
     telemetry = start(collector)
     telemetry.offer(*invocations(1))
 
-    assert not telemetry.flush(0)
-    assert not collector.received()
-    assert telemetry.flush()
+    assert telemetry.flush(0)
+    assert span_ids(collector) == ["01"]
+
+
+def test_a_flush_for_which_nobody_waits_does_not_wait_for_ever_itself(start: Start) -> None:
+    with Collector(lambda number, post: HANG) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+
+        assert not telemetry.flush(0)
 
 
 def test_shutdown_leaves_before_its_deadline_when_the_collector_hangs(start: Start) -> None:

@@ -275,6 +275,14 @@ def test_a_retry_after_the_result_is_a_span_of_its_own(start: Start, collector: 
     assert [span.span_id.hex() for span in spans_of(collector)] == [SPAN_ID_HEX, "ab" * 8]
 
 
+def test_a_result_whose_record_overtakes_its_events_ends_the_same_span(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    telemetry.offer(finished(), delivered())
+    assert telemetry.flush()
+    (span,) = spans_of(collector)
+    assert span.end_time_unix_nano > span.start_time_unix_nano == DELIVERED_NS
+
+
 def test_two_attempts_at_once_with_one_request_id_are_told_apart_by_invocation_id(
     start: Start, collector: Collector
 ) -> None:
