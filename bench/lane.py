@@ -1,0 +1,172 @@
+"""A lane: one yardstick between an upstream of its own and the client, with a sink of its own, frozen while others run."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bench.compiled import program
+from bench.group import Group
+from bench.machine import peak_rss_kb, pinned, pss_kb
+from bench.sink import Sink
+from bench.upstream import Upstream
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+    from bench.yardsticks import Yardstick
+
+START_LIMIT_S = 30
+STOP_LIMIT_S = 10
+LAMBDA_ENVIRONMENT = {
+    "AWS_LAMBDA_FUNCTION_NAME": "bench",
+    "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+    "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+    "AWS_REGION": "eu-central-1",
+}
+
+
+class LaneError(Exception):
+    """A yardstick or the client did not do its work; the text says which, and what it wrote."""
+
+
+@dataclass(frozen=True)
+class Count:
+    """What became of all cycles of a lane: how many it was given, how many spans arrived, how large it once was."""
+
+    cycles: int
+    spans: int
+    peak_rss_kb: int
+
+
+class Lane:
+    """One yardstick, ready to be measured again and again.
+
+    Start it, `measure` as often as wanted, `close` it: only then are the spans counted, since the last ones leave at its end.
+    """
+
+    def __init__(self, yardstick: Yardstick, folder: Path, cpus: Collection[int], event: Path | None = None) -> None:
+        folder.mkdir()
+        self.yardstick = yardstick
+        self._cpus, self._log = cpus, folder / "log"
+        self._cycles = 0
+        self._upstream = Upstream(cpus, *(["--event", str(event)] if event else []))
+        self._sink = Sink(folder, os.sched_getaffinity(0))
+        self.port = self._upstream.port
+        self._group: Group | None = None
+        if yardstick.command:
+            try:
+                self._start()
+            except (LaneError, OSError):
+                self.kill()
+                raise
+
+    def measure(self, cycles: int, warmup: int, *options: str) -> dict[str, Any]:
+        """The client's figures for so many cycles, of which those of the warm-up are not in them.
+
+        Raises LaneError where a cycle failed or the upstream has not seen as many events and results as the client.
+        """
+        self._thaw()
+        figures = self._client(cycles, warmup, *options)
+        self._cycles += cycles + warmup
+        self._check_upstream()
+        if self._group:
+            self._group.signal(signal.SIGSTOP)
+        return figures
+
+    def close(self) -> Count:
+        """End the yardstick as Lambda would and count what arrived."""
+        peak_kb = self._stop(self._group) if self._group else 0
+        self._upstream.close()
+        return Count(self._cycles, self._sink.close(), peak_kb)
+
+    def pss_kb(self) -> list[int]:
+        """Proportional set size of each of its processes in KB, the first one first, once it has nothing left to do."""
+        self._thaw()
+        return [pss_kb(pid) for pid in self._group.members()] if self._group else []
+
+    def kill(self) -> None:
+        """End whatever still runs, without a count."""
+        if self._group:
+            self._group.kill()
+        self._upstream.close()
+        self._sink.kill()
+
+    def _client(self, cycles: int, warmup: int, *options: str) -> dict[str, Any]:
+        expectation = ("--expect-traceparent",) if self.yardstick.traces else ()
+        arguments = (f"--port={self.port}", f"--cycles={cycles}", f"--warmup={warmup}", *expectation, *options)
+        with pinned(self._cpus):
+            done = subprocess.run([program("client"), *arguments], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise self._error(f"the client said: {done.stderr.strip()}")
+        return json.loads(done.stdout)
+
+    def _check_upstream(self) -> None:
+        stats = self._upstream.stats()
+        if not stats["events"] == stats["results"] == self._cycles:
+            raise self._error(
+                f"{self._cycles} cycles, but upstream saw {stats['events']} polls, {stats['results']} results"
+            )
+
+    def _start(self) -> None:
+        self.port = free_port()
+        variables = environment(self._upstream, self._sink, self.port)
+        self._group = Group(self.yardstick.command, variables, self._log, self._cpus)
+        end = time.monotonic() + START_LIMIT_S
+        while not _accepts(self.port):
+            if self._group.status() is not None or time.monotonic() > end:
+                raise self._error(f"does not accept on port {self.port}")
+            time.sleep(0.02)
+        self._group.settle()
+
+    def _stop(self, group: Group) -> int:
+        self._thaw()
+        peak_kb = sum(peak_rss_kb(pid) for pid in group.members())
+        self._upstream.shut_down()
+        if not self.yardstick.registers:
+            group.signal(signal.SIGTERM)
+        has_ended = group.ended_within(STOP_LIMIT_S)
+        if self.yardstick.registers and (not has_ended or group.status()):
+            raise self._error(f"after SHUTDOWN: status {group.status()}, left {group.left()}")
+        group.kill()
+        return peak_kb
+
+    def _thaw(self) -> None:
+        if self._group:
+            self._group.signal(signal.SIGCONT)
+            self._group.settle()
+
+    def _error(self, text: str) -> LaneError:
+        written = self._log.read_text(errors="replace")[-1500:] if self._log.exists() else ""
+        return LaneError(f"{self.yardstick.name}: {text}\n{written}".rstrip())
+
+
+def environment(upstream: Upstream, sink: Sink, port: int) -> dict[str, str]:
+    """What every yardstick is started with."""
+    return {
+        **os.environ,
+        **LAMBDA_ENVIRONMENT,
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{upstream.port}",
+        "LRAP_LISTENER_PORT": str(port),
+        "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
+    }
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,66 @@
+"""The question: how long Lambda waits for the extension before it may start the function, beside a bare interpreter."""
+
+from __future__ import annotations
+
+import os
+from statistics import median
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench.replay import REPLAY_CLOCK
+from bench.start import Start, measure
+from bench.table import text_table
+from bench.yardsticks import ours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bench.replay import Replay
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory: pytest.TempPathFactory) -> list[Start]:
+    """One start after the other; the first one compiles bytecode and is not kept."""
+    folder = tmp_path_factory.mktemp("start")
+    return [
+        measure(ours(), folder / str(number)) for number in range(1 + (int(os.environ.get("BENCH_ROUNDS", "0")) or 15))
+    ][1:]
+
+
+@pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
+def test_a_bare_interpreter(starts: list[Start], replay: Replay) -> None:
+    replay([start.bare_s for start in starts], {})
+
+
+@pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
+def test_spawn_to_register(starts: list[Start], replay: Replay, print_at_end: Callable[[str], None]) -> None:
+    replay([start.register_s for start in starts], {"ratio_to_bare": _ratio(starts, "register_s")})
+    print_at_end(_table(starts))
+    assert all(0 < start.register_s < start.first_cycle_s for start in starts)
+
+
+@pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
+def test_spawn_to_the_first_cycle(starts: list[Start], replay: Replay) -> None:
+    cpu_ms = [round(1000 * median(seconds)) for seconds in zip(*(start.cpu_s for start in starts), strict=True)]
+    replay(
+        [start.first_cycle_s for start in starts],
+        {"ratio_to_bare": _ratio(starts, "first_cycle_s"), "cpu_ms_until_ready": cpu_ms},
+    )
+    assert all(start.spans == 1 for start in starts)
+
+
+def _ratio(starts: list[Start], name: str) -> float:
+    """The median of what each start took, by the bare interpreter just before it."""
+    return median(getattr(start, name) / start.bare_s for start in starts)
+
+
+def _table(starts: list[Start]) -> str:
+    rows = [
+        [label, f"{1000 * median(getattr(start, name) for start in starts):.1f}", f"{_ratio(starts, name):.2f}"]
+        for label, name in (("bare", "bare_s"), ("register", "register_s"), ("first cycle", "first_cycle_s"))
+    ]
+    cpu = " + ".join(f"{1000 * median(each):.0f}" for each in zip(*(start.cpu_s for start in starts), strict=True))
+    return f"start: {len(starts)} times, CPU until ready {cpu} ms\n{text_table(['', 'ms', 'x bare'], rows)}"

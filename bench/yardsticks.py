@@ -1,0 +1,68 @@
+"""What a round goes through: nothing, the floor, and the proxies beside ours; each a command that reads its addresses.
+
+A command finds the Runtime API in AWS_LAMBDA_RUNTIME_API and its own port in LRAP_LISTENER_PORT.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.compiled import BuildError, pooled, program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parent.parent
+DIRECT, FLOOR, OURS = "direct", "relay", "ours"
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """A way from the client to the upstream; `traces` says that every event is to bring a span and a traceparent."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    traces: bool = False
+    registers: bool = False
+
+
+def chosen(names: tuple[str, ...] = (), peer: str = "") -> list[Yardstick]:
+    """The yardsticks of these names, or all, in the order of a round; one that cannot be had is left out, and said so."""
+    makers = _MAKERS | ({"peer": lambda: Yardstick("peer", tuple(shlex.split(peer)))} if peer else {})
+    found = [_made(name, makers[name]) for name in makers if not names or name in names]
+    return [yardstick for yardstick in found if yardstick]
+
+
+def ours() -> Yardstick:
+    """The extension of this checkout, as Lambda starts it."""
+    entrypoint = ROOT / "opt/entrypoint"
+    if not entrypoint.exists():
+        raise BuildError(f"{entrypoint.relative_to(ROOT)} does not exist")
+    return Yardstick(OURS, (str(entrypoint),), traces=True, registers=True)
+
+
+def aiohttp_proxy() -> Yardstick:
+    """The plain aiohttp proxy with the SDK in its process."""
+    return Yardstick("aiohttp", (sys.executable, str(ROOT / "bench/peers/aiohttp_proxy.py")), traces=True)
+
+
+_MAKERS: dict[str, Callable[[], Yardstick]] = {
+    DIRECT: lambda: Yardstick(DIRECT),
+    FLOOR: lambda: Yardstick(FLOOR, (str(program("relay")),)),
+    "pooled": lambda: Yardstick("pooled", (str(pooled()),)),
+    "aiohttp": aiohttp_proxy,
+    OURS: ours,
+}
+NAMES = tuple(_MAKERS)
+
+
+def _made(name: str, make: Callable[[], Yardstick]) -> Yardstick | None:
+    try:
+        return make()
+    except BuildError as error:
+        print(f"{name} is left out: {error}", file=sys.stderr)
+        return None
