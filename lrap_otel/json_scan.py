@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _SPACE = " \t\n\r"
 _LONGEST_INTEGER = 300
+# Behind any position.
+_NEVER = 1 << 62
 
 
 def _number(digits: str) -> float:
@@ -43,7 +45,16 @@ class _Pairs(_Values):
     parse_constant = len
 
 
+class _Outline(_Values):
+    """Objects as dictionaries; numbers as their length."""
+
+    parse_float = len
+    parse_int = len
+    parse_constant = len
+
+
 _scan_values = make_scanner(_Values)  # type: ignore[arg-type]  # any object with these attributes does
+_scan_outline = make_scanner(_Outline)  # type: ignore[arg-type]  # see above
 _scan_pairs = make_scanner(_Pairs)  # type: ignore[arg-type]  # see above
 
 
@@ -68,7 +79,17 @@ def scan(text: str, position: int) -> "tuple[Any, int]":
         raise ValueError("JSON nested too deep") from None
 
 
-def members(text: str, position: int = 0, stop_name: str = "", stop_after: int = -1) -> "dict[str, Member]":
+def outline(text: str, position: int) -> "tuple[Any, int]":
+    """As `scan`, but what comes for a number is some whole number: values that do not matter cost nothing."""
+    try:
+        return _scan_outline(text, position)
+    except StopIteration:
+        raise ValueError("no JSON value") from None
+    except RecursionError:
+        raise ValueError("JSON nested too deep") from None
+
+
+def members(text: str, position: int = 0, stop_name: str = "", stop_after: int = _NEVER) -> "dict[str, Member]":
     """The members of the object that starts at `position`; of equal names the last.
 
     The search ends, with nothing behind it read, after position `stop_after` as soon as the member `stop_name` is known;

@@ -1,0 +1,50 @@
+"""Which span an event names as its parent."""
+
+from lrap_otel.propagation import b3, w3c, xray
+from lrap_otel.propagation.context import SpanContext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def parent_of(
+    propagators: tuple[str, ...], headers: "Mapping[str, str]", runtime_trace_id: str = ""
+) -> SpanContext | None:
+    """The parent that OpenTelemetry's composite propagator for ``OTEL_PROPAGATORS`` finds, None for a root.
+
+    `headers` are the carrier's, names lower-cased. `runtime_trace_id` is the value of ``Lambda-Runtime-Trace-Id``, which
+    ``xray-lambda`` alone reads. The propagators run in order, and each that finds a parent overrides those before it.
+    """
+    if "none" in propagators:
+        return None
+    parent = None
+    for name in propagators:
+        if name == "tracecontext":
+            parent = w3c.extract(headers) or parent
+        elif name in {"b3", "b3multi"}:
+            parent = b3.extract(headers) or parent
+        elif name == "xray":
+            parent = _from_xray(headers, parent)
+        elif name == "xray-lambda":
+            parent = _from_xray(headers, parent) if parent else _from_runtime(headers, runtime_trace_id)
+    return parent
+
+
+def _from_xray(headers: "Mapping[str, str]", parent: SpanContext | None) -> SpanContext | None:
+    value = headers.get("x-amzn-trace-id")
+    found = xray.context_of(xray.parse(value)) if value else None
+    if found is None:
+        return parent
+    # X-Ray's header has no room for a tracestate; that of an earlier propagator is only good for its own trace.
+    if parent is not None and parent.trace_id_hex == found.trace_id_hex:
+        found.trace_state = parent.trace_state
+    return found
+
+
+def _from_runtime(headers: "Mapping[str, str]", runtime_trace_id: str) -> SpanContext | None:
+    """What Lambda says goes before what the carrier says. Its ``Sampled=0`` does not count: where X-Ray does not trace the
+    function, Lambda writes that with a made-up Parent, and nobody decided it.
+    """
+    header = xray.parse(runtime_trace_id)
+    return (xray.context_of(header) if header.sampled else None) or _from_xray(headers, None)

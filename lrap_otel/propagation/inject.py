@@ -1,0 +1,152 @@
+"""Writing trace context into what the function receives, every other byte as it was."""
+
+from _json import encode_basestring_ascii
+
+from lrap_otel import json_scan
+from lrap_otel.propagation import b3, w3c, xray
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from lrap_otel.json_scan import Member
+    from lrap_otel.propagation.context import SpanContext
+    from lrap_otel.propagation.places import Carrier, Place, Spot
+
+    Fields = tuple[tuple[str, str], ...]
+    # Start and end of what goes, and what stands there instead.
+    Edit = tuple[int, int, str]
+
+# The runtimes' HTTP clients take a header line up to 100 KB; the name and what they add count too.
+_CLIENT_CONTEXT_LIMIT_BYTES = 100_000
+
+# API Gateway spells it so, and functions read it so; SDKs look it up in either spelling.
+_KEEPS_ITS_SPELLING = "x-amzn-trace-id"
+
+# What must not stay as it was beside a field of ours: a tracestate belongs to its traceparent, and b3 outweighs x-b3-*.
+_STALE_WITH = {"tracestate": "traceparent", "b3": "x-b3-traceid"}
+
+_W3C_NAMES = ("traceparent", "tracestate")
+
+
+def header_fields(context: "SpanContext", propagators: tuple[str, ...], lineage: str = "") -> "Fields":
+    """The header fields that name `context` as the parent of whoever reads them, names in lower case.
+
+    W3C's and X-Ray's always, B3's where `propagators` names it, none at all for ``none``. `lineage` is what
+    `xray.parse` found in the header that this one replaces; without it Lambda does not see recursion.
+    """
+    if not propagators or "none" in propagators:
+        return ()
+    fields: Fields = (
+        ("traceparent", w3c.format_traceparent(context)),
+        ("x-amzn-trace-id", xray.format_header(context, lineage)),
+    )
+    if context.trace_state:
+        fields += (("tracestate", context.trace_state),)
+    if "b3" in propagators:
+        fields += b3.single_field(context)
+    if "b3multi" in propagators:
+        fields += b3.multi_fields(context)
+    return fields
+
+
+def into_event(event: bytes, carrier: "Carrier", fields: "Fields") -> bytes | None:
+    """`event` with `fields` in all its headers objects, None where it has to be left alone.
+
+    `carrier` is what `carriers.find` made of this event. A member of a field's name, in any case, gets the field's value and
+    name (``X-Amzn-Trace-Id`` keeps its spelling); others are added in front. A tracestate that belongs to another
+    traceparent, and a ``b3`` that would outweigh ``x-b3-*``, are emptied. All other bytes stay as they are.
+    """
+    if not fields or not carrier.places:
+        return None
+    edits: list[Edit] = []
+    for place in carrier.places:
+        added = ""
+        for name, value in fields:
+            written = encode_basestring_ascii(value)
+            if place.has_arrays:
+                written = f"[{written}]"
+            if name in place.spots:
+                _replace(edits, carrier.text, place.spots[name], name, written)
+            else:
+                added += f'"{name}":{written},'
+        if added:
+            edits.append(_addition(place, added))
+        for name in _STALE_WITH:
+            if name in place.spots and _is_stale(name, fields):
+                _replace(edits, carrier.text, place.spots[name], name, '[""]' if place.has_arrays else '""')
+    return _edited(event, carrier.text, edits)
+
+
+def _is_stale(name: str, fields: "Fields") -> bool:
+    names = [name for name, _ in fields]
+    return name not in names and _STALE_WITH[name] in names
+
+
+def _replace(edits: "list[Edit]", text: str, spots: "tuple[Spot, ...]", name: str, written: str) -> None:
+    for start, value_start, value_end in spots:
+        edits.append((value_start, value_end, written))
+        if name != _KEEPS_ITS_SPELLING and not text.startswith(name, start + 1):
+            edits.append((start + 1, start + 1 + len(name), name))
+
+
+def _addition(place: "Place", added: str) -> "Edit":
+    if place.is_null:
+        return place.start, place.start + len("null"), f"{{{added[:-1]}}}"
+    return place.start + 1, place.start + 1, added[:-1] if place.is_empty else added
+
+
+def _edited(data: bytes, text: str, edits: "list[Edit]") -> bytes:
+    """`data` with the edits, put together in one piece from the first edit to the last; `text` is the same as characters."""
+    edits.sort()
+    first = copied = edits[0][0]
+    pieces: list[str] = []
+    for start, end, new in edits:
+        pieces += text[copied:start], new
+        copied = end
+    return b"".join((data[:first], "".join(pieces).encode("latin-1"), memoryview(data)[copied:]))
+
+
+def with_client_context(value: bytes, fields: "Fields") -> bytes | None:
+    """A client context (the JSON of ``Lambda-Runtime-Client-Context``) with `fields`; None where it has to be left alone.
+
+    Its `w3c` becomes traceparent, tracestate and the baggage it had; runtimes take that member out before the function sees
+    the rest. In `custom` only members that already have a field's name change. All other bytes stay. The result is one
+    line of less than 100,000 bytes.
+
+    Source: how the runtimes' clients read it (awslambdaric 4.2.0, "w3c").
+    """
+    try:
+        value.decode()
+        text = value.decode("latin-1")
+        json_scan.loads(text)
+        members = json_scan.members(text)
+        edits = [_w3c_edit(text, members, fields), *_custom_edits(text, members, fields)]
+    except ValueError:
+        return None
+    edited = _edited(value, text, edits)
+    is_one_line = b"\n" not in edited and b"\r" not in edited
+    return edited if fields and is_one_line and len(edited) < _CLIENT_CONTEXT_LIMIT_BYTES else None
+
+
+def _w3c_edit(text: str, members: "dict[str, Member]", fields: "Fields") -> "Edit":
+    parts = [f'"{name}":{encode_basestring_ascii(value)}' for name, value in fields if name in _W3C_NAMES]
+    old = members.get("w3c")
+    if old is None:
+        start = text.index("{") + 1
+        return start, start, f'"w3c":{{{",".join(parts)}}}' + ("," if members else "")
+    start, end, _ = old
+    baggage = json_scan.members(text, start).get("baggage") if text[start] == "{" else None
+    if baggage is not None:
+        parts.append(f'"baggage":{text[baggage[0] : baggage[1]]}')
+    return start, end, f"{{{','.join(parts)}}}"
+
+
+def _custom_edits(text: str, members: "dict[str, Member]", fields: "Fields") -> "list[Edit]":
+    custom = members.get("custom")
+    if custom is None or text[custom[0]] != "{":
+        return []
+    values = {name: "" for name in _STALE_WITH if _is_stale(name, fields)} | dict(fields)
+    return [
+        (start, end, encode_basestring_ascii(values[name.lower()]))
+        for name, (start, end, _) in json_scan.members(text, custom[0]).items()
+        if name.lower() in values
+    ]

@@ -1,0 +1,90 @@
+"""W3C Trace Context, level 2: ``traceparent`` and ``tracestate``."""
+
+from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TRACEPARENT_LENGTH = 55
+_NO_TRACE_ID = "0" * 32
+_NO_SPAN_ID = "0" * 16
+
+# A longer tracestate is dropped, as the SDK does; the recommendation asks for 512 at least.
+_TRACESTATE_LIMIT = 8192
+_TRACESTATE_MEMBERS = 32
+_KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-*/"
+_VALUE_LIMIT = 256
+
+
+def parse_traceparent(value: str) -> SpanContext | None:
+    """Decode one ``traceparent`` field value; blanks and tabs around it do not count.
+
+    Version 00 is exactly 55 characters; a later version may append ``-`` and more, which is ignored. Anything else is
+    None, and so are all-zero ids: malformed input is traffic, not an exception.
+
+    Source: W3C Trace Context, "Versioning of traceparent".
+    """
+    value = value.strip(" \t")
+    if len(value) != _TRACEPARENT_LENGTH:
+        if value[_TRACEPARENT_LENGTH : _TRACEPARENT_LENGTH + 1] != "-" or value.startswith("00"):
+            return None
+        value = value[:_TRACEPARENT_LENGTH]
+    parts = value.split("-")
+    if len(parts) != 4 or value.strip("0123456789abcdef-"):
+        return None
+    version, trace_id_hex, span_id_hex, flags = parts
+    if len(version) != 2 or len(trace_id_hex) != 32 or len(span_id_hex) != 16:
+        return None
+    if version == "ff" or trace_id_hex == _NO_TRACE_ID or span_id_hex == _NO_SPAN_ID:
+        return None
+    return SpanContext(trace_id_hex, span_id_hex, int(flags, 16))
+
+
+def format_traceparent(context: SpanContext) -> str:
+    """The ``traceparent`` that names `context`, version 00. Of the flags only sampled and random go on, as level 2 asks."""
+    flags = context.trace_flags & (SAMPLED | RANDOM)
+    return f"00-{context.trace_id_hex}-{context.span_id_hex}-0{flags}"
+
+
+def parse_tracestate(value: str) -> str:
+    """A ``tracestate`` field value as it may be passed on: without blanks around its members and without empty members.
+
+    Several fields are joined with a comma first. One malformed member, a key that comes twice, more than 32 members or
+    8,192 characters: the whole is dropped, and the result is empty.
+
+    Source: W3C Trace Context, "tracestate Header Field Values".
+    """
+    if not value or len(value) > _TRACESTATE_LIMIT:
+        return ""
+    members = [member for part in value.split(",") if (member := part.strip(" \t"))]
+    keys = {_key_of(member) for member in members}
+    if "" in keys or len(keys) != len(members) or len(members) > _TRACESTATE_MEMBERS:
+        return ""
+    return ",".join(members)
+
+
+def _key_of(member: str) -> str:
+    """The key of one list member, empty if the member is malformed."""
+    key, _, value = member.partition("=")
+    tenant, at, system = key.partition("@")
+    is_key = _is_key(tenant, 241, may_start_with_digit=True) and _is_key(system, 14) if at else _is_key(key, 256)
+    is_value = 0 < len(value) <= _VALUE_LIMIT and value.isascii() and value.isprintable() and "=" not in value
+    return key if is_key and is_value else ""
+
+
+def _is_key(text: str, limit: int, *, may_start_with_digit: bool = False) -> bool:
+    if not 0 < len(text) <= limit or text.strip(_KEY_CHARACTERS):
+        return False
+    return text[0].isalpha() or (may_start_with_digit and text[0].isdigit())
+
+
+def extract(headers: "Mapping[str, str]") -> SpanContext | None:
+    """The parent that ``traceparent`` and ``tracestate`` name among lower-cased header names, if they do."""
+    value = headers.get("traceparent")
+    if not value:
+        return None
+    parent = parse_traceparent(value)
+    if parent is not None and "tracestate" in headers:
+        parent.trace_state = parse_tracestate(headers["tracestate"])
+    return parent
