@@ -11,6 +11,8 @@ import socket
 import struct
 
 TIMEOUT_S = 5.0
+# How long a test looks for what must not come.
+QUIET_S = 0.05
 
 
 class Peer:
@@ -19,24 +21,32 @@ class Peer:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.socket.settimeout(TIMEOUT_S)
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._ahead = b""
 
     def send(self, data: bytes) -> Peer:
         self.socket.sendall(data)
         return self
 
+    def send_bytewise(self, data: bytes) -> Peer:
+        """One segment for each byte, as far as the kernel goes along."""
+        for position in range(len(data)):
+            self.socket.sendall(data[position : position + 1])
+        return self
+
     def read_head(self) -> bytes:
         """Up to and with the next blank line."""
-        while b"\r\n\r\n" not in self._ahead:
-            self._ahead += self._receive()
-        head, end, self._ahead = self._ahead.partition(b"\r\n\r\n")
-        return head + end
+        return self.read_until(b"\r\n\r\n")
 
     def read(self, length: int) -> bytes:
-        while len(self._ahead) < length:
-            self._ahead += self._receive()
-        data, self._ahead = self._ahead[:length], self._ahead[length:]
-        return data
+        pieces = [self._ahead]
+        missing = length - len(self._ahead)
+        while missing > 0:
+            pieces.append(self._receive())
+            missing -= len(pieces[-1])
+        data = b"".join(pieces)
+        self._ahead = data[length:]
+        return data[:length]
 
     def read_until(self, ending: bytes) -> bytes:
         """Up to and with `ending`."""
@@ -52,22 +62,34 @@ class Peer:
         data, self._ahead = self._ahead, b""
         return data
 
+    def read_to_any_end(self) -> tuple[bytes, bool]:
+        """All there is until the other side ends or resets, and whether it was a reset."""
+        try:
+            return self.read_to_end(), False
+        except ConnectionResetError:
+            data, self._ahead = self._ahead, b""
+            return data, True
+
     def read_message(self) -> tuple[bytes, bytes]:
         """A head and the body that its Content-Length announces."""
         head = self.read_head()
-        length = 0
-        for line in head.lower().split(b"\r\n"):
-            if line.startswith(b"content-length:"):
-                length = int(line.partition(b":")[2])
-        return head, self.read(length)
+        return head, self.read(int(field(head, "content-length") or 0))
 
-    def has_news(self, wait_s: float = 0.0) -> bool:
+    def has_news(self, wait_s: float = QUIET_S) -> bool:
         """Bytes or an end have come, or come within `wait_s`."""
         return bool(self._ahead) or bool(select.select([self.socket], [], [], wait_s)[0])
 
-    def end(self) -> None:
+    def has_ended(self) -> bool:
+        """The other side has ended or reset, and everything it sent is read."""
+        try:
+            return self.has_news(0) and not self._ahead and not self.socket.recv(1, socket.MSG_PEEK)
+        except ConnectionResetError:
+            return True
+
+    def end(self) -> Peer:
         """End this side; the other may still send."""
         self.socket.shutdown(socket.SHUT_WR)
+        return self
 
     def close(self) -> None:
         self.socket.close()
@@ -87,7 +109,7 @@ class Upstream:
     """A listening socket; `accept` hands out what connects, in order."""
 
     def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1_024)
         self._listener.settimeout(TIMEOUT_S)
         self._accepted: list[Peer] = []
 
@@ -100,7 +122,7 @@ class Upstream:
         self._accepted.append(peer)
         return peer
 
-    def has_caller(self, wait_s: float = 0.0) -> bool:
+    def has_caller(self, wait_s: float = QUIET_S) -> bool:
         """Somebody connects, or has."""
         return bool(select.select([self._listener], [], [], wait_s)[0])
 
@@ -113,3 +135,17 @@ class Upstream:
 def connect(port: int) -> Peer:
     """A connection to the proxy, as a runtime makes it."""
     return Peer(socket.create_connection(("127.0.0.1", port)))
+
+
+def field(head: bytes, name: str) -> bytes | None:
+    """The value of the first field of this name, in any case."""
+    for line in head.split(b"\r\n")[1:]:
+        key, _, value = line.partition(b":")
+        if key.lower() == name.encode():
+            return value.strip()
+    return None
+
+
+def lines(head: bytes) -> list[bytes]:
+    """The lines of a head, or of a message's head, without the blank one."""
+    return head.partition(b"\r\n\r\n")[0].split(b"\r\n")

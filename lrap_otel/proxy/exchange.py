@@ -18,8 +18,8 @@ from lrap_otel.proxy.http1 import (
     dechunk,
     parse_request,
 )
-from lrap_otel.proxy.polls import Event, Poll, Polls, wait_for_event
-from lrap_otel.proxy.relay import Relay, UnreachableError, final_head
+from lrap_otel.proxy.polls import Event, Poll, Polls
+from lrap_otel.proxy.relay import Relay, UnansweredError, UnreachableError, final_head
 from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
 
 TYPE_CHECKING = False
@@ -37,6 +37,8 @@ HELLO = b"/lrap-otel/hello"
 
 # The largest event Lambda delivers. A longer reply is none that we know, and streams through.
 EVENT_LIMIT_BYTES = 6 * 1024 * 1024 + 100
+# Nobody sends a body with a poll, so nobody needs more.
+POLL_BODY_LIMIT_BYTES = 65_536
 # Of a request head, for the telemetry process: enough for all but the 1 MiB that X-Ray's error cause may have.
 HEAD_CAPTURE_BYTES = 16_384
 
@@ -46,6 +48,7 @@ HAND_OVER = (b"lrap-log-group", b"lrap-log-stream", b"lrap-execution-env", b"lra
 _OWN_REPLY = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
 _REASONS = {
     400: b"Bad Request",
+    413: b"Content Too Large",
     431: b"Request Header Fields Too Large",
     501: b"Not Implemented",
     502: b"Bad Gateway",
@@ -102,6 +105,7 @@ class Exchange:
         try:
             while self._serve_call():
                 pass
+            self._relay.give_back()
         except (BrokenError, OSError):
             pass  # who went away knows it; the other side learns it from the closing below
         finally:
@@ -142,50 +146,60 @@ class Exchange:
 
     def _deliver_event(self, request: Request) -> bool:
         """``/next``: from the poll to the event in the runtime's hands, and only then to our own record of it."""
-        poll = self._start_poll(request)
-        waiting = self._sandbox.polls.waiting
-        waiting.add(poll)  # until the invocation is open, so that no INVOKE finds neither
-        try:
-            return self._answer_poll(poll, request)
-        finally:
-            waiting.discard(poll)
-            self._sandbox.invocations.notify()
-
-    def _answer_poll(self, poll: Poll, request: Request) -> bool:
-        if poll.upstream is not None:
-            if not wait_for_event(poll.upstream, self._runtime):
-                self._sandbox.polls.park(poll)
-                return False
-            self._relay.use(poll.upstream)
-        event = poll.event
-        if event is None:
-            reply = self._relay.read_reply(request)
-            event = self._receive_event(reply)
-            if event is None:
-                return self._relay.relay_reply(reply, request)
-            self._relay.settle(reply)
-        return self._send_event(event, request)
-
-    def _start_poll(self, request: Request) -> Poll:
         if not self._sandbox.is_managed_instances:
             self._sandbox.invocations.runtime_polls_again()
-        poll = self._sandbox.polls.take_parked()
-        if poll is not None:
-            self._drain(request)
-            return poll
-        early = self._relay.send_request(request, None)
-        if early is not None:
-            raise BrokenError("the Runtime API answered a poll before it was made")
-        return Poll(request, self._relay.release_upstream(), None)
+        body = self._gather_body(request) if request.body_length else b""
+        polls = self._sandbox.polls
+        polls.enter(self._runtime)  # until the invocation is open, so that no INVOKE finds neither
+        try:
+            return self._answer_poll(request, body)
+        finally:
+            polls.leave(self._runtime)
+            self._sandbox.invocations.notify()
 
-    def _drain(self, request: Request) -> None:
-        """A body that nobody reads: its poll is under way already."""
-        body = body_of(request)
-        while not body.is_complete:
+    def _answer_poll(self, request: Request, body: bytes) -> bool:
+        while True:
+            try:
+                poll = self._wait_for_answer(request, body)
+                if poll is None:
+                    return False
+                if isinstance(poll.source, Event):
+                    return self._send_event(poll.source, request)
+                self._relay.use(poll.source)
+                reply = self._relay.read_reply(request)
+            except UnansweredError:
+                continue
+            event = self._receive_event(reply)
+            if event is None:
+                return self._relay.relay_reply(reply, closes=request.closes)
+            self._relay.settle(reply)
+            return self._send_event(event, request)
+
+    def _wait_for_answer(self, request: Request, body: bytes) -> Poll | None:
+        """Wait for a poll of this runtime, or of another that has gone; None where this one goes itself."""
+        polls = self._sandbox.polls
+        while True:
+            if not polls.take_over(self._runtime):
+                if self._runtime.is_gone():
+                    return None  # a poll made for nobody would be one too many
+                polls.hold(self._runtime, Poll(self._relay.start_poll(request, body)))
+            poll = polls.wait(self._runtime)
+            if poll is not None or self._runtime.is_gone():
+                return poll
+
+    def _gather_body(self, request: Request) -> bytes:
+        """The whole body of a poll, so that upstream cannot answer in the middle of it."""
+        framing, body = body_of(request), bytearray()
+        while not framing.is_complete:
             data = self._runtime.take_ahead() or self._runtime.socket.recv(RECEIVE_BYTES)
             if not data:
                 raise BrokenError("the runtime broke off its body")
-            self._runtime.put_back(data[body.take(data) :])
+            used = framing.take(data)
+            body += data[:used]
+            if len(body) > POLL_BODY_LIMIT_BYTES:
+                raise ProtocolError("a poll with a body this long", status=413)
+            self._runtime.put_back(data[used:])
+        return bytes(body)
 
     def _receive_event(self, reply: Response) -> Event | None:
         """The whole reply; None where it streams through as it is, with nothing of its body used up."""
@@ -195,22 +209,27 @@ class Exchange:
         if received is None:
             return None
         payload = dechunk(received) if reply.body_length == CHUNKED else received
+        if len(payload) > EVENT_LIMIT_BYTES:
+            self._relay.unread(received)
+            return None
         return Event(reply, received, payload)
 
     def _send_event(self, event: Event, request: Request) -> bool:
         received_ns = monotonic_ns()
         delivery = self._prepare(event, request)
         if self._runtime.is_gone():
-            self._sandbox.polls.park(Poll(request, None, event))
+            self._sandbox.polls.park(Poll(event))
             return False
         invocation = delivery.invocation
         if invocation is not None:
             self._sandbox.invocations.open(invocation, self, received_ns)
-        for part in delivery.parts:
-            self._runtime.send(part)
-        if invocation is not None:
-            message = delivery.record(invocation, monotonic_ns() - received_ns, event)
-            self._sandbox.offer(message, event.head.raw, event.payload)
+        try:
+            for part in delivery.parts:
+                self._runtime.send(part)
+        finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
+            if invocation is not None:
+                message = delivery.record(invocation, monotonic_ns() - received_ns, event)
+                self._sandbox.offer(message, event.head.raw, event.payload)
         return not (request.closes or event.head.closes)
 
     def _prepare(self, event: Event, request: Request) -> Delivery:
@@ -220,7 +239,7 @@ class Exchange:
                 return self._sandbox.tracer.prepare(event, time_ns(), closes=request.closes)
             except Exception as error:  # noqa: BLE001 - the one place where our own mistakes end: the bytes go on
                 self._sandbox.count_failure(error)
-        return Delivery((final_head(event.head, request), event.body))
+        return Delivery((final_head(event.head, closes=request.closes), event.body))
 
     def _forward_result(self, request: Request, request_id: str, endpoint: str) -> bool:
         """``/response`` and ``/error``: the result goes on as it comes, and then the record of it."""
@@ -262,11 +281,12 @@ class Exchange:
 
     def _restore(self, request: Request) -> bool:
         """``/restore/next``: answered when this sandbox is a copy made from a snapshot."""
-        goes_on = self._forward(request, None)
-        self._relay.drop_upstream()
-        self._sandbox.upstream.forget_idle()
-        self._sandbox.offer(records.restored(time_ns()))
-        return goes_on
+        is_early, reply = self._call(request, None)
+        if reply.status == 200:
+            # Before the runtime knows: its next call needs a connection that leads somewhere.
+            self._sandbox.upstream.restores += 1
+            self._sandbox.offer(records.restored(time_ns()))
+        return self._pass_on(reply, request, is_early=is_early)
 
     def _say_hello(self, request: Request) -> bool:
         """Answer the wrapper, and take over what Lambda tells only runtimes."""
@@ -278,17 +298,30 @@ class Exchange:
     def _forward(self, request: Request, capture: Capture | None) -> bool:
         """Pass a call on and its reply back. True where the connection goes on."""
         began_ns = monotonic_ns()
-        early = self._relay.send_request(request, capture)
-        reply = early or self._relay.read_reply(request)
+        is_early, reply = self._call(request, capture)
         replied_ns = monotonic_ns()
-        goes_on = self._relay.relay_reply(reply, request)
+        goes_on = self._pass_on(reply, request, is_early=is_early)
         if capture is not None:
             capture.status = reply.status
             capture.overhead_ns = self._relay.head_sent_ns - began_ns + monotonic_ns() - replied_ns
-        if early is not None:
-            self._relay.linger()
+        return goes_on
+
+    def _call(self, request: Request, capture: Capture | None) -> tuple[bool, Response]:
+        """The reply's head, and whether it came before the request's body had gone."""
+        try:
+            early = self._relay.send_request(request, capture)
+            return early is not None, early or self._relay.read_reply(request)
+        except UnansweredError:
+            if request.method != b"GET" or request.body_length:
+                raise
+        self._relay.resend(request)
+        return False, self._relay.read_reply(request)
+
+    def _pass_on(self, reply: Response, request: Request, *, is_early: bool) -> bool:
+        goes_on = self._relay.relay_reply(reply, closes=request.closes or is_early)
+        if is_early:
             self._relay.drop_upstream()
-            return False
+            self._relay.linger()
         return goes_on
 
     def _refuse(self, status: int, error_type: str, text: str) -> bool:

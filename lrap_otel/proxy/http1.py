@@ -20,13 +20,16 @@ _TEXT = bytes({9, *range(32, 256)} - {127})
 _TARGET = bytes(set(range(33, 256)) - {127})
 _DIGITS = b"0123456789"
 _HEX_DIGITS = b"0123456789abcdefABCDEF"
-_SIZE_DIGITS = 15  # of a chunk, in hex; far above any body and far below what could overflow elsewhere
+# Of a chunk, in hex: far above any body, far below what could overflow elsewhere, and zeros in front as Go takes them.
+_SIZE_DIGITS = 15
+_SIZE_DIGITS_WITH_ZEROS = 16
 _LENGTH_DIGITS = 18
 _CHUNK_LINE_LIMIT_BYTES = 4_096
 
 # Every name that begins with `proxy-` is looked up as this one (`_learn`).
 _PROXY = b"proxy-"
 HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"te", b"upgrade", _PROXY))
+_NO_OPTIONS: frozenset[bytes] = frozenset()
 
 _SEEN_LINES_LIMIT = 512
 _SEEN_LINE_LIMIT_BYTES = 512
@@ -51,10 +54,10 @@ class Head:
     `raw` is the head as it came, its blank line included; `lines` are its field lines; `fields` maps lower-case names to
     values, the first one where a name repeats. `forwarded` is the head as the other side gets it: less the hop-by-hop
     fields, otherwise the same bytes. `body_length` counts bytes, or is `CHUNKED` or `UNTIL_CLOSE`. `closes`: the peer
-    ends its connection after this message.
+    ends its connection after this message. `options`: the names of the fields that a Connection field took away.
     """
 
-    __slots__ = ("body_length", "closes", "fields", "forwarded", "lines", "pairs", "raw", "start_line")
+    __slots__ = ("body_length", "closes", "fields", "forwarded", "lines", "options", "pairs", "raw", "start_line")
     raw: bytes
     start_line: bytes
     lines: list[bytes]
@@ -63,9 +66,11 @@ class Head:
     forwarded: bytes
     body_length: int
     closes: bool
+    options: frozenset[bytes]
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
+        self.options = _NO_OPTIONS
         self.start_line, *self.lines = raw[:-4].split(b"\r\n")
         self.pairs = [_seen_lines.get(line) or _learn(line) for line in self.lines]
         self.fields = dict(self.pairs)
@@ -95,9 +100,11 @@ class Head:
         else:
             self.body_length = int(length)
 
-    def _connection_options(self) -> set[bytes]:
+    def _take_options(self) -> None:
         values = (value for name, value in self.pairs if name == b"connection")
-        return {option.strip().lower() for value in values for option in value.split(b",")}
+        options = frozenset(option.strip().lower() for value in values for option in value.split(b","))
+        self.closes = self.closes or b"close" in options
+        self.options = options - _END_TO_END
 
     def without(self, names: "frozenset[bytes] | set[bytes]") -> list[bytes]:
         """The field lines whose names are not among `names`."""
@@ -128,11 +135,8 @@ class Request(Head):
         self.closes = version == b"HTTP/1.0"
         self.forwarded = raw
         if not HOP_BY_HOP.isdisjoint(self.fields):
-            options = self._connection_options()
-            self.closes = self.closes or b"close" in options
-            self.forwarded = b"\r\n".join(
-                (self.start_line, *self.without(HOP_BY_HOP | (options - _END_TO_END)), b"\r\n")
-            )
+            self._take_options()
+            self.forwarded = b"\r\n".join((self.start_line, *self.without(HOP_BY_HOP | self.options), b"\r\n"))
 
 
 class Response(Head):
@@ -149,6 +153,7 @@ class Response(Head):
             version not in {b"HTTP/1.1", b"HTTP/1.0"}
             or len(status) != 3
             or status.translate(None, _DIGITS)
+            or status < b"100"
             or reason.translate(None, _TEXT)
         ):
             raise ProtocolError(f"status line {self.start_line[:80]!r}")
@@ -159,10 +164,9 @@ class Response(Head):
         self.closes = version == b"HTTP/1.0" or self.body_length == UNTIL_CLOSE
         self.forwarded = raw
         if not HOP_BY_HOP.isdisjoint(self.fields):
-            options = self._connection_options()
-            self.closes = self.closes or b"close" in options
-            closing = [b"Connection: close"] if b"close" in options else []
-            kept = self.without(HOP_BY_HOP | (options - _END_TO_END))
+            self._take_options()
+            closing = [b"Connection: close"] if b"close" in self.options else []
+            kept = self.without(HOP_BY_HOP | self.options)
             self.forwarded = b"\r\n".join((self.start_line, *kept, *closing, b"\r\n"))
 
 
@@ -188,6 +192,8 @@ def _learn(line: bytes) -> tuple[bytes, bytes]:
     if not colon or not name or name.translate(None, _TOKEN) or value.translate(None, _TEXT):
         raise ProtocolError(f"field line {name[:80]!r}")
     name = name.lower()
+    if name == b"content-length" and value.endswith((b" ", b"\t")):
+        raise ProtocolError("white space after Content-Length")
     pair = (_PROXY if name.startswith(_PROXY) else name), value.strip(b" \t")
     if len(line) <= _SEEN_LINE_LIMIT_BYTES:
         if len(_seen_lines) >= _SEEN_LINES_LIMIT:
@@ -270,10 +276,9 @@ class ChunkedBody:
 def chunk_size(line: bytes) -> int:
     """The size on one chunk line, its extensions left aside."""
     digits, _, extensions = line.partition(b";")
-    digits = digits.rstrip(b" \t") if extensions else digits
     if (
         digits.translate(None, _HEX_DIGITS)
-        or not digits
+        or not 0 < len(digits) <= _SIZE_DIGITS_WITH_ZEROS
         or len(digits.lstrip(b"0")) > _SIZE_DIGITS
         or extensions.translate(None, _TEXT)
     ):

@@ -1,13 +1,18 @@
 """Pending ``/next`` calls, which outlive the runtime connections that made them.
 
 Lambda does not notice that a poller hung up: the dead poll swallows the next event. So an upstream poll is never
-abandoned. When its runtime goes it is parked, and whoever polls next inherits it with whatever it has received by then.
+abandoned. When its runtime goes it is parked, with whatever it has received by then, and a runtime that waits, now or
+later, takes it over. So a runtime may wait on several polls; the first that is answered serves it, the rest are parked.
 """
 
+import posix
 import select
 
-from lrap_otel.proxy.http1 import Request, Response
+from lrap_otel.proxy.http1 import Response
 from lrap_otel.proxy.stream import Stream
+
+# How often a runtime without a poll looks again for the one that another's thread is about to park.
+_LOOK_AGAIN_MS = 2
 
 
 class Event:
@@ -22,45 +27,122 @@ class Event:
 
 
 class Poll:
-    """One ``/next``: the request as it went and the connection its reply comes on, or, where nobody took it, the reply."""
+    """One ``/next``: the connection its reply comes on, or the reply where it came and no runtime took it."""
 
-    __slots__ = ("event", "request", "upstream")
+    __slots__ = ("source",)
 
-    def __init__(self, request: Request, upstream: Stream | None, event: Event | None) -> None:
-        self.request = request
-        self.upstream = upstream
-        self.event = event
+    def __init__(self, source: "Stream | Event") -> None:
+        self.source = source
 
 
 class Polls:
-    """The polls of all runtime connections: those that a runtime waits for, and those that wait for a runtime."""
+    """The polls of all runtime connections.
 
-    __slots__ = ("_parked", "waiting")
+    `waiting`: the runtimes that wait for an event, each with the polls that are its own. A poll stands in one of these lists
+    or among the parked, or its reply is being read. Each move is one list operation, which the interpreter lock makes atomic.
+    """
+
+    __slots__ = ("_news", "_parked", "waiting")
 
     def __init__(self) -> None:
-        self.waiting: set[object] = set()
+        self.waiting: dict[Stream, list[Poll]] = {}
         self._parked: list[Poll] = []
+        self._news = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
+
+    def enter(self, runtime: Stream) -> None:
+        """This runtime waits for an event."""
+        self.waiting[runtime] = []
+
+    def hold(self, runtime: Stream, poll: Poll) -> None:
+        """It has made a poll."""
+        self.waiting[runtime].append(poll)
+
+    def leave(self, runtime: Stream) -> None:
+        """It has its event, or has gone: the polls it still holds are parked."""
+        held = self.waiting[runtime]
+        while held:
+            self.park(held.pop())
+        del self.waiting[runtime]  # last: until then, whoever polls sees that something is about to come
 
     def park(self, poll: Poll) -> None:
-        """Keep a poll whose runtime has gone."""
-        if poll.upstream is not None:
-            poll.upstream.is_reused = True  # who inherits it may make it again if upstream ends it meanwhile
+        """Keep a poll on which no runtime waits, until one does."""
+        if isinstance(poll.source, Stream):
+            poll.source.is_reused = True  # who takes it over may make it again if upstream ends it meanwhile
         self._parked.append(poll)
+        posix.eventfd_write(self._news, 1)
 
-    def take_parked(self) -> Poll | None:
-        """The poll that was parked first."""
-        try:
-            return self._parked.pop(0)
-        except IndexError:
+    def take_over(self, runtime: Stream) -> bool:
+        """Take over what nobody waits on. False: there is nothing and nothing about to come, so this runtime has to poll."""
+        held = self.waiting[runtime]
+        is_alone = len(self.waiting) == 1
+        # Looked at first, so that what is parked meanwhile is found.
+        is_about_to_come = not is_alone and self._is_any_leaving()
+        self._take_parked(held)
+        if not held and not is_alone:
+            self._take_spare(held)
+        return bool(held) or is_about_to_come
+
+    def wait(self, runtime: Stream) -> Poll | None:
+        """Wait, for hours if need be, for a poll to be answered. None: the runtime has gone, or look again what it holds."""
+        held = self.waiting[runtime]
+        polls: dict[int, Poll] = {}
+        watch = select.poll()
+        watch.register(runtime.socket, select.POLLRDHUP)
+        watch.register(self._news, select.POLLIN)
+        for poll in tuple(held):
+            if isinstance(poll.source, Event) or poll.source.has_ahead():
+                return _claim(held, poll)
+            descriptor = poll.source.socket.fileno()
+            if descriptor >= 0:  # else another runtime took it, and is done with it
+                watch.register(descriptor, select.POLLIN)
+                polls[descriptor] = poll
+        ready = {descriptor for descriptor, _ in watch.poll(None if held else _LOOK_AGAIN_MS)}
+        if runtime.socket.fileno() in ready:
             return None
+        for descriptor, poll in polls.items():
+            if descriptor in ready:
+                return _claim(held, poll)
+        self._hear_news(held)
+        return None
+
+    def _is_any_leaving(self) -> bool:
+        """Has a runtime gone that counts as waiting? Its thread is about to park what it holds."""
+        watch = select.poll()
+        for runtime in tuple(self.waiting):
+            descriptor = runtime.socket.fileno()
+            if descriptor >= 0:
+                watch.register(descriptor, select.POLLRDHUP)
+        return bool(watch.poll(0))
+
+    def _take_parked(self, held: list[Poll]) -> None:
+        while self._parked:
+            _move_one(self._parked, held)
+
+    def _take_spare(self, held: list[Poll]) -> None:
+        """A poll of a runtime that holds several, if there is one."""
+        for others in tuple(self.waiting.values()):
+            if len(others) > 1:
+                _move_one(others, held)
+                return
+
+    def _hear_news(self, held: list[Poll]) -> None:
+        try:
+            posix.eventfd_read(self._news)
+        except BlockingIOError:
+            return  # another runtime's thread has heard them
+        self._take_parked(held)
 
 
-def wait_for_event(upstream: Stream, runtime: Stream) -> bool:
-    """Wait, for hours if need be, until the reply begins (True) or the runtime goes (False)."""
-    if upstream.has_ahead():
-        return True
-    poll = select.poll()
-    poll.register(upstream.socket, select.POLLIN)
-    poll.register(runtime.socket, select.POLLRDHUP)
-    gone = runtime.socket.fileno()
-    return all(descriptor != gone for descriptor, _ in poll.poll())
+def _move_one(source: list[Poll], held: list[Poll]) -> None:
+    try:
+        held.append(source.pop(0))
+    except IndexError:
+        return  # another runtime took it
+
+
+def _claim(held: list[Poll], poll: Poll) -> Poll | None:
+    try:
+        held.remove(poll)
+    except ValueError:
+        return None  # another runtime took it
+    return poll

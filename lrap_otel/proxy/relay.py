@@ -22,6 +22,10 @@ class UnreachableError(Exception):
     """Nobody answers at the Runtime API's address."""
 
 
+class UnansweredError(BrokenError):
+    """Upstream closed a reused connection before it answered a byte. A GET without a body may then be made again."""
+
+
 class Relay:
     """Moves messages between `runtime` and `upstream`, which is None until the first request needs it.
 
@@ -36,11 +40,16 @@ class Relay:
         self.head_sent_ns = 0
         self._connections = connections
 
-    def close(self) -> None:
-        """The runtime's connection ends; one upstream on which nothing is under way serves the next."""
-        self.runtime.close()
+    def give_back(self) -> None:
+        """The runtime has ended in good order: the upstream connection, on which nothing is under way, serves the next."""
         if self.upstream is not None:
             self._connections.give_back(self.upstream)
+            self.upstream = None
+
+    def close(self) -> None:
+        """Close both sides."""
+        self.runtime.close()
+        self.drop_upstream()
 
     def send_request(self, request: Request, capture: "Capture | None") -> Response | None:
         """Send a request upstream, its body as it arrives. What upstream answers before the body's end is returned.
@@ -52,7 +61,8 @@ class Relay:
         try:
             ahead = b"" if body.is_complete else self.runtime.take_ahead()
             data = self._take(body, ahead, capture)
-            upstream.send(request.forwarded + data)
+            if not _is_taken(upstream, request.forwarded + data):
+                return self._early_answer()
             self.head_sent_ns = monotonic_ns()
             return None if body.is_complete else self._pump(body, capture)
         except (ProtocolError, BrokenError):
@@ -78,70 +88,81 @@ class Relay:
         poll = select.poll()
         poll.register(upstream.socket, select.POLLIN)
         poll.register(self.runtime.socket, select.POLLIN)
-        from_runtime = self.runtime.socket.fileno()
         pending = memoryview(b"")
         while pending or not body.is_complete:
             events = dict(poll.poll())
             if events.get(upstream.socket.fileno(), 0) & ~select.POLLOUT:
-                early = self._early_answer(upstream)
+                early = self._early_answer()
                 if early is not None:
                     return early
             elif pending:
                 pending = pending[_send_some(upstream, pending) :]
-            elif from_runtime in events:
+                if not pending:
+                    poll.modify(upstream.socket, select.POLLIN)
+                    poll.register(self.runtime.socket, select.POLLIN)
+            else:
                 data = self.runtime.socket.recv(RECEIVE_BYTES)
                 if not data:
                     raise BrokenError("the runtime broke off its body")
                 pending = memoryview(self._take(body, data, capture))
                 pending = pending[_send_some(upstream, pending) :]
-            poll.modify(upstream.socket, select.POLLIN | (select.POLLOUT if pending else 0))
-            poll.modify(self.runtime.socket, 0 if pending else select.POLLIN)
+                if pending:
+                    # Not only masked: a reset would be reported all the same, over and over.
+                    poll.unregister(self.runtime.socket)
+                    poll.modify(upstream.socket, select.POLLIN | select.POLLOUT)
         return None
 
-    def _early_answer(self, upstream: Stream) -> Response | None:
-        reply = _parsed(upstream.read_head(), b"POST")
-        if reply.status >= 200:
-            return reply
-        self._relay_interim(reply)
-        return None
+    def _early_answer(self) -> Response | None:
+        """What upstream says before the body's end; None where it was interim, and has been passed on."""
+        while True:
+            reply = self._read_reply_head(b"POST")
+            if reply.status >= 200:
+                return reply
+            self._relay_interim(reply)
+            if not self._connected().has_ahead():
+                return None
 
     def _relay_interim(self, reply: Response) -> None:
         if reply.status == 101:
             raise BrokenError("the Runtime API switched protocols unasked")
-        self.runtime.send(reply.forwarded)
+        try:
+            self.runtime.send(reply.forwarded)
+        except OSError:
+            return  # a runtime that has gone is noticed where it matters: a poll's event must not be lost for it
 
     def read_reply(self, request: Request) -> Response:
-        """The head of the final reply; interim ones are passed on."""
-        raw = self._first_reply_head(request)
-        while (reply := _parsed(raw, request.method)).status < 200:
+        """The head of the final reply; interim ones are passed on. `UnansweredError` where the request may be made again."""
+        while (reply := self._read_reply_head(request.method)).status < 200:
             self._relay_interim(reply)
-            raw = self._connected().read_head()
         return reply
 
-    def _first_reply_head(self, request: Request) -> bytes:
-        """A GET is sent once more where upstream closed a reused connection before it answered a byte; nothing else is."""
+    def _read_reply_head(self, method: bytes) -> Response:
         upstream = self._connected()
         try:
             raw = upstream.read_head()
+            if raw:
+                upstream.is_reused = False  # it answers
+                return Response(raw, method)
         except ConnectionResetError:
-            raw = b""
+            pass
         except ProtocolError as error:
-            raise BrokenError(str(error)) from error
-        if raw or request.method != b"GET" or not upstream.is_reused:
-            return raw
-        upstream.close()
+            raise BrokenError(f"the Runtime API's reply: {error}") from error
+        self.drop_upstream()
+        kind = UnansweredError if upstream.is_reused else BrokenError
+        raise kind("the Runtime API closed the connection without an answer")
+
+    def resend(self, request: Request) -> None:
+        """Make a GET without a body again, on a new connection."""
         self.upstream = self._connect()
         self.upstream.send(request.forwarded)
-        return self.upstream.read_head()
 
-    def relay_reply(self, reply: Response, request: Request) -> bool:
-        """Pass a reply on, its body as it comes. True where the connection goes on."""
+    def relay_reply(self, reply: Response, *, closes: bool) -> bool:
+        """Pass a reply on, its body as it comes. `closes`: our side ends the connection. True where it goes on."""
         upstream = self._connected()
         body = body_of(reply)
-        goes_on = not (request.closes or reply.closes)
         try:
             data = _taken(body, upstream.take_ahead(), upstream)
-            self.runtime.send(final_head(reply, request) + data)
+            self.runtime.send(final_head(reply, closes=closes) + data)
             while not body.is_complete:
                 data = _taken(body, upstream.socket.recv(RECEIVE_BYTES), upstream)
                 if not data and reply.body_length == UNTIL_CLOSE:
@@ -155,7 +176,7 @@ class Relay:
             self.drop_upstream()
             raise
         self.settle(reply)
-        return goes_on
+        return not (closes or reply.closes)
 
     def read_body(self, reply: Response, limit_bytes: int) -> bytes | None:
         """The whole body as framed on the wire; None, and nothing of it used up, where it is longer than the limit."""
@@ -165,7 +186,7 @@ class Relay:
         length = len(parts[0])
         while not body.is_complete:
             if length > limit_bytes + FRAMING_BYTES:
-                upstream.put_back(b"".join(parts))
+                self.unread(b"".join(parts))
                 return None
             data = _taken(body, upstream.socket.recv(RECEIVE_BYTES), upstream)
             if not data:
@@ -173,6 +194,11 @@ class Relay:
             parts.append(data)
             length += len(data)
         return b"".join(parts)
+
+    def unread(self, received: bytes) -> None:
+        """Put back what has been read of a reply's body."""
+        upstream = self._connected()
+        upstream.put_back(received + upstream.take_ahead())
 
     def settle(self, reply: Response) -> None:
         """A reply has been read to its end: keep its connection, unless upstream ends it or sent more than the reply."""
@@ -201,10 +227,11 @@ class Relay:
             self._connections.give_back(self.upstream)
         self.upstream = upstream
 
-    def release_upstream(self) -> Stream:
-        """Hand the upstream connection over, with what is under way on it."""
-        upstream = self._connected()
+    def start_poll(self, request: Request, body: bytes) -> Stream:
+        """Send a poll; the connection that its reply comes on, which outlives this relay."""
+        upstream = self._upstream_for_request()
         self.upstream = None
+        _is_taken(upstream, request.forwarded + body)  # if not, reading the reply says why
         return upstream
 
     def drop_upstream(self) -> None:
@@ -214,7 +241,7 @@ class Relay:
             self.upstream = None
 
     def _upstream_for_request(self) -> Stream:
-        if self.upstream is not None and not self.upstream.is_quiet():
+        if self.upstream is not None and not self._connections.is_usable(self.upstream):
             self.drop_upstream()
         if self.upstream is None:
             self.upstream = self._connections.take_idle() or self._connect()
@@ -232,20 +259,11 @@ class Relay:
         return self.upstream
 
 
-def final_head(reply: Response, request: Request) -> bytes:
-    """The reply's head for this runtime, which is told where its own wish ends the connection."""
-    if request.closes and not reply.closes:
+def final_head(reply: Response, *, closes: bool) -> bytes:
+    """The reply's head for the runtime, which is told where our side ends the connection."""
+    if closes and not reply.closes:
         return reply.forwarded[:-2] + b"Connection: close\r\n\r\n"
     return reply.forwarded
-
-
-def _parsed(raw: bytes, method: bytes) -> Response:
-    if not raw:
-        raise BrokenError("the Runtime API closed the connection without an answer")
-    try:
-        return Response(raw, method)
-    except ProtocolError as error:
-        raise BrokenError(f"the Runtime API's reply: {error}") from error
 
 
 def _taken(body: "LengthBody | ChunkedBody", data: bytes, upstream: Stream) -> bytes:
@@ -260,8 +278,16 @@ def _taken(body: "LengthBody | ChunkedBody", data: bytes, upstream: Stream) -> b
     return data
 
 
+def _is_taken(upstream: Stream, data: bytes) -> bool:
+    try:
+        upstream.send(data)
+    except OSError:
+        return False  # upstream has gone; what it said last can still be read
+    return True
+
+
 def _send_some(upstream: Stream, data: memoryview) -> int:
     try:
         return upstream.socket.send(data, _socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        return 0
+    except OSError:
+        return 0  # its buffer is full; or it has gone, which is what `poll` says next

@@ -14,12 +14,16 @@ class BrokenError(Exception):
 
 
 class Stream:
-    """One side of an exchange. `is_reused`: a message has passed here before, so the peer may have closed it since."""
+    """One side of an exchange.
 
-    __slots__ = ("_ahead", "_hang_up", "_news", "is_reused", "socket")
+    `is_reused`: a message has passed here before, so the peer may have closed it since. `restores`: see `Upstream`.
+    """
 
-    def __init__(self, socket: _socket.socket) -> None:
+    __slots__ = ("_ahead", "_hang_up", "_news", "is_reused", "restores", "socket")
+
+    def __init__(self, socket: _socket.socket, restores: int = 0) -> None:
         self.socket = socket
+        self.restores = restores
         self.is_reused = False
         self._ahead = b""
         self._hang_up = select.poll()
@@ -30,7 +34,8 @@ class Stream:
     def read_head(self) -> bytes:
         """The next head with its blank line; empty where the peer ended in good order before the first byte.
 
-        `BrokenError` where it ended later, `ProtocolError` (431) where the head is too long.
+        `BrokenError` where it ended later; `ProtocolError` where the head is too long (431), or where a blank line ends it
+        for a lenient reader alone.
         """
         data = self._ahead or self.socket.recv(RECEIVE_BYTES)
         end = data.find(HEAD_END)
@@ -44,16 +49,27 @@ class Stream:
 
     def _read_to_head_end(self, start: bytes) -> tuple[bytes, int]:
         data = bytearray(start)
+        searched = 0
         while len(data) <= HEAD_LIMIT_BYTES:
-            more = self.socket.recv(RECEIVE_BYTES)
-            if not more:
-                raise BrokenError("the connection ended inside a head")
+            # A bare LF before what would be the blank line: whoever sent it waits for an answer now.
+            if data.find(b"\n\n", searched) >= 0 or data.find(b"\n\r\n", searched) >= 0:
+                raise ProtocolError("a bare LF in a head")
+            more = self._receive_more()
             searched = max(0, len(data) - 3)
             data += more
             end = data.find(HEAD_END, searched)
             if 0 <= end <= HEAD_LIMIT_BYTES:
                 return bytes(data), end
         raise ProtocolError("the head is longer than 1 MiB", status=431)
+
+    def _receive_more(self) -> bytes:
+        try:
+            more = self.socket.recv(RECEIVE_BYTES)
+        except ConnectionResetError as error:
+            raise BrokenError("the connection was reset inside a head") from error
+        if not more:
+            raise BrokenError("the connection ended inside a head")
+        return more
 
     def take_ahead(self) -> bytes:
         """What has been read and not used."""

@@ -16,6 +16,7 @@ from lrap_otel.proxy.http1 import HOP_BY_HOP
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.invocations import Invocations
+    from lrap_otel.propagation.places import Carrier
     from lrap_otel.proxy.http1 import Response
     from lrap_otel.proxy.polls import Event
     from lrap_otel.settings import Settings
@@ -79,7 +80,7 @@ class Tracer:
     def _parent(
         self,
         fields: dict[bytes, bytes],
-        carrier: "carriers.Carrier | None",
+        carrier: "Carrier | None",
         from_xray: XRayHeader,
         xray_text: str,
     ) -> SpanContext | None:
@@ -109,7 +110,7 @@ class Tracer:
     def _parts(
         self,
         event: "Event",
-        carrier: "carriers.Carrier | None",
+        carrier: "Carrier | None",
         context: SpanContext,
         from_xray: XRayHeader,
         *,
@@ -128,7 +129,7 @@ class Tracer:
 
 def _head(reply: "Response", fields: "inject.Fields", length: int, *, closes: bool) -> bytes:
     """The reply's head with `fields` in place of those of the same names, for a payload of `length` bytes."""
-    replaced = _REPLACED.union(name.encode() for name, _ in fields)
+    replaced = _REPLACED.union(reply.options, (name.encode() for name, _ in fields))
     lines = [reply.start_line, *reply.without(replaced)]
     lines += [f"{_SPELLINGS.get(name, name)}: {value}".encode("latin-1") for name, value in fields]
     if b"content-type" not in reply.fields:

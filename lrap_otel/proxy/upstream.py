@@ -9,13 +9,14 @@ CONNECT_TIMEOUT_S = 1.0
 
 
 class Upstream:
-    """The Runtime API at one address."""
+    """The Runtime API at one address. `restores` counts how often this sandbox came out of a snapshot."""
 
-    __slots__ = ("_address", "_idle")
+    __slots__ = ("_address", "_idle", "restores")
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
         self._idle: list[Stream] = []
+        self.restores = 0
 
     def connect(self) -> Stream:
         """A new connection; OSError where nobody answers."""
@@ -28,7 +29,7 @@ class Upstream:
         except OSError:
             socket.close()
             raise
-        return Stream(socket)
+        return Stream(socket, self.restores)
 
     def take_idle(self) -> Stream | None:
         """An idle connection that is still open."""
@@ -37,16 +38,15 @@ class Upstream:
                 stream = self._idle.pop()
             except IndexError:  # another thread took the last one
                 return None
-            if stream.is_quiet():
+            if self.is_usable(stream):
                 return stream
             stream.close()
         return None
 
+    def is_usable(self, stream: Stream) -> bool:
+        """Nothing is left over on it, it is still open, and it was not made before the snapshot: such sockets lead nowhere."""
+        return stream.restores == self.restores and stream.is_quiet()
+
     def give_back(self, stream: Stream) -> None:
         """Keep a connection on which nothing is under way."""
         self._idle.append(stream)
-
-    def forget_idle(self) -> None:
-        """Close what is idle: after a restore from a snapshot these sockets lead nowhere."""
-        while (stream := self.take_idle()) is not None:
-            stream.close()

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import _socket
 import _thread
-from collections.abc import Callable, Iterator
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import records
 from lrap_otel.channel import Channel, TelemetryEnd
 from lrap_otel.invocations import Invocations
 from lrap_otel.proxy.exchange import Sandbox
@@ -20,7 +24,12 @@ from lrap_otel.settings import Settings
 from tests.upstream import Peer, Upstream, connect
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lrap_otel import records
+
     Start = Callable[..., "Proxy"]
+    Spawn = Callable[..., "ProxyProcess"]
 
 
 class Proxy:
@@ -73,6 +82,67 @@ class Proxy:
         self.channel.far.close()
 
 
+class ProxyProcess:
+    """A proxy in a process of its own, for what is counted by process."""
+
+    def __init__(self, upstream_port: int, most_descriptors: int) -> None:
+        script = Path(__file__).with_name("serve.py")
+        self.process = subprocess.Popen(
+            [sys.executable, str(script), str(upstream_port), str(most_descriptors)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(script.parents[2])},
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+
+    def connect(self) -> Peer:
+        return connect(self.port)
+
+    def freeze(self) -> None:
+        """As Lambda does between invocations."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitpid(self.process.pid, os.WUNTRACED)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def rss_bytes(self) -> int:
+        """The memory it has in use now."""
+        pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
+    def cpu_s(self) -> float:
+        """The CPU time it has used."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def close(self) -> bytes:
+        """End it; what it wrote to stderr."""
+        self.process.kill()
+        _, errors = self.process.communicate()
+        return errors
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _coverage_of_bare_threads() -> Iterator[None]:
+    """Coverage hears of threads that `threading` starts; the proxy starts its own with `_thread`."""
+    trace = threading.gettrace()
+    start_new_thread = _thread.start_new_thread
+
+    def start_traced(function: Callable[..., object], arguments: tuple[object, ...]) -> int:
+        def run() -> None:
+            sys.settrace(trace)
+            function(*arguments)
+
+        return start_new_thread(run, ())
+
+    with pytest.MonkeyPatch.context() as patch:
+        if trace is not None:
+            patch.setattr(_thread, "start_new_thread", start_traced)
+        yield
+
+
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
     upstream = Upstream()
@@ -85,8 +155,8 @@ def start(upstream: Upstream) -> Iterator[Start]:
     """Start a proxy in front of `upstream`, with the environment variables given."""
     proxies = []
 
-    def start(*, is_on: bool = True, **variables: str) -> Proxy:
-        proxies.append(Proxy(upstream.port, is_on=is_on, **variables))
+    def start(*, is_on: bool = True, upstream_port: int = 0, **variables: str) -> Proxy:
+        proxies.append(Proxy(upstream_port or upstream.port, is_on=is_on, **variables))
         return proxies[-1]
 
     yield start
@@ -97,3 +167,17 @@ def start(upstream: Upstream) -> Iterator[Start]:
 @pytest.fixture
 def proxy(start: Start) -> Proxy:
     return start()
+
+
+@pytest.fixture
+def spawn(upstream: Upstream) -> Iterator[Spawn]:
+    """Start a proxy in front of `upstream` in a process of its own, allowed so many descriptors."""
+    processes = []
+
+    def spawn(most_descriptors: int = 0) -> ProxyProcess:
+        processes.append(ProxyProcess(upstream.port, most_descriptors))
+        return processes[-1]
+
+    yield spawn
+    for process in processes:
+        process.close()

@@ -1,0 +1,130 @@
+"""h11 beside our parser: both agree, or differ by a rule that stands here. None of these rules changes a framing.
+
+A verdict is what a reader makes of bytes: how a head is framed and what follows it, or that it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+
+import h11
+
+from lrap_otel.proxy.http1 import CHUNKED, ChunkedBody, ProtocolError, dechunk, parse_request
+
+REFUSED = "refused"
+
+# What h11 takes and we refuse, each with its reason.
+STRICTER = {
+    "two lengths, though equal": rb"(?ims)^content-length[^\n]*\n(.*\n)?content-length",
+    "a list of equal lengths": rb"(?im)^content-length:[^\n]*,",
+    "white space after a length": rb"(?im)^content-length:[^\r\n]*[ \t]\r?\n",
+    "a length beside a coding": rb"(?ims)(^content-length.*^transfer-encoding|^transfer-encoding.*^content-length)",
+    "a coding in HTTP/1.0": rb"(?im)\A[^\r\n]* HTTP/1\.0\r?\n(.*\n)*transfer-encoding",
+    "a bare LF": rb"(?<!\r)\n",
+    "a folded line": rb"\n[ \t]",
+    "an empty length": rb"(?im)^content-length:[ \t]*\r?\n",
+    "a length of more than 18 digits": rb"(?im)^content-length:[ \t]*[0-9]{19}",
+    "HTTP of another version": rb"\A[^\r\n]* HTTP/(?!1\.[01]\r?\n)",
+    "control bytes in a value": rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]",
+    "a bare CR": rb"\r(?!\n)",
+}
+# What we refuse in a chunked body and h11 takes.
+STRICTER_BODY = {
+    "a bare LF": rb"(?<!\r)\n",
+    "a folded line": rb"\n[ \t]",
+    "white space after a chunk's size": rb"(?i)[0-9a-f][ \t]+(\r\n|;|\Z)",
+    "a size of more than 15 digits": rb"(?i)[0-9a-f]{16}",
+    "control bytes": rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]",
+    "a bare CR": rb"\r(?!\n)",
+    "a line of more than 4 KB": rb"[^\r\n]{4094}",
+}
+# What we pass on and h11 refuses: whether there is a Host is Lambda's to judge, bytes above 127 are kept (E16, E20), and
+# a field in the trailers frames nothing.
+PASSED = {
+    "no Host or several": rb"(?is)\A(?!.*\nhost:)|\nhost:.*\nhost:",
+    "bytes above 127 in the target": rb"\A[^\r\n]*[\x80-\xff]",
+}
+PASSED_BODY = {"a framing field in the trailers": rb"(?i)\n(content-length|transfer-encoding):"}
+
+
+def ours_of_head(data: bytes) -> object:
+    """Method, target, fields and framing of a request head; `REFUSED`."""
+    try:
+        request = parse_request(data)
+    except ProtocolError:
+        return REFUSED
+    return request.method, request.target, request.pairs, _framing(request.body_length)
+
+
+def _framing(length: int) -> object:
+    return "chunked" if length == CHUNKED else length
+
+
+def h11s_of_head(data: bytes) -> object:
+    """The same by h11."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 22)
+    try:
+        connection.receive_data(data)
+        request = connection.next_event()
+    except h11.RemoteProtocolError:
+        return REFUSED
+    if not isinstance(request, h11.Request):
+        return REFUSED
+    fields = [(b"proxy-" if name.startswith(b"proxy-") else name, value) for name, value in request.headers]
+    values = dict(fields)
+    framing = "chunked" if b"transfer-encoding" in values else int(values.get(b"content-length", b"0"))
+    return request.method, request.target, fields, framing
+
+
+def ours_of_body(data: bytes) -> object:
+    """Payload and length on the wire of a chunked body; None if it is not whole; `REFUSED`."""
+    framing = ChunkedBody()
+    try:
+        taken = framing.take(data)
+    except ProtocolError:
+        return REFUSED
+    return (dechunk(data[:taken]), taken) if framing.is_complete else None
+
+
+def h11s_of_body(data: bytes) -> object:
+    """The same by h11."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 22)
+    connection.receive_data(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    connection.next_event()
+    if data:  # to h11, nothing at all is the end of the connection
+        connection.receive_data(data)
+    payload = b""
+    try:
+        while isinstance(event := connection.next_event(), h11.Data):
+            payload += event.data
+    except h11.RemoteProtocolError:
+        return REFUSED
+    if not isinstance(event, h11.EndOfMessage):
+        return None
+    return payload, len(data) - len(connection.trailing_data[0])
+
+
+def check_head(data: bytes) -> str | None:
+    """What is wrong with our reading of a request head that ends with its blank line; None where nothing is."""
+    return _difference(data, ours_of_head(data), h11s_of_head(data), STRICTER, PASSED)
+
+
+def check_body(data: bytes) -> str | None:
+    """What is wrong with our reading of a chunked body and what stands behind it; None where nothing is."""
+    ours, theirs = ours_of_body(data), h11s_of_body(data)
+    if ours == REFUSED and theirs is None:
+        theirs = h11s_of_body(data + b"\r\n\r\n")  # it looks at trailers only when all of them have come
+    return _difference(data, ours, theirs, STRICTER_BODY, PASSED_BODY)
+
+
+def _difference(
+    data: bytes, ours: object, theirs: object, stricter: dict[str, bytes], passed: dict[str, bytes]
+) -> str | None:
+    rules: dict[str, bytes] = {}
+    if ours == REFUSED:
+        rules = stricter
+    elif theirs == REFUSED:
+        rules = passed
+    if ours == theirs or any(re.search(rule, data) for rule in rules.values()):
+        return None
+    return f"{data!r}: ours {ours!r}, h11's {theirs!r}"

@@ -1,0 +1,39 @@
+"""The proxy in a process of its own: ``serve.py UPSTREAM_PORT [MOST_DESCRIPTORS]`` prints its port and serves."""
+
+from __future__ import annotations
+
+import _socket
+import resource
+import sys
+
+from lrap_otel.channel import Channel
+from lrap_otel.invocations import Invocations
+from lrap_otel.proxy.exchange import Sandbox
+from lrap_otel.proxy.listener import accept_connections
+from lrap_otel.proxy.tracer import Tracer
+from lrap_otel.proxy.upstream import Upstream
+from lrap_otel.settings import Settings
+
+
+def main(upstream_port: int, most_descriptors: int) -> None:
+    if most_descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most_descriptors, most_descriptors))
+    settings = Settings({})
+    invocations = Invocations()
+    sandbox = Sandbox(
+        Upstream(("127.0.0.1", upstream_port)),
+        invocations,
+        Channel(),
+        Tracer(settings, invocations),
+        is_managed_instances=False,
+    )
+    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen(1_024)
+    sys.stdout.write(f"{listener.getsockname()[1]}\n")
+    sys.stdout.flush()
+    accept_connections(listener, sandbox)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]))

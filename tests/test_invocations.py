@@ -1,0 +1,141 @@
+"""What the lifecycle relies on: whether somebody may still wait for a result."""
+
+from __future__ import annotations
+
+import _thread
+
+from lrap_otel.invocations import Invocation, Invocations
+
+CONNECTION, ANOTHER = object(), object()
+
+
+def delivered(invocations: Invocations, request_id: str = "a", invocation_id: str = "") -> Invocation:
+    invocation = Invocation(request_id, invocation_id, 0)
+    invocations.open(invocation, CONNECTION, 1)
+    return invocation
+
+
+def test_an_invocation_is_open_from_its_delivery_to_its_result() -> None:
+    invocations = Invocations()
+    assert not invocations.was_delivered("a")
+    invocation = delivered(invocations)
+    assert invocations.find("a", "") is invocation
+    assert invocations.is_open("a")
+    assert not invocations.has_ended("a")
+    invocations.finish(invocation, CONNECTION)
+    assert invocations.find("a", "") is None
+    assert not invocations.is_open("a")
+    assert invocations.has_ended("a")
+    assert invocations.was_delivered("a")
+
+
+def test_a_runtime_that_polls_again_has_no_result_to_give() -> None:
+    invocations = Invocations()
+    delivered(invocations)
+    invocations.runtime_polls_again()
+    assert not invocations.is_open("a")
+    assert invocations.was_delivered("a")
+    assert not invocations.has_ended("a")
+
+
+def test_a_connection_that_ends_takes_its_invocation_with_it() -> None:
+    invocations = Invocations()
+    delivered(invocations)
+    invocations.connection_ended(ANOTHER, as_announced=False)
+    assert invocations.is_open("a")
+    invocations.connection_ended(CONNECTION, as_announced=False)
+    assert not invocations.is_open("a")
+
+
+def test_a_connection_that_ends_as_announced_says_nothing() -> None:
+    invocations = Invocations()
+    delivered(invocations)
+    invocations.connection_ended(CONNECTION, as_announced=True)
+    assert invocations.is_open("a")
+
+
+def test_a_runtime_that_opens_a_connection_for_each_call_is_known_after_its_first_result() -> None:
+    invocations = Invocations()
+    first = delivered(invocations, "a")
+    invocations.connection_ended(CONNECTION, as_announced=False)
+    assert not invocations.is_open("a")
+    invocations.finish(first, ANOTHER)
+    delivered(invocations, "b")
+    invocations.connection_ended(CONNECTION, as_announced=False)
+    assert invocations.is_open("b")
+
+
+def test_an_event_delivered_again_is_awaited_again_and_keeps_its_time() -> None:
+    invocations = Invocations()
+    invocation = delivered(invocations)
+    invocations.runtime_polls_again()
+    invocations.open(invocation, ANOTHER, 99)
+    assert invocations.is_open("a")
+    assert invocation.delivered_ns == 1
+
+
+def test_the_first_event_of_a_sandbox_is_its_cold_start_however_often_it_is_delivered() -> None:
+    invocations = Invocations()
+    first = delivered(invocations, "a")
+    invocations.open(first, ANOTHER, 2)
+    second = delivered(invocations, "b")
+    assert (first.is_cold_start, second.is_cold_start) == (True, False)
+
+
+def test_where_attempts_are_numbered_only_the_same_attempt_is_found() -> None:
+    invocations = Invocations()
+    invocation = delivered(invocations, "a", "n1")
+    assert invocations.find("a", "n1") is invocation
+    assert invocations.find("a", "") is invocation  # a runtime that does not echo the number
+    assert invocations.find("a", "n2") is None
+    assert invocations.find("b", "n1") is None
+
+
+def test_a_late_result_does_not_end_the_attempt_after_it() -> None:
+    invocations = Invocations()
+    first = delivered(invocations, "a", "n1")
+    delivered(invocations, "a", "n2")
+    invocations.finish(first, CONNECTION)
+    assert invocations.is_open("a")
+
+
+def test_a_retry_after_the_end_is_open_again() -> None:
+    invocations = Invocations()
+    invocations.finish(delivered(invocations), CONNECTION)
+    delivered(invocations)
+    assert invocations.is_open("a")
+    assert not invocations.has_ended("a")
+
+
+def test_what_has_ended_is_remembered_for_a_while_and_not_for_ever() -> None:
+    invocations = Invocations()
+    for number in range(1_000):
+        invocations.finish(delivered(invocations, f"id-{number}"), CONNECTION)
+    assert invocations.has_ended("id-999")
+    assert not invocations.was_delivered("id-0")
+
+
+def test_a_waiter_wakes_when_the_result_has_gone() -> None:
+    invocations = Invocations()
+    invocation = delivered(invocations)
+    _thread.start_new_thread(invocations.finish, (invocation, CONNECTION))
+    invocations.wait_while(lambda: invocations.is_open("a"), 5.0)
+    assert invocations.has_ended("a")
+
+
+def test_a_waiter_gives_up_when_its_time_is_over() -> None:
+    invocations = Invocations()
+    delivered(invocations)
+    invocations.wait_while(lambda: invocations.is_open("a"), 0.01)
+    invocations.wait_while(lambda: invocations.is_open("a"), -1.0)
+    assert invocations.is_open("a")
+
+
+def test_news_before_the_wait_are_not_missed() -> None:
+    invocations = Invocations()
+    invocation = delivered(invocations)
+    invocations.notify()
+    invocations.notify()
+    invocations.finish(invocation, CONNECTION)
+    invocations.wait_while(lambda: invocations.is_open("a"), 5.0)
+    assert not invocations.is_open("a")

@@ -1,0 +1,53 @@
+"""What crosses the channel."""
+
+from __future__ import annotations
+
+import inspect
+from marshal import dumps
+
+import pytest
+
+from lrap_otel import records
+
+
+def names() -> list[str]:
+    return [kind.__name__ for kind in records.TO_TELEMETRY.values()]
+
+
+def builder(name: str) -> object:
+    """``InitError`` is built by ``init_error``."""
+    return getattr(records, "".join(f"_{c.lower()}" if c.isupper() else c for c in name).removeprefix("_"))
+
+
+@pytest.mark.parametrize("kind", records.TO_TELEMETRY.values(), ids=names())
+def test_a_record_is_read_by_the_names_and_in_the_order_it_was_built(kind: type[records.Record]) -> None:
+    build = builder(kind.__name__)
+    assert callable(build)
+    assert tuple(inspect.signature(build).parameters) == kind.__slots__
+    values = [f"value of {name}" for name in kind.__slots__]
+    number, fields, payload = records.decode(records.encode(build(*values), b"payload"))
+    record = records.TO_TELEMETRY[number](fields, b"payload")
+    assert type(record) is kind
+    assert [getattr(record, name) for name in kind.__slots__] == values
+    assert (record.payload, payload) == (b"payload", b"payload")
+
+
+@pytest.mark.parametrize("kind", records.TO_TELEMETRY.values(), ids=names())
+def test_a_record_says_what_type_each_of_its_fields_has(kind: type[records.Record]) -> None:
+    assert tuple(kind.__annotations__) == kind.__slots__
+
+
+def test_each_kind_has_its_own_number() -> None:
+    replies = [records.ready(), records.flushed(1, ok=True), records.released(2), records.warning("x")]
+    numbers = [*records.TO_TELEMETRY, *(number for number, _ in replies)]
+    assert len(set(numbers)) == len(numbers) == 12
+
+
+def test_a_record_of_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="version 2"):
+        records.decode(dumps((2, records.READY, (), None)))
+
+
+def test_a_record_with_a_field_too_many_is_refused() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        records.Restored((1, 2), None)
