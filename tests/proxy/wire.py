@@ -17,6 +17,7 @@ NEXT = (
     b"User-Agent: aws-lambda-python/3.11.7-4.2.2\r\n"
     b"\r\n"
 )
+PING = b"GET /2018-06-01/ping HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 ACCEPTED = (
     b"HTTP/1.1 202 Accepted\r\n"
     b"Content-Type: application/json\r\n"
