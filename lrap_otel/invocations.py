@@ -53,7 +53,7 @@ class Invocation:
 class Invocations:
     """All invocations of a sandbox."""
 
-    __slots__ = ("_changed", "_ended", "_has_delivered", "_open", "_opens_connection_for_each_call")
+    __slots__ = ("_changed", "_ended", "_has_delivered", "_is_awaited", "_open", "_opens_connection_for_each_call")
 
     def __init__(self) -> None:
         self._open: dict[str, Invocation] = {}
@@ -61,6 +61,7 @@ class Invocations:
         self._has_delivered = False
         self._opens_connection_for_each_call = False
         self._changed = _thread.allocate_lock()
+        self._is_awaited = False
 
     def find(self, request_id: str, invocation_id: str) -> Invocation | None:
         """The open invocation of this request id; not another attempt's, where Lambda numbers them."""
@@ -79,7 +80,7 @@ class Invocations:
             self._has_delivered = True
         self._ended.pop(invocation.request_id, None)
         self._open[invocation.request_id] = invocation
-        self._notify()
+        self.notify()
 
     def finish(self, invocation: Invocation, connection: object) -> None:
         """The result has gone, over `connection`."""
@@ -90,14 +91,14 @@ class Invocations:
         if len(self._ended) >= _ENDED_LIMIT:
             self._ended.pop(next(iter(self._ended)), None)
         self._ended[invocation.request_id] = None
-        self._notify()
+        self.notify()
 
     def runtime_polls_again(self) -> None:
         """A runtime with one invocation at a time asks for the next event: what is open will get no result."""
         if self._open:
             for invocation in tuple(self._open.values()):
                 invocation.is_released = True
-            self._notify()
+            self.notify()
 
     def connection_ended(self, connection: object, *, as_announced: bool) -> None:
         """A runtime connection is gone, and with it, as far as we know, the results of what was delivered on it.
@@ -108,7 +109,7 @@ class Invocations:
             if invocation.connection is connection:
                 invocation.connection = None
                 invocation.is_released = not (as_announced or self._opens_connection_for_each_call)
-                self._notify()
+                self.notify()
 
     def is_open(self, request_id: str) -> bool:
         """Its event is with the function, and a result may come."""
@@ -126,16 +127,16 @@ class Invocations:
     def wait_while(self, condition: "Callable[[], bool]", timeout_s: float) -> None:
         """Wait until `condition` is false, looking again at each change, at most `timeout_s`. For one waiter alone."""
         end = monotonic() + timeout_s
+        self._is_awaited = True
         while condition() and (left := end - monotonic()) > 0:
             self._changed.acquire(timeout=left)
+        self._is_awaited = False
 
     def notify(self) -> None:
         """Something that a waiter's condition reads has changed."""
-        self._notify()
-
-    def _notify(self) -> None:
-        # A binary semaphore: held while there is no news.
-        try:
-            self._changed.release()
-        except RuntimeError:
-            return
+        if self._is_awaited:
+            # A binary semaphore: held while there is no news.
+            try:
+                self._changed.release()
+            except RuntimeError:
+                return

@@ -127,7 +127,7 @@ class Exchange:
             return self._refuse(502, "RuntimeApiUnreachable", str(error))
 
     def _route(self, request: Request) -> bool:
-        path = _path_of(request.target)
+        path = request.path
         if request.method == b"GET":
             if path == NEXT:
                 return self._deliver_event(request)
@@ -330,13 +330,6 @@ class Exchange:
         self._runtime.send(_OWN_REPLY % (status, _REASONS[status], len(body), body))
         self._relay.linger()
         return False
-
-
-def _path_of(target: bytes) -> bytes:
-    """The path of a request target, without the query and, of an absolute target, without scheme and authority."""
-    if not target.startswith(b"/"):
-        target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
-    return target.partition(b"?")[0]
 
 
 def _json_text(text: str) -> bytes:

@@ -115,10 +115,11 @@ class Head:
 
 
 class Request(Head):
-    """A request head from a runtime."""
+    """A request head from a runtime. `path` is the target's, without the query and, of an absolute one, the authority."""
 
-    __slots__ = ("method", "target")
+    __slots__ = ("method", "path", "target")
     method: bytes
+    path: bytes
     target: bytes
 
     def __init__(self, raw: bytes) -> None:
@@ -134,6 +135,7 @@ class Request(Head):
             or self.target.translate(None, _TARGET)
         ):
             raise ProtocolError(f"request line {self.start_line[:80]!r}")
+        self.path = self.target if self.target.startswith(b"/") and b"?" not in self.target else _path_of(self.target)
         self._frame(0, version)
         self.closes = version == b"HTTP/1.0"
         self.forwarded = raw
@@ -189,11 +191,17 @@ def parse_request(raw: bytes) -> Request:
     return request
 
 
+def _path_of(target: bytes) -> bytes:
+    if not target.startswith(b"/"):
+        target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
+    return target.partition(b"?")[0]
+
+
 def _field(line: bytes) -> tuple[bytes, bytes]:
     """The lower-case name and the value of one field line that is not remembered."""
     name, _, value = line.partition(b": ")
     lower = _seen_names.get(name)
-    if lower is not None and not value.translate(None, _TEXT) and value.strip(b" \t") is value:
+    if lower and value and not value.translate(None, _TEXT) and value.strip(b" \t") is value:
         return lower, value
     return _learn(line)
 

@@ -75,6 +75,8 @@ class Polls:
         """Take over what nobody waits on. False: there is nothing and nothing about to come, so this runtime has to poll."""
         held = self.waiting[runtime]
         is_alone = len(self.waiting) == 1
+        if is_alone and not self._parked:
+            return bool(held)
         # Looked at first, so that what is parked meanwhile is found.
         is_about_to_come = not is_alone and self._is_any_leaving()
         self._take_parked(held)
@@ -85,24 +87,18 @@ class Polls:
     def wait(self, runtime: Stream) -> Poll | None:
         """Wait, for hours if need be, for a poll to be answered. None: the runtime has gone, or look again what it holds."""
         held = self.waiting[runtime]
-        polls: dict[int, Poll] = {}
-        watch = select.poll()
-        watch.register(runtime.socket, select.POLLRDHUP)
-        watch.register(self._news, select.POLLIN)
+        watched: list[tuple[int, Poll]] = []
         for poll in tuple(held):
             if isinstance(poll.source, Event) or poll.source.has_ahead():
                 return _claim(held, poll)
-            descriptor = poll.source.socket.fileno()
-            if descriptor >= 0:  # else another runtime took it, and is done with it
-                watch.register(descriptor, select.POLLIN)
-                polls[descriptor] = poll
-        ready = {descriptor for descriptor, _ in watch.poll(None if held else _LOOK_AGAIN_MS)}
-        if runtime.socket.fileno() in ready:
-            return None
-        for descriptor, poll in polls.items():
+            watched.append((poll.source.socket.fileno(), poll))
+        beside = (self._news, *[descriptor for descriptor, _ in watched])
+        ready = runtime.wait_beside(beside, None if held else _LOOK_AGAIN_MS)
+        for descriptor, poll in watched:
             if descriptor in ready:
                 return _claim(held, poll)
-        self._hear_news(held)
+        if self._news in ready:
+            self._hear_news(held)
         return None
 
     def _is_any_leaving(self) -> bool:

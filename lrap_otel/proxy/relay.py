@@ -59,8 +59,7 @@ class Relay:
         upstream = self._upstream_for_request()
         body = body_of(request)
         try:
-            ahead = b"" if body.is_complete else self.runtime.take_ahead()
-            data = self._take(body, ahead, capture)
+            data = b"" if body.is_complete else self._take(body, self.runtime.take_ahead(), capture)
             if not _is_taken(upstream, request.forwarded + data):
                 return self._early_answer()
             self.head_sent_ns = monotonic_ns()
@@ -159,17 +158,12 @@ class Relay:
     def relay_reply(self, reply: Response, *, closes: bool) -> bool:
         """Pass a reply on, its body as it comes. `closes`: our side ends the connection. True where it goes on."""
         upstream = self._connected()
-        body = body_of(reply)
+        head = final_head(reply, closes=closes)
         try:
-            data = _taken(body, upstream.take_ahead(), upstream)
-            self.runtime.send(final_head(reply, closes=closes) + data)
-            while not body.is_complete:
-                data = _taken(body, upstream.socket.recv(RECEIVE_BYTES), upstream)
-                if not data and reply.body_length == UNTIL_CLOSE:
-                    break
-                if not data:
-                    raise BrokenError("the Runtime API broke off its reply")
-                self.runtime.send(data)
+            if upstream.ahead_length() == reply.body_length:
+                self.runtime.send(head + upstream.take_ahead())
+            else:
+                self._relay_body(reply, head, upstream)
         except (BrokenError, OSError):
             # What has been sent is not the whole, and must not pass for it.
             self.runtime.abort()
@@ -178,9 +172,22 @@ class Relay:
         self.settle(reply)
         return not (closes or reply.closes)
 
+    def _relay_body(self, reply: Response, head: bytes, upstream: Stream) -> None:
+        body = body_of(reply)
+        self.runtime.send(head + _taken(body, upstream.take_ahead(), upstream))
+        while not body.is_complete:
+            data = _taken(body, upstream.socket.recv(RECEIVE_BYTES), upstream)
+            if not data and reply.body_length == UNTIL_CLOSE:
+                return
+            if not data:
+                raise BrokenError("the Runtime API broke off its reply")
+            self.runtime.send(data)
+
     def read_body(self, reply: Response, limit_bytes: int) -> bytes | None:
         """The whole body as framed on the wire; None, and nothing of it used up, where it is longer than the limit."""
         upstream = self._connected()
+        if upstream.ahead_length() == reply.body_length:
+            return upstream.take_ahead()
         body = body_of(reply)
         parts = [_taken(body, upstream.take_ahead(), upstream)]
         length = len(parts[0])

@@ -19,7 +19,7 @@ class Stream:
     `is_reused`: a message has passed here before, so the peer may have closed it since. `restores`: see `Upstream`.
     """
 
-    __slots__ = ("_ahead", "_hang_up", "_news", "is_reused", "restores", "socket")
+    __slots__ = ("_ahead", "_beside", "_hang_up", "_news", "_watch", "is_reused", "restores", "socket")
 
     def __init__(self, socket: _socket.socket, restores: int = 0) -> None:
         self.socket = socket
@@ -28,6 +28,8 @@ class Stream:
         self._ahead = b""
         self._hang_up = select.poll()
         self._hang_up.register(socket, select.POLLRDHUP)
+        self._beside: tuple[int, ...] = ()
+        self._watch = self._hang_up
         self._news = select.poll()
         self._news.register(socket, select.POLLIN | select.POLLRDHUP)
 
@@ -80,6 +82,10 @@ class Stream:
         """Bytes of the next message."""
         self._ahead = data
 
+    def ahead_length(self) -> int:
+        """How many bytes have been read and not used."""
+        return len(self._ahead)
+
     def has_ahead(self) -> bool:
         """Bytes of a further message have come."""
         return bool(self._ahead)
@@ -95,6 +101,20 @@ class Stream:
     def is_quiet(self) -> bool:
         """Nothing has come since the last message: neither bytes, which nobody asked for, nor the peer's end."""
         return not self._ahead and not self._news.poll(0)
+
+    def wait_beside(self, descriptors: tuple[int, ...], timeout_ms: int | None) -> list[int]:
+        """Wait until one of `descriptors` has something to read, and return those that have. None of them: the peer has
+        ended its side, or the time is over. A negative descriptor is nobody's.
+        """
+        if descriptors != self._beside:
+            self._watch = select.poll()
+            self._watch.register(self.socket, select.POLLRDHUP)
+            for descriptor in descriptors:
+                if descriptor >= 0:
+                    self._watch.register(descriptor, select.POLLIN)
+            self._beside = descriptors
+        ready = [descriptor for descriptor, _ in self._watch.poll(timeout_ms)]
+        return [] if self.socket.fileno() in ready else ready
 
     def abort(self) -> None:
         """Close so that the peer sees a reset, never what could pass for a whole message."""

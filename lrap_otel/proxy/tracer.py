@@ -26,8 +26,14 @@ _INVOCATION_ID = b"lambda-runtime-invocation-id"
 _DEADLINE = b"lambda-runtime-deadline-ms"
 _XRAY = b"lambda-runtime-trace-id"
 
+_W3C_NAMES = ("traceparent", "tracestate")
 # What a delivery's head says anew, or must not say: it leaves with a Content-Length.
-_REPLACED = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"trailer"}
+_FRAMING = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"trailer"}
+# What `inject.header_fields` may write; an old one beside it would contradict it.
+_WITH_CONTEXT = _FRAMING.union(
+    b"traceparent tracestate x-amzn-trace-id b3 x-b3-traceid x-b3-spanid x-b3-sampled".split()
+)
+_WITH_XRAY = _WITH_CONTEXT | {_XRAY}
 # As Lambda spells them: a shell runtime may look for the letters.
 _SPELLINGS = {"x-amzn-trace-id": "X-Amzn-Trace-Id", "lambda-runtime-trace-id": "Lambda-Runtime-Trace-Id"}
 # An event up to this size is sent in one piece with its head; of a larger one no further copy is made.
@@ -84,11 +90,13 @@ class Tracer:
         from_xray: XRayHeader,
         xray_text: str,
     ) -> SpanContext | None:
-        in_front = w3c.extract(_in_front(fields)) if self._injects else None
-        if in_front is not None:
-            if in_front.span_id_hex == from_xray.parent_id_hex:
-                from_xray.sampled = None  # the proxy in front of us wrote it, not X-Ray
-            return in_front
+        if b"traceparent" in fields and self._injects:
+            # Only a proxy like ours, in front of us, writes this on the reply itself.
+            in_front = w3c.extract({name: fields.get(name.encode(), b"").decode("latin-1") for name in _W3C_NAMES})
+            if in_front is not None:
+                if in_front.span_id_hex == from_xray.parent_id_hex:
+                    from_xray.sampled = None  # that proxy wrote it, not X-Ray
+                return in_front
         return extract.parent_of(self._propagators, carrier.headers if carrier is not None else {}, xray_text)
 
     def _decide(self, invocation: Invocation, parent: SpanContext | None, from_xray: XRayHeader, now_s: int) -> None:
@@ -119,31 +127,28 @@ class Tracer:
         """Head and payload with the context in both."""
         payload = event.payload
         fields = inject.header_fields(context, self._propagators, from_xray.lineage)
+        replaced = _WITH_CONTEXT if fields else _FRAMING
         if carrier is not None and fields:
             payload = inject.into_event(payload, carrier, fields) or payload
         if self._injects and self._writes_xray and not (from_xray.sampled and self._keeps_sampled_xray):
             fields += (("lambda-runtime-trace-id", xray.format_header(context, from_xray.lineage)),)
-        head = _head(event.head, fields, len(payload), closes=closes)
+            replaced = _WITH_XRAY
+        head = _head(event.head, replaced, fields, len(payload), closes=closes)
         return (head + payload,) if len(payload) <= _ONE_PIECE_BYTES else (head, payload)
 
 
-def _head(reply: "Response", fields: "inject.Fields", length: int, *, closes: bool) -> bytes:
-    """The reply's head with `fields` in place of those of the same names, for a payload of `length` bytes."""
-    replaced = _REPLACED.union(reply.options, (name.encode() for name, _ in fields))
-    lines = [reply.start_line, *reply.without(replaced)]
-    lines += [f"{_SPELLINGS.get(name, name)}: {value}".encode("latin-1") for name, value in fields]
+def _head(
+    reply: "Response", replaced: frozenset[bytes], fields: "inject.Fields", length: int, *, closes: bool
+) -> bytes:
+    """The reply's head with `fields` instead of those whose names are in `replaced`, for a payload of `length` bytes."""
+    added = "".join([f"\r\n{_SPELLINGS.get(name, name)}: {value}" for name, value in fields])
     if b"content-type" not in reply.fields:
-        lines.append(b"Content-Type: application/json")  # Python's client crashes without one
+        added += "\r\nContent-Type: application/json"  # Python's client crashes without one
     if closes or reply.closes:
-        lines.append(b"Connection: close")
-    lines.append(b"Content-Length: %d\r\n\r\n" % length)
-    return b"\r\n".join(lines)
-
-
-def _in_front(fields: dict[bytes, bytes]) -> dict[str, str]:
-    """W3C's fields on the reply itself: only a proxy like ours, in front of us, writes them."""
-    names = (b"traceparent", b"tracestate")
-    return {name.decode(): fields[name].decode("latin-1") for name in names if name in fields}
+        added += "\r\nConnection: close"
+    kept = reply.without(replaced | reply.options if reply.options else replaced)
+    ending = f"{added}\r\nContent-Length: {length}\r\n\r\n".encode("latin-1")
+    return b"\r\n".join((reply.start_line, *kept)) + ending
 
 
 def _whole_number(digits: bytes) -> int:

@@ -122,7 +122,7 @@ def test_an_invoke_that_comes_after_its_result_is_flushed_at_once(extension: Ext
 
 
 def test_an_invoke_that_comes_before_its_event_waits_while_a_poll_is_out(extension: Extension) -> None:
-    extension.polls.waiting.add("a poll")
+    extension.polls.waiting["a runtime"] = []
     extension.send_invoke("r")
     assert extension.is_held()
     invocation = extension.deliver("r")
@@ -134,7 +134,7 @@ def test_an_invoke_that_comes_before_its_event_waits_while_a_poll_is_out(extensi
 
 
 def test_a_runtime_that_leaves_its_poll_ends_the_hold(extension: Extension) -> None:
-    extension.polls.waiting.add("a poll")
+    extension.polls.waiting["a runtime"] = []
     extension.send_invoke("r")
     assert extension.is_held()
     extension.polls.waiting.clear()

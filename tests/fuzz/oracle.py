@@ -53,7 +53,9 @@ def ours_of_head(data: bytes) -> object:
         request = parse_request(data)
     except ProtocolError:
         return REFUSED
-    return request.method, request.target, request.pairs, _framing(request.body_length)
+    # h11 gives a coding in lower case.
+    fields = [(name, value.lower() if name == b"transfer-encoding" else value) for name, value in request.pairs]
+    return request.method, request.target, fields, _framing(request.body_length)
 
 
 def _framing(length: int) -> object:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 @given(st.lists(st.sampled_from(HEAD_PIECES) | st.binary(max_size=3), max_size=14).map(b"".join).map(whole_head))
 @example(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n")
 @example(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3, 3\r\n\r\n")
+@example(b"GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A\r\n\r\n")
 def test_a_head_means_to_us_what_it_means_to_h11_or_is_refused_by_a_rule(data: bytes) -> None:
     assert check_head(data) is None
 

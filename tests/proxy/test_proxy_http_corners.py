@@ -112,6 +112,7 @@ REFUSED = {
     "E9 NUL": smuggled(b"X-A: 1\x002\r\n"),
     "E9 bare CR": smuggled(b"X-A: 1\rContent-Length: 3\r\n"),
     "E9 no colon": smuggled(b"Content-Length 3\r\n"),
+    "E9 no colon after a name seen before": b"GET / HTTP/1.1\r\nHost: x\r\nHost\r\n\r\n",
     "E9 no name": smuggled(b": 3\r\n"),
     "E9 bytes above 127 in a name": smuggled(b"Content-L\xe9ngth: 3\r\n"),
     "E19 h2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
