@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,9 @@ class Emulator:
         self._invoke_endpoint = InvokeEndpoint(self)
         self._sandbox: Sandbox | None = None
         self._ended = Changes()
-        self._turn = asyncio.Lock()
+        # One event at a time, but under Managed Instances; one init and one end of a sandbox at a time in any case.
+        self._turn = contextlib.nullcontext() if config.is_managed else asyncio.Lock()
+        self._change = asyncio.Lock()
         self._running: set[asyncio.Task[Outcome]] = set()
         self._on_line = on_line
         self._on_step = on_step
@@ -86,10 +89,11 @@ class Emulator:
     async def start(self) -> float:
         """Init the sandbox now, and return the milliseconds it took; SandboxError when it fails (SHUTDOWN has been sent then)."""
         async with self._turn:
+            sandbox = self._the_sandbox()
             try:
-                return await self._init()
+                return await self._init(sandbox)
             except SandboxError as error:
-                await self._reset("timeout" if isinstance(error, SandboxTimeoutError) else "failure")
+                await self._reset(sandbox, "timeout" if isinstance(error, SandboxTimeoutError) else "failure")
                 raise
 
     def begin(
@@ -118,9 +122,10 @@ class Emulator:
         return self.outcomes[number]
 
     async def shutdown(self, reason: Reason = "spindown") -> list[ExtensionReport]:
-        """End the sandbox as Lambda would, after the invocation that runs; the next event starts a new one."""
+        """End the sandbox as Lambda would, after the invocations that run; the next event starts a new one."""
+        await asyncio.gather(*self._running)
         async with self._turn:
-            return await self._reset(reason)
+            return await self._reset(self._sandbox, reason)
 
     async def _close(self) -> None:
         await self._server.close()
@@ -148,46 +153,44 @@ class Emulator:
         return outcome
 
     async def _run_alone(self, invocation: Invocation) -> tuple[Status, str, float, list[ExtensionReport]]:
+        sandbox = self._the_sandbox()
         try:
-            invocation.init_ms = await self._init()
-            await self._the_sandbox().invoke(invocation)
+            invocation.init_ms = await self._init(sandbox)
+            await sandbox.invoke(invocation)
         except SandboxError as error:
             billed_ms = invocation.elapsed_ms()
-            self._explain(invocation, error)
+            _explain(sandbox, invocation, error)
             is_timeout = isinstance(error, SandboxTimeoutError)
-            reports = await self._reset("timeout" if is_timeout else "failure")
+            reports = await self._reset(sandbox, "timeout" if is_timeout else "failure")
             return "timeout" if is_timeout else "crash", str(error), billed_ms, reports
         is_error = invocation.result.result().error_type is not None
         return "error" if is_error else "success", "", invocation.elapsed_ms(), []
-
-    def _explain(self, invocation: Invocation, error: SandboxError) -> None:
-        """What the caller gets: what the runtime said about its init, else what the platform says."""
-        if said := self._the_sandbox().runtime.init_error:
-            invocation.finish(said)
-        invocation.fail(error.error_type, str(error))
 
     def _the_sandbox(self) -> Sandbox:
         if self._sandbox is None:
             self._sandbox = Sandbox(self.config, self.environment, self._line, self._step)
         return self._sandbox
 
-    async def _init(self) -> float:
-        if self._sandbox and self._sandbox.is_ready:
-            return 0.0
-        began_s = time.monotonic()
-        await self._the_sandbox().init()
+    async def _init(self, sandbox: Sandbox) -> float:
+        async with self._change:
+            if sandbox.is_ready:
+                return 0.0
+            began_s = time.monotonic()
+            await sandbox.init()
         init_ms = (time.monotonic() - began_s) * 1000
         self._step(f"init done, runtime and extensions wait for events ({init_ms:.0f} ms)")
         return init_ms
 
-    async def _reset(self, reason: Reason) -> list[ExtensionReport]:
-        if self._sandbox is None:
-            return []
-        self._step(f"SHUTDOWN ({reason})")
-        reports = await shut_down(self._sandbox, reason)
-        await self._server.drop_connections()
-        self._sandbox = None
-        return reports
+    async def _reset(self, sandbox: Sandbox | None, reason: Reason) -> list[ExtensionReport]:
+        async with self._change:
+            # Another invocation of the same sandbox may have ended it already.
+            if sandbox is None or self._sandbox is not sandbox:
+                return []
+            self._step(f"SHUTDOWN ({reason})")
+            reports = await shut_down(sandbox, reason)
+            await self._server.drop_connections()
+            self._sandbox = None
+            return reports
 
     async def _answer(self, request: Request) -> Reply:
         path = request.path
@@ -219,3 +222,10 @@ class Emulator:
     def _step(self, text: str) -> None:
         if self._on_step:
             self._on_step(text)
+
+
+def _explain(sandbox: Sandbox, invocation: Invocation, error: SandboxError) -> None:
+    """What the caller gets: what the runtime said about its init, else what the platform says."""
+    if said := sandbox.runtime.init_error:
+        invocation.finish(said)
+    invocation.fail(error.error_type, str(error))

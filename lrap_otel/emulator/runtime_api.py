@@ -1,4 +1,7 @@
-"""The Runtime API: one runtime, one event at a time, and the states between (facts as measured on AWS's own emulator)."""
+"""The Runtime API: one runtime, one event at a time, and the states between (facts as measured on AWS's own emulator).
+
+Under Managed Instances a runtime polls with many workers at once, and each event has a life of its own.
+"""
 
 from __future__ import annotations
 
@@ -58,9 +61,19 @@ class RuntimeApi:
         self._move(State.RUNNING)
         self._pollers.popleft().set_result(invocation)
 
-    def finish(self) -> None:
+    @property
+    def can_take_event(self) -> bool:
+        """Somebody polls."""
+        return bool(self._pollers)
+
+    def is_over(self, invocation: Invocation) -> bool:
+        """It has its result, and the runtime has come back for more."""
+        return invocation.result.done() and self.is_ready
+
+    def finish(self, invocation: Invocation) -> None:
         """The invocation has ended; its id is unknown from now on."""
-        self._current = None
+        if self._current is invocation:
+            self._current = None
 
     async def answer(self, request: Request) -> Reply:
         """The reply to any request below ``PREFIX``, or 404 / 405."""
@@ -88,14 +101,21 @@ class RuntimeApi:
         return _event(await poller)
 
     async def _result(self, request: Request, request_id: str, kind: str) -> Reply:
-        invocation = self._current
-        if invocation is None or invocation.request_id != request_id:
+        invocation = self._find(request_id)
+        if invocation is None:
             return refusal(400, "InvalidRequestID", "Invalid request ID")
         if request.header("Lambda-Runtime-Invocation-Id") not in {"", invocation.attempt_id}:
             return refusal(410, "InvokeTimeout", "Invoke timeout")
-        if self.state is not State.RUNNING:
+        if not self._admits_answer(invocation):
             return self._not_allowed("InvocationResponse" if kind == "response" else "InvocationErrorResponse")
         return await (self._response(request, invocation) if kind == "response" else self._error(request, invocation))
+
+    def _find(self, request_id: str) -> Invocation | None:
+        current = self._current
+        return current if current and current.request_id == request_id else None
+
+    def _admits_answer(self, invocation: Invocation) -> bool:
+        return self._current is invocation and self.state is State.RUNNING
 
     async def _response(self, request: Request, invocation: Invocation) -> Reply:
         self._move(State.RESPONDING)
@@ -144,6 +164,50 @@ class RuntimeApi:
     def _not_allowed(self, wanted: str) -> Reply:
         text = f"State transition from {self.state.value} to {wanted} failed for runtime. Error: State transition is not allowed"
         return refusal(403, "InvalidStateTransition", text)
+
+
+class ManagedRuntimeApi(RuntimeApi):
+    """The same for Managed Instances: as many events at once as there are polls, each with the runtime until its result comes."""
+
+    def __init__(self, changes: Changes) -> None:
+        super().__init__(changes)
+        self._has_polled = False
+        self._running: dict[str, Invocation] = {}
+        self._answered: set[str] = set()
+
+    @property
+    def is_ready(self) -> bool:
+        """A worker has polled."""
+        return self._has_polled
+
+    def deliver(self, invocation: Invocation) -> None:
+        """Hand the event to the poller that has waited longest."""
+        self._running[invocation.request_id] = invocation
+        self._pollers.popleft().set_result(invocation)
+
+    def is_over(self, invocation: Invocation) -> bool:
+        """It has its result; whether its worker polls again is another matter."""
+        return invocation.result.done()
+
+    def finish(self, invocation: Invocation) -> None:
+        """The invocation has ended; its id is unknown from now on."""
+        self._running.pop(invocation.request_id, None)
+        self._answered.discard(invocation.request_id)
+
+    async def _next(self) -> Reply:
+        poller: asyncio.Future[Invocation] = asyncio.get_running_loop().create_future()
+        self._pollers.append(poller)
+        self._has_polled = True
+        self._changes.ring()
+        return _event(await poller)
+
+    def _find(self, request_id: str) -> Invocation | None:
+        return self._running.get(request_id)
+
+    def _admits_answer(self, invocation: Invocation) -> bool:
+        is_first = invocation.request_id not in self._answered
+        self._answered.add(invocation.request_id)
+        return is_first
 
 
 def not_found() -> Reply:

@@ -11,7 +11,7 @@ from lrap_otel.emulator.changes import Changes
 from lrap_otel.emulator.environment import extension_environment
 from lrap_otel.emulator.extensions_api import ExtensionsApi
 from lrap_otel.emulator.process import Process
-from lrap_otel.emulator.runtime_api import RuntimeApi
+from lrap_otel.emulator.runtime_api import ManagedRuntimeApi, RuntimeApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,7 +47,7 @@ class Sandbox:
     def __init__(self, config: Config, environment: dict[str, str], on_line: OnLine, on_step: OnStep) -> None:
         files = config.extension_files()
         self.changes = Changes()
-        self.runtime = RuntimeApi(self.changes)
+        self.runtime = ManagedRuntimeApi(self.changes) if config.is_managed else RuntimeApi(self.changes)
         self.extensions = ExtensionsApi(config, files, self.changes)
         self.extension_processes: dict[str, Process] = {}
         self.runtime_process: Process | None = None
@@ -58,30 +58,35 @@ class Sandbox:
         self._environment = environment
         self._on_line = on_line
         self._on_step = on_step
+        self._init_error: SandboxError | None = None
         self._failure: asyncio.Future[SandboxError] = asyncio.get_running_loop().create_future()
 
     async def init(self) -> None:
-        """Extensions, then the runtime, until everybody has asked for an event; SandboxError when that does not come about."""
-        ends_at_s = time.monotonic() + self.config.init_timeout_s
-        await self._register_extensions(ends_at_s)
-        self._start_runtime()
-        if not await self._comes_true(self._init_is_over, ends_at_s):
-            raise SandboxTimeoutError(
-                f"init did not end within {self.config.init_timeout_s:g} s: {self._who_is_missing()}"
-            )
-        self.extensions.is_open = False
-        self.is_ready = True
+        """Extensions, then the runtime, until everybody has asked for an event; SandboxError when that does not come about.
+
+        It is tried once: what went wrong is raised again for whoever else waited.
+        """
+        if self._init_error:
+            raise self._init_error
+        try:
+            await self._init()
+        except SandboxError as error:
+            self._init_error = error
+            raise
 
     async def invoke(self, invocation: Invocation) -> None:
-        """Run one invocation to its end: the runtime and every INVOKE extension ask for the next event."""
+        """Run one invocation to its end: the runtime and every INVOKE extension ask for the next event, or, under Managed
+        Instances, its result is there.
+        """
         ends_at_s = time.monotonic() + invocation.timeout_s
+        await self._find_worker(ends_at_s)
         invocation.stamp()
         self._raise_failure()
         self.extensions.invoke(invocation)
         self.runtime.deliver(invocation)
-        if not await self._comes_true(self._everybody_waits, ends_at_s):
+        if not await self._comes_true(lambda: self._is_over(invocation), ends_at_s):
             raise SandboxTimeoutError(f"Task timed out after {invocation.timeout_s:.2f} seconds")
-        self.runtime.finish()
+        self.runtime.finish(invocation)
 
     def processes(self) -> list[Process]:
         """All that were started."""
@@ -92,6 +97,17 @@ class Sandbox:
         """SIGKILL to everything, at once."""
         self.is_stopping = True
         await asyncio.gather(*(process.destroy() for process in self.processes()))
+
+    async def _init(self) -> None:
+        ends_at_s = time.monotonic() + self.config.init_timeout_s
+        await self._register_extensions(ends_at_s)
+        self._start_runtime()
+        if not await self._comes_true(self._init_is_over, ends_at_s):
+            raise SandboxTimeoutError(
+                f"init did not end within {self.config.init_timeout_s:g} s: {self._who_is_missing()}"
+            )
+        self.extensions.is_open = False
+        self.is_ready = True
 
     async def _register_extensions(self, ends_at_s: float) -> None:
         environment = extension_environment(self._environment)
@@ -138,6 +154,13 @@ class Sandbox:
         if self._failure.done():
             raise self._failure.result()
 
+    async def _find_worker(self, ends_at_s: float) -> None:
+        while not self.runtime.can_take_event:
+            # Whoever waits hears of a free worker; the first to look takes it.
+            is_free = await self._comes_true(lambda: self.runtime.can_take_event, ends_at_s)
+            if not is_free and time.monotonic() >= ends_at_s:
+                raise SandboxTimeoutError("no worker of the runtime polled in time")
+
     async def _comes_true(self, holds: Callable[[], bool], ends_at_s: float) -> bool:
         """Whether it holds in time; a process that ends meanwhile raises SandboxError."""
         waiting = asyncio.ensure_future(self.changes.until(holds))
@@ -151,8 +174,9 @@ class Sandbox:
             self._raise_failure()
         return holds()
 
-    def _everybody_waits(self) -> bool:
-        return self.runtime.is_ready and self.extensions.all_ready
+    def _is_over(self, invocation: Invocation) -> bool:
+        # Under Managed Instances nobody is frozen, so that nobody waits for the extensions.
+        return self.runtime.is_over(invocation) and (self.config.is_managed or self.extensions.all_ready)
 
     def _init_is_over(self) -> bool:
         # Measured: under Managed Instances the first worker's poll ends init.

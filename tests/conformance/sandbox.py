@@ -1,0 +1,124 @@
+"""One function in the emulator, with nothing in front of it or behind the extension, and all that could be seen of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lrap_otel.emulator.config import Config
+from lrap_otel.emulator.emulator import Emulator
+from tests.conformance.builds import HERE
+from tests.conformance.tap import Call, Tap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from lrap_otel.emulator.invocation import Outcome
+    from lrap_otel.emulator.shutdown import ExtensionReport
+    from lrap_otel.emulator.signals import Span
+    from tests.conformance.clients import Client
+
+ROOT = HERE.parents[1]
+WRAPPER = ROOT / "opt/wrapper"
+DIRECT = HERE / "direct"
+EXTENSION = {"lrap-otel": ROOT / "opt/entrypoint"}
+MANAGED = "lambda-managed-instances"
+TRACE_HEADER = "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=1:a87bd80c:0"
+
+
+@dataclass
+class Seen:
+    """What both ends saw: the callers' outcomes, the Runtime API's requests, the collector's spans."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    reports: list[ExtensionReport] = field(default_factory=list)
+    output: list[str] = field(default_factory=list)
+
+    def results(self) -> list[dict[str, Any]]:
+        """How each invocation ended, as its caller and the platform see it."""
+        return [
+            {"status": outcome.status, "reason": outcome.reason, "result": outcome.result} for outcome in self.outcomes
+        ]
+
+    def invocation_calls(self) -> list[Call]:
+        """The requests about events, in the order of their heads."""
+        return [call for call in self.calls if "/runtime/" in call.target]
+
+    def calls_with_results(self) -> list[Call]:
+        """Those of them that say how an invocation ended."""
+        return [call for call in self.invocation_calls() if call.method == "POST"]
+
+    def other_calls(self) -> list[Call]:
+        """Everything else, which comes at a time of its own."""
+        return sorted((call for call in self.calls if "/runtime/" not in call.target), key=lambda call: call.target)
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event and what comes with it."""
+
+    payload: bytes
+    client_context: str = ""
+
+
+def request_id(number: int) -> str:
+    """The id of the event that is sent as ``number``."""
+    return f"00000000-0000-4000-8000-{number:012d}"
+
+
+def direct(client: Client, scratch: Path, *events: Event, streams: bool = False) -> Seen:
+    """The events' fates with nothing between the client and the Runtime API."""
+    return asyncio.run(_run(_config(client, scratch, DIRECT, streams=streams), events))
+
+
+def through(client: Client, scratch: Path, *events: Event, streams: bool = False) -> Seen:
+    """The events' fates with the extension between."""
+    return asyncio.run(_run(_config(client, scratch, WRAPPER, streams=streams, extensions=EXTENSION), events))
+
+
+def at_once(client: Client, scratch: Path, *events: Event) -> Seen:
+    """The same under Managed Instances: all events together, for three workers of the client's."""
+    config = _config(client, scratch, WRAPPER, streams=False, extensions=EXTENSION, initialization_type=MANAGED)
+    return asyncio.run(_run(config, events, workers=3))
+
+
+def _config(client: Client, scratch: Path, wrapper: Path, *, streams: bool, **options: Any) -> dict[str, Any]:
+    command = (client.stream or client.command) if streams else client.command
+    if client.has_bootstrap:
+        bootstrap = scratch / f"bootstrap-{wrapper.name}"
+        bootstrap.write_text(f"#!/bin/sh\nexec {wrapper} {' '.join(command)}\n")
+        bootstrap.chmod(0o755)
+        options |= {"command": [str(bootstrap)]}
+    else:
+        options |= {"command": command, "wrapper": wrapper}
+    return {"cwd": client.cwd, "handler": command[-1], "timeout_s": 20.0, "init_timeout_s": 20.0, **options}
+
+
+async def _run(config: dict[str, Any], events: Sequence[Event], workers: int = 0) -> Seen:
+    tap = Tap()
+    address = await tap.start()
+    env = {"CONFORMANCE_TAP": address, "LRAP_RUNTIME_API_ENDPOINT": address}
+    env |= {"AWS_LAMBDA_MAX_CONCURRENCY": str(workers)} if workers else {}
+    seen = Seen(calls=tap.calls)
+    try:
+        async with Emulator(Config(env=env, **config)) as emulator:
+            tap.upstream = emulator.runtime_api
+            sent = [_send(emulator, event, number) for number, event in enumerate(events)]
+            seen.outcomes = list(await asyncio.gather(*sent)) if workers else [await outcome for outcome in sent]
+            seen.reports = [report for outcome in seen.outcomes for report in outcome.reports]
+            seen.reports += await emulator.shutdown()
+            seen.spans = list(emulator.otlp.received)
+            seen.output = [f"{source}: {line}" for source, line in emulator.output]
+    finally:
+        await tap.close()
+    return seen
+
+
+async def _send(emulator: Emulator, event: Event, number: int) -> Outcome:
+    return await emulator.invoke(
+        event.payload, client_context=event.client_context, trace_id=TRACE_HEADER, request_id=request_id(number)
+    )

@@ -1,0 +1,116 @@
+"""What a function sees of the trace, in every place where its client puts one, and the span that it names."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from tests.conformance.clients import LASTING, NAMES, each
+from tests.conformance.sandbox import TRACE_HEADER, Event, Seen, at_once, direct, request_id, through
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conformance.clients import Client
+
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+EVENT = Event(
+    json.dumps(
+        {
+            "do": "trace",
+            "version": "2.0",
+            "routeKey": "GET /pets/{id}",
+            "rawPath": "/pets/42",
+            "headers": {"traceparent": PARENT},
+            "requestContext": {"domainName": "api.example.com", "http": {"method": "GET", "path": "/pets/42"}},
+        }
+    ).encode(),
+    # Runtimes keep `w3c` to themselves, or do not know it.
+    json.dumps({"custom": {"traceparent": PARENT}, "env": {}, "w3c": {"traceparent": PARENT}}),
+)
+# Lambda's own notation: the environment variable, the Java property, the context object, bash's header of `/next`.
+XRAY_PLACES = {
+    "python": {"environment"},
+    "bash": {"header"},
+    "go": {"environment", "context"},
+    "node": {"environment", "context"},
+    "java": {"property", "context"},
+    "rust": {"environment", "context"},
+}
+
+
+def told(seen: Seen) -> dict[str, Any]:
+    """What the function says that it found."""
+    (outcome,) = seen.outcomes
+    assert outcome.status == "success", seen.output
+    return dict(json.loads(outcome.payload))
+
+
+@each(*NAMES)
+def test_lambdas_own_notation_names_our_span_wherever_the_client_puts_it(client: Client, tmp_path: Path) -> None:
+    without = told(direct(client, tmp_path, EVENT))
+    seen = through(client, tmp_path, EVENT)
+    (span,) = seen.spans
+    ours = f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={span.span_id_hex};Sampled=1;Lineage=1:a87bd80c:0"
+    assert {name for name, value in without.items() if value == TRACE_HEADER} == XRAY_PLACES[client.name]
+    assert {name for name, value in told(seen).items() if value == ours} == XRAY_PLACES[client.name]
+
+
+@each(*NAMES)
+def test_the_events_headers_name_our_span_and_the_rest_of_it_is_what_it_was(client: Client, tmp_path: Path) -> None:
+    without = told(direct(client, tmp_path, EVENT))["event"]
+    seen = through(client, tmp_path, EVENT)
+    (span,) = seen.spans
+    found = told(seen)["event"]
+    assert found.pop("headers") == {
+        "traceparent": f"00-4bf92f3577b34da6a3ce929d0e0e4736-{span.span_id_hex}-01",
+        "x-amzn-trace-id": f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={span.span_id_hex};Sampled=1;Lineage=1:a87bd80c:0",
+    }
+    assert without.pop("headers") == {"traceparent": PARENT}
+    assert found == without
+
+
+@each(*NAMES)
+def test_nothing_in_the_client_context_changes_but_the_id_of_the_parent(client: Client, tmp_path: Path) -> None:
+    without = told(direct(client, tmp_path, EVENT))
+    seen = through(client, tmp_path, EVENT)
+    (span,) = seen.spans
+    found = told(seen)
+    for place in ("custom", "w3c", "client context"):
+        as_it_came = json.dumps(found.get(place)).replace(span.span_id_hex, "00f067aa0ba902b7")
+        assert json.loads(as_it_came) == without.get(place)
+
+
+@each(*NAMES)
+def test_the_span_is_the_callers_child_and_names_the_invocation(client: Client, tmp_path: Path) -> None:
+    seen = through(client, tmp_path, EVENT)
+    (span,) = seen.spans
+    assert (span.trace_id_hex, span.parent_id_hex) == (
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "00f067aa0ba902b7",
+    )
+    assert span.has_remote_parent
+    assert (span.name, span.kind, span.status) == ("/pets/{id}", "SERVER", "UNSET")
+    assert span.attributes["faas.invocation_id"] == request_id(0)
+    assert span.attributes["http.response.status_code"] == 200
+
+
+@each(*LASTING)
+def test_events_that_are_served_at_once_have_each_their_own_span(client: Client, tmp_path: Path) -> None:
+    seen = at_once(client, tmp_path, *[EVENT] * 9)
+    spans = {span.attributes["faas.invocation_id"]: span for span in seen.spans}
+    assert len(seen.spans) == len(spans) == 9
+    for outcome in seen.outcomes:
+        found = json.loads(outcome.payload)
+        ours = spans[outcome.request_id].span_id_hex
+        assert found["event"]["headers"]["traceparent"] == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{ours}-01"
+        place = "environment" if client.name == "python" else "context"
+        assert found[place].startswith(f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={ours};Sampled=1")
+    assert most_polls(seen) > 1
+    assert all(report.is_clean for report in seen.reports), seen.reports
+
+
+def most_polls(seen: Seen) -> int:
+    """How many of the runtime's workers have waited for an event at the same time."""
+    waiting = [1 if call.method == "GET" else -1 for call in seen.invocation_calls()]
+    return max(sum(waiting[: number + 1]) for number in range(len(waiting)))
