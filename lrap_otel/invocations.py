@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ENDED_LIMIT = 256
+# How often a waiter looks whether a runtime without a connection still lives.
+_LOOK_AGAIN_S = 0.1
 # Until the tracer has decided.
 _NO_CONTEXT = SpanContext("", "", 0)
 
@@ -53,7 +55,15 @@ class Invocation:
 class Invocations:
     """All invocations of a sandbox."""
 
-    __slots__ = ("_changed", "_ended", "_has_delivered", "_is_awaited", "_open", "_opens_connection_for_each_call")
+    __slots__ = (
+        "_changed",
+        "_ended",
+        "_has_delivered",
+        "_is_awaited",
+        "_open",
+        "_opens_connection_for_each_call",
+        "_runtime_lives",
+    )
 
     def __init__(self) -> None:
         self._open: dict[str, Invocation] = {}
@@ -62,6 +72,7 @@ class Invocations:
         self._opens_connection_for_each_call = False
         self._changed = _thread.allocate_lock()
         self._is_awaited = False
+        self._runtime_lives: Callable[[], bool] | None = None
 
     def find(self, request_id: str, invocation_id: str) -> Invocation | None:
         """The open invocation of this request id; not another attempt's, where Lambda numbers them."""
@@ -103,18 +114,26 @@ class Invocations:
     def connection_ended(self, connection: object, *, as_announced: bool) -> None:
         """A runtime connection is gone, and with it, as far as we know, the results of what was delivered on it.
 
-        It says nothing where the runtime had announced it, or opens a connection for each call, as Ruby's client does.
+        It says nothing where the runtime's process is known, which says it better; where the end was announced; or where
+        the runtime opens a connection for each call, as Ruby's client does.
         """
+        says_nothing = as_announced or self._opens_connection_for_each_call or self._runtime_lives is not None
         for invocation in tuple(self._open.values()):
             if invocation.connection is connection:
                 invocation.connection = None
-                invocation.is_released = not (as_announced or self._opens_connection_for_each_call)
+                invocation.is_released = not says_nothing
                 self.notify()
+
+    def know_runtime(self, lives: "Callable[[], bool]") -> None:
+        """`lives` tells whether the runtime's process is still there."""
+        self._runtime_lives = lives
 
     def is_open(self, request_id: str) -> bool:
         """Its event is with the function, and a result may come."""
         invocation = self._open.get(request_id)
-        return invocation is not None and not invocation.is_released
+        if invocation is None or invocation.is_released:
+            return False
+        return invocation.connection is not None or self._runtime_lives is None or self._runtime_lives()
 
     def was_delivered(self, request_id: str) -> bool:
         """Its event went through the proxy."""
@@ -129,8 +148,11 @@ class Invocations:
         end = monotonic() + timeout_s
         self._is_awaited = True
         while condition() and (left := end - monotonic()) > 0:
-            self._changed.acquire(timeout=left)
+            self._changed.acquire(timeout=min(left, _LOOK_AGAIN_S) if self._is_any_in_doubt() else left)
         self._is_awaited = False
+
+    def _is_any_in_doubt(self) -> bool:
+        return any(invocation.connection is None for invocation in tuple(self._open.values()))
 
     def notify(self) -> None:
         """Something that a waiter's condition reads has changed."""

@@ -23,7 +23,7 @@ RUNTIME = """
 import json, os, sys
 status = dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines() if line.startswith("Sig"))
 descriptors = sorted(int(name) for name in os.listdir("/proc/self/fd"))
-print(json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "ignored": status["SigIgn"], "open": descriptors}))
+print(json.dumps({"arguments": sys.argv[1:], "environment": dict(os.environ), "ignored": status["SigIgn"], "open": descriptors, "pid": os.getpid()}))
 sys.exit(7)
 """
 ARGUMENTS = ["a b", "", "'quoted'", "$HOME", "*", "-c", "--", "\\n", "ü"]
@@ -99,6 +99,7 @@ def test_the_runtime_is_redirected_when_the_proxy_answers_and_is_otherwise_as_it
     )
     assert (wrapped.returncode, wrapped.stderr) == (7, "")
     seen, expected = json.loads(wrapped.stdout), json.loads(alone.stdout)
+    assert seen.pop("pid") != expected.pop("pid")
     assert seen["environment"].pop("AWS_LAMBDA_RUNTIME_API") == f"127.0.0.1:{port}"
     assert expected["environment"].pop("AWS_LAMBDA_RUNTIME_API") == RUNTIME_API
     for name in SHELL_VARIABLES:
@@ -115,10 +116,12 @@ def test_the_proxy_is_told_what_lambda_tells_only_runtimes(shell: tuple[list[str
         "_HANDLER": "app.handler\r\nInjected: yes",
     }
     with listening(answer_as_the_proxy) as (port, questions):
-        start(shell, port, **told)
+        wrapped = start(shell, port, **told)
     lines = questions[0].split(b"\r\n")
     assert lines[0] == b"GET /lrap-otel/hello HTTP/1.1"
-    assert lines[2:6] == [
+    # What execs keeps its process id, so the wrapper's is the runtime's.
+    assert lines[2] == b"Lrap-Runtime-Pid: %d" % json.loads(wrapped.stdout)["pid"]
+    assert lines[3:7] == [
         b"Lrap-Log-Group: /aws/lambda/function",
         b"Lrap-Log-Stream: 2026/11/22/[$LATEST]0123",
         b"Lrap-Execution-Env: AWS_Lambda_python3.13",

@@ -114,6 +114,8 @@ def with_client_context(value: bytes, fields: "Fields") -> bytes | None:
 
     Source: how the runtimes' clients read it (awslambdaric 4.2.0, "w3c").
     """
+    if not value or not fields:
+        return None
     try:
         value.decode()
         text = value.decode("latin-1")
@@ -124,7 +126,7 @@ def with_client_context(value: bytes, fields: "Fields") -> bytes | None:
         return None
     edited = _edited(value, text, edits)
     is_one_line = b"\n" not in edited and b"\r" not in edited
-    return edited if fields and is_one_line and len(edited) < _CLIENT_CONTEXT_LIMIT_BYTES else None
+    return edited if is_one_line and len(edited) < _CLIENT_CONTEXT_LIMIT_BYTES else None
 
 
 def _w3c_edit(text: str, members: "dict[str, Member]", fields: "Fields") -> "Edit":

@@ -5,7 +5,7 @@ One `Exchange` serves one runtime connection in one thread, which blocks whereve
 
 from time import monotonic_ns, time_ns
 
-from lrap_otel import log, records
+from lrap_otel import log, records, runtime_process
 from lrap_otel.proxy.capture import Capture
 from lrap_otel.proxy.delivery import Delivery
 from lrap_otel.proxy.http1 import (
@@ -289,9 +289,12 @@ class Exchange:
         return self._pass_on(reply, request, is_early=is_early)
 
     def _say_hello(self, request: Request) -> bool:
-        """Answer the wrapper, and take over what Lambda tells only runtimes."""
+        """Answer the wrapper, and take over what Lambda tells only runtimes, and the process that becomes the runtime."""
         told = [request.fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
         self._sandbox.offer(records.runtime(*told))
+        lives = runtime_process.watched(request.fields.get(b"lrap-runtime-pid", b""))
+        if lives is not None:
+            self._sandbox.invocations.know_runtime(lives)
         self._runtime.send(_OWN_REPLY % (200, b"lrap-otel", 2, b"{}"))
         return False
 

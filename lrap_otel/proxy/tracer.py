@@ -25,6 +25,7 @@ _REQUEST_ID = b"lambda-runtime-aws-request-id"
 _INVOCATION_ID = b"lambda-runtime-invocation-id"
 _DEADLINE = b"lambda-runtime-deadline-ms"
 _XRAY = b"lambda-runtime-trace-id"
+_CLIENT_CONTEXT = b"lambda-runtime-client-context"
 
 _W3C_NAMES = ("traceparent", "tracestate")
 # What a delivery's head says anew, or must not say: it leaves with a Content-Length.
@@ -35,7 +36,11 @@ _WITH_CONTEXT = _FRAMING.union(
 )
 _WITH_XRAY = _WITH_CONTEXT | {_XRAY}
 # As Lambda spells them: a shell runtime may look for the letters.
-_SPELLINGS = {"x-amzn-trace-id": "X-Amzn-Trace-Id", "lambda-runtime-trace-id": "Lambda-Runtime-Trace-Id"}
+_SPELLINGS = {
+    "x-amzn-trace-id": "X-Amzn-Trace-Id",
+    "lambda-runtime-trace-id": "Lambda-Runtime-Trace-Id",
+    "lambda-runtime-client-context": "Lambda-Runtime-Client-Context",
+}
 # An event up to this size is sent in one piece with its head; of a larger one no further copy is made.
 _ONE_PIECE_BYTES = 65_536
 
@@ -97,7 +102,8 @@ class Tracer:
                 if in_front.span_id_hex == from_xray.parent_id_hex:
                     from_xray.sampled = None  # that proxy wrote it, not X-Ray
                 return in_front
-        return extract.parent_of(self._propagators, carrier.headers if carrier is not None else {}, xray_text)
+        headers = carrier.headers if carrier is not None else _in_client_context(fields)
+        return extract.parent_of(self._propagators, headers, xray_text)
 
     def _decide(self, invocation: Invocation, parent: SpanContext | None, from_xray: XRayHeader, now_s: int) -> None:
         """Ids, sampling and link of a new invocation."""
@@ -130,9 +136,13 @@ class Tracer:
         replaced = _WITH_CONTEXT if fields else _FRAMING
         if carrier is not None and fields:
             payload = inject.into_event(payload, carrier, fields) or payload
+        client_context = inject.with_client_context(event.head.fields.get(_CLIENT_CONTEXT, b""), fields)
         if self._injects and self._writes_xray and not (from_xray.sampled and self._keeps_sampled_xray):
             fields += (("lambda-runtime-trace-id", xray.format_header(context, from_xray.lineage)),)
             replaced = _WITH_XRAY
+        if client_context is not None:
+            fields += (("lambda-runtime-client-context", client_context.decode("latin-1")),)
+            replaced |= {_CLIENT_CONTEXT}
         head = _head(event.head, replaced, fields, len(payload), closes=closes)
         return (head + payload,) if len(payload) <= _ONE_PIECE_BYTES else (head, payload)
 
@@ -149,6 +159,11 @@ def _head(
     kept = reply.without(replaced | reply.options if reply.options else replaced)
     ending = f"{added}\r\nContent-Length: {length}\r\n\r\n".encode("latin-1")
     return b"\r\n".join((reply.start_line, *kept)) + ending
+
+
+def _in_client_context(fields: dict[bytes, bytes]) -> dict[str, str]:
+    value = fields.get(_CLIENT_CONTEXT)
+    return carriers.in_client_context(value) if value else {}
 
 
 def _whole_number(digits: bytes) -> int:

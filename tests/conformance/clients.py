@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 NAMES = ("python", "bash", "go", "node", "java", "rust")
 STREAMING = ("bash", "go", "node", "rust")
-# Bash starts a curl for each call, so that no connection tells of its crash: the span is lost with the sandbox.
-LASTING = ("python", "go", "node", "java", "rust")
+# Those that serve several events at once.
+CONCURRENT = ("python", "go", "node", "java", "rust")
 
 
 @dataclass(frozen=True)

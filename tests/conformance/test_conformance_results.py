@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tests.conformance.clients import LASTING, NAMES, STREAMING, each
+from tests.conformance.clients import NAMES, STREAMING, each
 from tests.conformance.sandbox import Event, Seen, direct, request_id, through
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def test_after_a_crash_the_next_event_is_served(client: Client, tmp_path: Path) 
     assert seen.outcomes[1].reason == "Runtime exited with error: exit status 3"
 
 
-@each(*LASTING)
+@each(*NAMES)
 def test_a_crash_leaves_its_span_and_those_before_it(client: Client, tmp_path: Path) -> None:
     seen = through(client, tmp_path, event(text="before it"), event(do="crash"), event(text="after it"))
     assert span_statuses(seen) == ["UNSET", "ERROR", "UNSET"]

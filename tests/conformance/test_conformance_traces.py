@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.conformance.clients import LASTING, NAMES, each
+from tests.conformance.clients import CONCURRENT, NAMES, each
 from tests.conformance.sandbox import TRACE_HEADER, Event, Seen, at_once, direct, request_id, through
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def test_the_span_is_the_callers_child_and_names_the_invocation(client: Client, 
     assert span.attributes["http.response.status_code"] == 200
 
 
-@each(*LASTING)
+@each(*CONCURRENT)
 def test_events_that_are_served_at_once_have_each_their_own_span(client: Client, tmp_path: Path) -> None:
     seen = at_once(client, tmp_path, *[EVENT] * 9)
     spans = {span.attributes["faas.invocation_id"]: span for span in seen.spans}
