@@ -121,21 +121,26 @@ def _add_place(carrier: Carrier, start: int, end: int, values: dict[str, str], h
     """Look for the names that matter; False if one does not stand in `text[start:end]` plainly and once."""
     text = carrier.text
     spelling = values
-    if not "".join(values).islower():
+    names = "".join(values)
+    if names.lower() != names:
         spelling = {name.lower(): name for name in values}
         if len(spelling) != len(values):
             return False
     spots: dict[str, tuple[Spot, ...]] = {}
+    between, after = ('":["', '"]') if has_arrays else ('":"', '"')
     for name in NAMES:
         if name in spelling:
             spelled = spelling[name] if spelling is not values else name
             value = values[spelled]
-            member = f'"{spelled}":["{value}"]' if has_arrays else f'"{spelled}":"{value}"'
-            spot = text.find(member, start, end)
-            # The name stands there once, the scan has found it, and so it is where name and value stand together.
-            if spot < 0 or text.count(f'"{spelled}"', start, end) != 1:
+            spot = text.find(f'"{spelled}{between}', start, end)
+            value_start = spot + len(name) + 3
+            value_end = value_start + len(value) + len(between) - 2 + len(after)
+            # The scan has found this name with this value, and the name stands nowhere behind: so it stands here.
+            if spot < 0 or text[value_start:value_end] != f"{between[2:]}{value}{after}":
                 return False
-            spots[name] = ((spot, spot + len(name) + 3, spot + len(member)),)
+            if text.find(f'"{spelled}"', value_end, end) >= 0:
+                return False
+            spots[name] = ((spot, value_start, value_end),)
             carrier.headers[name] = value
     carrier.places.append(Place(start, spots, has_arrays, is_empty=not values))
     return True

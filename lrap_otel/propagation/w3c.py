@@ -1,6 +1,6 @@
 """W3C Trace Context, level 2: ``traceparent`` and ``tracestate``."""
 
-from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
+from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext, is_lower_hex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def parse_traceparent(value: str) -> SpanContext | None:
             return None
         value = value[:_TRACEPARENT_LENGTH]
     parts = value.split("-")
-    if len(parts) != 4 or value.strip("0123456789abcdef-"):
+    if len(parts) != 4 or not is_lower_hex("".join(parts)):
         return None
     version, trace_id_hex, span_id_hex, flags = parts
     if len(version) != 2 or len(trace_id_hex) != 32 or len(span_id_hex) != 16:

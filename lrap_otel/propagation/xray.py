@@ -3,7 +3,7 @@
 A trace id in X-Ray's notation, ``1-<8 hex>-<24 hex>``, and the same id in W3C's, 32 hex digits, are one id.
 """
 
-from lrap_otel.propagation.context import SAMPLED, SpanContext
+from lrap_otel.propagation.context import SAMPLED, SpanContext, is_lower_hex
 
 _ROOT_LENGTH = 35
 _HEX = "0123456789abcdefABCDEF"
@@ -61,7 +61,7 @@ def _as_lambda_writes_it(value: str) -> XRayHeader | None:
 
 
 def _is_odd(id_hex: str, length: int) -> bool:
-    return len(id_hex) != length or bool(id_hex.strip("0123456789abcdef")) or not id_hex.strip("0")
+    return len(id_hex) != length or not is_lower_hex(id_hex) or not id_hex.strip("0")
 
 
 def _is_plain(text: str) -> bool:

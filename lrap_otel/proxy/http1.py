@@ -10,17 +10,31 @@ are bounded: what does not fit is looked at each time.
 Source: RFC 9112.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeVar
+
+    T = TypeVar("T")
+
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT_BYTES = 1_048_576 + 4_096  # Lambda's server gives up at 1 MiB and Go's 4,096 bytes of slack
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
 
-_TOKEN = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_TEXT = bytes({9, *range(32, 256)} - {127})
-_TARGET = bytes(set(range(33, 256)) - {127})
-_DIGITS = b"0123456789"
-_HEX_DIGITS = b"0123456789abcdefABCDEF"
+
+def _only(legal: bytes) -> bytes:
+    """A table for `bytes.translate` that leaves a text of legal bytes alone and no other.
+
+    With a table, translate looks at each byte once; with bytes to delete it builds a table first, three times the work.
+    """
+    return bytes(byte if byte in legal else not byte for byte in range(256))
+
+
+_TOKEN = _only(b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+_TEXT = _only(bytes({9, *range(32, 256)} - {127}))
+_TARGET = _only(bytes(set(range(33, 256)) - {127}))
+_HEX_DIGITS = _only(b"0123456789abcdefABCDEF")
 # Of a chunk, in hex: far above any body, far below what could overflow elsewhere, and zeros in front as Go takes them.
 _SIZE_DIGITS = 15
 _SIZE_DIGITS_WITH_ZEROS = 16
@@ -37,9 +51,10 @@ _SEEN_LINE_LIMIT_BYTES = 512
 _seen_names: dict[bytes, bytes] = {}
 _seen_lines: dict[bytes, tuple[bytes, bytes]] = {}
 
-_SEEN_REQUESTS_LIMIT = 64
-_SEEN_REQUEST_LIMIT_BYTES = 2_048
-_seen_requests: "dict[bytes, Request]" = {}
+_SEEN_HEADS_LIMIT = 64
+_SEEN_HEAD_LIMIT_BYTES = 2_048
+_seen_requests: "dict[bytes, Request]" = {}  # by all that follows the request line
+_seen_replies: "dict[bytes, Response]" = {}
 
 
 class ProtocolError(Exception):
@@ -124,24 +139,39 @@ class Request(Head):
 
     def __init__(self, raw: bytes) -> None:
         super().__init__(raw)
-        parts = self.start_line.split(b" ")
-        if len(parts) != 3 or parts[2] not in {b"HTTP/1.1", b"HTTP/1.0"}:
-            raise ProtocolError(f"request line {self.start_line[:80]!r}")
-        self.method, self.target, version = parts
-        if (
-            not self.method
-            or self.method.translate(None, _TOKEN)
-            or not self.target
-            or self.target.translate(None, _TARGET)
-        ):
-            raise ProtocolError(f"request line {self.start_line[:80]!r}")
-        self.path = self.target if self.target.startswith(b"/") and b"?" not in self.target else _path_of(self.target)
+        version = self._take_request_line()
         self._frame(0, version)
         self.closes = version == b"HTTP/1.0"
         self.forwarded = raw
         if not HOP_BY_HOP.isdisjoint(self.fields):
             self._take_options()
             self.forwarded = b"\r\n".join((self.start_line, *self.without(HOP_BY_HOP | self.options), b"\r\n"))
+
+    def _take_request_line(self) -> bytes:
+        parts = self.start_line.split(b" ")
+        if len(parts) != 3 or parts[2] not in {b"HTTP/1.1", b"HTTP/1.0"}:
+            raise ProtocolError(f"request line {self.start_line[:80]!r}")
+        self.method, target, version = parts
+        if (
+            not self.method
+            or self.method.translate(_TOKEN) != self.method
+            or not target
+            or target.translate(_TARGET) != target
+        ):
+            raise ProtocolError(f"request line {self.start_line[:80]!r}")
+        self.target = target
+        self.path = target if target.startswith(b"/") and b"?" not in target else _path_of(target)
+        return version
+
+    def with_request_line(self, raw: bytes, start_line: bytes) -> "Request":
+        """The request of the same fields and another request line, which `raw` is; of both, the version is HTTP/1.1."""
+        other = Request.__new__(Request)
+        other.raw = other.forwarded = raw
+        other.start_line = start_line
+        other.lines, other.pairs, other.fields, other.options = self.lines, self.pairs, self.fields, self.options
+        other.body_length, other.closes = self.body_length, self.closes
+        other._take_request_line()  # noqa: SLF001 - one of us
+        return other
 
 
 class Response(Head):
@@ -157,9 +187,9 @@ class Response(Head):
         if (
             version not in {b"HTTP/1.1", b"HTTP/1.0"}
             or len(status) != 3
-            or status.translate(None, _DIGITS)
+            or not status.isdigit()
             or status < b"100"
-            or reason.translate(None, _TEXT)
+            or reason.translate(_TEXT) != reason
         ):
             raise ProtocolError(f"status line {self.start_line[:80]!r}")
         self.status = int(status)
@@ -180,15 +210,34 @@ _END_TO_END = frozenset((b"content-length", b"transfer-encoding", b"trailer", b"
 
 
 def parse_request(raw: bytes) -> Request:
-    """Validate a request head; `ProtocolError` where it is refused. A head seen before is not looked at again."""
-    request = _seen_requests.get(raw)
-    if request is None:
-        request = Request(raw)
-        if request.body_length == 0 and len(raw) <= _SEEN_REQUEST_LIMIT_BYTES:
-            if len(_seen_requests) >= _SEEN_REQUESTS_LIMIT:
-                _seen_requests.clear()
-            _seen_requests[raw] = request
+    """Validate a request head; `ProtocolError` where it is refused. Fields that are the bytes of a head before are taken from it."""
+    end = raw.find(b"\r\n")
+    seen = _seen_requests.get(raw[end:])
+    if seen is not None and raw.endswith(b" HTTP/1.1", 0, end):
+        start_line = raw[:end]
+        return seen if start_line == seen.start_line else seen.with_request_line(raw, start_line)
+    request = Request(raw)
+    if request.forwarded is raw and not request.closes:
+        _remember(_seen_requests, raw[end:], request)
     return request
+
+
+def parse_reply(raw: bytes, method: bytes) -> Response:
+    """Validate a reply's head; `ProtocolError` where it is refused. A result is answered with the bytes of the answer before."""
+    if method != b"POST":
+        return Response(raw, method)
+    reply = _seen_replies.get(raw)
+    if reply is None:
+        reply = Response(raw, method)
+        _remember(_seen_replies, raw, reply)
+    return reply
+
+
+def _remember(table: "dict[bytes, T]", key: bytes, head: "T") -> None:
+    if len(key) <= _SEEN_HEAD_LIMIT_BYTES:
+        if len(table) >= _SEEN_HEADS_LIMIT:
+            table.clear()
+        table[key] = head
 
 
 def _path_of(target: bytes) -> bytes:
@@ -201,7 +250,7 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
     """The lower-case name and the value of one field line that is not remembered."""
     name, _, value = line.partition(b": ")
     lower = _seen_names.get(name)
-    if lower and value and not value.translate(None, _TEXT) and value.strip(b" \t") is value:
+    if lower and value and value.translate(_TEXT) == value and value.strip(b" \t") == value:
         return lower, value
     return _learn(line)
 
@@ -209,7 +258,7 @@ def _field(line: bytes) -> tuple[bytes, bytes]:
 def _learn(line: bytes) -> tuple[bytes, bytes]:
     """As `_field`, and remember it: most names have one value, or values that never come again."""
     name, colon, value = line.partition(b":")
-    if not colon or not name or name.translate(None, _TOKEN) or value.translate(None, _TEXT):
+    if not colon or not name or name.translate(_TOKEN) != name or value.translate(_TEXT) != value:
         raise ProtocolError(f"field line {name[:80]!r}")
     lower = name.lower()
     if lower == b"content-length" and value.endswith((b" ", b"\t")):
@@ -298,10 +347,10 @@ def chunk_size(line: bytes) -> int:
     """The size on one chunk line, its extensions left aside."""
     digits, _, extensions = line.partition(b";")
     if (
-        digits.translate(None, _HEX_DIGITS)
+        digits.translate(_HEX_DIGITS) != digits
         or not 0 < len(digits) <= _SIZE_DIGITS_WITH_ZEROS
         or len(digits.lstrip(b"0")) > _SIZE_DIGITS
-        or extensions.translate(None, _TEXT)
+        or extensions.translate(_TEXT) != extensions
     ):
         raise ProtocolError(f"chunk line {line[:40]!r}")
     return int(digits, 16)

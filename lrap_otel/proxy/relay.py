@@ -4,7 +4,16 @@ import _socket
 import select
 from time import monotonic, monotonic_ns
 
-from lrap_otel.proxy.http1 import UNTIL_CLOSE, ChunkedBody, LengthBody, ProtocolError, Request, Response, body_of
+from lrap_otel.proxy.http1 import (
+    UNTIL_CLOSE,
+    ChunkedBody,
+    LengthBody,
+    ProtocolError,
+    Request,
+    Response,
+    body_of,
+    parse_reply,
+)
 from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
 
 TYPE_CHECKING = False
@@ -57,13 +66,19 @@ class Relay:
         `ProtocolError` if the body is malformed and `BrokenError` if the runtime breaks off: upstream then sees it truncated.
         """
         upstream = self._upstream_for_request()
-        body = body_of(request)
+        ahead = self.runtime.take_ahead() if request.body_length else b""
+        body = None
         try:
-            data = b"" if body.is_complete else self._take(body, self.runtime.take_ahead(), capture)
-            if not _is_taken(upstream, request.forwarded + data):
+            if len(ahead) == request.body_length:  # the usual call: all of it has come
+                if capture is not None:
+                    capture.add(ahead)
+            else:
+                body = body_of(request)
+                ahead = self._take(body, ahead, capture)
+            if not _is_taken(upstream, request.forwarded + ahead):
                 return self._early_answer()
             self.head_sent_ns = monotonic_ns()
-            return None if body.is_complete else self._pump(body, capture)
+            return None if body is None or body.is_complete else self._pump(body, capture)
         except (ProtocolError, BrokenError):
             self.drop_upstream()
             raise
@@ -141,7 +156,7 @@ class Relay:
             raw = upstream.read_head()
             if raw:
                 upstream.is_reused = False  # it answers
-                return Response(raw, method)
+                return parse_reply(raw, method)
         except ConnectionResetError:
             pass
         except ProtocolError as error:
@@ -248,10 +263,11 @@ class Relay:
             self.upstream = None
 
     def _upstream_for_request(self) -> Stream:
-        if self.upstream is not None and not self._connections.is_usable(self.upstream):
+        if self.upstream is not None:
+            if self._connections.is_usable(self.upstream):
+                return self.upstream
             self.drop_upstream()
-        if self.upstream is None:
-            self.upstream = self._connections.take_idle() or self._connect()
+        self.upstream = self._connections.take_idle() or self._connect()
         return self.upstream
 
     def _connect(self) -> Stream:
