@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from queue import Queue
 from typing import TYPE_CHECKING
 
 import pytest
@@ -102,3 +103,27 @@ def test_what_comes_over_the_channel_and_is_no_record_is_survived(start: Start, 
 
     assert telemetry.flush()
     assert len(spans_of(collector)) == 1
+
+
+def test_records_wait_for_each_other_until_a_flush_wants_them() -> None:
+    first, flush = restored(), records.Flush((1, 0, 0), None)
+    queue: Queue[records.Record | None] = Queue()
+    box = Inbox(queue.get)
+    box.start()
+    queue.put(first)
+    assert box.take(inbox.TOGETHER_S / 100) is None
+    queue.put(flush)
+    assert [arrival.record for arrival in (box.take(PATIENCE_S), box.take(PATIENCE_S)) if arrival] == [first, flush]
+    queue.put(None)
+
+
+def test_records_nobody_asks_for_are_worked_off_after_a_while_or_when_they_are_many() -> None:
+    queue: Queue[records.Record | None] = Queue()
+    box = Inbox(queue.get)
+    box.start()
+    queue.put(restored())
+    assert box.take(PATIENCE_S) is not None
+    for _ in range(inbox.TOGETHER_RECORDS):
+        queue.put(restored())
+    assert all(box.take(PATIENCE_S) for _ in range(inbox.TOGETHER_RECORDS))
+    queue.put(None)
