@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSION = 1
+# Of marshal: later ones look for the same object twice, which no record has and every record pays for.
+_FORMAT = 2
 
 STARTED, RUNTIME, DELIVERED, FINISHED, INIT_ERROR, RESTORED, FLUSH, SHUTDOWN = range(8)
 READY, FLUSHED, RELEASED, WARNING = range(100, 104)
@@ -312,7 +314,7 @@ def warning(text: str) -> Message:
 def encode(message: Message, payload: bytes | int | None) -> bytes:
     """One datagram. `payload`: the bytes, or the length of those in the memfd beside it, or None."""
     kind, fields = message
-    return dumps((VERSION, kind, fields, payload))  # type: ignore[arg-type]  # fields are marshal's types by construction
+    return dumps((VERSION, kind, fields, payload), _FORMAT)  # type: ignore[arg-type]  # fields are marshal's types by construction
 
 
 def decode(data: bytes) -> tuple[int, Fields, bytes | int | None]:
