@@ -5,11 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
+# Of `make conformance`.
+CLIENTS ?= python or bash or go or node or java or rust or collector
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format bench conformance lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create the virtual environment with the locked versions
 
@@ -45,7 +48,7 @@ format: $(STAMP) ## rewrite the sources in the project's format
 	$(BIN)/ruff check --fix .
 
 conformance: $(STAMP) ## run real clients of six languages and a real collector (builds them: 10 minutes the first time)
-	$(BIN)/python -m pytest tests/conformance
+	$(BIN)/python -m pytest tests/conformance -m "$(CLIENTS)"
 
 bench: $(STAMP) ## run the benchmarks
 	$(BIN)/python -m pytest bench --benchmark-only

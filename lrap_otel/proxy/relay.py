@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # A runtime that is still sending when its answer has come gets this long to read the answer before the connection goes.
 LINGER_S = 1.0
+# Of the rest of a large event, which is read whole before it goes on: fewer, larger pieces.
+EVENT_RECEIVE_BYTES = 1_048_576
 # What chunk lines may add to a body that is within its limit.
 FRAMING_BYTES = 262_144
 
@@ -210,7 +212,7 @@ class Relay:
             if length > limit_bytes + FRAMING_BYTES:
                 self.unread(b"".join(parts))
                 return None
-            data = _taken(body, upstream.socket.recv(RECEIVE_BYTES), upstream)
+            data = _taken(body, upstream.socket.recv(EVENT_RECEIVE_BYTES), upstream)
             if not data:
                 raise BrokenError("the Runtime API broke off its reply")
             parts.append(data)

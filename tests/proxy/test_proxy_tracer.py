@@ -1,0 +1,148 @@
+"""Which parent, which ids, which decision, and who writes which header."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lrap_otel import records
+from tests.proxy.wire import deliver, event
+from tests.upstream import field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.proxy.conftest import Proxy
+    from tests.upstream import Upstream
+
+    Start = Callable[..., Proxy]
+
+ROOT = "5759e988bd862e3fe1be46a994272793"
+XRAY_ROOT = "Root=1-5759e988-bd862e3fe1be46a994272793"
+PARENT = "53995c3f42cd8ad8"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-03"
+HTTP_EVENT = (
+    b'{"version":"2.0","rawPath":"/","headers":{"traceparent":"%s"},"requestContext":{"http":{}}}'
+    % TRACEPARENT.encode()
+)
+
+
+class Seen:
+    """One delivery: what the runtime got, and what was recorded."""
+
+    def __init__(self, proxy: Proxy, upstream: Upstream, fields: str, body: bytes) -> None:
+        reply = event(body=body, fields=fields.encode())
+        _, _, self.head, self.body = deliver(proxy, upstream, reply)
+        record = proxy.record()
+        assert isinstance(record, records.Delivered)
+        self.record = record
+
+    def header(self, name: str) -> str:
+        return (field(self.head, name) or b"").decode()
+
+
+@pytest.fixture
+def see(start: Start, upstream: Upstream) -> Callable[..., Seen]:
+    def see(xray: str = "", *, body: bytes = b"{}", fields: str = "", **variables: Any) -> Seen:
+        trace = f"Lambda-Runtime-Trace-Id: {xray}\r\n" if xray else ""
+        return Seen(start(**variables), upstream, trace + fields, body)
+
+    return see
+
+
+def test_without_a_parent_the_trace_is_xrays_and_its_noise_is_not_inherited(see: Callable[..., Seen]) -> None:
+    seen = see(f"{XRAY_ROOT};Parent={PARENT};Sampled=0;Lineage=a:1")
+    record = seen.record
+    assert (record.trace_id_hex, record.parent_span_id_hex, record.trace_flags) == (ROOT, "", 1)
+    assert (record.link_trace_id_hex, record.link_span_id_hex) == ("", "")
+    expected = f"{XRAY_ROOT};Parent={record.span_id_hex};Sampled=1;Lineage=a:1"
+    assert seen.header("lambda-runtime-trace-id") == seen.header("x-amzn-trace-id") == expected
+    assert seen.header("traceparent") == f"00-{ROOT}-{record.span_id_hex}-01"
+
+
+def test_where_xray_traces_the_function_its_header_stays_and_its_segment_is_linked(see: Callable[..., Seen]) -> None:
+    sent = f"{XRAY_ROOT};Parent={PARENT};Sampled=1"
+    seen = see(sent)
+    assert seen.header("lambda-runtime-trace-id") == sent
+    assert (seen.record.link_trace_id_hex, seen.record.link_span_id_hex) == (ROOT, PARENT)
+    assert seen.record.parent_span_id_hex == ""
+
+
+@pytest.mark.parametrize("propagators", ["tracecontext,baggage,xray", "tracecontext,xray-lambda"])
+def test_where_xray_is_the_backend_its_header_names_our_span(see: Callable[..., Seen], propagators: str) -> None:
+    seen = see(f"{XRAY_ROOT};Parent={PARENT};Sampled=1", OTEL_PROPAGATORS=propagators)
+    assert seen.header("lambda-runtime-trace-id") == f"{XRAY_ROOT};Parent={seen.record.span_id_hex};Sampled=1"
+    assert seen.record.parent_span_id_hex == (PARENT if "xray-lambda" in propagators else "")
+
+
+@pytest.mark.parametrize(("setting", "is_ours"), [("always", True), ("never", False), ("auto", False)])
+def test_who_writes_the_runtimes_header_is_a_setting(see: Callable[..., Seen], setting: str, *, is_ours: bool) -> None:
+    sent = f"{XRAY_ROOT};Parent={PARENT};Sampled=1"
+    seen = see(sent, LRAP_XRAY_HEADER=setting)
+    assert (seen.header("lambda-runtime-trace-id") != sent) is is_ours
+
+
+def test_the_runtimes_header_is_written_where_none_came_and_ids_are_ours(see: Callable[..., Seen]) -> None:
+    seen = see()
+    record = seen.record
+    assert record.trace_flags == 3  # random: we made the id
+    assert (
+        f"Root=1-{record.trace_id_hex[:8]}-{record.trace_id_hex[8:]};Parent={record.span_id_hex};Sampled=1"
+        == seen.header("lambda-runtime-trace-id")
+    )
+    assert abs(int(record.trace_id_hex[:8], 16) - record.delivered_ns // 10**9) <= 1
+
+
+def test_the_events_traceparent_is_the_parent_and_ours_takes_its_place(see: Callable[..., Seen]) -> None:
+    seen = see(f"{XRAY_ROOT};Lineage=a:1", body=HTTP_EVENT)
+    record = seen.record
+    assert (record.trace_id_hex, record.parent_span_id_hex) == (TRACEPARENT[3:35], TRACEPARENT[36:52])
+    headers = json.loads(seen.body)["headers"]
+    assert headers["traceparent"] == seen.header("traceparent") == f"00-{record.trace_id_hex}-{record.span_id_hex}-03"
+
+
+def test_a_proxy_in_front_of_us_is_the_parent(see: Callable[..., Seen]) -> None:
+    span = "00-11111111111111111111111111111111-2222222222222222-01"
+    fields = f"traceparent: {span}\r\ntracestate: a=b\r\n"
+    seen = see(f"Root=1-11111111-{'1' * 24};Parent=2222222222222222;Sampled=1", fields=fields, body=HTTP_EVENT)
+    record = seen.record
+    assert (record.trace_id_hex, record.parent_span_id_hex, record.trace_state) == ("1" * 32, "2" * 16, "a=b")
+    # Its header is not X-Ray's, so it is ours to write; and there is one of each.
+    assert f"Parent={record.span_id_hex}" in seen.header("lambda-runtime-trace-id")
+    assert seen.head.lower().count(b"\r\ntraceparent:") == seen.head.lower().count(b"\r\ntracestate:") == 1
+
+
+def test_none_extracts_and_injects_nothing_and_is_recorded_all_the_same(see: Callable[..., Seen]) -> None:
+    sent = f"{XRAY_ROOT};Lineage=a:1"
+    seen = see(sent, body=HTTP_EVENT, OTEL_PROPAGATORS="none")
+    assert seen.body == HTTP_EVENT
+    assert seen.header("lambda-runtime-trace-id") == sent
+    assert b"traceparent" not in seen.head
+    assert (seen.record.trace_id_hex, seen.record.parent_span_id_hex) == (ROOT, "")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "flags"), [("always_off", "02"), ("parentbased_always_off", "03"), ("always_on", "03")]
+)
+def test_the_sampler_decides_and_the_function_is_told(see: Callable[..., Seen], sampler: str, flags: str) -> None:
+    seen = see(body=HTTP_EVENT, OTEL_TRACES_SAMPLER=sampler)
+    assert seen.header("traceparent").endswith(f"-{flags}")
+    assert seen.record.trace_flags == int(flags, 16)
+
+
+def test_an_event_over_the_scan_limit_passes_untouched_and_its_headers_carry_the_context(
+    see: Callable[..., Seen],
+) -> None:
+    seen = see(body=HTTP_EVENT, LRAP_SCAN_LIMIT_BYTES="10")
+    assert seen.body == HTTP_EVENT
+    assert seen.header("traceparent").endswith(f"-{seen.record.span_id_hex}-03")
+
+
+def test_b3_is_written_where_it_is_asked_for(see: Callable[..., Seen]) -> None:
+    seen = see(body=HTTP_EVENT, OTEL_PROPAGATORS="b3,b3multi")
+    record = seen.record
+    headers = json.loads(seen.body)["headers"]
+    assert headers["b3"] == f"{record.trace_id_hex}-{record.span_id_hex}-1"
+    assert headers["x-b3-spanid"] == seen.header("x-b3-spanid") == record.span_id_hex
