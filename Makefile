@@ -23,7 +23,7 @@ $(STAMP): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -c 'import os, sys, sysconfig; print("LRAP_PYTHON=%s\nLRAP_DEPENDENCIES=%s" % (os.path.realpath(sys.executable), sysconfig.get_path("purelib")))' > .lrap-paths
+	@$(BIN)/python -c 'import os, shlex, sys, sysconfig; print("LRAP_PYTHON=%s\nLRAP_DEPENDENCIES=%s" % (shlex.quote(os.path.realpath(sys.executable)), shlex.quote(sysconfig.get_path("purelib"))))' > .lrap-paths
 	@touch $@
 
 run: $(STAMP) ## the main job: emulator, extension, a real function; prints its traces

@@ -22,41 +22,44 @@ class Channel:
     read yet reach a successor of a telemetry process that died.
     """
 
-    __slots__ = ("_in_flight_bytes", "dropped", "far", "near")
+    __slots__ = ("_in_flight_bytes", "_is_abandoned", "dropped", "far", "near")
 
     def __init__(self) -> None:
-        self.near, self.far = (
-            _socket.socket(fileno=end.detach()) for end in _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        )
+        self.near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         self.dropped = 0
         self._in_flight_bytes = 0
+        self._is_abandoned = False
 
     def send_within(self, message: records.Message, wait_ms: int) -> bool:
-        """Send one record even if the far end has to make room first, for which it gets `wait_ms`."""
+        """Send one record even if the far end has to make room first, for which it gets `wait_ms`. True where it went."""
         poll = select.poll()
         poll.register(self.near, select.POLLOUT)
-        if not poll.poll(wait_ms):
-            return False
-        dropped = self.dropped
-        self.offer(message)
-        return self.dropped == dropped
+        return bool(poll.poll(wait_ms)) and self.offer(message)
 
-    def offer(self, message: records.Message, *parts: bytes) -> None:
-        """Send one record, with the payload that `parts` make together. A full channel drops it and counts it."""
+    def offer(self, message: records.Message, *parts: bytes) -> bool:
+        """Send one record, with the payload that `parts` make together. A full channel drops it and counts it: False."""
+        if self._is_abandoned:
+            self.dropped += 1
+            return False
         length = sum(map(len, parts))
         try:
             if length <= INLINE_LIMIT_BYTES:
                 self.near.send(records.encode(message, b"".join(parts)), _socket.MSG_DONTWAIT)
-            elif self._in_flight_bytes + length <= IN_FLIGHT_LIMIT_BYTES:
-                self._send_with_memfd(message, parts, length)
-            else:
+            elif self._in_flight_bytes + length > IN_FLIGHT_LIMIT_BYTES or not self._send_with_memfd(
+                message, parts, length
+            ):
                 self.near.send(records.encode(message, None), _socket.MSG_DONTWAIT)
         except OSError:
             self.dropped += 1
+            return False
+        return True
 
-    def _send_with_memfd(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> None:
-        descriptor = posix.memfd_create("lrap-otel payload", posix.MFD_CLOEXEC)
+    def _send_with_memfd(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> bool:
+        try:
+            descriptor = posix.memfd_create("lrap-otel payload", posix.MFD_CLOEXEC)
+        except OSError:
+            return False  # no descriptor is free: the record is worth more than its payload
         try:
             for part in parts:
                 _write_whole(descriptor, part)
@@ -65,6 +68,20 @@ class Channel:
         finally:
             posix.close(descriptor)
         self._in_flight_bytes += length
+        return True
+
+    def abandon(self) -> None:
+        """Nobody will read any more: take nothing further, and let go of the payloads that wait."""
+        self._is_abandoned = True
+        try:
+            while True:
+                _, ancillary, _, _ = self.far.recvmsg(
+                    0, _socket.CMSG_SPACE(_ONE_DESCRIPTOR_BYTES), _socket.MSG_DONTWAIT
+                )
+                for _, _, rights in ancillary:
+                    posix.close(int.from_bytes(rights[:_ONE_DESCRIPTOR_BYTES], "little"))
+        except OSError:
+            return  # it is empty
 
     def release(self, length: int) -> None:
         """A payload of `length` bytes has been read and closed at the far end."""

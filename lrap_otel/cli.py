@@ -31,6 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
 def _run_extension(_: argparse.Namespace) -> int:
     import sysconfig  # noqa: PLC0415 - the other subcommands do not need it
 
-    from lrap_otel.boot import main as boot  # noqa: PLC0415 - loads nothing else before it registers
+    from lrap_otel.boot import main as boot  # noqa: PLC0415 - see above
 
     return boot(sys.argv[0], sysconfig.get_path("purelib"))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _ENDED_LIMIT = 256
+# Far above what a sandbox serves at once: beyond are those whose results never pass here.
+_OPEN_LIMIT = 1_024
 # How often a waiter looks whether a runtime without a connection still lives.
 _LOOK_AGAIN_S = 0.1
 # Until the tracer has decided.
@@ -30,7 +32,7 @@ class Invocation:
         "connection",
         "context",
         "deadline_ms",
-        "delivered_ns",
+        "delivered_monotonic_ns",
         "invocation_id",
         "is_cold_start",
         "is_released",
@@ -43,7 +45,7 @@ class Invocation:
         self.request_id = request_id
         self.invocation_id = invocation_id
         self.deadline_ms = deadline_ms
-        self.delivered_ns = 0
+        self.delivered_monotonic_ns = 0
         self.is_cold_start = False
         self.is_released = False
         self.connection: object = None
@@ -85,23 +87,26 @@ class Invocations:
         """The event is about to be sent to the runtime on `connection`."""
         invocation.connection = connection
         invocation.is_released = False
-        if not invocation.delivered_ns:
-            invocation.delivered_ns = now_ns
+        if not invocation.delivered_monotonic_ns:
+            invocation.delivered_monotonic_ns = now_ns
             invocation.is_cold_start = not self._has_delivered
             self._has_delivered = True
-        self._ended.pop(invocation.request_id, None)
+        # Into one table before out of the other: whoever looks in between finds it.
         self._open[invocation.request_id] = invocation
+        self._ended.pop(invocation.request_id, None)
+        if len(self._open) > _OPEN_LIMIT:
+            self._open.pop(next(iter(self._open)), None)
         self.notify()
 
     def finish(self, invocation: Invocation, connection: object) -> None:
         """The result has gone, over `connection`."""
         if invocation.connection is None and connection is not None:
             self._opens_connection_for_each_call = True
-        if self._open.get(invocation.request_id) is invocation:
-            del self._open[invocation.request_id]
-        if len(self._ended) >= _ENDED_LIMIT:
-            self._ended.pop(next(iter(self._ended)), None)
         self._ended[invocation.request_id] = None
+        if self._open.get(invocation.request_id) is invocation:
+            self._open.pop(invocation.request_id, None)
+        if len(self._ended) > _ENDED_LIMIT:
+            self._ended.pop(next(iter(self._ended)), None)
         self.notify()
 
     def runtime_polls_again(self) -> None:
@@ -121,7 +126,7 @@ class Invocations:
         for invocation in tuple(self._open.values()):
             if invocation.connection is connection:
                 invocation.connection = None
-                invocation.is_released = not says_nothing
+                invocation.is_released |= not says_nothing
                 self.notify()
 
     def know_runtime(self, lives: "Callable[[], bool]") -> None:

@@ -2,7 +2,7 @@
 
 import posix
 
-_LEVELS = ("debug", "info", "warning", "error")
+_LEVELS = ("info", "warning", "error")
 _threshold = _LEVELS.index("warning")
 
 

@@ -33,10 +33,10 @@ def run(
     `listener` is None where the port is taken, `channel` where there is no telemetry process.
     """
     log.set_level(settings.log_level)
-    _warn_of(settings, listener, channel)
     invocations = Invocations()
     upstream = Upstream(settings.runtime_api or ("", 0))
     tracer = Tracer(settings, invocations) if channel is not None else None
+    _warn_of(settings, listener, channel)
     sandbox = Sandbox(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
     telemetry = Telemetry(channel, invocations) if channel is not None else None
     if telemetry is not None:
@@ -49,6 +49,9 @@ def run(
     except (RefusedError, BrokenError, OSError) as error:
         log.error(str(error))
         return 1
+    log.info(
+        f"registered for {registration.get('functionName')}; the runtime's calls come through port {settings.listener_port}"
+    )
     sandbox.offer(_started(registration))
     Lifecycle(client, invocations, sandbox.polls, telemetry, settings.flush_budget_ms).run()
     return 0

@@ -22,7 +22,7 @@ SAMPLERS = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
-LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_LEVELS = ("info", "warning", "error")
 
 
 class Environment:
@@ -55,7 +55,7 @@ class Environment:
         names = [part.strip().lower() for part in self.text(name).split(",") if part.strip()]
         for unknown in (part for part in names if part not in choices):
             self.warnings.append(f"{name}: {unknown!r} is not one of {', '.join(choices)}; it is ignored")
-        return tuple(part for part in names if part in choices) if names else default
+        return tuple(part for part in names if part in choices) or default
 
     def address(self, name: str, default: tuple[str, int] | None) -> tuple[str, int] | None:
         """``host:port``."""
@@ -89,7 +89,6 @@ class Settings:
         "extension_name",
         "extensions_api",
         "flush_budget_ms",
-        "function_name",
         "is_managed_instances",
         "listener_port",
         "log_level",
@@ -107,7 +106,6 @@ class Settings:
         self.runtime_api = read.address("LRAP_RUNTIME_API_ENDPOINT", self.extensions_api)
         self.listener_port = read.number("LRAP_LISTENER_PORT", 9009, 1, 65_535)
         self.extension_name = read.text("LRAP_EXTENSION_NAME", "lrap-otel")
-        self.function_name = read.text("AWS_LAMBDA_FUNCTION_NAME")
         self.is_managed_instances = read.text("AWS_LAMBDA_INITIALIZATION_TYPE") == MANAGED_INSTANCES
         self.export_enabled = read.flag("LRAP_ENABLED", default=True) and not read.flag(
             "OTEL_SDK_DISABLED", default=False
@@ -249,7 +247,8 @@ def _within(value: int, lowest: int, highest: int) -> int:
 
 def _address(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
-    if not (host and colon):
+    # A scheme, credentials, a path or IPv6 would only fail at every call.
+    if not (host and colon) or any(character in host for character in ":/@ \t"):
         raise ValueError(text)
     return host, _within(int(port), 1, 65_535)
 

@@ -180,3 +180,15 @@ def test_a_record_that_must_go_waits_for_room_within_its_time(channel: Channel, 
 def test_a_record_too_large_for_a_datagram_is_dropped_and_counted(channel: Channel) -> None:
     channel.offer(records.warning("x" * (32 * MIB)))
     assert channel.dropped == 1
+
+
+def test_an_abandoned_channel_takes_nothing_and_lets_go_of_what_waits() -> None:
+    channel = Channel()
+    assert channel.offer(records.flush(1, 2, 3), b"x" * 100_000)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    channel.abandon()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert not channel.offer(records.flush(1, 2, 3))
+    assert channel.dropped == 1
+    with pytest.raises(BlockingIOError):
+        channel.far.recv(1, socket.MSG_DONTWAIT)

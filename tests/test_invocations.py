@@ -71,7 +71,7 @@ def test_an_event_delivered_again_is_awaited_again_and_keeps_its_time() -> None:
     invocations.runtime_polls_again()
     invocations.open(invocation, ANOTHER, 99)
     assert invocations.is_open("a")
-    assert invocation.delivered_ns == 1
+    assert invocation.delivered_monotonic_ns == 1
 
 
 def test_the_first_event_of_a_sandbox_is_its_cold_start_however_often_it_is_delivered() -> None:
@@ -139,3 +139,31 @@ def test_news_before_the_wait_are_not_missed() -> None:
     invocations.finish(invocation, CONNECTION)
     invocations.wait_while(lambda: invocations.is_open("a"), 5.0)
     assert not invocations.is_open("a")
+
+
+def test_a_release_is_not_taken_back_by_a_connection_that_ends_later() -> None:
+    invocations = Invocations()
+    invocations.know_runtime(lambda: True)
+    invocations.open(Invocation("r", "", 0), "a connection", 1)
+    invocations.runtime_polls_again()
+    invocations.connection_ended("a connection", as_announced=False)
+    assert not invocations.is_open("r")
+
+
+def test_a_runtime_whose_process_is_known_is_asked_for_when_its_connection_has_ended() -> None:
+    lives = True
+    invocations = Invocations()
+    invocations.know_runtime(lambda: lives)
+    invocations.open(Invocation("r", "", 0), "a connection", 1)
+    invocations.connection_ended("a connection", as_announced=False)
+    assert invocations.is_open("r")
+    lives = False
+    assert not invocations.is_open("r")
+
+
+def test_invocations_that_never_end_are_bounded() -> None:
+    invocations = Invocations()
+    for number in range(2_000):
+        invocations.open(Invocation(str(number), "", 0), "a connection", 1)
+    assert invocations.find("0", "") is None
+    assert invocations.find("1999", "") is not None

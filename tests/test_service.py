@@ -136,6 +136,18 @@ def test_a_lambda_that_is_not_there_is_an_error(
     assert "AWS_LAMBDA_RUNTIME_API is not set" in capfd.readouterr().err
 
 
+def test_a_sampler_argument_that_cannot_be_used_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    lambda_side = Upstream()
+    api = connect(lambda_side.port).socket
+    lambda_side.accept().send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    settings = Settings({b"OTEL_TRACES_SAMPLER": b"traceidratio", b"OTEL_TRACES_SAMPLER_ARG": b"10%"})
+    child = sleeping_child()
+    assert service.run(settings, api, None, Channel(), child) == 1
+    assert "10%" in capfd.readouterr().err
+    os.kill(child, 9)
+    lambda_side.close()
+
+
 def test_a_refused_registration_ends_the_service(capfd: pytest.CaptureFixture[str]) -> None:
     lambda_side = Upstream()
     api = connect(lambda_side.port).socket

@@ -81,9 +81,23 @@ def test_the_sdk_can_be_switched_off_in_any_case(value: str) -> None:
     assert not settings(OTEL_SDK_DISABLED=value).export_enabled
 
 
-def test_a_host_name_and_an_ipv6_like_address_are_split_at_the_last_colon() -> None:
+def test_an_address_may_have_a_host_name() -> None:
     assert settings(AWS_LAMBDA_RUNTIME_API="sandbox.localdomain:9001").extensions_api == ("sandbox.localdomain", 9001)
-    assert settings(AWS_LAMBDA_RUNTIME_API="::1:9001").extensions_api == ("::1", 9001)
+
+
+@pytest.mark.parametrize(
+    "value", ["http://127.0.0.1:9002", "user@127.0.0.1:9002", "::1:9002", "127.0.0.1 :9002", "a/b:9002"]
+)
+def test_an_address_nobody_could_connect_to_is_refused(value: str) -> None:
+    read = settings(AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001", LRAP_RUNTIME_API_ENDPOINT=value)
+    assert read.runtime_api == ("127.0.0.1", 9001)
+    assert len(read.warnings) == 1
+
+
+def test_propagators_of_which_none_is_known_are_the_default() -> None:
+    read = settings(OTEL_PROPAGATORS="jaeger")
+    assert read.propagators == ("tracecontext", "baggage")
+    assert len(read.warnings) == 1
 
 
 @given(

@@ -4,7 +4,7 @@ import _socket
 import time
 
 from lrap_otel import json_scan, log
-from lrap_otel.proxy.http1 import CHUNKED, ProtocolError, Response, body_of, dechunk
+from lrap_otel.proxy.http1 import CHUNKED, UNTIL_CLOSE, ProtocolError, Response, body_of, dechunk
 from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
 
 _NEXT = (
@@ -75,8 +75,10 @@ def _read_reply(stream: Stream) -> tuple[Response, bytes]:
         body, framing = bytearray(), body_of(reply)
         while not framing.is_complete:
             data = stream.take_ahead() or stream.socket.recv(RECEIVE_BYTES)
-            if not data:
+            if not data and reply.body_length == UNTIL_CLOSE:
                 break
+            if not data:
+                raise BrokenError("Lambda broke off its reply")
             used = framing.take(data)
             body += data[:used]
             stream.put_back(data[used:])

@@ -5,6 +5,7 @@ import posix
 import time
 
 from lrap_otel import log, records
+from lrap_otel.extension.flush import FAILURES_BEFORE_NO_HOLD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,10 +17,13 @@ class Telemetry:
     """The telemetry process, seen from the proxy. All waits have a deadline, and end at once when it dies."""
 
     __slots__ = (
+        "_awaited",
         "_channel",
+        "_failed",
         "_flushed",
         "_invocations",
         "_is_ending",
+        "_may_wait_for_ready",
         "_number",
         "failures_in_a_row",
         "is_alive",
@@ -32,6 +36,9 @@ class Telemetry:
         self._number = 0
         self._flushed = 0
         self._is_ending = False
+        self._awaited = 0
+        self._failed = 0
+        self._may_wait_for_ready = True
         self.failures_in_a_row = 0
         self.is_alive = True
         self.is_ready = False
@@ -43,11 +50,16 @@ class Telemetry:
 
     def flush(self, wait_ms: int) -> None:
         """Have everything finished exported; wait for it at most `wait_ms`."""
+        if not self.is_ready:
+            # One hold may wait for its imports; on a small CPU they take longer than many invocations.
+            wait_ms, self._may_wait_for_ready = (wait_ms if self._may_wait_for_ready else 0), False
         self._number += 1
+        self._awaited = self._number if wait_ms else 0
         self._channel.offer(records.flush(self._number, wait_ms, self._channel.dropped))
         self._wait(wait_ms)
         if wait_ms and self.is_ready and self._flushed < self._number:
-            self.failures_in_a_row += 1
+            self._awaited = 0
+            self._fail(self._number)
 
     def shut_down(self, reason: str, wait_ms: int) -> None:
         """Have everything closed and exported; wait for it at most `wait_ms`."""
@@ -55,7 +67,7 @@ class Telemetry:
         self._is_ending = True
         deadline_ms = time.time_ns() // 1_000_000 + wait_ms
         message = records.shutdown(self._number, reason, deadline_ms, self._channel.dropped)
-        if self._channel.send_within(message, wait_ms):
+        if self.is_alive and self._channel.send_within(message, wait_ms):
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
 
     def _wait(self, wait_ms: int) -> None:
@@ -75,13 +87,28 @@ class Telemetry:
             case records.READY, ():
                 self.is_ready = True
             case records.FLUSHED, (int(number), bool(ok)):
-                self._flushed = number
-                self.failures_in_a_row = 0 if ok else self.failures_in_a_row + 1
-                self._invocations.notify()
+                self._take_outcome(number, ok=ok)
             case records.RELEASED, (int(length),):
                 self._channel.release(length)
             case records.WARNING, (str(text),):
                 log.warning(text)
+
+    def _take_outcome(self, number: int, *, ok: bool) -> None:
+        if not ok:
+            self._fail(number)
+        elif number == self._awaited:
+            self.failures_in_a_row = 0
+        else:
+            # It succeeded in the time that nobody waited: the next hold is a trial.
+            self.failures_in_a_row = min(self.failures_in_a_row, FAILURES_BEFORE_NO_HOLD - 1)
+        self._flushed = number
+        self._invocations.notify()
+
+    def _fail(self, number: int) -> None:
+        """Each flush fails once: when its wait is over, or when it says so."""
+        if number > self._failed:
+            self._failed = number
+            self.failures_in_a_row += 1
 
     def _wait_for_end(self, process_id: int) -> None:
         try:
@@ -89,6 +116,7 @@ class Telemetry:
         except OSError:
             status = 0
         self.is_alive = False
+        self._channel.abandon()
         self._invocations.notify()
         if not self._is_ending:
             log.warning(

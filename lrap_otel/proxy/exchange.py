@@ -260,7 +260,7 @@ class Exchange:
             request_id=invocation.request_id,
             invocation_id=invocation.invocation_id,
             endpoint=endpoint,
-            duration_ns=monotonic_ns() - invocation.delivered_ns,
+            duration_ns=monotonic_ns() - invocation.delivered_monotonic_ns,
             overhead_ns=capture.overhead_ns,
             status=capture.status,
             is_complete=capture.status != 0,

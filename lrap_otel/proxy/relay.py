@@ -77,9 +77,10 @@ class Relay:
             else:
                 body = body_of(request)
                 ahead = self._take(body, ahead, capture)
-            if not _is_taken(upstream, request.forwarded + ahead):
-                return self._early_answer()
+            is_taken = _is_taken(upstream, request.forwarded + ahead)
             self.head_sent_ns = monotonic_ns()
+            if not is_taken:
+                return self._early_answer()
             return None if body is None or body.is_complete else self._pump(body, capture)
         except (ProtocolError, BrokenError):
             self.drop_upstream()

@@ -80,6 +80,8 @@ class Tracer:
         from_xray = xray.parse(xray_text)
         carrier = carriers.find(event.payload, self._scan_limit_bytes) if self._injects else None
         invocation = self._invocations.find(request_id, invocation_id)
+        if invocation is not None and 0 < invocation.deadline_ms < now_ns // 1_000_000:
+            invocation = None  # it has timed out, and this is a retry
         is_redelivery = invocation is not None
         if invocation is None:
             invocation = Invocation(request_id, invocation_id, _whole_number(fields.get(_DEADLINE, b"")))

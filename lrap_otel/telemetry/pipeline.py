@@ -142,9 +142,13 @@ class Pipeline:
 
     def _deliver(self, record: Delivered) -> None:
         known = self._invocations.find(record)
-        if known is not None:
+        if known is not None and record.is_redelivery:
             self._metrics.overhead("next", record.overhead_ns, known)
             return
+        if known is not None:
+            # A retry of an id whose first attempt never ended.
+            known.close("timeout", record.delivered_ns)
+            self._end(known)
         invocation = Invocation(record, self._function_version, self._options)
         self._metrics.delivery(invocation)
         self._metrics.overhead("next", record.overhead_ns, invocation)

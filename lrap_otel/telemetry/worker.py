@@ -52,7 +52,7 @@ def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: s
     settings = ExportSettings(variables)
     for text in settings.warnings:
         warnings.warn(text)
-    if dependencies not in sys.path:
+    if dependencies and dependencies not in sys.path:
         sys.path.append(dependencies)
     # Only now, while the inbox already fills: this is what takes long.
     from lrap_otel.telemetry.pipeline import Pipeline  # noqa: PLC0415

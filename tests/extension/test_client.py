@@ -57,7 +57,7 @@ def test_a_chunked_answer_and_one_that_is_no_object_are_read(api: Upstream) -> N
     assert client.next_event() == {}
 
 
-@pytest.mark.parametrize("how", ["ends", "refuses", "nonsense"])
+@pytest.mark.parametrize("how", ["ends", "refuses", "nonsense", "in a chunk", "short"])
 def test_the_next_event_is_asked_for_again_when_the_call_fails(api: Upstream, how: str) -> None:
     client, first = started(api)
     first.send(reply(b"{}"))
@@ -68,6 +68,10 @@ def test_the_next_event_is_asked_for_again_when_the_call_fails(api: Upstream, ho
     asked = first.read_head()
     if how == "ends":
         first.close()
+    elif how == "in a chunk":
+        first.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel").end()
+    elif how == "short":
+        first.send(reply(b'{"eventType":"SHUTDOWN"}')[:-3]).end()
     else:
         first.send(reply(b"{}", b"500 No") if how == "refuses" else b"nonsense\r\n\r\n")
     second = api.accept()

@@ -30,7 +30,7 @@ LONG_MS = 600_000
 class Extension:
     """A registered extension whose lifecycle runs in a thread."""
 
-    def __init__(self, *, budget_ms: int = LONG_MS, has_telemetry: bool = True) -> None:
+    def __init__(self, *, budget_ms: int = LONG_MS, has_telemetry: bool = True, is_ready: bool = True) -> None:
         self.channel = Channel()
         self.channel.far.settimeout(5.0)
         self.invocations = Invocations()
@@ -38,10 +38,12 @@ class Extension:
         self.telemetry = Telemetry(self.channel, self.invocations)
         self.far = TelemetryEnd(self.channel.far)
         self._api = Upstream()
-        client = Client(Stream(connect(self._api.port).socket), ("127.0.0.1", self._api.port))
+        # Once the test is over, it asks no more.
+        client = Client(Stream(connect(self._api.port).socket), ("127.0.0.1", self._api.port), retry_pause_s=3_600)
         self.lambda_side = self._api.accept()
         self._answer(self.lambda_side, REGISTERED)
         self.registration = client.read_registration()
+        self.telemetry.is_ready = is_ready
         threading.Thread(target=self.telemetry._read_replies, daemon=True).start()
         telemetry = self.telemetry if has_telemetry else None
         lifecycle = Lifecycle(client, self.invocations, self.polls, telemetry, budget_ms)
@@ -205,10 +207,52 @@ def test_after_three_failures_nothing_is_held_until_a_flush_succeeds(extension: 
     assert unheld.budget_ms == 0
     assert extension.asks_for_next()
     extension.far.reply(records.flushed(unheld.number, ok=True))
-    while extension.telemetry.failures_in_a_row:
+    while extension.telemetry.failures_in_a_row >= 3:
         time.sleep(0.001)
-    assert invoke(4).budget_ms > 0
+    # Nobody waited for that one, so the next hold is a trial: one more failure ends the holds again.
+    trial = invoke(4)
+    assert trial.budget_ms > 0
     assert extension.is_held()
+    extension.far.reply(records.flushed(trial.number, ok=False))
+    assert extension.asks_for_next()
+    assert invoke(5).budget_ms == 0
+
+
+def test_a_flush_that_is_late_and_then_fails_is_one_failure() -> None:
+    extension = Extension(budget_ms=20)
+    assert extension.asks_for_next()
+    for number in range(2):
+        extension.invocations.finish(extension.deliver(f"r{number}"), "a connection")
+        extension.send_invoke(f"r{number}")
+        flush = received_flush(extension)
+        assert extension.asks_for_next()
+        extension.far.reply(records.flushed(flush.number, ok=False))
+        while extension.telemetry._flushed < flush.number:
+            time.sleep(0.001)
+    assert extension.telemetry.failures_in_a_row == 2
+    extension.close()
+
+
+def test_only_one_hold_waits_for_a_telemetry_process_that_is_not_ready() -> None:
+    extension = Extension(budget_ms=20, is_ready=False)
+    assert extension.asks_for_next()
+    budgets = []
+    for number in range(3):
+        extension.invocations.finish(extension.deliver(f"r{number}"), "a connection")
+        extension.send_invoke(f"r{number}")
+        budgets.append(received_flush(extension).budget_ms)
+        assert extension.asks_for_next()
+    assert budgets == [20, 0, 0]
+    extension.close()
+
+
+def test_shutdown_does_not_wait_for_a_telemetry_process_that_is_dead(extension: Extension) -> None:
+    while extension.channel.offer((5, (1,)), b"x" * 4_096):
+        pass
+    extension.telemetry.is_alive = False
+    extension.send({"eventType": "SHUTDOWN", "deadlineMs": time.time_ns() // 1_000_000 + LONG_MS})
+    extension.thread.join(5)
+    assert not extension.thread.is_alive()
 
 
 def test_a_telemetry_process_that_dies_ends_the_hold(extension: Extension) -> None:

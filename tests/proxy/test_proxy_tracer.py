@@ -146,3 +146,17 @@ def test_b3_is_written_where_it_is_asked_for(see: Callable[..., Seen]) -> None:
     headers = json.loads(seen.body)["headers"]
     assert headers["b3"] == f"{record.trace_id_hex}-{record.span_id_hex}-1"
     assert headers["x-b3-spanid"] == seen.header("x-b3-spanid") == record.span_id_hex
+
+
+def test_an_id_that_comes_again_after_its_deadline_is_a_retry_with_a_span_of_its_own(
+    proxy: Proxy, upstream: Upstream
+) -> None:
+    spans = []
+    for _ in range(2):
+        reply = event().replace(b"Deadline-Ms: 4102444800000", b"Deadline-Ms: 1795331100000")
+        deliver(proxy, upstream, reply)
+        record = proxy.record()
+        assert isinstance(record, records.Delivered)
+        spans.append(record.span_id_hex)
+        assert not record.is_redelivery
+    assert spans[0] != spans[1]

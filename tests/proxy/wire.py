@@ -36,7 +36,7 @@ def event_head(request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd", fiel
         b"HTTP/1.1 200 OK\r\n"
         b"Content-Type: application/json\r\n"
         b"Lambda-Runtime-Aws-Request-Id: " + request_id + b"\r\n"
-        b"Lambda-Runtime-Deadline-Ms: 1795331100000\r\n"
+        b"Lambda-Runtime-Deadline-Ms: 4102444800000\r\n"
         b"Lambda-Runtime-Invoked-Function-Arn: " + ARN + b"\r\n" + fields
     )
 
