@@ -275,6 +275,16 @@ def test_a_retry_after_the_result_is_a_span_of_its_own(start: Start, collector: 
     assert [span.span_id.hex() for span in spans_of(collector)] == [SPAN_ID_HEX, "ab" * 8]
 
 
+def test_a_retry_after_the_deadline_ends_the_attempt_before_as_timed_out(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    telemetry.offer(delivered(), delivered(span_id_hex="ab" * 8), finished())
+
+    assert telemetry.flush()
+    first, second = spans_of(collector)
+    assert (first.span_id.hex(), plain(first.attributes)["error.type"]) == (SPAN_ID_HEX, "timeout")
+    assert (second.span_id.hex(), second.status.code) == ("ab" * 8, 0)
+
+
 def test_a_result_whose_record_overtakes_its_events_ends_the_same_span(start: Start, collector: Collector) -> None:
     telemetry = start(collector)
     telemetry.offer(finished(), delivered())
