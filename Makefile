@@ -29,7 +29,7 @@ $(STAMP): requirements-dev.txt pyproject.toml
 run: $(STAMP) ## the main job: emulator, extension, a real function; prints its traces
 	@$(BIN)/lrap-otel emulate --require-traces --extension lrap-otel=opt/entrypoint --wrapper opt/wrapper --cwd examples/python \
 		--event examples/events/http.json examples/events/sqs.json examples/events/error.json \
-		-- $(CURDIR)/$(BIN)/python -m awslambdaric app.handler
+		-- "$(CURDIR)/$(BIN)/python" -m awslambdaric app.handler
 
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest tests

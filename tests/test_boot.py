@@ -142,6 +142,23 @@ def test_the_layout_of_a_layer_works_as_a_checkout_does(tmp_path: Path) -> None:
         api.close()
 
 
+@pytest.mark.parametrize(
+    "command", [["-m", "lrap_otel"], ["-c", "from lrap_otel.cli import main; main(['extension'])"]]
+)
+def test_the_extension_can_be_started_by_hand(command: list[str]) -> None:
+    api = Upstream()
+    variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.port}", "LRAP_LISTENER_PORT": str(free_port())}
+    extension = subprocess.Popen(
+        [sys.executable, *command], env={**os.environ, **variables}, cwd=ROOT, stderr=subprocess.PIPE
+    )
+    try:
+        request, _ = api.accept().read_message()
+        assert b"\r\nLambda-Extension-Name: lrap-otel\r\n" in request
+    finally:
+        stop(extension)
+        api.close()
+
+
 def start_extension(
     api_port: int, entrypoint: Path = ROOT / "opt/entrypoint", **variables: str
 ) -> subprocess.Popen[bytes]:
