@@ -14,7 +14,11 @@ from lrap_otel.emulator import Config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PREAMBLE = f"""#!{sys.executable} -S
+# To sh, a line that does nothing and an exec; to Python, a string. A `#!` line would end at a space in the interpreter's path.
+PREAMBLE = f"""#!/bin/sh
+''':'
+exec "{sys.executable}" -S "$0" "$@"
+'''
 import sys, os, time, signal, json
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from lambda_wire import *
