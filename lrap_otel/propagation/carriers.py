@@ -20,6 +20,7 @@ _BATCHES = (b'{"Records"', b'{"records"', b'{"eventSource"', b'{"invocationId"')
 _HEADERS = b'"headers":{'
 _MULTI_VALUE_HEADERS = b'"multiValueHeaders":{'
 _REQUEST_CONTEXT = b'"requestContext":{'
+_NAMES = frozenset(NAMES)
 # How both kinds of headers end.
 _ANY_HEADERS = b'eaders"'
 
@@ -31,25 +32,28 @@ def find(event: bytes, limit_bytes: int) -> Carrier | None:
     ``request.headers``. Batches, other payloads, what is not an object, not UTF-8, too deep or larger than `limit_bytes`
     are None. What stands behind the members that are needed is not looked at.
     """
-    if len(event) > limit_bytes or event.startswith(_BATCHES) or _ANY_HEADERS not in event:
+    if len(event) > limit_bytes or event.startswith(_BATCHES):
+        return None
+    count = event.count(_ANY_HEADERS)
+    if count == 0:
         return None
     try:
         if not event.isascii():
             event.decode()
-        return _at_a_glance(event) or closer_look.find(event.decode("latin-1"))
+        return _at_a_glance(event, count) or closer_look.find(event.decode("latin-1"))
     except ValueError:
         return None
 
 
-def _at_a_glance(event: bytes) -> Carrier | None:
-    """The carrier of an event in the form that Lambda sends. None means that it takes a closer look, not that there is none."""
-    context = event.find(_REQUEST_CONTEXT)
-    headers = event.find(_HEADERS)
-    first, final = event.find(_ANY_HEADERS), event.rfind(_ANY_HEADERS)
-    is_one = headers >= 0 and first == final
-    multi = -1 if is_one else event.find(_MULTI_VALUE_HEADERS)
+def _at_a_glance(event: bytes, count: int) -> Carrier | None:
+    """The carrier of an event in the form that Lambda sends; `count` members of it, at any depth, may be headers.
+
+    None means that it takes a closer look, not that there is none.
+    """
+    context, headers = event.find(_REQUEST_CONTEXT), event.find(_HEADERS)
+    multi = -1 if count == 1 and headers >= 0 else event.find(_MULTI_VALUE_HEADERS)
     # These names stand nowhere else in the event, so they stand where the scan finds them.
-    if context < 0 or not (is_one or _are_all(event, headers, multi, first, final)):
+    if context < 0 or (headers >= 0) + (multi >= 0) != count:
         return None
     last = max(headers, multi, context)
     head = event[:last].decode("latin-1")
@@ -73,13 +77,6 @@ def _at_a_glance(event: bytes) -> Carrier | None:
         if not _add_multi_value_headers(carrier, members, multi, end):
             return None
     return carrier
-
-
-def _are_all(event: bytes, headers: int, multi: int, first: int, final: int) -> bool:
-    """Whether there are multiValueHeaders, and besides those and headers nothing that is called so."""
-    if headers < 0:
-        return multi >= 0 and first == final
-    return multi >= 0 and event.find(_ANY_HEADERS, first + 1) == final
 
 
 def _object_at(text: str, start: int) -> "tuple[Any, int]":
@@ -120,34 +117,28 @@ def _add_multi_value_headers(carrier: Carrier, members: "dict[str, Any]", positi
 def _add_place(carrier: Carrier, start: int, end: int, values: dict[str, str], has_arrays: bool) -> bool:
     """Look for the names that matter; False if one does not stand in `text[start:end]` plainly and once."""
     text = carrier.text
-    spelling = values
-    names = "".join(values)
-    if names.lower() != names:
-        spelling = {name.lower(): name for name in values}
-        if len(spelling) != len(values):
-            return False
+    all_names = "".join(values)
+    is_lower = all_names.lower() == all_names
+    names = _NAMES.intersection(values) if is_lower else [name for name in values if name.lower() in _NAMES]
     spots: dict[str, tuple[Spot, ...]] = {}
-    between, after = ('":["', '"]') if has_arrays else ('":"', '"')
-    for name in NAMES:
-        if name in spelling:
-            spelled = spelling[name] if spelling is not values else name
-            value = values[spelled]
-            spot = text.find(f'"{spelled}{between}', start, end)
-            value_start = spot + len(name) + 3
-            value_end = value_start + len(value) + len(between) - 2 + len(after)
-            # The scan has found this name with this value, and the name stands nowhere behind: so it stands here.
-            if spot < 0 or text[value_start:value_end] != f"{between[2:]}{value}{after}":
-                return False
-            if text.find(f'"{spelled}"', value_end, end) >= 0:
-                return False
-            spots[name] = ((spot, value_start, value_end),)
-            carrier.headers[name] = value
+    between, behind = ('":["', '"]') if has_arrays else ('":"', '"')
+    for name in names:
+        value = values[name]
+        member = f'"{name}{between}{value}{behind}'
+        spot = text.find(member, start, end)
+        lower = name.lower()
+        # The scan has found this name with this value. So it is the member that stands here, if the name stands nowhere else.
+        if spot < 0 or lower in spots or text.count(f'"{name}"', start, end) != 1:
+            return False
+        carrier.headers[lower] = value
+        spots[lower] = ((spot, spot + len(name) + 3, spot + len(member)),)
     carrier.places.append(Place(start, spots, has_arrays, is_empty=not values))
     return True
 
 
 def in_client_context(value: bytes) -> dict[str, str]:
-    """The carrier in a client context (the JSON of ``Lambda-Runtime-Client-Context``): what `w3c` holds, or else `custom`.
+    """The carrier in a client context (the JSON of ``Lambda-Runtime-Client-Context``): `w3c` where that has a traceparent, else
+    `custom`.
 
     Names are lower-cased; members that are no strings are left out. Empty where the value cannot be read.
     """
@@ -157,7 +148,8 @@ def in_client_context(value: bytes) -> dict[str, str]:
         return {}
     if not isinstance(context, dict):
         return {}
-    return _strings(context.get("w3c")) or _strings(context.get("custom"))
+    w3c = _strings(context.get("w3c"))
+    return w3c if "traceparent" in w3c else _strings(context.get("custom"))
 
 
 def _strings(value: object) -> dict[str, str]:

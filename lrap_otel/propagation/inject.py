@@ -21,8 +21,9 @@ _CLIENT_CONTEXT_LIMIT_BYTES = 100_000
 # API Gateway spells it so, and functions read it so; SDKs look it up in either spelling.
 _KEEPS_ITS_SPELLING = "x-amzn-trace-id"
 
-# What must not stay as it was beside a field of ours: a tracestate belongs to its traceparent, and b3 outweighs x-b3-*.
-_STALE_WITH = {"tracestate": "traceparent", "b3": "x-b3-traceid"}
+# What must not stay as it was beside a field of ours: a tracestate belongs to its traceparent, b3 outweighs x-b3-*, and
+# x-b3-flags outweighs x-b3-sampled.
+_STALE_WITH = {"tracestate": "traceparent", "b3": "x-b3-traceid", "x-b3-flags": "x-b3-traceid"}
 
 _W3C_NAMES = ("traceparent", "tracestate")
 
@@ -53,7 +54,7 @@ def into_event(event: bytes, carrier: "Carrier", fields: "Fields") -> bytes | No
 
     `carrier` is what `carriers.find` made of this event. A member of a field's name, in any case, gets the field's value and
     name (``X-Amzn-Trace-Id`` keeps its spelling); others are added in front. A tracestate that belongs to another
-    traceparent, and a ``b3`` that would outweigh ``x-b3-*``, are emptied. All other bytes stay as they are.
+    traceparent, and a ``b3`` or ``x-b3-flags`` that would outweigh ours, are emptied. All other bytes stay as they are.
     """
     if not fields or not carrier.places:
         return None

@@ -10,6 +10,9 @@ _HEX = "0123456789abcdefABCDEF"
 _SAMPLED = {"1": True, "0": False, None: None}
 _SAMPLED_PARTS = {";Sampled=1": True, ";Sampled=0": False}
 
+_SEEN_LINEAGES_LIMIT = 64
+_seen_lineages = {"": ""}
+
 
 class XRayHeader:
     """One trace header, read as far as it can be read.
@@ -41,23 +44,32 @@ def parse(value: str) -> XRayHeader:
 
 def _as_lambda_writes_it(value: str) -> XRayHeader | None:
     """Root, then Parent and Sampled or neither, then a Lineage or nothing, ids in lower case: what comes with nearly every
-    event, in half the time that the general form takes.
+    event, in a third of the time that the general form takes.
     """
-    trace_id_hex = value[7:15] + value[16:40]
+    trace_id_hex, rest = value[7:15] + value[16:40], value[40:]
     if value[:7] != "Root=1-" or value[15:16] != "-" or _is_odd(trace_id_hex, 32):
         return None
-    parent_id_hex, sampled, rest = "", None, value[40:]
+    parent_id_hex, sampled = "", None
     if rest.startswith(";Parent="):
-        parent_id_hex, sampled = rest[8:24], _SAMPLED_PARTS.get(rest[24:34])
+        parent_id_hex, sampled, rest = rest[8:24], _SAMPLED_PARTS.get(rest[24:34]), rest[34:]
         if sampled is None or _is_odd(parent_id_hex, 16):
             return None
-        rest = rest[34:]
-    lineage = rest[9:]
-    if rest and (
-        rest[:9] != ";Lineage=" or not _is_plain(lineage) or ";" in lineage or "=" in lineage or " " in lineage
-    ):
-        return None
+    lineage = _seen_lineages.get(rest)
+    if lineage is None:
+        lineage = _lineage(rest)
+        if lineage is None:
+            return None
     return XRayHeader(trace_id_hex, parent_id_hex, sampled, lineage, is_well_formed=True)
+
+
+def _lineage(part: str) -> str | None:
+    """What follows ``;Lineage=`` in the last part of a header, remembered: it is one and the same for a function's events."""
+    lineage = part[9:]
+    if part[:9] != ";Lineage=" or not _is_plain(lineage) or ";" in lineage or "=" in lineage or " " in lineage:
+        return None
+    if len(_seen_lineages) < _SEEN_LINEAGES_LIMIT:
+        _seen_lineages[part] = lineage
+    return lineage
 
 
 def _is_odd(id_hex: str, length: int) -> bool:
@@ -109,6 +121,11 @@ def context_of(header: XRayHeader) -> SpanContext | None:
     if not (header.is_well_formed and header.trace_id_hex and header.parent_id_hex):
         return None
     return SpanContext(header.trace_id_hex, header.parent_id_hex, SAMPLED if header.sampled else 0)
+
+
+def is_traced(header: XRayHeader) -> bool:
+    """X-Ray traces the function: the header names a segment and says that it is sampled."""
+    return bool(header.sampled and header.trace_id_hex and header.parent_id_hex)
 
 
 def format_header(context: SpanContext, lineage: str = "") -> str:

@@ -27,14 +27,15 @@ _DEADLINE = b"lambda-runtime-deadline-ms"
 _XRAY = b"lambda-runtime-trace-id"
 _CLIENT_CONTEXT = b"lambda-runtime-client-context"
 
-_W3C_NAMES = ("traceparent", "tracestate")
 # What a delivery's head says anew, or must not say: it leaves with a Content-Length.
 _FRAMING = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"trailer"}
 # What `inject.header_fields` may write; an old one beside it would contradict it.
 _WITH_CONTEXT = _FRAMING.union(
-    b"traceparent tracestate x-amzn-trace-id b3 x-b3-traceid x-b3-spanid x-b3-sampled".split()
+    b"traceparent tracestate x-amzn-trace-id b3 x-b3-traceid x-b3-spanid x-b3-sampled x-b3-flags".split()
 )
 _WITH_XRAY = _WITH_CONTEXT | {_XRAY}
+# Where `inject.header_fields` has X-Ray's.
+_XRAY_FIELD = 1
 # As Lambda spells them: a shell runtime may look for the letters.
 _SPELLINGS = {
     "x-amzn-trace-id": "X-Amzn-Trace-Id",
@@ -85,27 +86,26 @@ class Tracer:
         is_redelivery = invocation is not None
         if invocation is None:
             invocation = Invocation(request_id, invocation_id, _whole_number(fields.get(_DEADLINE, b"")))
-            parent = self._parent(fields, carrier, from_xray, xray_text)
+            parent = self._parent(event.head, carrier, from_xray, xray_text)
             self._decide(invocation, parent, from_xray, now_ns // 1_000_000_000)
         parts = self._parts(event, carrier, invocation.context, from_xray, closes=closes)
         return Delivery(parts, invocation if request_id else None, now_ns, is_redelivery=is_redelivery)
 
     def _parent(
-        self,
-        fields: dict[bytes, bytes],
-        carrier: "Carrier | None",
-        from_xray: XRayHeader,
-        xray_text: str,
+        self, head: "Response", carrier: "Carrier | None", from_xray: XRayHeader, xray_text: str
     ) -> SpanContext | None:
-        if b"traceparent" in fields and self._injects:
-            # Only a proxy like ours, in front of us, writes this on the reply itself.
-            in_front = w3c.extract({name: fields.get(name.encode(), b"").decode("latin-1") for name in _W3C_NAMES})
+        if b"traceparent" in head.fields and self._injects:
+            in_front = _from_proxy_in_front(head)
             if in_front is not None:
                 if in_front.span_id_hex == from_xray.parent_id_hex:
                     from_xray.sampled = None  # that proxy wrote it, not X-Ray
                 return in_front
-        headers = carrier.headers if carrier is not None else _in_client_context(fields)
-        return extract.parent_of(self._propagators, headers, xray_text)
+        headers = carrier.headers if carrier is not None else {}
+        parent = extract.parent_of(self._propagators, headers, xray_text)
+        if parent is None and _CLIENT_CONTEXT in head.fields:
+            headers = carriers.in_client_context(head.fields[_CLIENT_CONTEXT])
+            parent = extract.parent_of(self._propagators, headers, xray_text)
+        return parent
 
     def _decide(self, invocation: Invocation, parent: SpanContext | None, from_xray: XRayHeader, now_s: int) -> None:
         """Ids, sampling and link of a new invocation."""
@@ -116,7 +116,7 @@ class Tracer:
         elif from_xray.trace_id_hex:
             # X-Ray, CloudWatch and the trace then agree on the id.
             trace_id_hex, random = from_xray.trace_id_hex, 0
-            if from_xray.sampled and from_xray.parent_id_hex:
+            if xray.is_traced(from_xray):
                 invocation.link = (from_xray.trace_id_hex, from_xray.parent_id_hex)
         else:
             trace_id_hex, random = f"{now_s:08x}{urandom(12).hex()}", RANDOM
@@ -139,8 +139,8 @@ class Tracer:
         if carrier is not None and fields:
             payload = inject.into_event(payload, carrier, fields) or payload
         client_context = inject.with_client_context(event.head.fields.get(_CLIENT_CONTEXT, b""), fields)
-        if self._injects and self._writes_xray and not (from_xray.sampled and self._keeps_sampled_xray):
-            fields += (("lambda-runtime-trace-id", xray.format_header(context, from_xray.lineage)),)
+        if fields and self._writes_xray and not (self._keeps_sampled_xray and xray.is_traced(from_xray)):
+            fields += (("lambda-runtime-trace-id", fields[_XRAY_FIELD][1]),)
             replaced = _WITH_XRAY
         if client_context is not None:
             fields += (("lambda-runtime-client-context", client_context.decode("latin-1")),)
@@ -163,9 +163,15 @@ def _head(
     return b"\r\n".join((reply.start_line, *kept)) + ending
 
 
-def _in_client_context(fields: dict[bytes, bytes]) -> dict[str, str]:
-    value = fields.get(_CLIENT_CONTEXT)
-    return carriers.in_client_context(value) if value else {}
+def _from_proxy_in_front(reply: "Response") -> SpanContext | None:
+    """The span of a proxy like ours, which alone writes these fields on the reply itself. Of two traceparents neither counts."""
+    values: dict[str, list[str]] = {"traceparent": [], "tracestate": []}
+    for name, value in reply.pairs:
+        if name in {b"traceparent", b"tracestate"}:
+            values[name.decode()].append(value.decode("latin-1"))
+    if len(values["traceparent"]) != 1:
+        return None
+    return w3c.extract({name: ",".join(lines) for name, lines in values.items() if lines})
 
 
 def _whole_number(digits: bytes) -> int:

@@ -104,6 +104,8 @@ def test_without_fields_nothing_is_written() -> None:
             {"traceparent": "2", "x-amzn-trace-id": "Root=1"},
         ),
         (b'{"w3c":{},"custom":{"traceparent":"2"}}', {"traceparent": "2"}),
+        (b'{"w3c":{"baggage":"a=1"},"custom":{"traceparent":"2"}}', {"traceparent": "2"}),
+        (b'{"w3c":{"baggage":"a=1"}}', {}),
         (b'{"w3c":"x","custom":["traceparent"]}', {}),
         (b"[]", {}),
         (b"", {}),

@@ -89,7 +89,7 @@ def test_every_real_event_is_as_it_was_but_for_its_headers(name: str) -> None:
 def test_real_events_in_the_form_lambda_sends_need_no_closer_look(name: str) -> None:
     event = json.loads((EVENTS / name).read_bytes())
     text = json.dumps(event, separators=(",", ":"))
-    carrier = carriers._at_a_glance(text.encode())
+    carrier = carriers._at_a_glance(text.encode(), text.count(carriers._ANY_HEADERS.decode()))
     assert carrier is not None
     assert facts(carrier) == facts(closer_look.find(text))
 
@@ -392,7 +392,8 @@ def in_order(edited: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]
 @given(EVENT_MEMBERS)
 def test_a_glance_and_a_closer_look_find_the_same(members: list[tuple[str, Any]]) -> None:
     text = json.dumps(dict(members), separators=(",", ":"))
-    glance = carriers._at_a_glance(text.encode())
+    count = text.count(carriers._ANY_HEADERS.decode())
+    glance = carriers._at_a_glance(text.encode(), count) if count else None
     if glance is not None:
         assert facts(glance) == facts(closer_look.find(text))
 
@@ -494,13 +495,13 @@ def test_what_comes_from_outside_is_escaped() -> None:
     assert '"tracestate":"a=\\"\\\\\\u0000\\r\\n\\u00e9"' in edited
 
 
-def test_a_single_b3_header_does_not_outweigh_the_several_that_are_written() -> None:
+def test_what_would_outweigh_the_several_b3_headers_that_are_written_is_emptied() -> None:
     context = SpanContext(SPAN.trace_id_hex, SPAN.span_id_hex, 1)
     edited = injected(
-        f'{{"headers":{{"b3":"1-2-1","X-B3-TraceId":"1"}},{CONTEXT}}}', header_fields(context, ("b3multi",))
+        f'{{"headers":{{"b3":"1-2-1","X-B3-TraceId":"1","X-B3-Flags":"1"}},{CONTEXT}}}', header_fields(context, ("b3multi",))
     )
     assert edited is not None
     headers = json.loads(edited)["headers"]
-    assert headers["b3"] == ""
+    assert (headers["b3"], headers["x-b3-flags"]) == ("", "")
     assert headers["x-b3-traceid"] == SPAN.trace_id_hex
     assert headers["x-b3-spanid"] == SPAN.span_id_hex

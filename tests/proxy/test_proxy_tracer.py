@@ -160,3 +160,36 @@ def test_an_id_that_comes_again_after_its_deadline_is_a_retry_with_a_span_of_its
         spans.append(record.span_id_hex)
         assert not record.is_redelivery
     assert spans[0] != spans[1]
+
+
+def test_a_caller_in_the_client_context_counts_where_the_events_headers_name_none(see: Callable[..., Seen]) -> None:
+    body = b'{"version":"2.0","rawPath":"/","headers":{"accept":"*/*"},"requestContext":{"http":{}}}'
+    context = f'Lambda-Runtime-Client-Context: {{"custom":{{"traceparent":"{TRACEPARENT}"}}}}\r\n'
+    seen = see(body=body, fields=context)
+    assert seen.record.parent_span_id_hex == "00f067aa0ba902b7"
+    assert see(body=HTTP_EVENT, fields=context.replace("00f067aa0ba902b7", "1" * 16)).record.parent_span_id_hex == (
+        "00f067aa0ba902b7"
+    )
+
+
+def test_of_two_traceparents_on_the_reply_neither_counts_and_tracestates_are_joined(see: Callable[..., Seen]) -> None:
+    line = f"traceparent: {TRACEPARENT}\r\n"
+    assert see(fields=line + line).record.parent_span_id_hex == ""
+    seen = see(fields=f"{line}tracestate: a=1\r\ntracestate: b=2\r\n")
+    assert (seen.record.parent_span_id_hex, seen.record.trace_state) == ("00f067aa0ba902b7", "a=1,b=2")
+
+
+@pytest.mark.parametrize(
+    "sent", ["Sampled=1", f"{XRAY_ROOT};Sampled=1", f"Root=1-{'0' * 8}-{'0' * 24};Parent={PARENT};Sampled=1"]
+)
+def test_a_sampled_header_that_names_no_segment_gives_way_to_ours(see: Callable[..., Seen], sent: str) -> None:
+    seen = see(sent)
+    assert f";Parent={seen.record.span_id_hex};" in seen.header("lambda-runtime-trace-id")
+    assert (seen.record.link_trace_id_hex, seen.record.link_span_id_hex) == ("", "")
+
+
+def test_the_callers_b3_flags_do_not_contradict_what_is_written(see: Callable[..., Seen]) -> None:
+    body = HTTP_EVENT.replace(b'"traceparent"', b'"x-b3-flags":"1","traceparent"')
+    seen = see(body=body, OTEL_PROPAGATORS="b3multi", OTEL_TRACES_SAMPLER="always_off")
+    headers = json.loads(seen.body)["headers"]
+    assert (headers["x-b3-sampled"], headers["x-b3-flags"]) == ("0", "")
