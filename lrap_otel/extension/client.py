@@ -1,11 +1,20 @@
 """The Extensions API, spoken over one connection that is opened before anything else is loaded."""
 
 import _socket
+import select
 import time
 
 from lrap_otel import json_scan, log
 from lrap_otel.proxy.http1 import CHUNKED, UNTIL_CLOSE, ProtocolError, Response, body_of, dechunk
 from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Lambda freezes a sandbox within a few milliseconds.
+_LOOK_MS = 10
+_QUIET_LOOKS = 5
 
 _NEXT = (
     "GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: {host}\r\nLambda-Extension-Identifier: {identifier}\r\n\r\n"
@@ -39,14 +48,17 @@ class Client:
         self._request = _NEXT.format(host=self._address[0], identifier=identifier).encode("latin-1")
         return _object(body)
 
-    def next_event(self) -> dict[str, object]:
+    def next_event(self, when_quiet: "Callable[[], None] | None" = None) -> dict[str, object]:
         """Wait, however long it takes, for an INVOKE or SHUTDOWN event.
 
-        It never gives up: an extension that ends before SHUTDOWN takes the sandbox with it.
+        It never gives up: an extension that ends before SHUTDOWN takes the sandbox with it. `when_quiet` is called once
+        it is clear that the sandbox goes on running with nothing to do.
         """
         while True:
             try:
                 self._stream.send(self._request)
+                if when_quiet is not None and self._is_quiet():
+                    when_quiet()
                 reply, body = _read_reply(self._stream)
                 if reply.status == 200:
                     return _object(body)
@@ -56,14 +68,20 @@ class Client:
             time.sleep(self._retry_pause_s)
             self._reconnect()
 
+    def _is_quiet(self) -> bool:
+        """Nothing comes in a while in which we run; a freeze in between, however long, counts as one look."""
+        poll = select.poll()
+        poll.register(self._stream.socket, select.POLLIN)
+        return not any(poll.poll(_LOOK_MS) for _ in range(_QUIET_LOOKS))
+
     def _reconnect(self) -> None:
         self._stream.close()
-        socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-        self._stream = Stream(socket)
         try:
+            socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+            self._stream = Stream(socket)
             socket.connect(self._address)
         except OSError:
-            return  # the next send fails and says so
+            return  # out of descriptors, or nobody there: the next send fails and says so
 
 
 def _read_reply(stream: Stream) -> tuple[Response, bytes]:

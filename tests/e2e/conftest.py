@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,15 @@ def function(handler: str = "function.handler", **options: Any) -> Config:
         "timeout_s": 10.0,
     }
     return Config(**{**settings, **options})
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens at, each another."""
+    reserved = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(listener.getsockname()[1]) for listener in reserved]
+    for listener in reserved:
+        listener.close()
+    return ports
 
 
 def emulated(config: Config, script: Callable[[Emulator], Awaitable[None]]) -> list[str]:

@@ -16,6 +16,8 @@ def handler(event: dict[str, Any], context: object) -> object:
             os._exit(3)
         case "sleep":
             time.sleep(event["s"])
+        case "echo":
+            return event["value"]
         case "large":
             return "x" * event["bytes"]
     return {

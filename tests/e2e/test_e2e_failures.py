@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,22 @@ def test_a_timeout_ends_its_span_and_adds_no_time() -> None:
     emulated(function(timeout_s=1.0), script)
 
 
+def test_a_refused_result_and_the_error_that_reports_it_are_one_invocation() -> None:
+    async def script(emulator: Emulator) -> None:
+        refused = await emulator.invoke(b'{"bytes":6291557}')
+        after = await emulator.invoke(b'{"bytes":2}')
+        assert (refused.error_type, after.payload) == ("Function.ResponseSizeTooLarge", b"xx")
+        await emulator.shutdown()
+        # What Lambda tells the caller, and not what the runtime made of it.
+        assert [(span.status, span.attributes.get("error.type")) for span in emulator.otlp.received] == [
+            ("ERROR", "Function.ResponseSizeTooLarge"),
+            ("UNSET", None),
+        ]
+
+    command = [sys.executable, str(Path(__file__).with_name("reporting_runtime.py"))]
+    emulated(function(command=command), script)
+
+
 def test_a_function_without_the_wrapper_is_not_held_back_and_warned_of_once() -> None:
     async def script(emulator: Emulator) -> None:
         for _ in range(3):
@@ -83,6 +100,7 @@ def test_a_port_that_is_taken_leaves_the_function_alone() -> None:
 def test_a_telemetry_process_that_fails_costs_the_function_nothing(how: signal.Signals) -> None:
     async def script(emulator: Emulator) -> None:
         await invoke(emulator, {})
+        await emulator.otlp.spans(timeout_s=30.0)  # it has started
         child = telemetry_process()
         os.kill(child, how)
         outcomes = [(await invoke(emulator, HTTP_EVENT))[0] for _ in range(6)]

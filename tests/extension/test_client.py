@@ -79,3 +79,17 @@ def test_the_next_event_is_asked_for_again_when_the_call_fails(api: Upstream, ho
     second.send(reply(b'{"eventType":"SHUTDOWN"}'))
     thread.join(5)
     assert events == [{"eventType": "SHUTDOWN"}]
+
+
+def test_a_sandbox_that_stays_idle_is_told_of_and_one_whose_event_is_there_is_not(api: Upstream) -> None:
+    client, lambda_side = started(api)
+    told: list[str] = []
+    idle = threading.Event()
+    thread = threading.Thread(target=lambda: client.next_event(idle.set), daemon=True)
+    thread.start()
+    assert idle.wait(5)
+    lambda_side.send(reply(b"{}"))
+    thread.join(5)
+    lambda_side.send(reply(b"{}"))
+    client.next_event(lambda: told.append("idle"))
+    assert told == []

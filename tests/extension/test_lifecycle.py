@@ -153,6 +153,12 @@ def test_an_event_that_does_not_come_through_us_is_not_waited_for_and_warned_of_
     assert capfd.readouterr().err.count("AWS_LAMBDA_EXEC_WRAPPER") == 1
 
 
+def test_an_invoke_for_another_event_than_the_one_with_the_function_is_not_waited_for(extension: Extension) -> None:
+    extension.deliver("r")
+    extension.send_invoke("another")
+    assert extension.asks_for_next()
+
+
 def test_a_second_poll_ends_the_hold_for_a_result_that_never_came(extension: Extension) -> None:
     extension.deliver("r")
     extension.send_invoke("r")
@@ -233,16 +239,16 @@ def test_a_flush_that_is_late_and_then_fails_is_one_failure() -> None:
     extension.close()
 
 
-def test_only_one_hold_waits_for_a_telemetry_process_that_is_not_ready() -> None:
+def test_only_a_few_holds_wait_for_a_telemetry_process_that_is_not_ready() -> None:
     extension = Extension(budget_ms=20, is_ready=False)
     assert extension.asks_for_next()
     budgets = []
-    for number in range(3):
+    for number in range(7):
         extension.invocations.finish(extension.deliver(f"r{number}"), "a connection")
         extension.send_invoke(f"r{number}")
         budgets.append(received_flush(extension).budget_ms)
         assert extension.asks_for_next()
-    assert budgets == [20, 0, 0]
+    assert budgets == [20, 20, 20, 20, 20, 0, 0]
     extension.close()
 
 

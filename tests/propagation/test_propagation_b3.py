@@ -1,4 +1,4 @@
-"""B3. OpenTelemetry's B3 propagators are not installed here: what they answer is written down."""
+"""B3 in both notations, case by case; test_propagation_sdk_extraction.py asks OpenTelemetry's own propagators."""
 
 import pytest
 from hypothesis import given

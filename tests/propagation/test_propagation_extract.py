@@ -92,7 +92,7 @@ def test_what_lambda_did_not_sample_is_nobodys_decision() -> None:
 
 
 def test_a_tracestate_stays_with_its_own_trace() -> None:
-    # The SDK's X-Ray propagator keeps the tracestate of whatever trace was found before it; W3C ties it to its traceparent.
+    # The SDK's X-Ray propagator drops it; W3C ties it to its trace, whichever header names the parent in that.
     same_trace = {"x-amzn-trace-id": "Root=1-0af76519-16cd43dd8448eb211c80319c;Parent=53995c3f42cd8ad8;Sampled=1"}
     assert parent("tracecontext,xray", W3C | same_trace) == (W3C_TRACE, XRAY_SPAN, 1, "vendor=1")
     assert parent("tracecontext,xray", W3C | XRAY) == BY_XRAY

@@ -498,7 +498,8 @@ def test_what_comes_from_outside_is_escaped() -> None:
 def test_what_would_outweigh_the_several_b3_headers_that_are_written_is_emptied() -> None:
     context = SpanContext(SPAN.trace_id_hex, SPAN.span_id_hex, 1)
     edited = injected(
-        f'{{"headers":{{"b3":"1-2-1","X-B3-TraceId":"1","X-B3-Flags":"1"}},{CONTEXT}}}', header_fields(context, ("b3multi",))
+        f'{{"headers":{{"b3":"1-2-1","X-B3-TraceId":"1","X-B3-Flags":"1"}},{CONTEXT}}}',
+        header_fields(context, ("b3multi",)),
     )
     assert edited is not None
     headers = json.loads(edited)["headers"]

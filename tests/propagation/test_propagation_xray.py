@@ -1,4 +1,4 @@
-"""X-Ray's trace header. OpenTelemetry's X-Ray propagator is not installed here: what it answers is written down."""
+"""X-Ray's trace header, case by case; test_propagation_sdk_extraction.py asks OpenTelemetry's own propagator."""
 
 import pytest
 from hypothesis import given

@@ -80,6 +80,7 @@ def by_the_sdk(url: str, resource: dict[str, object]) -> None:
             "messaging.batch.message_count": 1,
             "messaging.message.id": "m1",
             "aws.sqs.queue.url": "https://sqs.us-east-1.amazonaws.com/123456789012/q",
+            "lrap.trigger": "sqs",
             "error.type": "ValueError",
         },
         [Link(PRODUCER, {"messaging.message.id": "m1"})],
