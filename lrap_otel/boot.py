@@ -56,7 +56,7 @@ def main(script: str, dependencies: str) -> int:
     channel, process_id = _fork_telemetry(api, listener, dependencies) if traces else (None, 0)
     from lrap_otel.service import run  # noqa: PLC0415 - everything else is loaded while Lambda answers
 
-    return run(settings, api, listener, channel, process_id)
+    return run(settings, api, listener, channel, process_id, dependencies)
 
 
 def extension_name(script: str, settings: Settings) -> str:

@@ -15,6 +15,8 @@ IN_FLIGHT_LIMIT_BYTES = 16 * 1024 * 1024
 _SEND_BUFFER_BYTES = 8 * 1024 * 1024
 _DATAGRAM_LIMIT_BYTES = 131_072
 _ONE_DESCRIPTOR_BYTES = 4
+# Of a socket's memory: 32-bit numbers, of which these are two. Source: linux/sock_diag.h.
+_SO_MEMINFO, _MEMINFO_BYTES, _SEND_USED, _SEND_LIMIT = 55, 36, 2, 3
 
 
 class Channel:
@@ -36,6 +38,14 @@ class Channel:
         poll = select.poll()
         poll.register(self.near, select.POLLOUT)
         return bool(poll.poll(wait_ms)) and self.offer(message)
+
+    def fullness(self) -> float:
+        """How much of its room is taken up by records that nobody has read: 0 to 1 or a little above."""
+        try:
+            memory = memoryview(self.near.getsockopt(_socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES)).cast("I")
+        except OSError:
+            return 0.0  # a kernel before 4.12
+        return float(memory[_SEND_USED] / memory[_SEND_LIMIT])
 
     def offer(self, message: records.Message, *parts: bytes) -> bool:
         """Send one record, with the payload that `parts` make together. A full channel drops it and counts it: False."""

@@ -55,33 +55,41 @@ class Invocation:
 
 
 class Invocations:
-    """All invocations of a sandbox."""
+    """All invocations of a sandbox.
+
+    `bystander` is told of each change, and of each poll, while somebody stands aside for the function; None once nobody does.
+    """
 
     __slots__ = (
         "_changed",
+        "_earlier_attempts",
         "_ended",
         "_has_delivered",
         "_is_awaited",
         "_open",
         "_opens_connection_for_each_call",
         "_runtime_lives",
+        "bystander",
     )
 
     def __init__(self) -> None:
         self._open: dict[str, Invocation] = {}
+        # Of a request whose next attempt is under way as well, by request id and invocation id.
+        self._earlier_attempts: dict[tuple[str, str], Invocation] = {}
         self._ended: dict[str, None] = {}
         self._has_delivered = False
         self._opens_connection_for_each_call = False
         self._changed = _thread.allocate_lock()
         self._is_awaited = False
         self._runtime_lives: Callable[[], bool] | None = None
+        self.bystander: Callable[[], None] | None = None
 
     def find(self, request_id: str, invocation_id: str) -> Invocation | None:
         """The open invocation of this request id; not another attempt's, where Lambda numbers them."""
         invocation = self._open.get(request_id)
         if invocation and invocation_id and invocation.invocation_id not in {"", invocation_id}:
-            return None
-        return invocation
+            return self._earlier_attempts.get((request_id, invocation_id))
+        return invocation or self._earlier_attempts.get((request_id, invocation_id))
 
     def open(self, invocation: Invocation, connection: object, now_ns: int) -> None:
         """The event is about to be sent to the runtime on `connection`."""
@@ -91,6 +99,11 @@ class Invocations:
             invocation.delivered_monotonic_ns = now_ns
             invocation.is_cold_start = not self._has_delivered
             self._has_delivered = True
+        earlier = self._open.get(invocation.request_id)
+        if earlier is not None and earlier is not invocation and earlier.invocation_id:
+            self._earlier_attempts[earlier.request_id, earlier.invocation_id] = earlier
+            if len(self._earlier_attempts) > _OPEN_LIMIT:
+                self._earlier_attempts.pop(next(iter(self._earlier_attempts)), None)
         # Into one table before out of the other: whoever looks in between finds it.
         self._open[invocation.request_id] = invocation
         self._ended.pop(invocation.request_id, None)
@@ -105,6 +118,8 @@ class Invocations:
         self._ended[invocation.request_id] = None
         if self._open.get(invocation.request_id) is invocation:
             self._open.pop(invocation.request_id, None)
+        elif self._earlier_attempts:
+            self._earlier_attempts.pop((invocation.request_id, invocation.invocation_id), None)
         if len(self._ended) > _ENDED_LIMIT:
             self._ended.pop(next(iter(self._ended)), None)
         self.notify()
@@ -140,6 +155,10 @@ class Invocations:
             return False
         return invocation.connection is not None or self._runtime_lives is None or self._runtime_lives()
 
+    def is_any_open(self) -> bool:
+        """An event is with the function."""
+        return any(self.is_open(request_id) for request_id in tuple(self._open))
+
     def was_delivered(self, request_id: str) -> bool:
         """Its event went through the proxy."""
         return request_id in self._open or request_id in self._ended
@@ -161,6 +180,9 @@ class Invocations:
 
     def notify(self) -> None:
         """Something that a waiter's condition reads has changed."""
+        bystander = self.bystander
+        if bystander is not None:
+            bystander()
         if self._is_awaited:
             # A binary semaphore: held while there is no news.
             try:

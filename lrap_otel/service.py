@@ -5,6 +5,7 @@ import _thread
 import time
 
 from lrap_otel import log, records
+from lrap_otel.extension import successor
 from lrap_otel.extension.client import Client, RefusedError
 from lrap_otel.extension.lifecycle import Lifecycle
 from lrap_otel.extension.supervisor import Telemetry
@@ -27,10 +28,12 @@ def run(
     listener: _socket.socket | None,
     channel: "Channel | None",
     process_id: int,
+    dependencies: str = "",
 ) -> int:
     """Serve until SHUTDOWN; the exit status.
 
-    `listener` is None where the port is taken, `channel` where there is no telemetry process.
+    `listener` is None where the port is taken, `channel` where there is no telemetry process. `dependencies` is the folder
+    that a successor of the telemetry process imports the SDK from.
     """
     log.set_level(settings.log_level)
     invocations = Invocations()
@@ -38,7 +41,7 @@ def run(
     tracer = Tracer(settings, invocations) if channel is not None else None
     _warn_of(settings, listener, channel)
     sandbox = Sandbox(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
-    telemetry = Telemetry(channel, invocations) if channel is not None else None
+    telemetry = _telemetry(settings, channel, sandbox, dependencies) if channel is not None else None
     if telemetry is not None:
         telemetry.watch(process_id)
     if listener is not None:
@@ -52,9 +55,20 @@ def run(
     log.info(
         f"registered for {registration.get('functionName')}; the runtime's calls come through port {settings.listener_port}"
     )
-    sandbox.offer(_started(registration))
+    sandbox.tell(_started(registration))
     Lifecycle(client, invocations, sandbox.polls, telemetry, settings.flush_budget_ms).run()
     return 0
+
+
+def _telemetry(settings: "Settings", channel: "Channel", sandbox: Sandbox, dependencies: str) -> Telemetry:
+    return Telemetry(
+        channel,
+        sandbox.invocations,
+        lambda: successor.start(channel, dependencies, tuple(sandbox.told.values())),
+        lambda: bool(sandbox.polls.waiting),
+        # Of Managed Instances there is always an event with the function, and a CPU or more for all.
+        stands_aside=not settings.is_managed_instances,
+    )
 
 
 def _warn_of(settings: "Settings", listener: _socket.socket | None, channel: "Channel | None") -> None:

@@ -91,6 +91,25 @@ def test_where_attempts_are_numbered_only_the_same_attempt_is_found() -> None:
     assert invocations.find("b", "n1") is None
 
 
+def test_each_of_two_attempts_at_once_is_found_by_its_number_until_it_ends() -> None:
+    invocations = Invocations()
+    first, second = delivered(invocations, "a", "n1"), delivered(invocations, "a", "n2")
+    assert (invocations.find("a", "n1"), invocations.find("a", "n2")) == (first, second)
+    assert invocations.find("a", "") is second
+    invocations.finish(second, CONNECTION)
+    assert (invocations.find("a", "n1"), invocations.find("a", "n2")) == (first, None)
+    invocations.finish(first, CONNECTION)
+    assert invocations.find("a", "n1") is None
+
+
+def test_attempts_that_never_end_are_bounded() -> None:
+    invocations = Invocations()
+    for number in range(1_030):
+        delivered(invocations, "a", f"n{number}")
+    assert invocations.find("a", "n0") is None
+    assert invocations.find("a", "n1028") is not None
+
+
 def test_a_late_result_does_not_end_the_attempt_after_it() -> None:
     invocations = Invocations()
     first = delivered(invocations, "a", "n1")

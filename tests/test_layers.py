@@ -36,6 +36,7 @@ LAYERS: dict[str, set[str]] = {
     "records": set(),
     "log": set(),
     "hello": set(),
+    "succeed": {"telemetry"},
     "json_scan": set(),
     "runtime_process": set(),
     "propagation": PURE,

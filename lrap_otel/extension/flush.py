@@ -5,6 +5,12 @@ DEADLINE_MARGIN_MS = 100
 # Left for our own exit before a SHUTDOWN's deadline: at 1.95 of 2 s Lambda already kills.
 SHUTDOWN_MARGIN_MS = 150
 FAILURES_BEFORE_NO_HOLD = 3
+# At 7 % of a CPU, five of the default budget are what its imports take.
+HOLDS_FOR_READY = 5
+# Of the channel's room: what a telemetry process that stands aside may leave unread before a hold gives it time, and before
+# it runs beside the function, which is slower for it. What is lost then would be lost for good.
+UNREAD_BEFORE_HOLD = 0.25
+UNREAD_BEFORE_RUNNING = 0.5
 
 
 def hold_ms(budget_ms: int, deadline_ms: int, now_ms: int, failures_in_a_row: int) -> int:
@@ -21,3 +27,17 @@ def hold_ms(budget_ms: int, deadline_ms: int, now_ms: int, failures_in_a_row: in
 def shutdown_ms(deadline_ms: int, now_ms: int) -> int:
     """How long the last export may take."""
     return max(0, deadline_ms - SHUTDOWN_MARGIN_MS - now_ms)
+
+
+def may_wait_for_ready(holds: int, fullness: float) -> bool:
+    """Whether one more hold may wait for a telemetry process that is not ready yet, after so many `holds` have.
+
+    It stands aside, so that a hold is all the time it gets. A few may wait, then only those that find the channel filling
+    up. `fullness` is the channel's, 0 to 1.
+    """
+    return holds < HOLDS_FOR_READY or fullness >= UNREAD_BEFORE_HOLD
+
+
+def may_stand_aside(fullness: float) -> bool:
+    """The telemetry process may be kept from reading a while longer."""
+    return fullness < UNREAD_BEFORE_RUNNING

@@ -45,22 +45,32 @@ class Lifecycle:
     def run(self) -> None:
         """Serve events until SHUTDOWN has been dealt with."""
         while True:
-            event = self._client.next_event()
+            event = self._next_event()
             if event.get("eventType") == "SHUTDOWN":
                 self._shut_down(event)
                 return
             if self._telemetry is not None:
                 self._hold(self._telemetry, str(event.get("requestId", "")), _deadline_ms(event))
 
+    def _next_event(self) -> dict[str, object]:
+        telemetry = self._telemetry
+        if telemetry is None or telemetry.is_ready:
+            return self._client.next_event()
+        telemetry.expect_event()
+        event = self._client.next_event(telemetry.expect_nothing)
+        telemetry.has_event()
+        return event
+
     def _hold(self, telemetry: "Telemetry", request_id: str, deadline_ms: int) -> None:
         """Wait for the invocation's result, then for its telemetry to be out."""
         self._invocations.wait_while(
             lambda: telemetry.is_alive and self._is_awaited(request_id), (deadline_ms - _now_ms()) / 1_000
         )
+        telemetry.go_on()  # whatever became of the event: a crash and a time-out leave it open
         if self._invocations.has_ended(request_id) and telemetry.is_alive:
             telemetry.flush(hold_ms(self._budget_ms, deadline_ms, _now_ms(), telemetry.failures_in_a_row))
-        elif not self._invocations.was_delivered(request_id):
-            self._warn_once()
+        elif telemetry.is_alive and not self._invocations.was_delivered(request_id):
+            self._warn_once()  # of a dead one the wait was over before the event could come
 
     def _is_awaited(self, request_id: str) -> bool:
         """Its result may still come through us."""

@@ -1,16 +1,23 @@
-"""What the proxy process knows of its telemetry process: whether it lives, and how its last flush went."""
+"""What the proxy process knows of its telemetry process: whether it lives, whether it stands aside, how its last flush went."""
 
 import _thread
-import posix
 import time
+from _signal import SIGKILL  # type: ignore[import-not-found]  # the C part of `signal`, which costs 5 ms
 
 from lrap_otel import log, records
-from lrap_otel.extension.flush import FAILURES_BEFORE_NO_HOLD
+from lrap_otel.extension.child import Child
+from lrap_otel.extension.flush import FAILURES_BEFORE_NO_HOLD, may_stand_aside, may_wait_for_ready
+from lrap_otel.extension.stand_aside import StandAside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lrap_otel.channel import Channel
     from lrap_otel.invocations import Invocations
+
+# How often a fresh process takes over from one that died.
+SUCCESSORS_LIMIT = 3
 
 
 class Telemetry:
@@ -19,40 +26,69 @@ class Telemetry:
     __slots__ = (
         "_awaited",
         "_channel",
+        "_child",
+        "_expects_event",
         "_failed",
         "_flushed",
+        "_holds_for_ready",
         "_invocations",
         "_is_ending",
-        "_may_wait_for_ready",
+        "_is_runtime_waiting",
         "_number",
+        "_stand_aside",
+        "_stands_aside",
+        "_start_successor",
+        "_starts",
         "failures_in_a_row",
         "is_alive",
         "is_ready",
     )
 
-    def __init__(self, channel: "Channel", invocations: "Invocations") -> None:
+    def __init__(
+        self,
+        channel: "Channel",
+        invocations: "Invocations",
+        start_successor: "Callable[[], int] | None" = None,
+        is_runtime_waiting: "Callable[[], bool]" = lambda: False,
+        *,
+        stands_aside: bool = True,
+    ) -> None:
+        """`start_successor` gives the id of a process that reads what is left on the channel, or raises OSError.
+
+        `stands_aside`: until it is ready, the process runs only during init, and from a result until we too ask for the next
+        event. `is_runtime_waiting` tells whether the runtime has asked.
+        """
         self._channel = channel
         self._invocations = invocations
+        self._start_successor = start_successor
+        self._is_runtime_waiting = is_runtime_waiting
+        self._expects_event = False
+        self._stands_aside = stands_aside
+        self._stand_aside: StandAside | None = None
+        self._child: Child | None = None
+        self._starts = 0
         self._number = 0
         self._flushed = 0
         self._is_ending = False
         self._awaited = 0
         self._failed = 0
-        self._may_wait_for_ready = True
+        self._holds_for_ready = 0
         self.failures_in_a_row = 0
         self.is_alive = True
         self.is_ready = False
 
     def watch(self, process_id: int) -> None:
         """Start listening to its replies and waiting for its end."""
+        child = self._take_on(process_id)
         _thread.start_new_thread(self._read_replies, ())
-        _thread.start_new_thread(self._wait_for_end, (process_id,))
+        _thread.start_new_thread(self._look_after, (child,))
 
     def flush(self, wait_ms: int) -> None:
         """Have everything finished exported; wait for it at most `wait_ms`."""
+        self.go_on()
         if not self.is_ready:
-            # One hold may wait for its imports; on a small CPU they take longer than many invocations.
-            wait_ms, self._may_wait_for_ready = (wait_ms if self._may_wait_for_ready else 0), False
+            wait_ms = wait_ms if may_wait_for_ready(self._holds_for_ready, self._channel.fullness()) else 0
+            self._holds_for_ready += 1
         self._number += 1
         self._awaited = self._number if wait_ms else 0
         self._channel.offer(records.flush(self._number, wait_ms, self._channel.dropped))
@@ -65,14 +101,42 @@ class Telemetry:
         """Have everything closed and exported; wait for it at most `wait_ms`."""
         self._number += 1
         self._is_ending = True
+        self._stop_standing_aside()
         deadline_ms = time.time_ns() // 1_000_000 + wait_ms
         message = records.shutdown(self._number, reason, deadline_ms, self._channel.dropped)
         if self.is_alive and self._channel.send_within(message, wait_ms):
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
+        if self._flushed < self._number and self._child is not None:
+            self._child.signal(SIGKILL)  # what is left of the time and of the quota is for our own end
+
+    def expect_event(self) -> None:
+        """We ask for the next event: it comes at any moment, or the sandbox freezes.
+
+        Not only at its delivery: what runs when the sandbox thaws has used up the quota before the event is here.
+        """
+        self._expects_event = True
+        self._invocations.notify()
+
+    def has_event(self) -> None:
+        """The event has come."""
+        self._expects_event = False
+
+    def expect_nothing(self) -> None:
+        """No event has come, and the sandbox has not been frozen either."""
+        self._expects_event = False
+        self._invocations.notify()
+
+    def go_on(self) -> None:
+        """No event is with the function, as far as anybody can tell: let the process run."""
+        stand_aside = self._stand_aside
+        if stand_aside is not None:
+            stand_aside.go_on()
 
     def _wait(self, wait_ms: int) -> None:
-        number = self._number
-        self._invocations.wait_while(lambda: self.is_alive and self._flushed < number, wait_ms / 1_000)
+        number, starts = self._number, self._starts
+        self._invocations.wait_while(
+            lambda: self.is_alive and self._starts == starts and self._flushed < number, wait_ms / 1_000
+        )
 
     def _read_replies(self) -> None:
         while True:
@@ -86,6 +150,7 @@ class Telemetry:
         match kind, fields:
             case records.READY, ():
                 self.is_ready = True
+                self._stop_standing_aside()
             case records.FLUSHED, (int(number), bool(ok)):
                 self._take_outcome(number, ok=ok)
             case records.RELEASED, (int(length),):
@@ -110,15 +175,62 @@ class Telemetry:
             self._failed = number
             self.failures_in_a_row += 1
 
-    def _wait_for_end(self, process_id: int) -> None:
+    def _take_on(self, process_id: int) -> Child:
+        """A process that has just been started: from now on it stands aside, until it is ready."""
+        child = self._child = Child(process_id)
+        if self._stands_aside:
+            self._stand_aside = StandAside(child, self._is_in_the_way)
+            self._invocations.bystander = self._stand_aside.look
+        self._starts += 1
+        self._invocations.notify()
+        return child
+
+    def _is_in_the_way(self) -> bool:
+        if self._is_ending or not may_stand_aside(self._channel.fullness()):
+            return False
+        return self._invocations.is_any_open() or (self._expects_event and self._is_runtime_waiting())
+
+    def _stop_standing_aside(self) -> None:
+        stand_aside, self._stand_aside = self._stand_aside, None
+        self._invocations.bystander = None
+        if stand_aside is not None:
+            stand_aside.end()
+
+    def _look_after(self, child: Child) -> None:
+        """Wait for its end, and for those of its successors."""
+        for successors in range(SUCCESSORS_LIMIT + 1):
+            how = _end_of(child)
+            self._stop_standing_aside()
+            successor = self._successor(how) if successors < SUCCESSORS_LIMIT else None
+            if successor is None:
+                self._give_up(how)
+                return
+            child = successor
+
+    def _successor(self, how: int) -> Child | None:
+        """The process that takes over from one that ended so; None where there is none, or it would end the same way."""
+        is_hopeless = how >= 0 and not self.is_ready
+        if self._start_successor is None or self._is_ending or is_hopeless:
+            return None
+        self.is_ready = False
+        self._holds_for_ready = 0
         try:
-            _, status = posix.waitpid(process_id, 0)
+            child = self._take_on(self._start_successor())
         except OSError:
-            status = 0
+            return None
+        log.warning(f"the telemetry process has ended ({how}); another one takes over")
+        return child
+
+    def _give_up(self, how: int) -> None:
         self.is_alive = False
         self._channel.abandon()
         self._invocations.notify()
         if not self._is_ending:
-            log.warning(
-                f"the telemetry process has ended ({posix.waitstatus_to_exitcode(status)}); no more telemetry from this sandbox"
-            )
+            log.warning(f"the telemetry process has ended ({how}); no more telemetry from this sandbox")
+
+
+def _end_of(child: Child) -> int:
+    try:
+        return child.wait()
+    except OSError:
+        return 0

@@ -58,7 +58,7 @@ _REASONS = {
 class Sandbox:
     """What all runtime connections share. `channel` and `tracer` are None where telemetry is off."""
 
-    __slots__ = ("channel", "failures", "invocations", "is_managed_instances", "polls", "tracer", "upstream")
+    __slots__ = ("channel", "failures", "invocations", "is_managed_instances", "polls", "told", "tracer", "upstream")
 
     def __init__(
         self,
@@ -75,12 +75,18 @@ class Sandbox:
         self.tracer = tracer
         self.is_managed_instances = is_managed_instances
         self.polls = Polls()
+        self.told: dict[int, records.Message] = {}
         self.failures = 0
 
     def offer(self, message: records.Message, *parts: bytes) -> None:
         """Give a record to the telemetry process, if there is one."""
         if self.channel is not None:
             self.channel.offer(message, *parts)
+
+    def tell(self, message: records.Message) -> None:
+        """Give a record that says who we run beside, and keep it for a later telemetry process."""
+        self.told[message[0]] = message
+        self.offer(message)
 
     def count_failure(self, error: Exception) -> None:
         """Our own code failed on an event, which passes as it came. The first failure is logged."""
@@ -151,6 +157,8 @@ class Exchange:
         body = self._gather_body(request) if request.body_length else b""
         polls = self._sandbox.polls
         polls.enter(self._runtime)  # until the invocation is open, so that no INVOKE finds neither
+        if self._sandbox.invocations.bystander is not None:
+            self._sandbox.invocations.bystander()
         try:
             return self._answer_poll(request, body)
         finally:
@@ -291,7 +299,7 @@ class Exchange:
     def _say_hello(self, request: Request) -> bool:
         """Answer the wrapper, and take over what Lambda tells only runtimes, and the process that becomes the runtime."""
         told = [request.fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
-        self._sandbox.offer(records.runtime(*told))
+        self._sandbox.tell(records.runtime(*told))
         lives = runtime_process.watched(request.fields.get(b"lrap-runtime-pid", b""))
         if lives is not None:
             self._sandbox.invocations.know_runtime(lives)

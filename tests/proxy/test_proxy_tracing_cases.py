@@ -400,15 +400,15 @@ def test_g9_two_attempts_of_one_request_at_once_are_two_spans(proxy: Proxy, upst
         assert record.invocation_id.encode() == attempt
         assert traceparent == f"00-{record.trace_id_hex}-{record.span_id_hex}-0{record.trace_flags}".encode()
     assert len({traceparent for _, _, traceparent in runtimes}) == 2
-    runtime, api, _ = runtimes[1]
-    result = post(result_target(b"r"), b"{}", b"Lambda-Runtime-Invocation-Id: a2\r\n")
-    runtime.send(result)
-    api.read(len(result))
-    api.send(ACCEPTED)
-    runtime.read(len(ACCEPTED))
-    finished = proxy.record()
-    assert isinstance(finished, records.Finished)
-    assert finished.invocation_id == "a2"
+    for (runtime, api, _), attempt in zip(runtimes, ("a1", "a2"), strict=True):
+        result = post(result_target(b"r"), b"{}", f"Lambda-Runtime-Invocation-Id: {attempt}\r\n".encode())
+        runtime.send(result)
+        api.read(len(result))
+        api.send(ACCEPTED)
+        runtime.read(len(ACCEPTED))
+        finished = proxy.record()
+        assert isinstance(finished, records.Finished)
+        assert finished.invocation_id == attempt
 
 
 # G10

@@ -1,0 +1,40 @@
+"""Starts a telemetry process in the place of one that died.
+
+By `posix_spawn`, never by a fork: threads exist by now, and a lock that one of them holds would stay locked in the child.
+"""
+
+import posix
+import sys
+
+from lrap_otel import records
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lrap_otel.channel import Channel
+
+_ROOT = __file__.rpartition("/lrap_otel/")[0]
+_STDIN = 0
+
+
+def start(channel: "Channel", dependencies: str, told: "Sequence[records.Message]") -> int:
+    """Its process id; OSError where it cannot be started.
+
+    It reads `told` first, then what is on the channel. `dependencies` is the folder that it imports the SDK from.
+    """
+    script = f"{_ROOT}/lrap_otel/succeed.py"
+    again = [records.encode(message, None).hex() for message in told]
+    return posix.posix_spawn(
+        "/proc/self/exe",
+        [*_interpreter(), "-I", "-S", script, _ROOT, dependencies, *again],
+        posix.environ,
+        file_actions=[(posix.POSIX_SPAWN_DUP2, channel.far.fileno(), _STDIN)],
+    )
+
+
+def _interpreter() -> list[str]:
+    """How this interpreter was started, by itself or through a loader of its own (``ld-linux.so.2 ... python3``)."""
+    with open("/proc/self/cmdline", "rb") as file:
+        started = file.read().decode("utf-8", "surrogateescape").split("\0")[:-1]
+    return started[: len(started) - len(sys.orig_argv) + 1]

@@ -1,0 +1,141 @@
+"""A telemetry process that dies has a successor, a few times, and the function never notices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lrap_otel.extension.supervisor import SUCCESSORS_LIMIT
+from tests.e2e.conftest import HTTP_EVENT, emulated, function, invoke
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lrap_otel.emulator.emulator import Emulator
+
+LIMIT_S = 30.0
+# Of an event that a stopped telemetry process leaves unread: nobody waits long for its flush.
+IMPATIENT = {"LRAP_FLUSH_BUDGET_MS": "50"}
+
+
+def extension_process() -> int:
+    """The extension is a child of this process."""
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+    (found,) = [child for child in children if b"lrap_otel/__main__.py" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return int(found)
+
+
+def telemetry_processes() -> list[int]:
+    """The extension's children; a successor belongs to the thread that started it."""
+    tasks = Path(f"/proc/{extension_process()}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
+async def eventually(holds: Callable[[], bool]) -> None:
+    end = asyncio.get_running_loop().time() + LIMIT_S
+    while not holds():
+        assert asyncio.get_running_loop().time() < end
+        await asyncio.sleep(0.005)
+
+
+async def kill_telemetry() -> None:
+    """SIGKILL in mid-flight, until it is gone."""
+    (process_id,) = telemetry_processes()
+    os.kill(process_id, signal.SIGKILL)
+    await eventually(lambda: process_id not in telemetry_processes())
+
+
+async def stop_telemetry() -> None:
+    """From now on it reads nothing."""
+    (process_id,) = telemetry_processes()
+    os.kill(process_id, signal.SIGSTOP)
+    status = Path(f"/proc/{process_id}/status")
+    await eventually(lambda: "State:\tT" in status.read_text())
+
+
+def test_records_that_a_killed_process_left_unread_are_exported_by_its_successor() -> None:
+    async def script(emulator: Emulator) -> None:
+        first, _ = await invoke(emulator, {})
+        await emulator.otlp.spans(1, LIMIT_S)
+        await stop_telemetry()
+        unread, _ = await invoke(emulator, HTTP_EVENT)
+        await kill_telemetry()
+        _, of_successor = await emulator.otlp.spans(2, LIMIT_S)
+        assert of_successor.attributes["faas.invocation_id"] == unread.request_id
+        # What only the predecessor had been told: by Lambda's answer to the registration, and by the wrapper.
+        of_first = emulator.otlp.find_span(first.request_id)
+        assert of_first is not None
+        told = dict(of_first.resource)
+        assert told.pop("service.instance.id") != of_successor.resource["service.instance.id"]
+        assert {"cloud.account.id", "faas.instance"} <= told.keys()
+        assert of_successor.resource.items() >= told.items()
+        (report,) = await emulator.shutdown()
+        assert report.is_clean
+
+    (warning,) = emulated(function(env=IMPATIENT), script)
+    assert "has ended (-9); another one takes over" in warning
+
+
+def test_a_process_that_is_killed_again_and_again_is_given_up_and_the_function_goes_on() -> None:
+    async def script(emulator: Emulator) -> None:
+        await emulator.start()
+        for killed in range(SUCCESSORS_LIMIT + 1):
+            await eventually(lambda: len(telemetry_processes()) == 1)
+            outcome, _ = await invoke(emulator, HTTP_EVENT)
+            assert outcome.status == "success"
+            # Each of them works.
+            await emulator.otlp.spans(killed + 1, LIMIT_S)
+            await kill_telemetry()
+        for _ in range(3):
+            outcome, result = await invoke(emulator, HTTP_EVENT)
+            assert outcome.status == "success"
+            assert "traceparent" in result["headers"]
+        assert telemetry_processes() == []
+        (report,) = await emulator.shutdown()
+        assert report.is_clean
+        assert len(emulator.otlp.received) == SUCCESSORS_LIMIT + 1
+
+    warnings = emulated(function(), script)
+
+    assert [warning.partition("; ")[2] for warning in warnings] == [
+        *["another one takes over"] * SUCCESSORS_LIMIT,
+        "no more telemetry from this sandbox",
+    ]
+
+
+def test_a_process_that_is_killed_while_it_starts_has_a_successor_too() -> None:
+    async def script(emulator: Emulator) -> None:
+        await emulator.start()
+        await kill_telemetry()
+        outcome, _ = await invoke(emulator, {})
+        (span,) = await emulator.otlp.spans(1, LIMIT_S)
+        assert span.attributes["faas.invocation_id"] == outcome.request_id
+        (report,) = await emulator.shutdown()
+        assert report.is_clean
+
+    emulated(function(), script)
+
+
+def test_one_whose_dependencies_are_missing_has_no_successor_that_would_miss_them_again(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    (tmp_path / "extensions").mkdir()
+    (tmp_path / "lrap_otel").symlink_to(root / "lrap_otel")
+    paths = (root / ".lrap-paths").read_text().splitlines()
+    (tmp_path / ".lrap-paths").write_text(f"{paths[0]}\nLRAP_DEPENDENCIES={tmp_path}\n")
+    entrypoint = tmp_path / "extensions/lrap-otel"
+    entrypoint.write_bytes((root / "opt/entrypoint").read_bytes())
+    entrypoint.chmod(0o755)
+
+    async def script(emulator: Emulator) -> None:
+        outcome, _ = await invoke(emulator, {})
+        assert outcome.status == "success"
+        await eventually(lambda: len(emulator.output) >= 2)
+        (report,) = await emulator.shutdown()
+        assert report.is_clean
+
+    last, first = sorted(emulated(function(extensions={"lrap-otel": entrypoint}), script), reverse=True)
+    assert "telemetry ends: ModuleNotFoundError" in first
+    assert "no more telemetry from this sandbox" in last

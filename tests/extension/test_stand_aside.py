@@ -1,0 +1,210 @@
+"""A telemetry process that is not ready is out of the function's way, and never stays stopped."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from lrap_otel import records
+from lrap_otel.channel import Channel, TelemetryEnd
+from lrap_otel.extension.child import Child
+from lrap_otel.extension.flush import may_stand_aside, may_wait_for_ready
+from lrap_otel.extension.supervisor import Telemetry
+from lrap_otel.invocations import Invocation, Invocations
+from tests.extension.sleeper import Sleeper
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CONNECTION = object()
+
+
+class Sandbox:
+    """A proxy process's state with a sleeper for its telemetry process."""
+
+    def __init__(self, *, stands_aside: bool = True) -> None:
+        self.invocations, self.channel, self.process = Invocations(), Channel(), Sleeper()
+        self.is_runtime_waiting = False
+        self.telemetry = Telemetry(
+            self.channel, self.invocations, None, lambda: self.is_runtime_waiting, stands_aside=stands_aside
+        )
+        self.telemetry.watch(self.process.process_id)
+        self.far = TelemetryEnd(self.channel.far)
+
+    def deliver(self, request_id: str = "a") -> Invocation:
+        invocation = Invocation(request_id, "", 0)
+        self.invocations.open(invocation, CONNECTION, 1)
+        return invocation
+
+    def finish(self, invocation: Invocation) -> None:
+        self.invocations.finish(invocation, CONNECTION)
+
+    def poll(self) -> None:
+        """The runtime asks for its next event, as `proxy.exchange` does it."""
+        self.is_runtime_waiting = True
+        self.invocations.runtime_polls_again()
+        if self.invocations.bystander is not None:
+            self.invocations.bystander()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Sandbox]]:
+    started: list[Sandbox] = []
+
+    def start(**options: bool) -> Sandbox:
+        started.append(Sandbox(**options))
+        return started[-1]
+
+    yield start
+    for sandbox in started:
+        sandbox.process.kill()
+        assert sandbox.process.has_been_reaped()
+
+
+@pytest.fixture
+def sandbox(start: Callable[..., Sandbox]) -> Sandbox:
+    return start()
+
+
+def test_it_is_stopped_while_an_event_is_with_the_function(sandbox: Sandbox) -> None:
+    invocation = sandbox.deliver()
+    assert sandbox.process.is_stopped()
+    sandbox.finish(invocation)
+    assert sandbox.process.goes_on()
+
+
+def test_of_several_events_the_first_stops_it_and_the_last_lets_it_go_on(sandbox: Sandbox) -> None:
+    first, second = sandbox.deliver("a"), sandbox.deliver("b")
+    assert sandbox.process.is_stopped()
+    sandbox.finish(first)
+    assert sandbox.process.is_stopped()
+    sandbox.finish(second)
+    assert sandbox.process.goes_on()
+
+
+def test_it_runs_during_init_and_stops_when_the_runtime_has_asked_for_its_first_event(sandbox: Sandbox) -> None:
+    sandbox.telemetry.expect_event()
+    assert sandbox.process.keeps_running()
+    sandbox.poll()
+    assert sandbox.process.is_stopped()
+
+
+def test_it_has_the_time_between_a_result_and_our_own_asking_for_the_next_event(sandbox: Sandbox) -> None:
+    invocation = sandbox.deliver()
+    assert sandbox.process.is_stopped()
+    sandbox.finish(invocation)
+    sandbox.poll()
+    assert sandbox.process.goes_on()
+    sandbox.telemetry.expect_event()
+    assert sandbox.process.is_stopped()
+
+
+def test_in_a_sandbox_that_is_idle_and_not_frozen_it_goes_on_until_the_next_event(sandbox: Sandbox) -> None:
+    sandbox.poll()
+    sandbox.telemetry.expect_event()
+    assert sandbox.process.is_stopped()
+    sandbox.telemetry.expect_nothing()
+    assert sandbox.process.goes_on()
+    sandbox.deliver()
+    assert sandbox.process.is_stopped()
+
+
+def test_a_runtime_that_polls_again_without_a_result_lets_it_go_on(sandbox: Sandbox) -> None:
+    sandbox.deliver()
+    assert sandbox.process.is_stopped()
+    sandbox.poll()
+    assert sandbox.process.goes_on()
+
+
+def test_a_runtime_that_crashes_lets_it_go_on(sandbox: Sandbox) -> None:
+    sandbox.deliver()
+    assert sandbox.process.is_stopped()
+    sandbox.invocations.connection_ended(CONNECTION, as_announced=False)
+    assert sandbox.process.goes_on()
+
+
+def test_it_goes_on_before_a_flush_is_waited_for(sandbox: Sandbox) -> None:
+    sandbox.deliver()
+    assert sandbox.process.is_stopped()
+    sandbox.telemetry.flush(0)
+    assert sandbox.process.goes_on()
+
+
+def test_shutdown_lets_it_go_on_although_an_event_is_with_the_function(sandbox: Sandbox) -> None:
+    sandbox.deliver()
+    assert sandbox.process.is_stopped()
+    sandbox.far.reply(records.flushed(1, ok=True))
+    sandbox.telemetry.shut_down("timeout", 60_000)
+    assert sandbox.process.goes_on()
+    sandbox.deliver("b")
+    assert sandbox.process.keeps_running()
+
+
+def test_it_is_ended_where_shutdown_has_no_more_time_for_it(sandbox: Sandbox) -> None:
+    sandbox.telemetry.shut_down("spindown", 1)
+    assert sandbox.process.has_been_reaped()
+
+
+def test_once_it_is_ready_it_runs_and_nobody_is_told_of_events(sandbox: Sandbox) -> None:
+    sandbox.deliver()
+    assert sandbox.process.is_stopped()
+    sandbox.far.reply(records.ready())
+    assert sandbox.process.goes_on()
+    assert sandbox.invocations.bystander is None
+    sandbox.deliver("b")
+    assert sandbox.process.keeps_running()
+
+
+def test_beside_many_events_at_once_it_never_stands_aside(start: Callable[..., Sandbox]) -> None:
+    sandbox = start(stands_aside=False)
+    sandbox.deliver()
+    assert sandbox.invocations.bystander is None
+    assert sandbox.process.keeps_running()
+
+
+def test_it_is_not_kept_from_reading_until_records_are_lost(sandbox: Sandbox) -> None:
+    while sandbox.channel.fullness() < 0.5:
+        assert sandbox.channel.offer((5, (1,)), b"x" * 4_096)
+    sandbox.deliver()
+    assert sandbox.process.keeps_running()
+
+
+def test_one_that_dies_is_no_longer_waited_for_or_signalled(sandbox: Sandbox) -> None:
+    invocation = sandbox.deliver()
+    assert sandbox.process.is_stopped()
+    sandbox.process.kill()
+    assert sandbox.process.has_been_reaped()
+    sandbox.finish(invocation)
+    sandbox.telemetry.flush(60_000)
+
+
+def test_a_process_that_has_been_reaped_gets_no_signal() -> None:
+    sleeper = Sleeper()
+    child = Child(sleeper.process_id)
+    child.signal(signal.SIGTERM)
+    assert child.wait() == -signal.SIGTERM
+    child.signal(signal.SIGTERM)
+    with pytest.raises(ProcessLookupError):
+        os.kill(sleeper.process_id, 0)
+
+
+def test_a_process_of_somebody_else_cannot_be_waited_for() -> None:
+    with pytest.raises(ChildProcessError):
+        Child(os.getppid()).wait()
+
+
+@pytest.mark.parametrize(
+    ("holds", "fullness", "waits"), [(0, 0.0, True), (4, 0.0, True), (5, 0.0, False), (5, 0.25, True), (99, 1.0, True)]
+)
+def test_a_few_holds_wait_for_its_imports_and_then_only_those_that_find_the_channel_filling_up(
+    holds: int, fullness: float, *, waits: bool
+) -> None:
+    assert may_wait_for_ready(holds, fullness) is waits
+
+
+def test_half_a_channel_may_stay_unread() -> None:
+    assert may_stand_aside(0.49)
+    assert not may_stand_aside(0.5)
