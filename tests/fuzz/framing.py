@@ -6,12 +6,15 @@ A verdict is what a reader makes of bytes: how a head is framed and what follows
 from __future__ import annotations
 
 import re
+import zlib
 
 import h11
 
-from lrap_otel.proxy.http1 import CHUNKED, ChunkedBody, ProtocolError, dechunk, parse_request
+from lrap_otel.proxy.http1 import CHUNKED, ChunkedBody, ProtocolError, Response, body_of, dechunk, parse_request
 
 REFUSED = "refused"
+# A body by length, by chunks and by the end of the connection are three different parts of it.
+AFTER_A_REPLY = b"5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n"
 
 # What h11 takes and we refuse, each with its reason.
 STRICTER = {
@@ -27,6 +30,10 @@ STRICTER = {
     "HTTP of another version": rb"\A[^\r\n]* HTTP/(?!1\.[01]\r?\n)",
     "control bytes in a value": rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]",
     "a bare CR": rb"\r(?!\n)",
+}
+STRICTER_REPLY = STRICTER | {
+    "a coding in HTTP/1.0": rb"(?im)\AHTTP/1\.0 .*\n(.*\n)*transfer-encoding",
+    "HTTP of another version": rb"\AHTTP/(?!1\.[01] )",
 }
 # What we refuse in a chunked body and h11 takes.
 STRICTER_BODY = {
@@ -44,6 +51,7 @@ PASSED = {
     "no Host or several": rb"(?is)\A(?!.*\nhost:)|\nhost:.*\nhost:",
     "bytes above 127 in the target": rb"\A[^\r\n]*[\x80-\xff]",
 }
+PASSED_REPLY = {"a switch of protocols that nobody asked for": rb"\AHTTP/1\.[01] 101 "}
 PASSED_BODY = {"a framing field in the trailers": rb"(?i)\n(content-length|transfer-encoding):"}
 
 
@@ -78,11 +86,43 @@ def h11s_of_head(data: bytes) -> object:
     return request.method, request.target, fields, framing
 
 
-def ours_of_body(data: bytes) -> object:
-    """Payload and length on the wire of a chunked body; None if it is not whole; `REFUSED`."""
+def ours_of_reply(data: bytes) -> object:
+    """Status and fields of a reply's head, and what of `AFTER_A_REPLY` is its body, to the end or not; `REFUSED`."""
+    try:
+        reply = Response(data, b"GET")
+    except ProtocolError:
+        return REFUSED
+    fields = [(name, value.lower() if name == b"transfer-encoding" else value) for name, value in reply.pairs]
+    body = body_of(reply)
+    return reply.status, fields, body.take(AFTER_A_REPLY), body.is_complete
+
+
+def h11s_of_reply(data: bytes) -> object:
+    """The same by h11."""
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 22)
+    connection.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+    connection.send(h11.EndOfMessage())
+    try:
+        connection.receive_data(data + AFTER_A_REPLY)
+        reply = event = connection.next_event()
+        while isinstance(event, (h11.Response, h11.Data)):
+            event = connection.next_event()
+    except h11.RemoteProtocolError:
+        return REFUSED
+    if not isinstance(reply, (h11.Response, h11.InformationalResponse)):
+        return REFUSED
+    fields = [(b"proxy-" if name.startswith(b"proxy-") else name, value) for name, value in reply.headers]
+    is_complete = isinstance(event, (h11.EndOfMessage, h11.InformationalResponse))
+    rest = len(connection.trailing_data[0]) if is_complete else 0
+    return reply.status_code, fields, len(AFTER_A_REPLY) - rest, is_complete
+
+
+def ours_of_body(data: bytes, cut: int = 0) -> object:
+    """Payload and length on the wire of a chunked body that comes in two pieces; None if it is not whole; `REFUSED`."""
     framing = ChunkedBody()
     try:
-        taken = framing.take(data)
+        taken = framing.take(data[:cut])
+        taken += framing.take(data[taken:]) if taken == cut else 0
     except ProtocolError:
         return REFUSED
     return (dechunk(data[:taken]), taken) if framing.is_complete else None
@@ -111,9 +151,18 @@ def check_head(data: bytes) -> str | None:
     return _difference(data, ours_of_head(data), h11s_of_head(data), STRICTER, PASSED)
 
 
+def check_reply(data: bytes) -> str | None:
+    """What is wrong with our reading of a reply's head that ends with its blank line; None where nothing is."""
+    return _difference(data, ours_of_reply(data), h11s_of_reply(data), STRICTER_REPLY, PASSED_REPLY)
+
+
 def check_body(data: bytes) -> str | None:
     """What is wrong with our reading of a chunked body and what stands behind it; None where nothing is."""
     ours, theirs = ours_of_body(data), h11s_of_body(data)
+    cut = zlib.crc32(data) % (len(data) + 1)
+    in_two = ours_of_body(data, cut)
+    if in_two != ours:
+        return f"{data!r}: ours {ours!r}, but {in_two!r} where it comes in two pieces, cut at {cut}"
     if ours == REFUSED and theirs is None:
         theirs = h11s_of_body(data + b"\r\n\r\n")  # it looks at trailers only when all of them have come
     return _difference(data, ours, theirs, STRICTER_BODY, PASSED_BODY)
