@@ -8,11 +8,21 @@ STAMP := $(VENV)/.ready
 # Of `make conformance`.
 CLIENTS ?= python or bash or go or node or java or rust or collector
 
+# Of `make bench`, some groups; of `make bench-compare`, some loads and the file to compare with.
+BENCH ?=
+LOADS ?=
+AGAINST ?= bench/baseline.json
+
+# Of `make fuzz`; and of `make soak`, the longest that a case waits, where that is less than its full length.
+INPUTS ?= 1000000
+SECONDS ?=
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format bench conformance lock clean
+.PHONY: help setup run test check format conformance fuzz soak bench bench-peers bench-compare bench-save bench-instructions
+.PHONY: lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create the virtual environment with the locked versions
 
@@ -50,12 +60,37 @@ format: $(STAMP) ## rewrite the sources in the project's format
 conformance: $(STAMP) ## run real clients of six languages and a real collector (builds them: 10 minutes the first time)
 	$(BIN)/python -m pytest tests/conformance -m "$(CLIENTS)"
 
-bench: $(STAMP) ## run the benchmarks
-	$(BIN)/python -m pytest bench --benchmark-only
+$(VENV)/.fuzz: requirements-fuzz.txt $(STAMP)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
+	@touch $@
+
+fuzz: $(VENV)/.fuzz ## compare a million inputs with h11 and json, guided by coverage (four minutes)
+	$(BIN)/python -m tests.fuzz.guided $(INPUTS)
+
+soak: $(STAMP) ## run the long-lived cases, all at once (15 minutes; SECONDS=20 makes them short)
+	$(BIN)/python -m pytest tests/soak $(if $(SECONDS),--seconds=$(SECONDS))
+
+bench: $(STAMP) ## run the benchmarks; tables and plots go into docs/ (10 minutes; BENCH="hot off": some groups)
+	$(BIN)/python -m pytest $(if $(BENCH),$(BENCH:%=bench/test_%.py),bench) --benchmark-only
+	$(BIN)/python -m bench.docs
+
+bench-peers: $(STAMP) ## the hot rounds with another proxy beside ours: PEER="its command line"
+	@test -n "$$PEER" || { echo 'usage: make bench-peers PEER="command line"'; exit 2; }
+	$(BIN)/python -m pytest bench/test_hot.py --benchmark-only
+
+bench-compare: $(STAMP) ## what ours costs in C relays beside what was saved; fails on twice that
+	$(BIN)/python -m bench.compare $(LOADS) --against $(AGAINST)
+
+bench-save: $(STAMP) ## save what ours costs in C relays, for bench-compare
+	$(BIN)/python -m bench.compare $(LOADS) --against $(AGAINST) --save
+
+bench-instructions: $(STAMP) ## how many instructions a cycle takes in the proxy process (needs valgrind)
+	$(BIN)/python -m bench.instructions
 
 lock: ## choose newest versions and lock them with their hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-dev.in -o requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-fuzz.in -o requirements-fuzz.txt
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .lrap-paths .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks build dist

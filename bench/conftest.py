@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench import machine, rounds
+from bench import aims, machine, rounds
 from bench.replay import REPLAY_CLOCK, Replay
+from bench.results import keep_tables
+from bench.table import Table
 from bench.yardsticks import Yardstick, chosen
 
 if TYPE_CHECKING:
@@ -17,9 +19,13 @@ if TYPE_CHECKING:
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
+    from bench.aims import Aim
+
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "0"))
-TABLES: list[str] = []
+# By group, which is the name of the module without `test_`.
+TABLES: dict[str, list[Table | str]] = {}
+AIMS: dict[str, list[Aim]] = {}
 
 
 @cache
@@ -42,7 +48,8 @@ def rounds_of() -> Callable[[str], rounds.Rounds]:
     def rounds_of(load: str) -> rounds.Rounds:
         cpus = machine.one_cpu()
         result = rounds.run(rounds.LOADS[load], yardsticks(), cpus, ROUNDS)
-        TABLES.append(rounds.table(result, cpus))
+        TABLES.setdefault("hot", []).append(rounds.table(result, cpus))
+        AIMS.setdefault("hot", []).extend(aims.of_rounds(result))
         return result
 
     return rounds_of
@@ -63,17 +70,38 @@ def replay(benchmark: BenchmarkFixture) -> Replay:
     return replay
 
 
-@pytest.fixture
-def print_at_end() -> Callable[[str], None]:
-    """Have a table printed after all benchmarks."""
-    return TABLES.append
+@pytest.fixture(scope="module")
+def print_at_end(request: pytest.FixtureRequest) -> Callable[[Table | str], None]:
+    """Have a table printed after all benchmarks, and kept with the results of this module's group."""
+    return TABLES.setdefault(_group(request), []).append
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tables, and what they were measured on."""
-    if TABLES:
+@pytest.fixture(scope="module")
+def aim_at(request: pytest.FixtureRequest) -> Callable[[Aim], None]:
+    """Have an aim stand in a table of its own, before the others of this module's group."""
+    return AIMS.setdefault(_group(request), []).append
+
+
+def _group(request: pytest.FixtureRequest) -> str:
+    return str(request.module.__name__).rpartition("test_")[2]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    """Print the tables, and what they were measured on. Those of a run without a fault are kept, a user's own peer aside."""
+    groups = {group: _tables(group) for group in TABLES if _tables(group)}
+    if groups:
         terminalreporter.section("rounds")
         facts = ", ".join(f"{name} {value}" for name, value in machine.description().items())
         terminalreporter.write_line(facts)
-    for table in TABLES:
-        terminalreporter.write_line(f"\n{table}")
+    for group, tables in groups.items():
+        for table in tables:
+            text = table.text() if isinstance(table, Table) else table
+            terminalreporter.write_line(f"\n{text}")
+        if exitstatus == 0 and not os.environ.get("PEER"):
+            keep_tables(group, tables, f"make bench BENCH={group}")
+
+
+def _tables(group: str) -> list[Table | str]:
+    found = AIMS.get(group)
+    first = [Table(f"{group}: aims", aims.HEADS, [aim.row() for aim in found])] if found else []
+    return [*first, *TABLES[group]]

@@ -12,7 +12,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from bench.machine import pinned, process_fields, processes
+from bench.machine import pinned, process_fields, processes, thread_states
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -46,15 +46,26 @@ class Group:
         """User and system time of each process in seconds, by ticks of 10 ms."""
         return [sum(int(ticks) for ticks in process_fields(pid)[11:13]) * TICK_S for pid in self.members()]
 
-    def settle(self, quiet_s: float = 0.1, limit_s: float = 15) -> None:
-        """Wait until it has used at most one tick within `quiet_s`: what it had left to do is done."""
+    def settle(self, quiet_s: float = 0.1, limit_s: float = 60) -> None:
+        """Wait until it has done what it had left to do: none of its threads is about to run, and it has used a tick at most.
+
+        On a busy machine a process that waits for its turn uses no CPU either, so the one does not follow from the other.
+        """
         end = time.monotonic() + limit_s
         used = sum(self.cpu_s())
         while time.monotonic() < end:
-            time.sleep(quiet_s)
+            is_idle = self._is_idle_for(quiet_s)
             before, used = used, sum(self.cpu_s())
-            if used - before <= TICK_S * 1.5:
+            if is_idle and used - before <= TICK_S * 1.5:
                 return
+
+    def _is_idle_for(self, seconds: float) -> bool:
+        looks = 5
+        is_idle = True
+        for _ in range(looks):
+            time.sleep(seconds / looks)
+            is_idle = is_idle and all(set(thread_states(pid)) <= {"S", "Z"} for pid in self.members())
+        return is_idle
 
     def signal(self, number: int) -> None:
         """Send a signal to all that are left."""

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench.compiled import program
 from bench.group import Group
-from bench.machine import peak_rss_kb, pinned, pss_kb
+from bench.machine import cpu_ns, peak_rss_kb, pinned, pss_kb
 from bench.sink import Sink
 from bench.upstream import Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from bench.yardsticks import Yardstick
@@ -78,8 +78,7 @@ class Lane:
         figures = self._client(cycles, warmup, *options)
         self._cycles += cycles + warmup
         self._check_upstream()
-        if self._group:
-            self._group.signal(signal.SIGSTOP)
+        self._freeze()
         return figures
 
     def close(self) -> Count:
@@ -90,8 +89,11 @@ class Lane:
 
     def pss_kb(self) -> list[int]:
         """Proportional set size of each of its processes in KB, the first one first, once it has nothing left to do."""
-        self._thaw()
-        return [pss_kb(pid) for pid in self._group.members()] if self._group else []
+        return self._of_each(pss_kb)
+
+    def cpu_ns(self) -> list[int]:
+        """CPU time of each of its processes, the first one first, once it has nothing left to do."""
+        return self._of_each(cpu_ns)
 
     def kill(self) -> None:
         """End whatever still runs, without a count."""
@@ -118,8 +120,8 @@ class Lane:
 
     def _start(self) -> None:
         self.port = free_port()
-        variables = environment(self._upstream, self._sink, self.port)
-        self._group = Group(self.yardstick.command, variables, self._log, self._cpus)
+        given = environment(self._upstream, self._sink, self.port)
+        self._group = Group(self.yardstick.command, given, self._log, self._cpus)
         end = time.monotonic() + START_LIMIT_S
         while not _accepts(self.port):
             if self._group.status() is not None or time.monotonic() > end:
@@ -144,6 +146,16 @@ class Lane:
             self._group.signal(signal.SIGCONT)
             self._group.settle()
 
+    def _freeze(self) -> None:
+        if self._group:
+            self._group.signal(signal.SIGSTOP)
+
+    def _of_each(self, ask: Callable[[int], int]) -> list[int]:
+        self._thaw()
+        answers = [ask(pid) for pid in self._group.members()] if self._group else []
+        self._freeze()
+        return answers
+
     def _error(self, text: str) -> LaneError:
         written = self._log.read_text(errors="replace")[-1500:] if self._log.exists() else ""
         return LaneError(f"{self.yardstick.name}: {text}\n{written}".rstrip())
@@ -151,10 +163,15 @@ class Lane:
 
 def environment(upstream: Upstream, sink: Sink, port: int) -> dict[str, str]:
     """What every yardstick is started with."""
+    return variables(upstream.port, sink, port)
+
+
+def variables(api_port: int, sink: Sink, port: int) -> dict[str, str]:
+    """As `environment`, for a Runtime API on `api_port` of this machine."""
     return {
         **os.environ,
         **LAMBDA_ENVIRONMENT,
-        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{upstream.port}",
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api_port}",
         "LRAP_LISTENER_PORT": str(port),
         "OTEL_EXPORTER_OTLP_ENDPOINT": sink.endpoint,
     }

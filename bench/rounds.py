@@ -20,9 +20,9 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from bench import machine
-from bench.events import big_event
+from bench.events import batch_event, http_event
 from bench.lane import Count, Lane
-from bench.table import text_table
+from bench.table import Table
 from bench.yardsticks import DIRECT, FLOOR, NAMES, Yardstick, chosen
 
 if TYPE_CHECKING:
@@ -34,7 +34,10 @@ STREAM_BYTES = 200 * MEGABYTE
 
 @dataclass(frozen=True)
 class Load:
-    """What the client does in one turn. `cycles` are measured, `warmup` come before them; `rate` is cycles/s, 0 all it can."""
+    """What the client does in one turn. `cycles` are measured, `warmup` come before them; `rate` is cycles/s, 0 all it can.
+
+    The event is the upstream's own of 1 KB, an HTTP event of `event_bytes` or with so many `headers`, or a batch of `records`.
+    """
 
     name: str
     cycles: int
@@ -44,6 +47,16 @@ class Load:
     connections: int = 1
     stream_bytes: int = 0
     event_bytes: int = 0
+    headers: int = 0
+    records: int = 0
+
+    def event(self) -> bytes | None:
+        """What the upstream delivers instead of its own event."""
+        if self.records:
+            return batch_event(self.records)
+        if self.headers:
+            return http_event(self.event_bytes, headers=self.headers)
+        return http_event(self.event_bytes) if self.event_bytes else None
 
     @property
     def options(self) -> list[str]:
@@ -121,7 +134,7 @@ def run(load: Load, yardsticks: Sequence[Yardstick], cpus: Collection[int], roun
     result = Rounds(load, {yardstick.name: [] for yardstick in yardsticks})
     with TemporaryDirectory(prefix="bench-") as name, ExitStack() as cleanup:
         folder = Path(name)
-        event = big_event(folder / "event", load.event_bytes) if load.event_bytes else None
+        event = _written(folder / "event", load.event())
         lanes = []
         for yardstick in yardsticks:
             lanes.append(Lane(yardstick, folder / yardstick.name, cpus, event))
@@ -132,6 +145,13 @@ def run(load: Load, yardsticks: Sequence[Yardstick], cpus: Collection[int], roun
     return result
 
 
+def _written(path: Path, event: bytes | None) -> Path | None:
+    if event is None:
+        return None
+    path.write_bytes(event)
+    return path
+
+
 def _round(lanes: Sequence[Lane], result: Rounds, number: int) -> None:
     for lane in lanes:
         figures = lane.measure(result.load.cycles, result.load.warmup, *result.load.options)
@@ -140,16 +160,16 @@ def _round(lanes: Sequence[Lane], result: Rounds, number: int) -> None:
     print(f"{result.load.name}, round {number + 1}: p50 µs  {times}", file=sys.stderr)
 
 
-def table(rounds: Rounds, cpus: Collection[int]) -> str:
-    """The rounds as text, a row for each yardstick."""
+def table(rounds: Rounds, cpus: Collection[int]) -> Table:
+    """The rounds, a row for each yardstick."""
     unit = "MB/s" if rounds.load.stream_bytes else "cycles/s"
     heads = [
         "",
         "p50 µs",
         "added p50",
-        "x floor",
+        "x relay",
         "added p99",
-        "x floor",
+        "x relay",
         unit,
         "cycles",
         "spans",
@@ -161,7 +181,7 @@ def table(rounds: Rounds, cpus: Collection[int]) -> str:
     title = (
         f"{rounds.load.name}: {number} rounds of {rounds.load.cycles}, all on CPU {','.join(map(str, sorted(cpus)))}"
     )
-    return f"{title}\n{text_table(heads, rows)}"
+    return Table(title, heads, rows)
 
 
 def _row(rounds: Rounds, name: str) -> list[str]:
@@ -200,7 +220,7 @@ def main() -> None:
     kept = {}
     for name in arguments.loads or ["saturated", "paced"]:
         rounds = run(LOADS[name], yardsticks, cpus, arguments.rounds)
-        print(table(rounds, cpus), end="\n\n", flush=True)
+        print(table(rounds, cpus).text(), end="\n\n", flush=True)
         kept[name] = {
             "summary": {yardstick: rounds.summary(yardstick) for yardstick in rounds.figures},
             "figures": rounds.figures,

@@ -18,11 +18,11 @@ GZIP = b"\x1f\x8b"
 
 
 class Sink:
-    """An OTLP/HTTP receiver on a port of its own."""
+    """An OTLP/HTTP receiver on a port of its own, which takes `delay_ms` for each answer."""
 
-    def __init__(self, folder: Path, cpus: Collection[int]) -> None:
+    def __init__(self, folder: Path, cpus: Collection[int], delay_ms: int = 0) -> None:
         self._kept = folder / "otlp"
-        self._server = Upstream(cpus, "--otlp", str(self._kept))
+        self._server = Upstream(cpus, "--otlp", str(self._kept), f"--otlp-delay-ms={delay_ms}")
         self.endpoint = f"http://127.0.0.1:{self._server.port}"
 
     def close(self) -> int:

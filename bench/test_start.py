@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bench.aims import Aim
 from bench.replay import REPLAY_CLOCK
 from bench.start import Start, measure
-from bench.table import text_table
+from bench.table import Table
 from bench.yardsticks import ours
 
 if TYPE_CHECKING:
@@ -36,19 +37,24 @@ def test_a_bare_interpreter(starts: list[Start], replay: Replay) -> None:
 
 
 @pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
-def test_spawn_to_register(starts: list[Start], replay: Replay, print_at_end: Callable[[str], None]) -> None:
+def test_spawn_to_register(
+    starts: list[Start], replay: Replay, print_at_end: Callable[[Table], None], aim_at: Callable[[Aim], None]
+) -> None:
     replay([start.register_s for start in starts], {"ratio_to_bare": _ratio(starts, "register_s")})
     print_at_end(_table(starts))
+    aim_at(Aim("spawn to register, by a bare interpreter", 1.3, _ratio(starts, "register_s")))
     assert all(0 < start.register_s < start.first_cycle_s for start in starts)
 
 
 @pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
-def test_spawn_to_the_first_cycle(starts: list[Start], replay: Replay) -> None:
+def test_spawn_to_the_first_cycle(starts: list[Start], replay: Replay, aim_at: Callable[[Aim], None]) -> None:
     cpu_ms = [round(1000 * median(seconds)) for seconds in zip(*(start.cpu_s for start in starts), strict=True)]
     replay(
         [start.first_cycle_s for start in starts],
         {"ratio_to_bare": _ratio(starts, "first_cycle_s"), "cpu_ms_until_ready": cpu_ms},
     )
+    aim_at(Aim("spawn to the first cycle, by a bare interpreter", 3, _ratio(starts, "first_cycle_s")))
+    aim_at(Aim("CPU of the telemetry process until it is ready, in ms", 160, cpu_ms[1]))
     assert all(start.spans == 1 for start in starts)
 
 
@@ -57,10 +63,12 @@ def _ratio(starts: list[Start], name: str) -> float:
     return median(getattr(start, name) / start.bare_s for start in starts)
 
 
-def _table(starts: list[Start]) -> str:
+def _table(starts: list[Start]) -> Table:
     rows = [
         [label, f"{1000 * median(getattr(start, name) for start in starts):.1f}", f"{_ratio(starts, name):.2f}"]
         for label, name in (("bare", "bare_s"), ("register", "register_s"), ("first cycle", "first_cycle_s"))
     ]
     cpu = " + ".join(f"{1000 * median(each):.0f}" for each in zip(*(start.cpu_s for start in starts), strict=True))
-    return f"start: {len(starts)} times, CPU until ready {cpu} ms\n{text_table(['', 'ms', 'x bare'], rows)}"
+    return Table(
+        f"start: {len(starts)} times, CPU until ready {cpu} ms (proxy + telemetry)", ["", "ms", "x bare"], rows
+    )

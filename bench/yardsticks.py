@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent
-DIRECT, FLOOR, OURS = "direct", "relay", "ours"
+DIRECT, FLOOR, OURS, PEER = "direct", "relay", "ours", "peer"
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,12 @@ class Yardstick:
 
 
 def chosen(names: tuple[str, ...] = (), peer: str = "") -> list[Yardstick]:
-    """The yardsticks of these names, or all, in the order of a round; one that cannot be had is left out, and said so."""
-    makers = _MAKERS | ({"peer": lambda: Yardstick("peer", tuple(shlex.split(peer)))} if peer else {})
-    found = [_made(name, makers[name]) for name in makers if not names or name in names]
+    """The yardsticks of these names, or all, in the order of a round; one that cannot be had is left out, and said so.
+
+    `peer` is the command line of one more.
+    """
+    makers = _MAKERS | ({PEER: lambda: Yardstick(PEER, tuple(shlex.split(peer)))} if peer else {})
+    found = [_made(name, makers[name]) for name in makers if not names or name in (*names, PEER)]
     return [yardstick for yardstick in found if yardstick]
 
 

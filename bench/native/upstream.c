@@ -7,6 +7,7 @@
  * GET /control/registered                    held open until an extension has registered
  * GET /control/stats                         what has been seen, as JSON
  * POST /v1/traces                            200; the body is appended to the file of --otlp, after its length (8 bytes)
+ * POST /v1/...                               200; either of them --otlp-delay-ms after the request was whole
  * any other POST or PUT                      202, as for a result */
 
 #define _GNU_SOURCE
@@ -21,6 +22,7 @@
 #include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -51,6 +53,7 @@ struct connection {
 	struct body body;
 	size_t filled, kept, kept_room;
 	char *kept_body;
+	uint64_t due_ns;
 	struct iovec out[3];
 	size_t out_count;
 	char head[1024];
@@ -66,7 +69,8 @@ static struct {
 static const char *event = EVENT;
 static size_t event_bytes = sizeof EVENT - 1;
 static FILE *otlp;
-static int poller;
+static uint64_t otlp_delay_ns;
+static int poller, alarm_clock;
 static struct connection *all[1024];
 
 static uint64_t now_ms(void)
@@ -252,6 +256,37 @@ static bool asks(const struct connection *peer, const char *line)
 	return !strncmp(peer->buffer, line, strlen(line));
 }
 
+static void answer_otlp(struct connection *peer)
+{
+	peer->due_ns = 0;
+	peer->out[0].iov_base = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
+	peer->out[0].iov_len = strlen(peer->out[0].iov_base);
+	reply(peer, 1);
+}
+
+/* Ring when the first delayed answer is due; with none due, not at all. */
+static void set_alarm(void)
+{
+	uint64_t first = 0;
+
+	for (size_t fd = 0; fd < sizeof all / sizeof *all; fd++)
+		if (all[fd] && all[fd]->due_ns && (!first || all[fd]->due_ns < first))
+			first = all[fd]->due_ns;
+	struct itimerspec due = {.it_value = {(time_t)(first / 1000000000u), (long)(first % 1000000000u)}};
+
+	timerfd_settime(alarm_clock, TFD_TIMER_ABSTIME, &due, NULL);
+}
+
+static void ring(void)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	for (size_t fd = 0; fd < sizeof all / sizeof *all; fd++)
+		if (all[fd] && all[fd]->due_ns && all[fd]->due_ns <= now)
+			answer_otlp(all[fd]);
+	set_alarm();
+}
+
 static void keep_otlp(struct connection *peer)
 {
 	uint64_t size = peer->kept;
@@ -262,9 +297,11 @@ static void keep_otlp(struct connection *peer)
 		fwrite(peer->kept_body, 1, peer->kept, otlp);
 		fflush(otlp);
 	}
-	peer->out[0].iov_base = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
-	peer->out[0].iov_len = strlen(peer->out[0].iov_base);
-	reply(peer, 1);
+	peer->due_ns = clock_ns(CLOCK_MONOTONIC) + otlp_delay_ns;
+	if (otlp_delay_ns)
+		set_alarm();
+	else
+		answer_otlp(peer);
 }
 
 static void finish_result(struct connection *peer)
@@ -452,7 +489,8 @@ static void read_event(const char *path)
 
 static int read_options(int count, char **values)
 {
-	static const struct option names[] = {{"event", 1, 0, 'e'}, {"port", 1, 0, 'p'}, {"otlp", 1, 0, 'o'}, {0, 0, 0, 0}};
+	static const struct option names[] = {{"event", 1, 0, 'e'}, {"port", 1, 0, 'p'}, {"otlp", 1, 0, 'o'},
+					      {"otlp-delay-ms", 1, 0, 'd'}, {0, 0, 0, 0}};
 	int name, port = 0;
 
 	while ((name = getopt_long(count, values, "", names, NULL)) != -1) {
@@ -460,6 +498,8 @@ static int read_options(int count, char **values)
 			read_event(optarg);
 		else if (name == 'p')
 			port = atoi(optarg);
+		else if (name == 'd')
+			otlp_delay_ns = strtoull(optarg, NULL, 10) * 1000000u;
 		else if (name != 'o')
 			exit(2);
 		else if (!(otlp = fopen(optarg, "we")))
@@ -477,7 +517,7 @@ static void watch_new(int fd, void *tag)
 
 int main(int count, char **values)
 {
-	static char at_listener, at_signal;
+	static char at_listener, at_signal, at_alarm;
 	struct epoll_event ready[64];
 	struct signalfd_siginfo came;
 	int listener = listen_on(read_options(count, values)), signals = shutdown_signal();
@@ -485,12 +525,16 @@ int main(int count, char **values)
 	poller = epoll_create1(EPOLL_CLOEXEC);
 	watch_new(listener, &at_listener);
 	watch_new(signals, &at_signal);
+	alarm_clock = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	watch_new(alarm_clock, &at_alarm);
 	for (;;) {
 		int events = epoll_wait(poller, ready, 64, -1);
 
 		for (int i = 0; i < events; i++) {
 			if (ready[i].data.ptr == &at_listener)
 				greet(listener);
+			else if (ready[i].data.ptr == &at_alarm)
+				ring();
 			else if (ready[i].data.ptr != &at_signal)
 				serve(ready[i].data.ptr, ready[i].events);
 			else if (read(signals, &came, sizeof came) > 0)

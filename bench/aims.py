@@ -1,0 +1,65 @@
+"""What was aimed at, beside what was measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.yardsticks import FLOOR, OURS
+
+if TYPE_CHECKING:
+    from bench.rounds import Rounds
+
+HEADS = ("aim", "", "measured", "")
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A limit that a figure must not exceed, or, where it `is_least`, must reach."""
+
+    text: str
+    limit: float
+    measured: float
+    is_least: bool = False
+
+    @property
+    def is_met(self) -> bool:
+        """Whether it was reached."""
+        return self.measured >= self.limit if self.is_least else self.measured <= self.limit
+
+    def row(self) -> list[str]:
+        """For a table under `HEADS`."""
+        bound = f"at {'least' if self.is_least else 'most'} {self.limit:g}"
+        return [self.text, bound, f"{self.measured:.2f}", "met" if self.is_met else "missed"]
+
+
+def of_rounds(rounds: Rounds) -> list[Aim]:
+    """Those of one load, as far as its yardsticks were there."""
+    name = rounds.load.name
+    if name in {"saturated", "paced"}:
+        p50 = [(FLOOR, 1.5), ("pooled", 1.0), ("aiohttp", 0.2)]
+        return [*_added(rounds, "p50_ns", p50), *_added(rounds, "p99_ns", [(FLOOR, 2.0)])]
+    if name == "event-6mb":
+        return _added(rounds, "p50_ns", [(FLOOR, 1.5)])
+    if name == "connections-64":
+        return _throughput(rounds, "aiohttp", 2.5)
+    return _throughput(rounds, FLOOR, 0.8)
+
+
+def _added(rounds: Rounds, key: str, limits: list[tuple[str, float]]) -> list[Aim]:
+    return [
+        Aim(
+            f"{rounds.load.name}: added {key[:3]}, by that of {other}",
+            limit,
+            rounds.added_us(OURS, key) / rounds.added_us(other, key),
+        )
+        for other, limit in limits
+        if {OURS, other} <= set(rounds.figures)
+    ]
+
+
+def _throughput(rounds: Rounds, other: str, limit: float) -> list[Aim]:
+    if not {OURS, other} <= set(rounds.figures):
+        return []
+    ratio = rounds.per_s(OURS) / rounds.per_s(other)
+    return [Aim(f"{rounds.load.name}: throughput, by that of {other}", limit, ratio, is_least=True)]

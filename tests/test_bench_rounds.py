@@ -1,0 +1,127 @@
+"""The benchmarks' arithmetic: what a yardstick adds, what it is in relays, and when a comparison fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from bench import aims, compare
+from bench.aims import Aim
+from bench.billed import Billed
+from bench.instructions import counted
+from bench.lane import Count
+from bench.rounds import LOADS, Load, Rounds, table
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+THREE_ROUNDS = {
+    # The second round was a slow one for all.
+    "direct": (40_000, 90_000, 41_000),
+    "relay": (100_000, 160_000, 99_000),
+    "ours": (160_000, 300_000, 161_000),
+}
+
+
+def rounds_of(times_ns: dict[str, tuple[int, ...]], load: Load = LOADS["saturated"], **more: float) -> Rounds:
+    figures = {
+        name: [{"p50_ns": ns, "p99_ns": 2 * ns, "cycles_per_s": 1e9 / ns, **more} for ns in times]
+        for name, times in times_ns.items()
+    }
+    return Rounds(load, figures, {name: Count(6_600, 6_599, 45_000) for name in times_ns})
+
+
+def test_what_a_yardstick_adds_is_the_median_of_the_differences_to_direct_in_the_same_round() -> None:
+    assert rounds_of(THREE_ROUNDS).added_us("relay", "p50_ns") == 60
+    assert rounds_of(THREE_ROUNDS).added_us("ours", "p50_ns") == 120
+
+
+def test_a_ratio_is_of_what_is_added_not_of_whole_cycles() -> None:
+    assert rounds_of(THREE_ROUNDS).ratio("ours") == 2
+    assert rounds_of(THREE_ROUNDS).ratio("relay") == 1
+
+
+def test_the_ratio_of_many_connections_is_of_cycles_per_second() -> None:
+    times = {"direct": (10_000,), "relay": (100_000,), "ours": (400_000,)}
+    assert rounds_of(times, LOADS["connections-64"]).ratio("ours") == 0.25
+
+
+def test_a_streamed_result_counts_in_megabytes_per_second() -> None:
+    streamed = rounds_of(THREE_ROUNDS, LOADS["stream-200mb"], result_p50_ns=500_000_000)
+    assert streamed.per_s("ours") == 400
+    assert streamed.summary("ours")["mb_per_s"] == 400
+
+
+def test_a_row_says_how_many_spans_are_missing() -> None:
+    measured = table(rounds_of(THREE_ROUNDS), {1})
+    row = dict(zip(measured.heads, measured.rows[2], strict=True))
+    assert (row[""], row["added p50"], row["cycles"], row["spans"], row["missing"]) == (
+        "ours",
+        "120.0",
+        "6600",
+        "6599",
+        "1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("load", "event_bytes"),
+    [(Load("a", 1, 0, 1, event_bytes=6_000_000), 6_000_000), (Load("b", 1, 0, 1, headers=200), 7_690)],
+)
+def test_a_load_delivers_an_event_of_its_size(load: Load, event_bytes: int) -> None:
+    event = load.event()
+    assert event is not None
+    assert len(event) == event_bytes
+
+
+def test_a_cost_is_worse_when_it_is_larger_also_where_throughput_counts() -> None:
+    times = {"direct": (10_000,), "relay": (100_000,), "ours": (400_000,)}
+    assert compare.cost(rounds_of(times, LOADS["connections-64"])) == 4
+    assert compare.cost(rounds_of(THREE_ROUNDS)) == 2
+
+
+@pytest.mark.parametrize(("now", "saved", "fails"), [(2.9, 1.5, False), (3.0, 1.5, True), (99.0, None, False)])
+def test_only_twice_the_saved_cost_fails_a_comparison(now: float, saved: float | None, fails: bool) -> None:
+    assert compare.is_gross(now, saved) is fails
+
+
+def test_saving_one_load_leaves_the_others_as_they_were(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    compare.save({"paced": 1.4, "saturated": 1.5}, path)
+    compare.save({"paced": 1.25}, path)
+    assert compare.saved_costs(path) == {"paced": 1.25, "saturated": 1.5}
+
+
+def test_a_comparison_shows_then_and_now() -> None:
+    assert compare.table({"paced": 1.8, "new": 3.0}, {"paced": 1.2}).rows == [
+        ["paced", "1.20", "1.80", "1.50"],
+        ["new", "", "3.00", ""],
+    ]
+
+
+def test_an_invocation_is_billed_until_the_later_of_runtime_and_extension() -> None:
+    assert Billed(runtime_s=0.020, extension_s=0.035).billed_s == 0.035
+    assert Billed(runtime_s=0.020, extension_s=0.0).billed_s == 0.020
+
+
+def test_of_a_shell_that_becomes_an_interpreter_the_interpreters_instructions_count() -> None:
+    log = "==9== \n==9== I refs:        1,234,567\n==9== \n==9== I refs:        89,012,345\n"
+    assert counted(log) == 89_012_345
+
+
+def test_an_aim_is_met_up_to_its_limit() -> None:
+    assert Aim("start", limit=1.3, measured=1.3).row() == ["start", "at most 1.3", "1.30", "met"]
+    assert Aim("start", limit=1.3, measured=1.31).row()[-1] == "missed"
+    assert Aim("throughput", limit=2.5, measured=2.4, is_least=True).row()[1:] == ["at least 2.5", "2.40", "missed"]
+
+
+def test_the_aims_of_a_cycle_are_those_whose_yardsticks_were_there() -> None:
+    found = {aim.text: aim.measured for aim in aims.of_rounds(rounds_of(THREE_ROUNDS))}
+    assert found == {"saturated: added p50, by that of relay": 2, "saturated: added p99, by that of relay": 2}
+
+
+def test_a_stream_is_aimed_at_by_its_throughput() -> None:
+    times = {"direct": (1,), "relay": (1,), "ours": (1,)}
+    streamed = rounds_of(times, LOADS["stream-200mb"], result_p50_ns=500_000_000)
+    assert [(aim.limit, aim.measured, aim.is_met) for aim in aims.of_rounds(streamed)] == [(0.8, 1.0, True)]
