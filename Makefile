@@ -91,6 +91,7 @@ lock: ## choose newest versions and lock them with their hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-fuzz.in -o requirements-fuzz.txt
+	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade tests/conformance/python/requirements.in -o tests/conformance/python/requirements.txt
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .lrap-paths .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks build dist

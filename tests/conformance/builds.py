@@ -1,4 +1,5 @@
 """What the clients' functions are built with: ``python -m tests.conformance.builds [NAME ...]``, all of them without a name.
+Two are made at a time, the longest first, each of them with one job: a machine of two cores is busy, and not for long.
 
 Each build is kept outside the checkout, under a name that its sources' hash is part of, and is made only where it is absent.
 """
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,14 +48,14 @@ def is_ready(name: str) -> bool:
 
 def place(name: str) -> Path:
     """Where the build of the sources as they are now belongs."""
-    return cache() / f"{name}-{fingerprint(HERE / name)}"
+    return cache() / f"{name}{VARIANTS.get(name, '')}-{fingerprint(HERE / name)}"
 
 
 def make(name: str, ready: Path) -> None:
     """Build beside the place where it belongs, and move it there when it is whole."""
     with tempfile.TemporaryDirectory(prefix=f"{name}-building-", dir=ready.parent) as scratch:
         folder = Path(scratch) / "build"
-        shutil.copytree(HERE / name, folder)
+        shutil.copytree(HERE / name, folder, ignore=shutil.ignore_patterns("__pycache__"))
         BUILDS[name](folder)
         # Somebody else may have been faster; theirs is as good.
         if not ready.is_dir():
@@ -69,18 +71,26 @@ def cache() -> Path:
 def fingerprint(sources: Path) -> str:
     """A short hash of every source file's path and bytes."""
     said = hashlib.sha256()
-    for path in sorted(path for path in sources.rglob("*") if path.is_file()):
+    for path in sorted(path for path in sources.rglob("*") if path.is_file() and path.suffix != ".pyc"):
         said.update(f"{path.relative_to(sources)}\0".encode() + path.read_bytes())
     return said.hexdigest()[:12]
 
 
+def python(folder: Path) -> None:
+    """``dependencies``: the client and the SDK."""
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--target", "dependencies"]
+    run(folder, sys.executable, "-m", "pip", "install", *options, "--requirement", "requirements.txt")
+
+
 def go(folder: Path) -> None:
-    """``bootstrap``: one static binary."""
-    run(folder, "go", "build", "-p", "1", "-buildvcs=false", "-trimpath", "-o", "bootstrap", ".")
+    """``bootstrap`` and ``traced/bootstrap``, the one with the SDK in it: static binaries."""
+    for package in (".", "./traced"):
+        output = f"{package}/bootstrap"
+        run(folder, "go", "build", "-p", "1", "-buildvcs=false", "-trimpath", "-o", output, package)
 
 
 def node(folder: Path) -> None:
-    """``node_modules``: the client with its native part, and the Node it asks for."""
+    """``node_modules``: the client with its native part, the SDK, and the Node that the client asks for."""
     run(folder, "npm", "ci", "--no-audit", "--no-fund")
 
 
@@ -91,8 +101,16 @@ def rust(folder: Path) -> None:
     shutil.copy2(objects / "release" / "bootstrap", folder / "bootstrap")
 
 
+def composed(folder: Path) -> None:
+    """``passthrough`` and ``web-adapter``: other people's proxies; the dependencies' objects are kept as well."""
+    objects = cache() / "composed-target"
+    run(folder, "cargo", "build", "--release", "--locked", "--jobs", "1", "--target-dir", str(objects))
+    for name in ("passthrough", "web-adapter"):
+        shutil.copy2(objects / "release" / name, folder / name)
+
+
 def java(folder: Path) -> None:
-    """``target/classes`` and ``target/dependency/*.jar``."""
+    """``target/classes`` and ``target/dependency/*.jar``, the SDK's among them."""
     run(folder, "mvn", "--batch-mode", "--quiet", "compile", "dependency:copy-dependencies")
 
 
@@ -114,8 +132,18 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-BUILDS: dict[str, Build] = {"go": go, "node": node, "java": java, "rust": rust, "collector": collector}
+BUILDS: dict[str, Build] = {
+    "collector": collector,
+    "composed": composed,
+    "rust": rust,
+    "node": node,
+    "go": go,
+    "java": java,
+    "python": python,
+}
+# Compiled parts are for one version of Python.
+VARIANTS = {"python": f"-{sys.implementation.cache_tag}"}
 
 if __name__ == "__main__":
-    for wanted in sys.argv[1:] or BUILDS:
-        built(wanted)
+    with ThreadPoolExecutor(max_workers=2) as lanes:
+        list(lanes.map(built, sys.argv[1:] or BUILDS))

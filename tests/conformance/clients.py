@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +19,8 @@ NAMES = ("python", "bash", "go", "node", "java", "rust")
 STREAMING = ("bash", "go", "node", "rust")
 # Those that serve several events at once.
 CONCURRENT = ("python", "go", "node", "java", "rust")
+# Those with an instrumentation of OpenTelemetry's own.
+WITH_SDK = ("python", "go", "node", "java")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Client:
     """One client with its function.
 
     ``has_bootstrap``: its runtime knows no wrapper, so that a ``bootstrap`` of the user's own starts it through ours. ``stream``:
-    the command where streamed results need another handler.
+    the command where streamed results need another handler. ``traced``: the function with OpenTelemetry's SDK in it. ``env``: what
+    its function is configured with.
     """
 
     name: str
@@ -34,6 +37,12 @@ class Client:
     cwd: Path
     has_bootstrap: bool = False
     stream: Sequence[str] = ()
+    traced: Sequence[str] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+    def with_sdk(self) -> Client:
+        """The same client with the function that has OpenTelemetry's SDK in it, which gives back what it is given."""
+        return replace(self, command=self.traced)
 
 
 def each(*names: str) -> pytest.MarkDecorator:
@@ -49,8 +58,10 @@ def client(name: str) -> Client:
 
 
 def python(folder: Path) -> Client:
-    """``awslambdaric``, of our own virtual environment."""
-    return Client("python", [sys.executable, "-m", "awslambdaric", "function.handler"], folder)
+    """``awslambdaric``."""
+    command = [sys.executable, "-m", "awslambdaric"]
+    env = {"PYTHONPATH": str(folder / "dependencies")}
+    return Client("python", [*command, "function.handler"], folder, traced=[*command, "traced.handler"], env=env)
 
 
 def bash(folder: Path) -> Client:
@@ -63,7 +74,8 @@ def bash(folder: Path) -> Client:
 
 def go(folder: Path) -> Client:
     """``aws-lambda-go``, which registers an extension of its own for SIGTERM."""
-    return Client("go", [str(folder / "bootstrap")], folder, has_bootstrap=True)
+    traced = [str(folder / "traced/bootstrap")]
+    return Client("go", [str(folder / "bootstrap")], folder, has_bootstrap=True, traced=traced)
 
 
 def rust(folder: Path) -> Client:
@@ -74,15 +86,23 @@ def rust(folder: Path) -> Client:
 def node(folder: Path) -> Client:
     """``aws-lambda-ric``, on the Node it was installed with."""
     (binary,) = folder.glob("node_modules/node-linux-*/bin/node")
-    command = [str(binary), str(folder / "node_modules/aws-lambda-ric/index.mjs")]
-    return Client("node", [*command, "index.handler"], folder, stream=[*command, "index.stream"])
+    ric = str(folder / "node_modules/aws-lambda-ric/index.mjs")
+    command = [str(binary), ric]
+    traced = [str(binary), "--import", str(folder / "tracing.mjs"), ric, "traced.handler"]
+    return Client("node", [*command, "index.handler"], folder, stream=[*command, "index.stream"], traced=traced)
 
 
 def java(folder: Path) -> Client:
     """``aws-lambda-java-runtime-interface-client``."""
     path = f"{folder}/target/classes:{folder}/target/dependency/*"
     entry = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
-    return Client("java", ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", path, entry, "Function"], folder)
+    command = ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", path, entry]
+    traced = [*command, "io.opentelemetry.instrumentation.awslambdacore.v1_0.TracingRequestStreamWrapper"]
+    env = {
+        "OTEL_INSTRUMENTATION_AWS_LAMBDA_HANDLER": "Function::handleRequest",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+    }
+    return Client("java", [*command, "Function"], folder, traced=traced, env=env)
 
 
 CLIENTS = {"python": python, "bash": bash, "go": go, "node": node, "java": java, "rust": rust}

@@ -25,6 +25,7 @@ WRAPPER = ROOT / "opt/wrapper"
 DIRECT = HERE / "direct"
 EXTENSION = {"lrap-otel": ROOT / "opt/entrypoint"}
 MANAGED = "lambda-managed-instances"
+THREE_WORKERS = {"AWS_LAMBDA_MAX_CONCURRENCY": "3"}
 TRACE_HEADER = "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=1:a87bd80c:0"
 
 
@@ -63,6 +64,7 @@ class Event:
 
     payload: bytes
     client_context: str = ""
+    trace_header: str = TRACE_HEADER
 
 
 def request_id(number: int) -> str:
@@ -70,20 +72,26 @@ def request_id(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012d}"
 
 
-def direct(client: Client, scratch: Path, *events: Event, streams: bool = False) -> Seen:
-    """The events' fates with nothing between the client and the Runtime API."""
-    return asyncio.run(_run(_config(client, scratch, DIRECT, streams=streams), events))
+def direct(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
+    """The events' fates with nothing between the client and the Runtime API; ``env`` is added to the function's variables."""
+    return asyncio.run(_run(_config(client, scratch, DIRECT, streams=streams), events, env))
 
 
-def through(client: Client, scratch: Path, *events: Event, streams: bool = False) -> Seen:
+def through(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
     """The events' fates with the extension between."""
-    return asyncio.run(_run(_config(client, scratch, WRAPPER, streams=streams, extensions=EXTENSION), events))
+    return asyncio.run(_run(_config(client, scratch, WRAPPER, streams=streams, extensions=EXTENSION), events, env))
 
 
-def at_once(client: Client, scratch: Path, *events: Event) -> Seen:
+def direct_at_once(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
     """The same under Managed Instances: all events together, for three workers of the client's."""
-    config = _config(client, scratch, WRAPPER, streams=False, extensions=EXTENSION, initialization_type=MANAGED)
-    return asyncio.run(_run(config, events, workers=3))
+    config = _config(client, scratch, DIRECT, streams=streams, initialization_type=MANAGED)
+    return asyncio.run(_run(config, events, THREE_WORKERS | env, at_once=True))
+
+
+def through_at_once(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
+    """Likewise with the extension between."""
+    config = _config(client, scratch, WRAPPER, streams=streams, initialization_type=MANAGED, extensions=EXTENSION)
+    return asyncio.run(_run(config, events, THREE_WORKERS | env, at_once=True))
 
 
 def _config(client: Client, scratch: Path, wrapper: Path, *, streams: bool, **options: Any) -> dict[str, Any]:
@@ -95,20 +103,20 @@ def _config(client: Client, scratch: Path, wrapper: Path, *, streams: bool, **op
         options |= {"command": [str(bootstrap)]}
     else:
         options |= {"command": command, "wrapper": wrapper}
-    return {"cwd": client.cwd, "handler": command[-1], "timeout_s": 20.0, "init_timeout_s": 20.0, **options}
+    options |= {"cwd": client.cwd, "handler": command[-1], "env": dict(client.env)}
+    return options | {"timeout_s": 30.0, "init_timeout_s": 60.0}
 
 
-async def _run(config: dict[str, Any], events: Sequence[Event], workers: int = 0) -> Seen:
+async def _run(config: dict[str, Any], events: Sequence[Event], env: dict[str, str], *, at_once: bool = False) -> Seen:
     tap = Tap()
     address = await tap.start()
-    env = {"CONFORMANCE_TAP": address, "LRAP_RUNTIME_API_ENDPOINT": address}
-    env |= {"AWS_LAMBDA_MAX_CONCURRENCY": str(workers)} if workers else {}
+    config["env"] |= {"CONFORMANCE_TAP": address, "LRAP_RUNTIME_API_ENDPOINT": address} | env
     seen = Seen(calls=tap.calls)
     try:
-        async with Emulator(Config(env=env, **config)) as emulator:
+        async with Emulator(Config(**config)) as emulator:
             tap.upstream = emulator.runtime_api
             sent = [_send(emulator, event, number) for number, event in enumerate(events)]
-            seen.outcomes = list(await asyncio.gather(*sent)) if workers else [await outcome for outcome in sent]
+            seen.outcomes = list(await asyncio.gather(*sent)) if at_once else [await outcome for outcome in sent]
             seen.reports = [report for outcome in seen.outcomes for report in outcome.reports]
             seen.reports += await emulator.shutdown()
             seen.spans = list(emulator.otlp.received)
@@ -120,5 +128,8 @@ async def _run(config: dict[str, Any], events: Sequence[Event], workers: int = 0
 
 async def _send(emulator: Emulator, event: Event, number: int) -> Outcome:
     return await emulator.invoke(
-        event.payload, client_context=event.client_context, trace_id=TRACE_HEADER, request_id=request_id(number)
+        event.payload,
+        client_context=event.client_context,
+        trace_id=event.trace_header,
+        request_id=request_id(number),
     )

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -64,17 +63,6 @@ REQUEST = {
     "body": "Grüße",
     "isBase64Encoded": False,
 }
-
-
-def build(folder: Path) -> None:
-    """``passthrough`` and ``web-adapter``; the dependencies' objects are kept for the next change of them."""
-    objects = builds.cache() / "composed-target"
-    builds.run(folder, "cargo", "build", "--release", "--locked", "--jobs", "1", "--target-dir", str(objects))
-    for name in ("passthrough", "web-adapter"):
-        shutil.copy2(objects / "release" / name, folder / name)
-
-
-builds.BUILDS[NAME] = build
 
 
 @pytest.fixture(scope="session")

@@ -3,47 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from tests.conformance.clients import CONCURRENT, NAMES, each
-from tests.conformance.sandbox import TRACE_HEADER, Event, Seen, at_once, direct, request_id, through
+from tests.conformance.places import EVENT, PARENT, XRAY_PLACES, told
+from tests.conformance.sandbox import (
+    TRACE_HEADER,
+    Seen,
+    direct,
+    request_id,
+    through,
+    through_at_once,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.conformance.clients import Client
 
-PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-EVENT = Event(
-    json.dumps(
-        {
-            "do": "trace",
-            "version": "2.0",
-            "routeKey": "GET /pets/{id}",
-            "rawPath": "/pets/42",
-            "headers": {"traceparent": PARENT},
-            "requestContext": {"domainName": "api.example.com", "http": {"method": "GET", "path": "/pets/42"}},
-        }
-    ).encode(),
-    # Runtimes keep `w3c` to themselves, or do not know it.
-    json.dumps({"custom": {"traceparent": PARENT}, "env": {}, "w3c": {"traceparent": PARENT}}),
-)
-# Lambda's own notation: the environment variable, the Java property, the context object, bash's header of `/next`.
-XRAY_PLACES = {
-    "python": {"environment"},
-    "bash": {"header"},
-    "go": {"environment", "context"},
-    "node": {"environment", "context"},
-    "java": {"property", "context"},
-    "rust": {"environment", "context"},
-}
-
-
-def told(seen: Seen) -> dict[str, Any]:
-    """What the function says that it found."""
-    (outcome,) = seen.outcomes
-    assert outcome.status == "success", seen.output
-    return dict(json.loads(outcome.payload))
+TRACED_BY_XRAY = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 
 
 @each(*NAMES)
@@ -53,6 +32,19 @@ def test_lambdas_own_notation_names_our_span_wherever_the_client_puts_it(client:
     (span,) = seen.spans
     ours = f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={span.span_id_hex};Sampled=1;Lineage=1:a87bd80c:0"
     assert {name for name, value in without.items() if value == TRACE_HEADER} == XRAY_PLACES[client.name]
+    assert {name for name, value in told(seen).items() if value == ours} == XRAY_PLACES[client.name]
+
+
+@each(*NAMES)
+def test_a_header_in_which_x_ray_traces_the_function_is_left_to_it_unless_we_are_told_otherwise(
+    client: Client, tmp_path: Path
+) -> None:
+    event = replace(EVENT, trace_header=TRACED_BY_XRAY)
+    left = told(through(client, tmp_path, event))
+    seen = through(client, tmp_path, event, LRAP_XRAY_HEADER="always")
+    (span,) = seen.spans
+    ours = f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={span.span_id_hex};Sampled=1"
+    assert {name for name, value in left.items() if value == TRACED_BY_XRAY} == XRAY_PLACES[client.name]
     assert {name for name, value in told(seen).items() if value == ours} == XRAY_PLACES[client.name]
 
 
@@ -97,7 +89,7 @@ def test_the_span_is_the_callers_child_and_names_the_invocation(client: Client, 
 
 @each(*CONCURRENT)
 def test_events_that_are_served_at_once_have_each_their_own_span(client: Client, tmp_path: Path) -> None:
-    seen = at_once(client, tmp_path, *[EVENT] * 9)
+    seen = through_at_once(client, tmp_path, *[EVENT] * 9)
     spans = {span.attributes["faas.invocation_id"]: span for span in seen.spans}
     assert len(seen.spans) == len(spans) == 9
     for outcome in seen.outcomes:
