@@ -8,7 +8,7 @@ from lrap_otel.telemetry import failures, json_text, results, semconv
 from lrap_otel.telemetry.bodies import Body, dechunk
 from lrap_otel.telemetry.failures import Failure
 from lrap_otel.telemetry.heads import Head
-from lrap_otel.telemetry.triggers import table
+from lrap_otel.telemetry.triggers import table, times
 from lrap_otel.telemetry.triggers.description import unknown
 
 if TYPE_CHECKING:
@@ -32,8 +32,11 @@ _EARLY_LIMIT = 64
 class Invocation:
     """One invocation. What its event and its result say is read when they come; the payloads are not kept.
 
-    Set at its end: `end_ns`, `failure` (None of a success), `http_status` (None where there is none) and `refused_status`
-    (the Runtime API's, 0 where it took the result).
+    `event_age_s` is how old its event, or the oldest record of its batch, was at the delivery; None where that is not known.
+
+    Set at its end: `end_ns`, `failure` (None of a success), `http_status` (None where there is none), `item_failures` (how
+    many records of a batch the result gave back, None where it does not tell) and `refused_status` (the Runtime API's, 0
+    where it took the result).
     """
 
     __slots__ = (
@@ -41,9 +44,11 @@ class Invocation:
         "delivered",
         "description",
         "end_ns",
+        "event_age_s",
         "failure",
         "head_attributes",
         "http_status",
+        "item_failures",
         "refused_status",
     )
 
@@ -54,9 +59,11 @@ class Invocation:
         self.deadline_ms = head.deadline_ms
         self.head_attributes = _arn_attributes(head.get("lambda-runtime-invoked-function-arn"), function_version)
         self.description = _describe(head, payload[delivered.head_length :], options)
+        self.event_age_s = times.age_s(self.description.made_s, delivered.delivered_ns)
         self.end_ns = 0
         self.failure: Failure | None = None
         self.http_status: int | None = None
+        self.item_failures: int | None = None
         self.refused_status = 0
         delivered.payload = None
 
@@ -86,12 +93,18 @@ class Invocation:
             self.failure = failures.from_error(head, body)
             return
         self.failure = _transport_failure(finished) or failures.from_trailers(body)
-        if self.description.result_is_http and finished.payload is not None:
+        if finished.payload is not None:
+            self._read_result(head, body)
+
+    def _read_result(self, head: Head, body: Body) -> None:
+        if self.description.result_is_http:
             self.http_status = results.http_status(
                 body,
                 is_streamed=head.get("content-type").lower() == _STREAMED_RESULT_TYPE,
                 has_default=self.description.result_has_default_status,
             )
+        if self.description.result_names_failures and self.failure is None:
+            self.item_failures = results.item_failures(body)
 
     def close(self, reason: str, now_ns: int) -> None:
         """The sandbox ends and no result came. A time-out ended at its deadline, even if we hear of it later."""

@@ -45,6 +45,29 @@ OVERHEAD_BUCKETS_S = (
     0.05,
     0.1,
 )
+# 1 ms (a synchronous call) to a day (a queue that somebody forgot); what is older is older than that.
+AGE_BUCKETS_S = (
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    30,
+    60,
+    300,
+    900,
+    3_600,
+    21_600,
+    86_400,
+)
 # The convention's list ends at 10 s; Lambda lets a function run for 900.
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 300, 900)
 
@@ -78,6 +101,19 @@ INSTRUMENTS = (
     Instrument(semconv.FAAS_ERRORS, "counter", "{error}", "Number of invocation errors."),
     Instrument(semconv.FAAS_TIMEOUTS, "counter", "{timeout}", "Number of invocation timeouts."),
     Instrument(semconv.FAAS_COLDSTARTS, "counter", "{coldstart}", "Number of invocation cold starts."),
+    Instrument(
+        semconv.LRAP_EVENT_AGE,
+        "histogram",
+        "s",
+        "Age of the event, or of the oldest record of a batch, when the function got it.",
+        AGE_BUCKETS_S,
+    ),
+    Instrument(
+        semconv.LRAP_BATCH_ITEM_FAILURES,
+        "counter",
+        "{record}",
+        "Records that functions gave back as failed in batches that otherwise succeeded.",
+    ),
     Instrument(semconv.LRAP_RECORDS_DROPPED, "counter", "{record}", "Records that never became telemetry."),
     Instrument(semconv.LRAP_SPANS_DROPPED, "counter", "{span}", "Finished spans that were given up."),
     Instrument(
@@ -96,6 +132,9 @@ class Metrics:
         )
         provider = MeterProvider([self._reader], resource, shutdown_on_exit=False)
         meter = provider.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, semconv.SCHEMA_URL)
+        # Measurements of one invocation follow one another.
+        self._measured: Invocation | None = None
+        self._measured_in = Context()
         self._histograms = {
             one.name: meter.create_histogram(
                 one.name, one.unit, one.description, explicit_bucket_boundaries_advisory=list(one.buckets)
@@ -113,11 +152,15 @@ class Metrics:
         """An event of a new invocation has been delivered."""
         if invocation.delivered.cold_start:
             self._count(semconv.FAAS_COLDSTARTS, 1, {semconv.FAAS_TRIGGER: invocation.description.trigger})
+        if invocation.event_age_s is not None:
+            self._histograms[semconv.LRAP_EVENT_AGE].record(
+                invocation.event_age_s, _source(invocation), self._context(invocation)
+            )
 
     def overhead(self, endpoint: str, overhead_ns: int, invocation: Invocation) -> None:
         """What the proxy added to one call: `endpoint` is ``next``, ``response`` or ``error``."""
         self._histograms[semconv.LRAP_PROXY_OVERHEAD].record(
-            max(overhead_ns, 0) * _SECONDS_PER_NANOSECOND, {semconv.LRAP_ENDPOINT: endpoint}, _context(invocation)
+            max(overhead_ns, 0) * _SECONDS_PER_NANOSECOND, {semconv.LRAP_ENDPOINT: endpoint}, self._context(invocation)
         )
 
     def end(self, invocation: Invocation) -> None:
@@ -125,7 +168,7 @@ class Metrics:
         trigger = {semconv.FAAS_TRIGGER: invocation.description.trigger}
         duration_ns = invocation.end_ns - invocation.delivered.delivered_ns
         self._histograms[semconv.FAAS_INVOKE_DURATION].record(
-            duration_ns * _SECONDS_PER_NANOSECOND, trigger, _context(invocation)
+            duration_ns * _SECONDS_PER_NANOSECOND, trigger, self._context(invocation)
         )
         if invocation.is_timeout:
             self._count(semconv.FAAS_TIMEOUTS, 1, trigger)
@@ -133,6 +176,7 @@ class Metrics:
             self._count(semconv.FAAS_ERRORS, 1, trigger)
         else:
             self._count(semconv.FAAS_INVOCATIONS, 1, trigger)
+        self._count(semconv.LRAP_BATCH_ITEM_FAILURES, invocation.item_failures or 0, _source(invocation))
 
     def drop_records(self, count: int, reason: str) -> None:
         self._count(semconv.LRAP_RECORDS_DROPPED, count, {semconv.ERROR_TYPE: reason})
@@ -147,14 +191,22 @@ class Metrics:
         """What was measured since the last call (delta) or the start (cumulative); None where nothing was."""
         return self._reader.get_metrics_data()
 
+    def _context(self, invocation: Invocation) -> Context:
+        """Gives a measurement its exemplar: the invocation's span, if that is sampled."""
+        if self._measured is not invocation:
+            span = NonRecordingSpan(invocation_context(invocation.delivered))
+            self._measured, self._measured_in = invocation, set_span_in_context(span, Context())
+        return self._measured_in
+
     def _count(self, name: str, count: int, attributes: dict[str, str]) -> None:
         if count > 0:
             self._counters[name].add(count, attributes, Context())
 
 
-def _context(invocation: Invocation) -> Context:
-    """Gives a measurement its exemplar: the invocation's span, if that is sampled."""
-    return set_span_in_context(NonRecordingSpan(invocation_context(invocation.delivered)), Context())
+def _source(invocation: Invocation) -> dict[str, str]:
+    """One function has one source or a few, so this is one series or a few."""
+    description = invocation.description
+    return {semconv.FAAS_TRIGGER: description.trigger, semconv.LRAP_TRIGGER: description.name}
 
 
 def _temporality(preference: str) -> dict[type, AggregationTemporality]:

@@ -1,4 +1,4 @@
-"""What a result says: the HTTP status of an HTTP-shaped one."""
+"""What a result says: the HTTP status of an HTTP-shaped one, the records that a batch's gives back."""
 
 from __future__ import annotations
 
@@ -21,9 +21,25 @@ def http_status(body: Body, *, is_streamed: bool, has_default: bool) -> int | No
     Source: AWS, "Working with AWS Lambda proxy integrations for HTTP APIs", "Response payload of a function URL".
     """
     if is_streamed:
-        prelude, _, _ = body.first.partition(_PRELUDE_END)
+        return _prelude_status(body)
+    has_default = has_default and (body.is_whole or not body.first.lstrip().startswith(b"{"))
+    return _status(_member(body, "statusCode"), has_default=has_default)
+
+
+def item_failures(body: Body) -> int | None:
+    """How many records of its batch the function gives back in ``batchItemFailures``; None where the result does not tell.
+
+    Source: AWS, "Implementing partial batch responses".
+    """
+    failures = _member(body, "batchItemFailures")
+    return len(failures) if isinstance(failures, list) else None
+
+
+def _prelude_status(body: Body) -> int | None:
+    prelude, end, _ = body.first.partition(_PRELUDE_END)
+    if end:
         return _status(json_text.parse_object(prelude).get("statusCode"), has_default=True)
-    return _status(_member(body, "statusCode"), has_default=has_default and body.is_whole)
+    return _status(json_text.leading_members(prelude.decode("utf-8", "replace")).get("statusCode"), has_default=False)
 
 
 def _member(body: Body, name: str) -> Any:

@@ -88,6 +88,12 @@ def _attributes(invocation: Invocation) -> Attributes:
         **invocation.head_attributes,
         **description.attributes,
     }
+    if description.name:
+        attributes[semconv.LRAP_TRIGGER] = description.name
+    if invocation.event_age_s is not None:
+        attributes[semconv.LRAP_EVENT_AGE] = invocation.event_age_s
+    if invocation.item_failures is not None:
+        attributes[semconv.LRAP_BATCH_ITEM_FAILURES] = invocation.item_failures
     if invocation.http_status is not None:
         attributes[semconv.HTTP_RESPONSE_STATUS_CODE] = invocation.http_status
     if invocation.refused_status:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from proxy_records import SPAN_ID_HEX, TRACE_ID_HEX, delivered, finished
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.semconv._incubating.metrics import faas_metrics
+from proxy_records import DELIVERED_NS, SPAN_ID_HEX, TRACE_ID_HEX, delivered, finished
 from telemetry_thread import plain
+
+from lrap_otel.telemetry.metrics import INSTRUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     Start = Callable[..., Telemetry]
 
 DELTA, CUMULATIVE = 1, 2
+METER = MeterProvider(shutdown_on_exit=False).get_meter("conventions")
 
 
 def metrics_of(collector: Collector) -> dict[str, Metric]:
@@ -93,6 +99,86 @@ def test_what_telemetry_lost_is_counted(start: Start, collector: Collector) -> N
         ({"error.type": "channel_full"}, 3),
     ]
     assert counted(metrics_of(collector)["lrap.records.dropped"]) == [({"error.type": "channel_full"}, 2)]
+
+
+def sqs_event(*ages_ms: int) -> bytes:
+    sent = [str(DELIVERED_NS // 1_000_000 - age_ms) for age_ms in ages_ms]
+    records = [{"eventSource": "aws:sqs", "attributes": {"SentTimestamp": each}} for each in sent]
+    return json.dumps({"Records": records}).encode()
+
+
+def test_the_age_of_events_is_a_histogram_by_source(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    url = {
+        "version": "2.0",
+        "requestContext": {"http": {}, "domainName": "a.lambda-url.x", "timeEpoch": 1_699_999_999_990},
+    }
+    telemetry.offer(
+        *(delivered(sqs_event(1_000, 90_000, 2_000)), finished()),
+        *(delivered(sqs_event(4)), finished()),
+        *(delivered(json.dumps(url).encode()), finished()),
+        *(delivered(b"{}"), finished()),
+        *(delivered(sqs_event(-60_000)), finished()),
+    )
+    assert telemetry.flush()
+
+    metric = metrics_of(collector)["lrap.event.age"]
+    points = {plain(point.attributes)["lrap.trigger"]: point for point in metric.histogram.data_points}
+    assert metric.unit == "s"
+    assert metric.histogram.aggregation_temporality == DELTA
+    assert {name: (point.count, round(point.sum, 6)) for name, point in points.items()} == {
+        "sqs": (2, 90.004),
+        "function_url": (1, 0.01),
+    }
+    assert plain(points["sqs"].attributes) == {"faas.trigger": "pubsub", "lrap.trigger": "sqs"}
+    assert (points["sqs"].explicit_bounds[0], points["sqs"].explicit_bounds[-1]) == (0.001, 86_400)
+    assert points["sqs"].exemplars[0].span_id.hex() == SPAN_ID_HEX
+
+
+def test_every_exemplar_names_the_invocation_that_was_measured(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    spans = {"11" * 8: 4_000_000, "22" * 8: 400_000_000}
+    for span_id_hex, duration_ns in spans.items():
+        telemetry.offer(delivered(span_id_hex=span_id_hex), finished(duration_ns=duration_ns))
+    assert telemetry.flush()
+
+    (durations,) = metrics_of(collector)["faas.invoke_duration"].histogram.data_points
+    found = {exemplar.span_id.hex(): round(exemplar.as_double * 1e9) for exemplar in durations.exemplars}
+    assert found == spans
+
+
+def test_records_that_functions_gave_back_are_counted(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    two = b'{"batchItemFailures":[{"itemIdentifier":"1"},{"itemIdentifier":"2"}]}'
+    none = b'{"batchItemFailures":[]}'
+    telemetry.offer(
+        *(delivered(sqs_event(1, 2, 3)), finished(two)),
+        *(delivered(sqs_event(1, 2, 3)), finished(two)),
+        *(delivered(sqs_event(1)), finished(none)),
+    )
+    assert telemetry.flush()
+
+    metrics = metrics_of(collector)
+    source = {"faas.trigger": "pubsub", "lrap.trigger": "sqs"}
+    assert counted(metrics["lrap.batch.item_failures"]) == [(source, 4)]
+    assert counted(metrics["faas.invocations"]) == [({"faas.trigger": "pubsub"}, 3)]
+    assert "faas.errors" not in metrics
+
+
+# Names, units and descriptions of the conventions' own package.
+def test_the_faas_metrics_are_those_of_the_conventions() -> None:
+    theirs = [
+        faas_metrics.create_faas_invoke_duration(METER),
+        faas_metrics.create_faas_invocations(METER),
+        faas_metrics.create_faas_errors(METER),
+        faas_metrics.create_faas_timeouts(METER),
+        faas_metrics.create_faas_coldstarts(METER),
+    ]
+    ours = {one.name: (one.kind, one.unit, one.description) for one in INSTRUMENTS if one.name.startswith("faas.")}
+
+    assert ours == {
+        one.name: (type(one).__name__.lower().removeprefix("_"), one.unit, one.description) for one in theirs
+    }
 
 
 @pytest.mark.parametrize(

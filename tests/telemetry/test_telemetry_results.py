@@ -76,11 +76,141 @@ def test_a_long_result_whose_status_may_lie_between_its_ends_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "expected"),
-    [(b'{"statusCode":418}' + b"\0" * 8 + b"<html>", 418), (b'{"headers":{}}' + b"\0" * 8, 200), (b"\0" * 8, 200)],
+    "page", [json.dumps("<html>" + LARGE).encode(), b"<html>" + LARGE.encode(), b" [" + b"1," * 60_000]
 )
-def test_a_streamed_result_has_its_status_before_eight_nul_bytes(body: bytes, expected: int) -> None:
+def test_a_long_result_that_is_no_object_is_200_where_the_trigger_says_so(page: bytes) -> None:
+    assert status(captured(page), has_default=True) == 200
+    assert status(captured(page)) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"statusCode":418}' + b"\0" * 8 + b"<html>", 418),
+        (b'{"headers":{},"statusCode":503}' + b"\0" * 8 + LARGE.encode(), 503),
+        (b'{"headers":{}}' + b"\0" * 8, 200),
+        (b"\0" * 8, 200),
+        # A prelude that does not end in what we have: its status if it came first.
+        (b'{"statusCode":201,"headers":{"a":"' + LARGE.encode() + b'"}}' + b"\0" * 8, 201),
+        (b'{"headers":{"a":"' + LARGE.encode() + b'"},"statusCode":201}' + b"\0" * 8, None),
+        (b"", None),
+    ],
+)
+def test_a_streamed_result_has_its_status_before_eight_nul_bytes(body: bytes, expected: int | None) -> None:
     assert status(captured(body), is_streamed=True) == expected
+
+
+def of_ids(count: int) -> list[dict[str, str]]:
+    return [{"itemIdentifier": f"{number:036}"} for number in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ({"batchItemFailures": of_ids(2)}, 2),
+        ({"batchItemFailures": []}, 0),
+        ({"batchItemFailures": of_ids(1_000)}, 1_000),
+        ({"note": LARGE, "batchItemFailures": of_ids(3)}, 3),
+        ({"batchItemFailures": of_ids(3), "note": LARGE}, 3),
+        # Beyond what the record carries of the result, and no list at all.
+        ({"batchItemFailures": of_ids(10_000)}, None),
+        ({"note": LARGE, "batchItemFailures": of_ids(1_000)}, None),
+        ({"inner": {"batchItemFailures": of_ids(1)}}, None),
+        ({"batchItemFailures": None}, None),
+        ({"batchItemFailures": "all"}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_the_records_that_a_result_gives_back_are_counted(result: Any, expected: int | None) -> None:
+    assert results.item_failures(captured(json.dumps(result).encode())) == expected
+
+
+def described(
+    event: dict[str, Any], body: bytes, endpoint: str = "response", fields: str = "", **changed: Any
+) -> Invocation:
+    message, payload = delivered(json.dumps(event).encode())
+    invocation = Invocation(records.Delivered(message[1], payload), "7", Options())
+    message, payload = finished(body, endpoint, fields, **changed)
+    invocation.finish(records.Finished(message[1], payload))
+    return invocation
+
+
+REST = {"httpMethod": "GET", "resource": "/", "requestContext": {"stage": "prod"}}
+LOAD_BALANCER = {"httpMethod": "GET", "path": "/", "requestContext": {"elb": {}}}
+HTTP_API = {"version": "2.0", "requestContext": {"http": {"method": "GET"}}}
+FUNCTION_URL = {"version": "2.0", "requestContext": {"http": {}, "domainName": "a.lambda-url.eu-west-1.on.aws"}}
+STREAMED = (
+    b"POST / HTTP/1.1\r\nLambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
+    b"Content-Type: application/vnd.awslambda.http-integration-response\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "without"), [(REST, None), (LOAD_BALANCER, None), (HTTP_API, 200), (FUNCTION_URL, 200)]
+)
+def test_the_status_of_each_kind_of_http_result(event: dict[str, Any], without: int | None) -> None:
+    assert described(event, b'{"body":"x","statusCode":404}').http_status == 404
+    assert described(event, b'{"body":"x"}').http_status == without
+    assert described(event, b'{"body":"x"}').error_type == ""
+    assert described(event, b'{"statusCode":404}').error_type == ""
+    assert described(event, b'{"statusCode":500}').error_type == "500"
+
+
+def streamed(prelude: bytes, trailers: str = "") -> Invocation:
+    body = prelude + b"\0" * 8 + b"<html>"
+    wire = b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers.encode())
+    message, payload = delivered(json.dumps(FUNCTION_URL).encode())
+    invocation = Invocation(records.Delivered(message[1], payload), "7", Options())
+    message, _ = finished(wire, head_length=len(STREAMED))
+    invocation.finish(records.Finished(message[1], STREAMED + wire))
+    return invocation
+
+
+def test_a_streamed_result_has_the_status_of_its_prelude() -> None:
+    assert streamed(b'{"statusCode":503}').error_type == "503"
+    assert streamed(b'{"statusCode":404}').http_status == 404
+    assert streamed(b"{}").http_status == 200
+
+
+def test_a_stream_that_fails_in_its_middle_is_an_error_whatever_its_status() -> None:
+    body = "eyJlcnJvclR5cGUiOiJPb3BzIiwiZXJyb3JNZXNzYWdlIjoibm8ifQ=="
+    trailers = (
+        f"Lambda-Runtime-Function-Error-Type: Runtime.StreamError\r\nLambda-Runtime-Function-Error-Body: {body}\r\n"
+    )
+
+    invocation = streamed(b'{"statusCode":200}', trailers)
+
+    assert (invocation.http_status, invocation.error_type) == (200, "Oops")
+    assert invocation.failure is not None
+    assert invocation.failure.message == "no"
+
+
+BACK = b'{"batchItemFailures":[{"itemIdentifier":"1"}]}'
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"Records": [{"eventSource": "aws:sqs"}]},
+        {"Records": [{"eventSource": "aws:kinesis"}]},
+        {"Records": [{"eventSource": "aws:dynamodb"}]},
+        {"eventSource": "aws:kafka", "records": {}},
+    ],
+)
+def test_batches_may_give_records_back_and_have_not_failed(event: dict[str, Any]) -> None:
+    invocation = described(event, BACK)
+
+    assert (invocation.item_failures, invocation.error_type) == (1, "")
+
+
+def test_what_only_looks_as_if_it_gave_records_back_is_not_counted() -> None:
+    sqs = {"Records": [{"eventSource": "aws:sqs"}]}
+
+    assert described({"a": 1}, BACK).item_failures is None
+    assert described({"Records": [{"EventSource": "aws:sns"}]}, BACK).item_failures is None
+    assert described(sqs, BACK, "error").item_failures is None
+    assert described(sqs, BACK, status=413).item_failures is None
 
 
 @pytest.mark.parametrize("length", [65_535, 65_536, 65_537, 69_632, 69_633])

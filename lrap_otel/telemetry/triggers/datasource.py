@@ -6,64 +6,86 @@ batch we say what holds for every record in it.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_list, as_object, as_text
+from lrap_otel.telemetry.triggers import times
 from lrap_otel.telemetry.triggers.description import Description, Trigger
-from lrap_otel.telemetry.triggers.messages import arn_part
-from lrap_otel.telemetry.triggers.messaging import comes_from, records
+from lrap_otel.telemetry.triggers.events import arn_part, holds_records_of, is_from, records
 
 if TYPE_CHECKING:
     from lrap_otel.telemetry.triggers.description import Attributes, Event, Options
+
+    # Of one record, and when it was made. What is empty is not known.
+    Change = tuple[Attributes, float | None]
 
 _OPERATIONS = {
     "INSERT": semconv.OPERATION_INSERT,
     "MODIFY": semconv.OPERATION_EDIT,
     "REMOVE": semconv.OPERATION_DELETE,
     "insert": semconv.OPERATION_INSERT,
+    "update": semconv.OPERATION_EDIT,
+    "replace": semconv.OPERATION_EDIT,
     "delete": semconv.OPERATION_DELETE,
     "ObjectCreated": semconv.OPERATION_INSERT,
     "ObjectRemoved": semconv.OPERATION_DELETE,
     "LifecycleExpiration": semconv.OPERATION_DELETE,
+    # The object stays, what is said of it or where it lies does not.
+    "ObjectAcl": semconv.OPERATION_EDIT,
+    "ObjectRestore": semconv.OPERATION_EDIT,
+    "ObjectTagging": semconv.OPERATION_EDIT,
+    "LifecycleTransition": semconv.OPERATION_EDIT,
+    "IntelligentTiering": semconv.OPERATION_EDIT,
 }
 
 
 def _describe_dynamodb(event: Event, _options: Options) -> Description:
-    return _of_all([_dynamodb_change(record) for record in records(event)])
+    found = records(event)
+    description = _of_all([_dynamodb_change(record) for record in found])
+    if not found:
+        table = _table(event.get("eventSourceARN"))
+        description.attributes = {semconv.FAAS_DOCUMENT_COLLECTION: table} if table else {}
+    description.result_names_failures = True
+    return description
 
 
-def _dynamodb_change(record: dict[str, Any]) -> Attributes:
-    change = as_object(record.get("dynamodb"))
-    # arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2015-05-11T21:21:33.291
-    table = arn_part(record.get("eventSourceARN"), 5).split("/")[1:2]
-    return {
-        semconv.FAAS_DOCUMENT_COLLECTION: "".join(table),
-        semconv.FAAS_DOCUMENT_OPERATION: _OPERATIONS.get(as_text(record.get("eventName")), semconv.OPERATION_EDIT),
-        semconv.FAAS_DOCUMENT_TIME: _iso_time(change.get("ApproximateCreationDateTime")),
+def _dynamodb_change(record: dict[str, Any]) -> Change:
+    made_s = times.from_seconds(as_object(record.get("dynamodb")).get("ApproximateCreationDateTime"))
+    attributes: Attributes = {
+        semconv.FAAS_DOCUMENT_COLLECTION: _table(record.get("eventSourceARN")),
+        semconv.FAAS_DOCUMENT_OPERATION: _OPERATIONS.get(as_text(record.get("eventName")), ""),
+        semconv.FAAS_DOCUMENT_TIME: times.to_iso(made_s),
     }
+    return attributes, made_s
+
+
+def _table(arn: Any) -> str:
+    # arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2015-05-11T21:21:33.291
+    return "".join(arn_part(arn, 5).split("/")[1:2])
 
 
 def _describe_s3(event: Event, _options: Options) -> Description:
     return _of_all([_s3_change(record) for record in records(event)])
 
 
-def _s3_change(record: dict[str, Any]) -> Attributes:
+def _s3_change(record: dict[str, Any]) -> Change:
     stored = as_object(record.get("s3"))
     bucket = as_text(as_object(stored.get("bucket")).get("name"))
     key = unquote_plus(as_text(as_object(stored.get("object")).get("key")))
     # "ObjectCreated:Put", in test messages with "s3:" before it.
     kind = as_text(record.get("eventName")).removeprefix("s3:").partition(":")[0]
-    return {
+    time = as_text(record.get("eventTime"))
+    attributes: Attributes = {
         semconv.FAAS_DOCUMENT_COLLECTION: bucket,
-        semconv.FAAS_DOCUMENT_OPERATION: _OPERATIONS.get(kind, semconv.OPERATION_EDIT),
+        semconv.FAAS_DOCUMENT_OPERATION: _OPERATIONS.get(kind, ""),
         semconv.FAAS_DOCUMENT_NAME: key,
-        semconv.FAAS_DOCUMENT_TIME: as_text(record.get("eventTime")),
+        semconv.FAAS_DOCUMENT_TIME: time,
         semconv.AWS_S3_BUCKET: bucket,
         semconv.AWS_S3_KEY: key,
     }
+    return attributes, times.from_iso(time)
 
 
 def _describe_documentdb(event: Event, _options: Options) -> Description:
@@ -71,34 +93,34 @@ def _describe_documentdb(event: Event, _options: Options) -> Description:
     return _of_all([_documentdb_change(change) for change in changes])
 
 
-def _documentdb_change(change: dict[str, Any]) -> Attributes:
-    return {
-        semconv.FAAS_DOCUMENT_COLLECTION: as_text(as_object(change.get("ns")).get("coll")),
-        semconv.FAAS_DOCUMENT_OPERATION: _OPERATIONS.get(as_text(change.get("operationType")), semconv.OPERATION_EDIT),
+def _documentdb_change(change: dict[str, Any]) -> Change:
+    """What the conventions call collection is Cosmos DB's database, and its table is the name."""
+    namespace = as_object(change.get("ns"))
+    made_s = times.from_seconds(as_object(as_object(change.get("clusterTime")).get("$timestamp")).get("t"))
+    attributes: Attributes = {
+        semconv.FAAS_DOCUMENT_COLLECTION: as_text(namespace.get("db")),
+        semconv.FAAS_DOCUMENT_NAME: as_text(namespace.get("coll")),
+        semconv.FAAS_DOCUMENT_OPERATION: _OPERATIONS.get(as_text(change.get("operationType")), ""),
+        semconv.FAAS_DOCUMENT_TIME: times.to_iso(made_s),
     }
+    return attributes, made_s
 
 
-def _of_all(changes: list[Attributes]) -> Description:
+def _of_all(changes: list[Change]) -> Description:
     """What is the same for all, and known."""
-    first = changes[0] if changes else {}
+    first = changes[0][0] if changes else {}
     shared = {
-        name: value for name, value in first.items() if value and all(change[name] == value for change in changes)
+        name: value
+        for name, value in first.items()
+        if value and all(attributes[name] == value for attributes, _ in changes)
     }
-    return Description(semconv.TRIGGER_DATASOURCE, shared)
-
-
-def _iso_time(seconds: Any) -> str:
-    if type(seconds) not in (int, float):
-        return ""
-    try:
-        moment = datetime.fromtimestamp(seconds, timezone.utc)
-    except (ValueError, OverflowError, OSError):
-        return ""
-    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    description = Description(semconv.TRIGGER_DATASOURCE, shared)
+    description.made_s = times.oldest(made_s for _, made_s in changes)
+    return description
 
 
 TRIGGERS = (
-    Trigger("DynamoDB stream", lambda event: comes_from(event, "aws:dynamodb"), _describe_dynamodb),
-    Trigger("S3", lambda event: comes_from(event, "aws:s3"), _describe_s3),
-    Trigger("DocumentDB", lambda event: event.get("eventSource") == "aws:docdb", _describe_documentdb),
+    Trigger("dynamodb", "Records", holds_records_of("aws:dynamodb"), _describe_dynamodb),
+    Trigger("s3", "Records", holds_records_of("aws:s3"), _describe_s3),
+    Trigger("documentdb", "events", is_from("aws:docdb"), _describe_documentdb),
 )

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lrap_otel.propagation.context import SpanContext
 
     Event = dict[str, Any]
-    Value = str | int | bool | list[str]
+    Value = str | int | float | bool | list[str]
     Attributes = dict[str, Value]
 
 HTTP_METHODS = frozenset(
@@ -34,33 +34,48 @@ class LinkTo(NamedTuple):
 
 
 class Description:
-    """`trigger` is one of the five words of ``faas.trigger``. `span_name` is empty where the function's name is the name.
+    """`trigger` is one of the five words of ``faas.trigger``; `name` the row of the table that matched, empty if none did.
+    `span_name` is empty where the function's name is the name.
+
+    `made_s`: when the event, or the oldest record of a batch, was made, in Unix seconds; None where it does not tell.
 
     `result_is_http`: the result carries an HTTP status; `result_has_default_status`: and 200 where it names none.
+    `result_names_failures`: the result may name the records of the batch that failed.
     """
 
     __slots__ = (
         "attributes",
         "links",
+        "made_s",
+        "name",
         "result_has_default_status",
         "result_is_http",
+        "result_names_failures",
         "span_name",
         "trigger",
     )
 
     def __init__(self, trigger: str, attributes: Attributes | None = None, span_name: str = "") -> None:
         self.trigger = trigger
+        self.name = ""
         self.attributes: Attributes = attributes if attributes is not None else {}
         self.span_name = span_name
         self.links: list[LinkTo] = []
+        self.made_s: float | None = None
         self.result_is_http = False
         self.result_has_default_status = False
+        self.result_names_failures = False
 
 
 class Trigger(NamedTuple):
-    """One row of the table. `matches` may be given any JSON object; `describe` only one that matched."""
+    """One row of the table. `matches` may be given any JSON object that has `member`; `describe` only one that matched.
+
+    `name` is a fixed word: it leaves us as ``lrap.trigger``. `member` is one that all these events have, so that a row for
+    other events costs one look; None where they have none in common.
+    """
 
     name: str
+    member: str | None
     matches: Callable[[Event], bool]
     describe: Callable[[Event, Options], Description]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_text
+from lrap_otel.telemetry.triggers import times
 from lrap_otel.telemetry.triggers.description import Description, Trigger
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ def _is_schedule(event: Event) -> bool:
 
 def _describe(event: Event, _options: Options) -> Description:
     time = as_text(event.get("time"))
-    return Description(semconv.TRIGGER_TIMER, {semconv.FAAS_TIME: time} if time else {})
+    description = Description(semconv.TRIGGER_TIMER, {semconv.FAAS_TIME: time} if time else {})
+    description.made_s = times.from_iso(time)
+    return description
 
 
-TRIGGERS = (Trigger("Schedule", _is_schedule, _describe),)
+TRIGGERS = (Trigger("schedule", "detail-type", _is_schedule, _describe),)

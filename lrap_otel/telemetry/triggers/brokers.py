@@ -1,0 +1,54 @@
+"""Brokers of Amazon MQ: ActiveMQ and RabbitMQ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lrap_otel.telemetry import semconv
+from lrap_otel.telemetry.json_text import as_list, as_object, as_text
+from lrap_otel.telemetry.triggers import times
+from lrap_otel.telemetry.triggers.description import Trigger
+from lrap_otel.telemetry.triggers.events import is_from
+from lrap_otel.telemetry.triggers.messages import Message, batch, named
+from lrap_otel.telemetry.triggers.producers import contexts, of_rabbitmq_headers, of_strings
+
+if TYPE_CHECKING:
+    from lrap_otel.telemetry.triggers.description import Description, Event, Options
+
+
+def _describe_activemq(event: Event, _options: Options) -> Description:
+    messages = [_activemq_message(as_object(each)) for each in as_list(event.get("messages"))]
+    return batch(semconv.SYSTEM_ACTIVEMQ, messages)
+
+
+def _activemq_message(message: dict[str, Any]) -> Message:
+    return Message(
+        named(as_text(message.get("messageID"))),
+        as_text(as_object(message.get("destination")).get("physicalName")),
+        made_s=times.from_milliseconds(message.get("timestamp")),
+        contexts=contexts(of_strings(message.get("properties"))),
+    )
+
+
+def _describe_rabbitmq(event: Event, _options: Options) -> Description:
+    messages = [
+        _rabbitmq_message(queue, as_object(as_object(each).get("basicProperties")))
+        for queue, several in as_object(event.get("rmqMessagesByQueue")).items()
+        for each in as_list(several)
+    ]
+    return batch(semconv.SYSTEM_RABBITMQ, messages)
+
+
+def _rabbitmq_message(queue: str, properties: dict[str, Any]) -> Message:
+    # The queue's name and the virtual host's stand in one key. The timestamp is written for people, without a zone.
+    return Message(
+        named(as_text(properties.get("messageId"))),
+        queue.rpartition("::")[0] or queue,
+        contexts=contexts(of_rabbitmq_headers(properties.get("headers"))),
+    )
+
+
+TRIGGERS = (
+    Trigger("activemq", "messages", is_from("aws:mq"), _describe_activemq),
+    Trigger("rabbitmq", "rmqMessagesByQueue", is_from("aws:rmq"), _describe_rabbitmq),
+)

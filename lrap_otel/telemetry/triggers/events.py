@@ -1,0 +1,69 @@
+"""How events say where they come from, for all families."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from lrap_otel.telemetry.json_text import as_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lrap_otel.telemetry.triggers.description import Event
+
+
+def records(event: Event) -> list[dict[str, Any]]:
+    """The objects among ``Records``."""
+    return [record for record in as_list(event.get("Records")) if isinstance(record, dict)]
+
+
+def holds_records_of(source: str) -> Callable[[Event], bool]:
+    """Matches events whose ``Records`` are of `source`."""
+    return lambda event: _source_of_records(event) == source
+
+
+def is_from(*sources: str) -> Callable[[Event], bool]:
+    """Matches events that name one of `sources` themselves."""
+    return lambda event: event.get("eventSource") in sources
+
+
+def has(*names: str) -> Callable[[Event], bool]:
+    """Matches events that have all these members."""
+    wanted = frozenset(names)
+    return lambda event: event.keys() >= wanted
+
+
+def arn_part(arn: Any, number: int) -> str:
+    """Part `number` of an ARN (5 is the resource); empty if it has fewer."""
+    parts = _arn_parts(arn) if isinstance(arn, str) else ()
+    return parts[number] if number < len(parts) else ""
+
+
+def arn_name(arn: Any) -> str:
+    """The last word of an ARN's resource: ``orders`` of ``stream/orders``."""
+    return arn_part(arn, 5).rpartition("/")[2].rpartition(":")[2]
+
+
+def shared(values: list[str]) -> str:
+    """What all of them are; empty if they differ, or there is none."""
+    return values[0] if values and all(value == values[0] for value in values) else ""
+
+
+def _source_of_records(event: Event) -> str:
+    """``eventSource`` of the first; SNS alone capitalizes it.
+
+    The last event of a Kinesis or DynamoDB window has no records, but the stream's ARN.
+    """
+    several = event.get("Records")
+    if not several:
+        return f"aws:{arn_part(event.get('eventSourceARN'), 2)}" if "window" in event else ""
+    first = several[0] if isinstance(several, list) else None
+    named = (first.get("eventSource") or first.get("EventSource")) if isinstance(first, dict) else None
+    return named if isinstance(named, str) else ""
+
+
+# All records of a batch name the same.
+@lru_cache(maxsize=64)
+def _arn_parts(arn: str) -> tuple[str, ...]:
+    return tuple(arn.split(":", 5))

@@ -1,0 +1,116 @@
+"""Who sent a message: the trace context in its attributes, headers or properties, or in the message that it wraps.
+
+Only the names that carry context are looked at; everything else in a message is its own business.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import TYPE_CHECKING, Any
+
+from lrap_otel.propagation import b3, w3c, xray
+from lrap_otel.propagation.places import NAMES
+from lrap_otel.telemetry.json_text import as_list, as_object, as_text, parse_object
+
+if TYPE_CHECKING:
+    from lrap_otel.propagation.context import SpanContext
+
+    # Names in lower case.
+    Carrier = dict[str, str]
+
+_NAMES = frozenset(NAMES)
+
+
+def contexts(carrier: Carrier, xray_header: str = "", body: Any = None) -> tuple[SpanContext, ...]:
+    """The spans that a message names: one in W3C's or B3's notation, in its `carrier` or else in the one that its `body`
+    wraps, and one in X-Ray's, unless that is the same or is not sampled.
+
+    A producer that nobody traces has an X-Ray header too: its own runtime's, whose unsampled Parent is made up.
+    """
+    own = _own(carrier)
+    if own is None and isinstance(body, str):
+        own = _own(_wrapped(body))
+    header = xray_header or carrier.get("x-amzn-trace-id", "")
+    segment = xray.context_of(xray.parse(header)) if header else None
+    if segment is None or not segment.trace_flags & 1 or (own is not None and _is_same(segment, own)):
+        return (own,) if own is not None else ()
+    return (own, segment) if own is not None else (segment,)
+
+
+def _own(carrier: Carrier) -> SpanContext | None:
+    return (w3c.extract(carrier) or b3.extract(carrier)) if carrier else None
+
+
+def _is_same(one: SpanContext, other: SpanContext) -> bool:
+    return (one.trace_id_hex, one.span_id_hex) == (other.trace_id_hex, other.span_id_hex)
+
+
+def of_strings(value: Any) -> Carrier:
+    """Among the members of an object, those that are strings."""
+    return {name: item for name, item in _named(value) if isinstance(item, str)}
+
+
+def of_sqs_attributes(value: Any) -> Carrier:
+    """Among a record's ``messageAttributes``; a binary one (SNS, raw delivery) counts if it is text."""
+    return {
+        name: as_text(attribute.get("stringValue")) or _decoded_base64(attribute.get("binaryValue"))
+        for name, attribute in _named(value)
+        if isinstance(attribute, dict)
+    }
+
+
+def of_sns_attributes(value: Any) -> Carrier:
+    """Among a notification's ``MessageAttributes``."""
+    return {
+        name: _decoded_base64(attribute.get("Value"))
+        if attribute.get("Type") == "Binary"
+        else as_text(attribute.get("Value"))
+        for name, attribute in _named(value)
+        if isinstance(attribute, dict)
+    }
+
+
+def of_kafka_headers(value: Any) -> Carrier:
+    """Among a record's ``headers``: a list of objects whose values are lists of bytes."""
+    return {name: _text_of_bytes(item) for header in as_list(value) for name, item in _named(header)}
+
+
+def of_rabbitmq_headers(value: Any) -> Carrier:
+    """Among ``basicProperties.headers``: values are objects around lists of bytes."""
+    return {name: _text_of_bytes(as_object(item).get("bytes")) for name, item in _named(value)}
+
+
+def _named(value: Any) -> list[tuple[str, Any]]:
+    """The members that may carry context, by lower-case name."""
+    if not value or not isinstance(value, dict):
+        return []
+    return [(lower_name, item) for name, item in value.items() if (lower_name := name.lower()) in _NAMES]
+
+
+def _wrapped(body: str) -> Carrier:
+    """What carries context in a message that wraps another: SNS without raw delivery, EventBridge, or one in the other."""
+    if "detail-type" not in body and "MessageAttributes" not in body:
+        return {}
+    inner = parse_object(body)
+    if "TopicArn" in inner:
+        return of_sns_attributes(inner.get("MessageAttributes")) or _event_in(as_text(inner.get("Message")))
+    return of_strings(inner.get("detail")) if "detail-type" in inner else {}
+
+
+def _event_in(message: str) -> Carrier:
+    """Of an EventBridge event that a rule sent to a topic."""
+    return of_strings(parse_object(message).get("detail")) if '"detail-type"' in message else {}
+
+
+def _text_of_bytes(value: Any) -> str:
+    """A list of bytes, signed or not, as text; empty if it is none."""
+    numbers = [number & 0xFF for number in as_list(value) if type(number) is int]
+    return bytes(numbers).decode("utf-8", "replace")
+
+
+def _decoded_base64(value: Any) -> str:
+    """Base64 as text; empty if it is neither."""
+    try:
+        return b64decode(as_text(value), validate=True).decode()
+    except ValueError:
+        return ""
