@@ -63,7 +63,11 @@ def _at_a_glance(event: bytes, count: int) -> Carrier | None:
     # The event's own members up to `last`. If that lies deeper in some object, the scan does not end with our brace and
     # misses a value: no error that would cost an import, as one in an array does. If it lies behind the event, it ends before.
     members, end = _object_at(head + '"":0},"":', 0)
-    if members is None or end != last + len('"":0}') or (context != last and type(members.get("requestContext")) is not dict):
+    if (
+        members is None
+        or end != last + len('"":0}')
+        or (context != last and type(members.get("requestContext")) is not dict)
+    ):
         return None
     # A large body is not even decoded.
     text = head if context == last else event.decode("latin-1")
