@@ -18,7 +18,7 @@ INPUTS ?= 1000000
 SECONDS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format conformance fuzz soak bench bench-peers bench-compare bench-save bench-instructions
+.PHONY: help setup run test check format conformance golden fuzz soak bench bench-peers bench-compare bench-save bench-instructions
 .PHONY: lock clean
 
 help: ## list the targets
@@ -63,6 +63,9 @@ conformance: $(STAMP) ## run real clients of six languages and a real collector 
 $(VENV)/.fuzz: requirements-fuzz.txt $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
 	@touch $@
+
+golden: $(STAMP) ## write the golden spans anew; read the difference before committing it
+	$(BIN)/python -m tests.telemetry.golden
 
 fuzz: $(VENV)/.fuzz ## compare a million inputs with h11 and json, guided by coverage (four minutes)
 	$(BIN)/python -m tests.fuzz.guided $(INPUTS)
