@@ -45,7 +45,7 @@ def test_one_event_and_shutdown(share: Share, replay: Replay, print_at_end: Call
     exported = sum(first.spans for first in behind)
     replay(_durations_s(behind), {"sandboxes": SANDBOXES, "spans_exported": exported})
     print_at_end(Table(f"quota: one event, then SHUTDOWN, {share}", HEADS, [row("ours", behind)]))
-    assert exported <= SANDBOXES
+    assert share.percent < 10 or exported == SANDBOXES
 
 
 def _durations_s(sandboxes: list[First]) -> list[float]:

@@ -5,8 +5,8 @@ DEADLINE_MARGIN_MS = 100
 # Left for our own exit before a SHUTDOWN's deadline: at 1.95 of 2 s Lambda already kills.
 SHUTDOWN_MARGIN_MS = 150
 FAILURES_BEFORE_NO_HOLD = 3
-# At 7 % of a CPU, five of the default budget are what its imports take.
-HOLDS_FOR_READY = 5
+# At 7 % of a CPU, five to seven of the default budget are what its imports take.
+HOLDS_FOR_READY = 8
 # Of the channel's room: what a telemetry process that stands aside may leave unread before a hold gives it time, and before
 # it runs beside the function, which is slower for it. What is lost then would be lost for good.
 UNREAD_BEFORE_HOLD = 0.25

@@ -243,12 +243,12 @@ def test_only_a_few_holds_wait_for_a_telemetry_process_that_is_not_ready() -> No
     extension = Extension(budget_ms=20, is_ready=False)
     assert extension.asks_for_next()
     budgets = []
-    for number in range(7):
+    for number in range(10):
         extension.invocations.finish(extension.deliver(f"r{number}"), "a connection")
         extension.send_invoke(f"r{number}")
         budgets.append(received_flush(extension).budget_ms)
         assert extension.asks_for_next()
-    assert budgets == [20, 20, 20, 20, 20, 0, 0]
+    assert budgets == [20] * 8 + [0, 0]
     extension.close()
 
 

@@ -197,7 +197,7 @@ def test_a_process_of_somebody_else_cannot_be_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("holds", "fullness", "waits"), [(0, 0.0, True), (4, 0.0, True), (5, 0.0, False), (5, 0.25, True), (99, 1.0, True)]
+    ("holds", "fullness", "waits"), [(0, 0.0, True), (7, 0.0, True), (8, 0.0, False), (8, 0.25, True), (99, 1.0, True)]
 )
 def test_a_few_holds_wait_for_its_imports_and_then_only_those_that_find_the_channel_filling_up(
     holds: int, fullness: float, *, waits: bool
