@@ -101,6 +101,7 @@ class Invocations:
             self._has_delivered = True
         earlier = self._open.get(invocation.request_id)
         if earlier is not None and earlier is not invocation and earlier.invocation_id:
+            earlier.connection = None
             self._earlier_attempts[earlier.request_id, earlier.invocation_id] = earlier
             if len(self._earlier_attempts) > _OPEN_LIMIT:
                 self._earlier_attempts.pop(next(iter(self._earlier_attempts)), None)
@@ -115,11 +116,10 @@ class Invocations:
         """The result has gone, over `connection`."""
         if invocation.connection is None and connection is not None:
             self._opens_connection_for_each_call = True
-        self._ended[invocation.request_id] = None
-        if self._open.get(invocation.request_id) is invocation:
-            self._open.pop(invocation.request_id, None)
-        elif self._earlier_attempts:
-            self._earlier_attempts.pop((invocation.request_id, invocation.invocation_id), None)
+        if self._earlier_attempts.pop((invocation.request_id, invocation.invocation_id), None) is not invocation:
+            self._ended[invocation.request_id] = None
+            if self._open.get(invocation.request_id) is invocation:
+                self._open.pop(invocation.request_id, None)
         if len(self._ended) > _ENDED_LIMIT:
             self._ended.pop(next(iter(self._ended)), None)
         self.notify()
@@ -178,11 +178,21 @@ class Invocations:
     def _is_any_in_doubt(self) -> bool:
         return any(invocation.connection is None for invocation in tuple(self._open.values()))
 
-    def notify(self) -> None:
-        """Something that a waiter's condition reads has changed."""
+    def tell_bystander(self) -> None:
+        """Something changed that matters to whoever stands aside. It stands between the function and its event: nothing of it
+        may get any further.
+        """
         bystander = self.bystander
         if bystander is not None:
-            bystander()
+            try:
+                bystander()
+            except Exception:  # noqa: BLE001 - the event goes on
+                self.bystander = None
+
+    def notify(self) -> None:
+        """Something that a waiter's condition reads has changed."""
+        if self.bystander is not None:
+            self.tell_bystander()
         if self._is_awaited:
             # A binary semaphore: held while there is no news.
             try:

@@ -161,8 +161,8 @@ class Restored(Record):
 
 
 class Flush(Record):
-    """Export all that is finished and answer ``flushed(number, ok)``, within `budget_ms`. `dropped` counts, since the start,
-    the records that found the channel full.
+    """Export all that is finished and answer ``flushed(number, ok)``, within `budget_ms`. `dropped` counts, since the start of
+    this telemetry process, the records that found the channel full, and those of which the one before it had not told.
     """
 
     __slots__ = ("number", "budget_ms", "dropped")

@@ -8,6 +8,15 @@ import _socket
 import posix
 import sys
 
+if __name__ == "__main__":
+    # Before anything takes memory: whoever was here before may have died for want of it, and the function must not.
+    try:
+        score = posix.open("/proc/self/oom_score_adj", posix.O_WRONLY)
+        posix.write(score, b"1000")
+        posix.close(score)
+    except OSError:
+        pass
+
 Received = tuple[bytes, list[tuple[int, int, bytes]], int, object]
 
 
@@ -23,7 +32,7 @@ class FarEnd(_socket.socket):
 
 if __name__ == "__main__":
     root, dependencies, *told = sys.argv[1:]
-    sys.path[0] = root  # not this file's folder, whose modules would be found by shorter names
+    sys.path.insert(0, root)
     from lrap_otel.telemetry.worker import run
 
     far = FarEnd(fileno=posix.dup(0))

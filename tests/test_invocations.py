@@ -102,6 +102,28 @@ def test_each_of_two_attempts_at_once_is_found_by_its_number_until_it_ends() -> 
     assert invocations.find("a", "n1") is None
 
 
+def test_the_end_of_an_earlier_attempt_is_not_the_end_of_the_one_that_is_open() -> None:
+    invocations = Invocations()
+    first, second = delivered(invocations, "a", "n1"), delivered(invocations, "a", "n2")
+    invocations.finish(first, CONNECTION)
+    assert not invocations.has_ended("a")
+    invocations.finish(second, CONNECTION)
+    assert invocations.has_ended("a")
+
+
+def test_a_bystander_that_fails_is_not_told_again_and_harms_nothing() -> None:
+    told = []
+
+    def fail() -> None:
+        told.append("once")
+        raise RuntimeError
+
+    invocations = Invocations()
+    invocations.bystander = fail
+    invocations.finish(delivered(invocations), CONNECTION)
+    assert told == ["once"]
+
+
 def test_attempts_that_never_end_are_bounded() -> None:
     invocations = Invocations()
     for number in range(1_030):

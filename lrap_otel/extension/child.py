@@ -18,7 +18,10 @@ class Child:
         """Send a signal; nothing happens where it has ended."""
         with self._lock:
             if not self._is_reaped:  # from then on its number may be another's
-                posix.kill(self._process_id, number)
+                try:
+                    posix.kill(self._process_id, number)
+                except OSError:
+                    return  # it has ended; where SIGCHLD is ignored, the kernel has reaped it
 
     def wait(self) -> int:
         """Wait for its end: its exit status, or the signal that ended it as a negative number. OSError if it is not ours."""

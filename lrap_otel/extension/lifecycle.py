@@ -66,7 +66,7 @@ class Lifecycle:
         self._invocations.wait_while(
             lambda: telemetry.is_alive and self._is_awaited(request_id), (deadline_ms - _now_ms()) / 1_000
         )
-        telemetry.go_on()  # whatever became of the event: a crash and a time-out leave it open
+        telemetry.go_on()  # for the flush; where none follows, until we ask for the next event
         if self._invocations.has_ended(request_id) and telemetry.is_alive:
             telemetry.flush(hold_ms(self._budget_ms, deadline_ms, _now_ms(), telemetry.failures_in_a_row))
         elif telemetry.is_alive and not self._invocations.was_delivered(request_id):

@@ -27,6 +27,9 @@ class Telemetry:
         "_awaited",
         "_channel",
         "_child",
+        "_dropped_before",
+        "_dropped_sent",
+        "_dropped_told",
         "_expects_event",
         "_failed",
         "_flushed",
@@ -73,6 +76,7 @@ class Telemetry:
         self._awaited = 0
         self._failed = 0
         self._holds_for_ready = 0
+        self._dropped_sent = self._dropped_told = self._dropped_before = 0
         self.failures_in_a_row = 0
         self.is_alive = True
         self.is_ready = False
@@ -88,10 +92,10 @@ class Telemetry:
         self.go_on()
         if not self.is_ready:
             wait_ms = wait_ms if may_wait_for_ready(self._holds_for_ready, self._channel.fullness()) else 0
-            self._holds_for_ready += 1
+            self._holds_for_ready += wait_ms > 0
         self._number += 1
         self._awaited = self._number if wait_ms else 0
-        self._channel.offer(records.flush(self._number, wait_ms, self._channel.dropped))
+        self._channel.offer(records.flush(self._number, wait_ms, self._dropped()))
         self._wait(wait_ms)
         if wait_ms and self.is_ready and self._flushed < self._number:
             self._awaited = 0
@@ -103,8 +107,10 @@ class Telemetry:
         self._is_ending = True
         self._stop_standing_aside()
         deadline_ms = time.time_ns() // 1_000_000 + wait_ms
-        message = records.shutdown(self._number, reason, deadline_ms, self._channel.dropped)
+        message = records.shutdown(self._number, reason, deadline_ms, self._dropped())
         if self.is_alive and self._channel.send_within(message, wait_ms):
+            self._wait(deadline_ms - time.time_ns() // 1_000_000)
+            # What a process that died on the way has left unread, its successor may still send.
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
         if self._flushed < self._number and self._child is not None:
             self._child.signal(SIGKILL)  # what is left of the time and of the quota is for our own end
@@ -131,6 +137,11 @@ class Telemetry:
         stand_aside = self._stand_aside
         if stand_aside is not None:
             stand_aside.go_on()
+
+    def _dropped(self) -> int:
+        """Records that found the channel full and of which no earlier telemetry process has told the collector."""
+        self._dropped_sent = self._channel.dropped
+        return self._dropped_sent - self._dropped_before
 
     def _wait(self, wait_ms: int) -> None:
         number, starts = self._number, self._starts
@@ -161,13 +172,18 @@ class Telemetry:
     def _take_outcome(self, number: int, *, ok: bool) -> None:
         if not ok:
             self._fail(number)
-        elif number == self._awaited:
+        else:
+            self._dropped_told = self._dropped_sent
+            self._succeed(number)
+        self._flushed = number
+        self._invocations.notify()
+
+    def _succeed(self, number: int) -> None:
+        if number == self._awaited:
             self.failures_in_a_row = 0
         else:
             # It succeeded in the time that nobody waited: the next hold is a trial.
             self.failures_in_a_row = min(self.failures_in_a_row, FAILURES_BEFORE_NO_HOLD - 1)
-        self._flushed = number
-        self._invocations.notify()
 
     def _fail(self, number: int) -> None:
         """Each flush fails once: when its wait is over, or when it says so."""
@@ -212,8 +228,9 @@ class Telemetry:
         is_hopeless = how >= 0 and not self.is_ready
         if self._start_successor is None or self._is_ending or is_hopeless:
             return None
-        self.is_ready = False
+        self._dropped_before = self._dropped_told
         self._holds_for_ready = 0
+        self.is_ready = False
         try:
             child = self._take_on(self._start_successor())
         except OSError:

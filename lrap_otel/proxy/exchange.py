@@ -157,9 +157,9 @@ class Exchange:
         body = self._gather_body(request) if request.body_length else b""
         polls = self._sandbox.polls
         polls.enter(self._runtime)  # until the invocation is open, so that no INVOKE finds neither
-        if self._sandbox.invocations.bystander is not None:
-            self._sandbox.invocations.bystander()
         try:
+            if self._sandbox.invocations.bystander is not None:
+                self._sandbox.invocations.tell_bystander()
             return self._answer_poll(request, body)
         finally:
             polls.leave(self._runtime)

@@ -80,30 +80,25 @@ class Tracer:
         xray_text = fields.get(_XRAY, b"").decode("latin-1")
         from_xray = xray.parse(xray_text)
         carrier = carriers.find(event.payload, self._scan_limit_bytes) if self._injects else None
+        in_front = _from_proxy_in_front(event.head) if self._injects and b"traceparent" in fields else None
+        if in_front is not None and in_front.span_id_hex == from_xray.parent_id_hex:
+            from_xray.sampled = None  # that proxy wrote it, not X-Ray
         invocation = self._invocations.find(request_id, invocation_id)
         if invocation is not None and 0 < invocation.deadline_ms < now_ns // 1_000_000:
             invocation = None  # it has timed out, and this is a retry
         is_redelivery = invocation is not None
         if invocation is None:
             invocation = Invocation(request_id, invocation_id, _whole_number(fields.get(_DEADLINE, b"")))
-            parent = self._parent(event.head, carrier, from_xray, xray_text)
+            parent = in_front or self._parent(fields, carrier, xray_text)
             self._decide(invocation, parent, from_xray, now_ns // 1_000_000_000)
         parts = self._parts(event, carrier, invocation.context, from_xray, closes=closes)
         return Delivery(parts, invocation if request_id else None, now_ns, is_redelivery=is_redelivery)
 
-    def _parent(
-        self, head: "Response", carrier: "Carrier | None", from_xray: XRayHeader, xray_text: str
-    ) -> SpanContext | None:
-        if b"traceparent" in head.fields and self._injects:
-            in_front = _from_proxy_in_front(head)
-            if in_front is not None:
-                if in_front.span_id_hex == from_xray.parent_id_hex:
-                    from_xray.sampled = None  # that proxy wrote it, not X-Ray
-                return in_front
+    def _parent(self, fields: dict[bytes, bytes], carrier: "Carrier | None", xray_text: str) -> SpanContext | None:
         headers = carrier.headers if carrier is not None else {}
         parent = extract.parent_of(self._propagators, headers, xray_text)
-        if parent is None and _CLIENT_CONTEXT in head.fields:
-            headers = carriers.in_client_context(head.fields[_CLIENT_CONTEXT])
+        if parent is None and _CLIENT_CONTEXT in fields:
+            headers = carriers.in_client_context(fields[_CLIENT_CONTEXT])
             parent = extract.parent_of(self._propagators, headers, xray_text)
         return parent
 

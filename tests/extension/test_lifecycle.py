@@ -252,6 +252,14 @@ def test_only_a_few_holds_wait_for_a_telemetry_process_that_is_not_ready() -> No
     extension.close()
 
 
+def test_a_hold_without_any_time_is_none_of_those_few() -> None:
+    extension = Extension(budget_ms=20, is_ready=False)
+    for wait_ms in (*[0] * 8, 20):
+        extension.telemetry.flush(wait_ms)
+    assert [received_flush(extension).budget_ms for _ in range(9)] == [0] * 8 + [20]
+    extension.close()
+
+
 def test_shutdown_does_not_wait_for_a_telemetry_process_that_is_dead(extension: Extension) -> None:
     while extension.channel.offer((5, (1,)), b"x" * 4_096):
         pass

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,8 +48,7 @@ class Sandbox:
         """The runtime asks for its next event, as `proxy.exchange` does it."""
         self.is_runtime_waiting = True
         self.invocations.runtime_polls_again()
-        if self.invocations.bystander is not None:
-            self.invocations.bystander()
+        self.invocations.tell_bystander()
 
 
 @pytest.fixture
@@ -189,6 +190,39 @@ def test_a_process_that_has_been_reaped_gets_no_signal() -> None:
     child.signal(signal.SIGTERM)
     with pytest.raises(ProcessLookupError):
         os.kill(sleeper.process_id, 0)
+
+
+def test_a_process_that_somebody_else_has_reaped_gets_no_signal_either() -> None:
+    # The kernel does where SIGCHLD is ignored.
+    sleeper = Sleeper()
+    child = Child(sleeper.process_id)
+    sleeper.kill()
+    os.waitpid(sleeper.process_id, 0)
+    child.signal(signal.SIGSTOP)
+
+
+def test_a_successor_is_not_told_again_of_records_that_the_one_before_has_told() -> None:
+    first, second = Sleeper(), Sleeper()
+    channel = Channel()
+    telemetry = Telemetry(channel, Invocations(), lambda: second.process_id, stands_aside=False)
+    telemetry.watch(first.process_id)
+    far = TelemetryEnd(channel.far)
+    far.reply(records.ready())
+    told = []
+    for dropped, process in ((3, first), (5, second)):
+        channel.dropped = dropped
+        flush = threading.Thread(target=telemetry.flush, args=(60_000,))
+        flush.start()
+        record = far.receive()
+        assert isinstance(record, records.Flush)
+        told.append(record.dropped)
+        far.reply(records.flushed(record.number, ok=True))
+        flush.join()
+        process.kill()
+        assert process.has_been_reaped()
+        while process is first and telemetry.is_ready:
+            time.sleep(0.001)
+    assert told == [3, 2]
 
 
 def test_a_process_of_somebody_else_cannot_be_waited_for() -> None:

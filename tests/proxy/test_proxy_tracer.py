@@ -193,3 +193,18 @@ def test_the_callers_b3_flags_do_not_contradict_what_is_written(see: Callable[..
     seen = see(body=body, OTEL_PROPAGATORS="b3multi", OTEL_TRACES_SAMPLER="always_off")
     headers = json.loads(seen.body)["headers"]
     assert (headers["x-b3-sampled"], headers["x-b3-flags"]) == ("0", "")
+
+
+def test_an_event_that_comes_again_behind_another_proxy_names_our_span_everywhere(
+    proxy: Proxy, upstream: Upstream
+) -> None:
+    span = TRACEPARENT[36:52]
+    fields = f"traceparent: {TRACEPARENT}\r\nLambda-Runtime-Trace-Id: {XRAY_ROOT};Parent={span};Sampled=1\r\n"
+    for is_redelivery in (False, True):
+        _, _, head, _ = deliver(proxy, upstream, event(b"again", fields=fields.encode()))
+        record = proxy.record()
+        assert isinstance(record, records.Delivered)
+        assert record.is_redelivery is is_redelivery
+        named = (field(head, "lambda-runtime-trace-id") or b"").decode()
+        assert f";Parent={record.span_id_hex};" in named
+        assert (record.link_trace_id_hex, record.link_span_id_hex) == ("", "")
