@@ -1,6 +1,7 @@
 """The invocations under way, by request id. The proxy's threads write, the lifecycle reads and waits.
 
-Each step is one dict operation, which the interpreter lock makes atomic; nothing here takes another lock.
+Each step is one dict operation, which the interpreter lock makes atomic; nothing here takes another lock. What is looked through
+is a copy, which is one operation: `tuple(table)` is not, since making the tuple may collect garbage, and with that let others run.
 """
 
 import _thread
@@ -11,6 +12,7 @@ from lrap_otel.propagation.context import SpanContext
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
 _ENDED_LIMIT = 256
 # Far above what a sandbox serves at once: beyond are those whose results never pass here.
@@ -104,12 +106,12 @@ class Invocations:
             earlier.connection = None
             self._earlier_attempts[earlier.request_id, earlier.invocation_id] = earlier
             if len(self._earlier_attempts) > _OPEN_LIMIT:
-                self._earlier_attempts.pop(next(iter(self._earlier_attempts)), None)
+                _drop_oldest(self._earlier_attempts)
         # Into one table before out of the other: whoever looks in between finds it.
         self._open[invocation.request_id] = invocation
         self._ended.pop(invocation.request_id, None)
         if len(self._open) > _OPEN_LIMIT:
-            self._open.pop(next(iter(self._open)), None)
+            _drop_oldest(self._open)
         self.notify()
 
     def finish(self, invocation: Invocation, connection: object) -> None:
@@ -121,13 +123,13 @@ class Invocations:
             if self._open.get(invocation.request_id) is invocation:
                 self._open.pop(invocation.request_id, None)
         if len(self._ended) > _ENDED_LIMIT:
-            self._ended.pop(next(iter(self._ended)), None)
+            _drop_oldest(self._ended)
         self.notify()
 
     def runtime_polls_again(self) -> None:
         """A runtime with one invocation at a time asks for the next event: what is open will get no result."""
         if self._open:
-            for invocation in tuple(self._open.values()):
+            for invocation in self._open.copy().values():
                 invocation.is_released = True
             self.notify()
 
@@ -138,7 +140,7 @@ class Invocations:
         the runtime opens a connection for each call, as Ruby's client does.
         """
         says_nothing = as_announced or self._opens_connection_for_each_call or self._runtime_lives is not None
-        for invocation in tuple(self._open.values()):
+        for invocation in self._open.copy().values():
             if invocation.connection is connection:
                 invocation.connection = None
                 invocation.is_released |= not says_nothing
@@ -157,7 +159,7 @@ class Invocations:
 
     def is_any_open(self) -> bool:
         """An event is with the function."""
-        return any(self.is_open(request_id) for request_id in tuple(self._open))
+        return any(self.is_open(request_id) for request_id in self._open.copy())
 
     def was_delivered(self, request_id: str) -> bool:
         """Its event went through the proxy."""
@@ -176,7 +178,7 @@ class Invocations:
         self._is_awaited = False
 
     def _is_any_in_doubt(self) -> bool:
-        return any(invocation.connection is None for invocation in tuple(self._open.values()))
+        return any(invocation.connection is None for invocation in self._open.copy().values())
 
     def tell_bystander(self) -> None:
         """Something changed that matters to whoever stands aside. It stands between the function and its event: nothing of it
@@ -199,3 +201,11 @@ class Invocations:
                 self._changed.release()
             except RuntimeError:
                 return
+
+
+def _drop_oldest(table: "dict[Any, Any]") -> None:
+    """Make room; where another thread changes the table meanwhile, with the next that comes in."""
+    try:
+        table.pop(next(iter(table)), None)
+    except (RuntimeError, StopIteration):
+        return

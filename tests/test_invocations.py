@@ -3,8 +3,17 @@
 from __future__ import annotations
 
 import _thread
+import gc
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
 
 from lrap_otel.invocations import Invocation, Invocations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 CONNECTION, ANOTHER = object(), object()
 
@@ -122,6 +131,46 @@ def test_a_bystander_that_fails_is_not_told_again_and_harms_nothing() -> None:
     invocations.bystander = fail
     invocations.finish(delivered(invocations), CONNECTION)
     assert told == ["once"]
+
+
+@pytest.fixture
+def busy_interpreter() -> Iterator[None]:
+    """Garbage is collected at each chance, and each time another thread may run."""
+    before = gc.get_threshold()
+
+    def let_others_run(_phase: str, _info: dict[str, int]) -> None:
+        time.sleep(0.0005)
+
+    gc.callbacks.append(let_others_run)
+    gc.set_threshold(1, 1, 1)
+    yield
+    gc.set_threshold(*before)
+    gc.callbacks.remove(let_others_run)
+
+
+@pytest.mark.usefixtures("busy_interpreter")
+def test_many_threads_may_come_and_go_while_one_looks_through_what_is_open() -> None:
+    invocations = Invocations()
+    for number in range(60):
+        delivered(invocations, f"open {number}")
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        number = 0
+        while not is_over.is_set():
+            number += 1
+            invocations.finish(delivered(invocations, f"short {number}"), CONNECTION)
+
+    other = threading.Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(20):
+            invocations.is_any_open()
+            invocations.connection_ended(ANOTHER, as_announced=False)
+            invocations.runtime_polls_again()
+    finally:
+        is_over.set()
+        other.join()
 
 
 def test_attempts_that_never_end_are_bounded() -> None:

@@ -39,7 +39,8 @@ class Polls:
     """The polls of all runtime connections.
 
     `waiting`: the runtimes that wait for an event, each with the polls that are its own. A poll stands in one of these lists
-    or among the parked, or its reply is being read. Each move is one list operation, which the interpreter lock makes atomic.
+    or among the parked, or its reply is being read. Each move is one list operation, which the interpreter lock makes atomic; and
+    so is a copy of the table, where it is looked through.
     """
 
     __slots__ = ("_news", "_parked", "waiting")
@@ -104,7 +105,7 @@ class Polls:
     def _is_any_leaving(self) -> bool:
         """Has a runtime gone that counts as waiting? Its thread is about to park what it holds."""
         watch = select.poll()
-        for runtime in tuple(self.waiting):
+        for runtime in self.waiting.copy():
             descriptor = runtime.socket.fileno()
             if descriptor >= 0:
                 watch.register(descriptor, select.POLLRDHUP)
@@ -116,7 +117,7 @@ class Polls:
 
     def _take_spare(self, held: list[Poll]) -> None:
         """A poll of a runtime that holds several, if there is one."""
-        for others in tuple(self.waiting.values()):
+        for others in self.waiting.copy().values():
             if len(others) > 1:
                 _move_one(others, held)
                 return
