@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench import aims, machine, rounds
+from bench.quota_cgroup import why_not
 from bench.replay import REPLAY_CLOCK, Replay
 from bench.results import keep_tables
 from bench.table import Table
@@ -16,6 +17,7 @@ from bench.yardsticks import Yardstick, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -26,12 +28,22 @@ ROUNDS = int(os.environ.get("BENCH_ROUNDS", "0"))
 # By group, which is the name of the module without `test_`.
 TABLES: dict[str, list[Table | str]] = {}
 AIMS: dict[str, list[Aim]] = {}
+# Groups that cannot be measured on this machine, and why.
+LEFT_OUT: dict[str, str] = {}
 
 
 @cache
 def yardsticks() -> tuple[Yardstick, ...]:
     """All that can be had on this machine, and the one of PEER, its command line."""
     return tuple(chosen(peer=os.environ.get("PEER", "")))
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Where no quota can be set, that group is left out and said so; asked for by name, it fails with the reason."""
+    if collection_path.name == "test_quota.py" and (reason := why_not()):
+        LEFT_OUT["quota"] = reason
+        return True
+    return None
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -88,6 +100,8 @@ def _group(request: pytest.FixtureRequest) -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
     """Print the tables, and what they were measured on. Those of a run without a fault are kept, a user's own peer aside."""
+    for group, reason in LEFT_OUT.items():
+        terminalreporter.write_line(f"{group} is left out: {reason}")
     groups = {group: _tables(group) for group in TABLES if _tables(group)}
     if groups:
         terminalreporter.section("rounds")
