@@ -12,6 +12,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from lrap_otel.records import Delivered, Finished, InitError, Restored, Runtime, Started
 from lrap_otel.telemetry import failures
 from lrap_otel.telemetry.bodies import Body
+from lrap_otel.telemetry.export.coroutines import carry_out
 from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.heads import Head
 from lrap_otel.telemetry.invocations import Invocation, Invocations
@@ -72,12 +73,17 @@ class Pipeline:
         elif isinstance(record, Restored):
             self._restore()
 
-    def flush(self, deadline: float) -> bool:
-        """Export everything before `deadline` (monotonic seconds); whether the collector has it."""
+    def flush(self, deadline: float, *, is_last: bool = False) -> bool:
+        """Export everything before `deadline` (monotonic seconds); whether the collector has it.
+
+        Spans and metrics are under way at once: a function is billed for the time.
+        """
         if self._made is None:
             return True
-        has_spans = self._export_spans(deadline)
-        return self._export_metrics(deadline) and has_spans
+        if is_last:
+            # What becomes of the spans is counted, and no metrics follow that could tell it: these wait for it.
+            return all(carry_out(self._export_spans(deadline)) + carry_out(self._export_metrics(deadline)))
+        return all(carry_out(self._export_spans(deadline), self._export_metrics(deadline)))
 
     def close_open(self, reason: str) -> None:
         """The sandbox ends for `reason`: so does what is still open."""
@@ -101,10 +107,10 @@ class Pipeline:
         now = monotonic()
         deadline = now + self._settings.export_timeout_ms / 1_000
         if self._oldest_span_s is not None:
-            self._export_spans(deadline)
+            carry_out(self._export_spans(deadline))
         measured_s = self._oldest_measurement_s
         if measured_s is not None and measured_s + self._settings.metric_interval_ms / 1_000 <= now:
-            self._export_metrics(deadline)
+            carry_out(self._export_metrics(deadline))
 
     def count_dropped(self, in_channel: int, in_inbox: int, malformed: int) -> None:
         """Records that were lost: `in_channel` since the start, the others since the last call."""
@@ -200,17 +206,17 @@ class Pipeline:
         if count > 0:
             self._metrics.drop_records(count, reason)
 
-    def _export_spans(self, deadline: float) -> bool:
+    async def _export_spans(self, deadline: float) -> bool:
         # Before the attempt: were it to raise, this must not be due again at once.
         self._oldest_span_s, self._last_failed = monotonic(), True
-        has_all = self._exporter.export_spans(self._sandbox.metrics, deadline)
+        has_all = await self._exporter.export_spans(self._sandbox.metrics, deadline)
         self._last_failed = self._exporter.has_spans
         self._oldest_span_s = monotonic() if self._last_failed else None
         return has_all
 
-    def _export_metrics(self, deadline: float) -> bool:
+    async def _export_metrics(self, deadline: float) -> bool:
         self._oldest_measurement_s = None
-        has_all = self._exporter.export_metrics(self._sandbox.metrics, deadline)
+        has_all = await self._exporter.export_metrics(self._sandbox.metrics, deadline)
         if not has_all:
             self._oldest_measurement_s = monotonic()
         return has_all

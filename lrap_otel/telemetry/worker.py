@@ -104,7 +104,7 @@ def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: Telemetry
     """Whether this was the last."""
     record = arrival.record
     if record is None:
-        pipeline.flush(monotonic() + _ORPHAN_EXPORT_S)
+        pipeline.flush(monotonic() + _ORPHAN_EXPORT_S, is_last=True)
         return True
     if not isinstance(record, (Flush, Shutdown)):
         pipeline.accept(record)
@@ -114,7 +114,7 @@ def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: Telemetry
         pipeline.count_dropped(record.dropped, *inbox.take_counts())
         if isinstance(record, Shutdown):
             pipeline.close_open(record.reason)
-        has_all = pipeline.flush(_deadline(record, arrival.at_s))
+        has_all = pipeline.flush(_deadline(record, arrival.at_s), is_last=isinstance(record, Shutdown))
     finally:
         end.reply(records.flushed(record.number, has_all))
     return isinstance(record, Shutdown)

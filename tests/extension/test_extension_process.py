@@ -165,15 +165,16 @@ def test_a_result_on_its_way_is_forwarded_while_the_extension_ends(start: Start,
     runtime.send(request[:-2])
     runtime_api.read(len(request) - 2)
     api.send(shutdown(within_ms=60_000))
-    export = wait_for_export(collector)
-    export.read_message()
+    spans = wait_for_export(collector)
+    spans.read_message()
     runtime.send(request[-2:])
     assert runtime_api.read(2) == b"ue"
     runtime_api.send(ACCEPTED)
     assert runtime.read(len(ACCEPTED)) == ACCEPTED
-    export.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    export.read_message()
-    export.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    spans.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    metrics = wait_for_export(collector)
+    metrics.read_message()
+    metrics.send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     assert extension.end() == (0, b"")
 
 

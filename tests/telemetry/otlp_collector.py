@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import socket
 import threading
+from collections import Counter
 from contextlib import suppress
 from queue import Queue
 from typing import TYPE_CHECKING, NamedTuple
@@ -48,15 +49,18 @@ HANG, DROP = "hang", "drop"
 
 
 class Collector:
-    """`script` is asked for each POST, by its number from 0: the bytes to answer, or HANG, or DROP (close without one)."""
+    """`script` is asked for each POST, by its number from 0 among those to its path: the bytes to answer, or a list of them
+    to send one after the other, or HANG, or DROP (close without one).
+    """
 
     def __init__(
         self, script: Callable[[int, Post], Any] = lambda number, post: reply(), tls: ssl.SSLContext | None = None
     ) -> None:
         self.posts: Queue[Post] = Queue()
+        self._passed_over: list[Post] = []
         self._script = script
         self._tls = tls
-        self._number = 0
+        self._numbers: Counter[str] = Counter()
         self._connections = 0
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -81,16 +85,20 @@ class Collector:
             thread.join(PATIENCE_S)
 
     def next(self, path: str = "") -> Post:
-        """The next POST (to `path`)."""
-        while True:
-            post = self.posts.get(timeout=PATIENCE_S)
-            if post.path.endswith(path):
-                return post
+        """The next POST (to `path`). Those to other paths are there to be taken later."""
+        passed_over = []
+        while not (post := self._take()).path.endswith(path):
+            passed_over.append(post)
+        self._passed_over = passed_over + self._passed_over
+        return post
 
     def received(self, path: str = "") -> list[Post]:
         """Every POST (to `path`) that has come and that was not taken before."""
-        posts = [self.posts.get() for _ in range(self.posts.qsize())]
+        posts = [self._take() for _ in range(len(self._passed_over) + self.posts.qsize())]
         return [post for post in posts if post.path.endswith(path)]
+
+    def _take(self) -> Post:
+        return self._passed_over.pop(0) if self._passed_over else self.posts.get(timeout=PATIENCE_S)
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -112,8 +120,9 @@ class Collector:
                     pass
 
     def _answer(self, wire: socket.socket, post: Post) -> bool:
-        answer = self._script(self._number, post)
-        self._number += 1
+        number = self._numbers[post.path]
+        self._numbers[post.path] += 1
+        answer = self._script(number, post)
         if answer == HANG:
             self.posts.put(post)
             wire.recv(1)
@@ -123,8 +132,10 @@ class Collector:
             return False
         # The post is known before its answer is: who has the answer finds the post.
         self.posts.put(post)
-        wire.sendall(answer)
-        return b"connection: close" not in answer.lower()
+        pieces = answer if isinstance(answer, list) else [answer]
+        for piece in pieces:
+            wire.sendall(piece)
+        return b"connection: close" not in b"".join(pieces).lower()
 
 
 def _read_post(reader: Any, connection: int) -> Post | None:

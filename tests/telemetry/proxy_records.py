@@ -70,3 +70,8 @@ def finished(
         "body_length": len(body),
     }
     return records.finished(**(values | changed)), head + first + last
+
+
+def invocations(*ids: int) -> list[tuple[records.Message, bytes]]:
+    """Whole ones: an event and its result, the numbers as span ids."""
+    return [record for number in ids for record in (delivered(span_id_hex=f"{number:016x}"), finished())]

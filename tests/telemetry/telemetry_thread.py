@@ -15,7 +15,7 @@ from lrap_otel.telemetry.worker import serve
 
 if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
-    from otlp_collector import Collector
+    from otlp_collector import Collector, Post
 
 
 class Telemetry:
@@ -77,6 +77,18 @@ def spans_of(collector: Collector) -> list[Span]:
         for resource in post.traces().resource_spans
         for scope in resource.scope_spans
         for span in scope.spans
+    ]
+
+
+def points(post: Post, name: str) -> list[tuple[dict[str, Any], Any]]:
+    """The data points of one metric: their attributes and their sums."""
+    return [
+        (plain(point.attributes), point.as_int if metric.HasField("sum") else point.sum)
+        for resource in post.metrics().resource_metrics
+        for scope in resource.scope_metrics
+        for metric in scope.metrics
+        if metric.name == name
+        for point in (metric.sum.data_points if metric.HasField("sum") else metric.histogram.data_points)
     ]
 
 

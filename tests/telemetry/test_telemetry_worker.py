@@ -38,7 +38,7 @@ if posix.fork() == 0:
         dict(pair.encode().split(b"=", 1) for pair in variables),
         dependencies,
     )
-    wanted = ("aiohttp", "grpc", "psutil", "requests", "ssl", "urllib3")
+    wanted = ("aiohttp", "asyncio", "grpc", "psutil", "requests", "ssl", "urllib3")
     posix._exit(1 if any(name in sys.modules for name in wanted) else 0)
 sys.stdout.close()
 posix.close(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from base64 import b64encode
 from enum import Enum
+from functools import cache
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
@@ -40,9 +41,9 @@ class Answer(NamedTuple):
 
 
 class Endpoint:
-    """Where one signal goes. Those of one origin and TLS set-up share a connection: `connections` holds them."""
+    """Where one signal goes, over a connection of its own: two signals may be under way at once."""
 
-    def __init__(self, settings: SignalSettings, connections: dict[object, Connection]) -> None:
+    def __init__(self, settings: SignalSettings) -> None:
         """ValueError or OSError where the settings cannot be used (a port that is none, a certificate file that is not
         there).
         """
@@ -50,18 +51,16 @@ class Endpoint:
         self._timeout_s = settings.timeout_ms / 1_000
         self._is_gzip = settings.compression == "gzip"
         self._fields = _fields(settings)
-        tls_files = (settings.certificate, settings.client_certificate, settings.client_key)
-        key = (self._target.scheme, self._target.host, self._target.port, tls_files)
-        if key not in connections:
-            connections[key] = Connection(self._target, _tls(*tls_files) if self._target.scheme == "https" else None)
-        self._connection = connections[key]
+        is_tls = self._target.scheme == "https"
+        tls = _tls(settings.certificate, settings.client_certificate, settings.client_key) if is_tls else None
+        self._connection = Connection(self._target, tls)
 
-    def post(self, body: bytes, deadline: float) -> Answer:
+    async def post(self, body: bytes, deadline: float) -> Answer:
         """One attempt, over at `deadline` (monotonic seconds) or after the signal's own time-out, whichever is sooner."""
         if self._is_gzip:
             body = _gzipped(body)
         try:
-            reply = self._connection.post(
+            reply = await self._connection.post(
                 self._target.path, self._fields, body, min(deadline, monotonic() + self._timeout_s)
             )
         except NotSentError as error:
@@ -71,6 +70,10 @@ class Endpoint:
         if 200 <= reply.status < 300:
             return Answer(Outcome.ACCEPTED, body=reply.body)
         return Answer(Outcome.REFUSED if reply.status in _RETRYABLE else Outcome.REJECTED, str(reply.status))
+
+    def close(self) -> None:
+        """Close the connection; the next attempt opens a new one."""
+        self._connection.close()
 
 
 def _gzipped(body: bytes) -> bytes:
@@ -113,7 +116,9 @@ def _fields(settings: SignalSettings) -> dict[str, str]:
     return {name: value for name, value in fields.items() if name.lower() not in replaced} | given
 
 
+@cache
 def _tls(certificate: str, client_certificate: str, client_key: str) -> SSLContext:
+    """One for both signals, since reading the machine's certificates takes 40 ms."""
     import ssl  # noqa: PLC0415 - 8 ms that a collector next door does not need
 
     context = ssl.create_default_context(cafile=certificate or None)

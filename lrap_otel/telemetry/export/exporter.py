@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from lrap_otel.settings import ExportSettings, SignalSettings
-    from lrap_otel.telemetry.export.http1 import Connection
     from lrap_otel.telemetry.metrics import Metrics
 
 TRACES = "traces"
@@ -31,7 +30,6 @@ class Exporter:
     """
 
     def __init__(self, settings: ExportSettings, warn: Callable[[str], None]) -> None:
-        self._connections: dict[object, Connection] = {}
         self._traces = self._endpoint(settings.traces, TRACES, warn)
         self._metrics = self._endpoint(settings.metrics, METRICS, warn)
         self._batch_size = settings.max_batch_spans
@@ -57,7 +55,7 @@ class Exporter:
             self._spans.popleft()
             metrics.drop_spans(1, "queue_full")
 
-    def export_spans(self, metrics: Metrics, deadline: float) -> bool:
+    async def export_spans(self, metrics: Metrics, deadline: float) -> bool:
         """Send all spans, in batches, until one fails or `deadline` (monotonic seconds) comes; whether the collector has
         them all.
         """
@@ -66,14 +64,14 @@ class Exporter:
             if monotonic() >= deadline:
                 return False
             batch = [self._spans.popleft() for _ in range(min(self._batch_size, len(self._spans)))]
-            outcome = self._post_spans(self._traces, batch, metrics, deadline)
+            outcome = await self._post_spans(self._traces, batch, metrics, deadline)
             if outcome in {Outcome.REFUSED, Outcome.UNKNOWN}:
                 self._spans.extendleft(reversed(batch))
                 return False
             has_all = has_all and outcome is Outcome.ACCEPTED
         return has_all
 
-    def export_metrics(self, metrics: Metrics, deadline: float) -> bool:
+    async def export_metrics(self, metrics: Metrics, deadline: float) -> bool:
         """Send what was measured, and what of before the collector does not have; whether it has all."""
         if self._metrics is None:
             return True
@@ -84,7 +82,7 @@ class Exporter:
             self._metric_requests.append(encode.metrics_request(data))
         has_all = True
         while self._metric_requests:
-            outcome = self._post_metrics(self._metrics, self._metric_requests[0], metrics, deadline)
+            outcome = await self._post_metrics(self._metrics, self._metric_requests[0], metrics, deadline)
             if outcome is Outcome.REFUSED:
                 return False
             self._metric_requests.popleft()
@@ -99,11 +97,12 @@ class Exporter:
 
     def close(self) -> None:
         """Close the connections; the next export opens new ones."""
-        for connection in self._connections.values():
-            connection.close()
+        for endpoint in (self._traces, self._metrics):
+            if endpoint is not None:
+                endpoint.close()
 
-    def _post_spans(self, to: Endpoint, batch: list[ReadableSpan], metrics: Metrics, deadline: float) -> Outcome:
-        answer = to.post(encode.traces_request(batch), deadline)
+    async def _post_spans(self, to: Endpoint, batch: list[ReadableSpan], metrics: Metrics, deadline: float) -> Outcome:
+        answer = await to.post(encode.traces_request(batch), deadline)
         self._note(answer, TRACES, metrics)
         if answer.outcome is Outcome.REJECTED:
             metrics.drop_spans(len(batch), answer.reason)
@@ -112,8 +111,8 @@ class Exporter:
             self._warn("the collector took only a part of the spans it was sent")
         return answer.outcome
 
-    def _post_metrics(self, to: Endpoint, request: bytes, metrics: Metrics, deadline: float) -> Outcome:
-        answer = to.post(request, deadline)
+    async def _post_metrics(self, to: Endpoint, request: bytes, metrics: Metrics, deadline: float) -> Outcome:
+        answer = await to.post(request, deadline)
         self._note(answer, METRICS, metrics)
         if encode.rejected_points(answer.body):
             self._warn("the collector took only a part of the metrics it was sent")
@@ -132,7 +131,7 @@ class Exporter:
         if not settings.enabled:
             return None
         try:
-            return Endpoint(settings, self._connections)
+            return Endpoint(settings)
         except (ValueError, OSError) as error:
             warn(f"{signal} cannot be exported with these settings: {type(error).__name__}: {error}")
             return None

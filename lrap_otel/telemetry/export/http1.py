@@ -1,4 +1,5 @@
-"""As much of HTTP/1.1 as it takes to POST to a collector: one deadline over the whole exchange, connections kept.
+"""As much of HTTP/1.1 as it takes to POST to a collector: one deadline over the whole exchange, connections kept, two
+exchanges at once.
 
 `http.client` costs a quarter of what the SDK costs to import, and its time-outs are for each read alone, so that a
 collector that sends a byte now and then would hold a flush for ever. No proxy variable is ever looked at: the collector
@@ -9,11 +10,13 @@ from __future__ import annotations
 
 import select
 import socket
+from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from lrap_otel.telemetry.bodies import dechunk
+from lrap_otel.telemetry.export.coroutines import until_ready
 from lrap_otel.telemetry.heads import Head
 
 if TYPE_CHECKING:
@@ -25,6 +28,10 @@ _BODY_LIMIT_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 65_536
 _HEAD_END = b"\r\n\r\n"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+# What TLS says instead of BlockingIOError. By name: `ssl` takes 8 ms to import, which http does not need.
+_TLS_WAITS = {"SSLWantReadError": select.POLLIN, "SSLWantWriteError": select.POLLOUT}
+
+T = TypeVar("T")
 
 
 class NotSentError(Exception):
@@ -60,14 +67,14 @@ class Target(NamedTuple):
 
 
 class Connection:
-    """A connection to one target, opened when it is first needed and kept."""
+    """A connection to one target, opened when it is first needed and kept. One request at a time."""
 
     def __init__(self, target: Target, tls: SSLContext | None) -> None:
         self._target = target
         self._tls = tls
         self._socket: socket.socket | None = None
 
-    def post(self, path: str, fields: dict[str, str], body: bytes, deadline: float) -> Reply:
+    async def post(self, path: str, fields: dict[str, str], body: bytes, deadline: float) -> Reply:
         """Send one POST to `path` and read the answer before `deadline` (monotonic seconds).
 
         A kept connection that turns out dead before it has answered a byte is replaced once.
@@ -78,11 +85,11 @@ class Connection:
         kept = self._take_kept()
         if kept is not None:
             try:
-                return self._exchange(kept, request, deadline)
+                return await self._exchange(kept, request, deadline)
             except _StaleError:
                 pass
         try:
-            return self._exchange(self._opened(deadline), request, deadline)
+            return await self._exchange(await self._opened(deadline), request, deadline)
         except _StaleError as error:
             raise BrokenError("connection_closed") from error
 
@@ -106,11 +113,11 @@ class Connection:
         lines += [f"Content-Length: {len(body)}", "", ""]
         return "\r\n".join(lines).encode("utf-8", "replace") + body
 
-    def _opened(self, deadline: float) -> socket.socket:
+    async def _opened(self, deadline: float) -> socket.socket:
         try:
-            plain = _connected(self._target.host, self._target.port, deadline)
+            plain = await _connected(self._target.host, self._target.port, deadline)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            return _secured(plain, self._tls, self._target.host) if self._tls else plain
+            return await _secured(plain, self._tls, self._target.host, deadline) if self._tls else plain
         except TimeoutError as error:
             raise NotSentError("timeout") from error
         except ConnectionRefusedError as error:
@@ -118,11 +125,11 @@ class Connection:
         except (OSError, ValueError) as error:
             raise NotSentError(type(error).__name__) from error
 
-    def _exchange(self, wire: socket.socket, request: bytes, deadline: float) -> Reply:
+    async def _exchange(self, wire: socket.socket, request: bytes, deadline: float) -> Reply:
         is_reusable = False
         try:
-            _send(wire, request, deadline)
-            reply, is_reusable = _read_reply(wire, deadline)
+            await _send(wire, request, deadline)
+            reply, is_reusable = await _read_reply(wire, deadline)
         except TimeoutError as error:
             raise BrokenError("timeout") from error
         finally:
@@ -137,14 +144,15 @@ class _StaleError(Exception):
     """The connection ended before it answered a byte."""
 
 
-def _connected(host: str, port: int, deadline: float) -> socket.socket:
+async def _connected(host: str, port: int, deadline: float) -> socket.socket:
     """To the first address that answers. `socket.create_connection` would give each the whole time."""
     error: OSError = ConnectionRefusedError()
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         wire = socket.socket(family, kind, protocol)
         try:
-            wire.settimeout(_left(deadline))
-            wire.connect(address)
+            wire.setblocking(False)
+            # Called again once it is writable, `connect` says how it went.
+            await _patiently(wire, partial(wire.connect, address), select.POLLOUT, deadline)
         except OSError as refused:
             wire.close()
             error = refused
@@ -159,18 +167,22 @@ def _is_readable(wire: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-def _secured(plain: socket.socket, tls: SSLContext, host: str) -> socket.socket:
+async def _secured(plain: socket.socket, tls: SSLContext, host: str, deadline: float) -> socket.socket:
+    wire = plain
     try:
-        return tls.wrap_socket(plain, server_hostname=host)
+        wire = secured = tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
+        await _patiently(secured, secured.do_handshake, select.POLLIN, deadline)
     except (OSError, ValueError):
-        plain.close()
+        wire.close()
         raise
+    return secured
 
 
-def _send(wire: socket.socket, request: bytes, deadline: float) -> None:
-    wire.settimeout(_left(deadline))
+async def _send(wire: socket.socket, request: bytes, deadline: float) -> None:
+    left = memoryview(request)
     try:
-        wire.sendall(request)
+        while left:
+            left = left[await _patiently(wire, partial(wire.send, left), select.POLLOUT, deadline) :]
     except TimeoutError:
         raise
     except OSError:
@@ -178,24 +190,26 @@ def _send(wire: socket.socket, request: bytes, deadline: float) -> None:
         return
 
 
-def _read_reply(wire: socket.socket, deadline: float) -> tuple[Reply, bool]:
+async def _read_reply(wire: socket.socket, deadline: float) -> tuple[Reply, bool]:
     """The reply, and whether another can follow it on this connection."""
-    data = _receive(wire, deadline)
+    # A round trip away, however near the server: what else is to be sent goes first.
+    await until_ready(wire, select.POLLIN, deadline)
+    data = await _receive(wire, deadline)
     if not data:
         raise _StaleError
     status = 0
     while status < 200:
-        head, data = _read_head(wire, data, deadline)
+        head, data = await _read_head(wire, data, deadline)
         status = _status(head)
     fields = Head(head)
-    body, is_reusable = _read_body(wire, fields, status, data, deadline)
+    body, is_reusable = await _read_body(wire, fields, status, data, deadline)
     closes = fields.get("connection").lower() == "close" or head.startswith(b"HTTP/1.0")
     return Reply(status, body), is_reusable and not closes
 
 
-def _read_head(wire: socket.socket, data: bytes, deadline: float) -> tuple[bytes, bytes]:
+async def _read_head(wire: socket.socket, data: bytes, deadline: float) -> tuple[bytes, bytes]:
     while _HEAD_END not in data:
-        more = _receive(wire, deadline)
+        more = await _receive(wire, deadline)
         if not more or len(data) > _HEAD_LIMIT_BYTES:
             raise BrokenError("broken_reply")
         data += more
@@ -203,43 +217,51 @@ def _read_head(wire: socket.socket, data: bytes, deadline: float) -> tuple[bytes
     return head, rest
 
 
-def _read_body(wire: socket.socket, fields: Head, status: int, data: bytes, deadline: float) -> tuple[bytes, bool]:
+async def _read_body(
+    wire: socket.socket, fields: Head, status: int, data: bytes, deadline: float
+) -> tuple[bytes, bool]:
     if status in {204, 304}:
         return b"", not data
     length = fields.get("content-length")
     if fields.is_chunked:
-        return dechunk(_read_until(wire, data, deadline, _holds_last_chunk))[0], False
+        return dechunk(await _read_until(wire, data, deadline, _holds_last_chunk))[0], False
     if length.isascii() and length.isdigit() and len(length) < 16:
-        data = _read_until(wire, data, deadline, lambda so_far: len(so_far) >= int(length))
+        data = await _read_until(wire, data, deadline, lambda so_far: len(so_far) >= int(length))
         return data[: int(length)], len(data) == int(length)
-    return _read_until(wire, data, deadline, lambda _: False), False
+    return await _read_until(wire, data, deadline, lambda _: False), False
 
 
-def _read_until(wire: socket.socket, data: bytes, deadline: float, is_enough: Callable[[bytes], bool]) -> bytes:
+async def _read_until(wire: socket.socket, data: bytes, deadline: float, is_enough: Callable[[bytes], bool]) -> bytes:
     while not is_enough(data) and len(data) < _BODY_LIMIT_BYTES:
-        more = _receive(wire, deadline)
+        more = await _receive(wire, deadline)
         if not more:
             break
         data += more
     return data
 
 
-def _receive(wire: socket.socket, deadline: float) -> bytes:
+async def _receive(wire: socket.socket, deadline: float) -> bytes:
     """The next bytes; none where the connection has ended, in whichever way."""
-    wire.settimeout(_left(deadline))
     try:
-        return wire.recv(_READ_BYTES)
+        return await _patiently(wire, partial(wire.recv, _READ_BYTES), select.POLLIN, deadline)
     except TimeoutError:
         raise
     except OSError:
         return b""
 
 
-def _left(deadline: float) -> float:
-    left = deadline - monotonic()
-    if left <= 0:
+async def _patiently(wire: socket.socket, operation: Callable[[], T], events: int, deadline: float) -> T:
+    """What `operation` returns or raises, once it need not wait for `events` or for what TLS has to do first."""
+    if monotonic() >= deadline:
         raise TimeoutError
-    return left
+    while True:
+        try:
+            return operation()
+        except OSError as error:
+            awaited = events if isinstance(error, BlockingIOError) else _TLS_WAITS.get(type(error).__name__)
+            if awaited is None:
+                raise
+        await until_ready(wire, awaited, deadline)
 
 
 def _status(head: bytes) -> int:

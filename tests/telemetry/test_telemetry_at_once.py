@@ -1,0 +1,248 @@
+"""A flush takes one round trip: spans and metrics are under way at once, and the trouble of one is not the other's."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from otlp_collector import DROP, HANG, Collector, reply
+from proxy_records import invocations
+from telemetry_thread import points, spans_of
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from otlp_collector import Post
+    from telemetry_thread import Telemetry
+
+    Start = Callable[..., Telemetry]
+
+TRACES, METRICS = "/v1/traces", "/v1/metrics"
+# Less than the signals' own time-out, so that it is the collector that gives up.
+MEETING_S = 8
+SOON_MS = 1_500
+TRIGGER = {"faas.trigger": "other"}
+DRIBBLE = b"HTTP/1.1 200 OK\r\nContent-Le"
+HALF = b"HTTP/1.1 200 OK\r\nConnection: close\r\n"
+
+
+class Meeting:
+    """Whoever comes waits for the other. One that waits in vain lets go."""
+
+    def __init__(self) -> None:
+        self._barrier = threading.Barrier(2, timeout=MEETING_S)
+
+    def is_met(self) -> bool:
+        try:
+            self._barrier.wait()
+        except threading.BrokenBarrierError:
+            return False
+        return True
+
+    def answer(self, number: int, post: Post) -> Any:
+        """A collector's script: traces are answered once the metrics are here, and the other way round."""
+        return reply() if self.is_met() else DROP
+
+
+class LateHandshakes:
+    """A server's TLS that greets nobody before two have connected."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._meeting = Meeting()
+
+    def wrap_socket(self, connection: socket.socket, *, server_side: bool) -> ssl.SSLSocket:
+        if not self._meeting.is_met():
+            raise ConnectionAbortedError
+        return self._tls.wrap_socket(connection, server_side=server_side)
+
+
+def trouble_with(path: str, *troubles: Any) -> Callable[[int, Post], Any]:
+    """A collector's script: these are what the first POSTs to `path` get, the others are answered."""
+    return lambda number, post: troubles[number] if post.path == path and number < len(troubles) else reply()
+
+
+def counted(posts: list[Post], name: str) -> list[tuple[dict[str, Any], Any]]:
+    return [point for post in posts if post.path == METRICS for point in points(post, name)]
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """One that takes connections, up to a few, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """One whose connections are never made: Linux does not answer for a listener whose queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        port = listener.getsockname()[1]
+        queue = [socket.socket() for _ in range(4)]
+        for one in queue:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        yield port
+        for one in queue:
+            one.close()
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_the_metrics_arrive_before_the_spans_are_answered(start: Start, compression: str) -> None:
+    with Collector(Meeting().answer) as collector:
+        telemetry = start(collector, OTEL_EXPORTER_OTLP_COMPRESSION=compression)
+        for number in (1, 2, 3):
+            telemetry.offer(*invocations(number))
+            assert telemetry.flush()
+
+        assert counted(collector.received(), "faas.invocations") == 3 * [(TRIGGER, 1)]
+
+
+def test_the_metrics_arrive_before_the_spans_are_answered_where_each_has_a_collector(start: Start) -> None:
+    meeting = Meeting()
+    with Collector(meeting.answer) as one, Collector(meeting.answer) as other:
+        telemetry = start(one, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{other.url}{METRICS}")
+        for number in (1, 2):
+            telemetry.offer(*invocations(number))
+            assert telemetry.flush()
+
+        assert [post.path for post in one.received()] == 2 * [TRACES]
+        assert [post.path for post in other.received()] == 2 * [METRICS]
+
+
+def test_the_metrics_arrive_before_the_spans_are_answered_over_tls(
+    start: Start, tls: ssl.SSLContext, certificate: Path
+) -> None:
+    with Collector(Meeting().answer, tls) as collector:
+        telemetry = start(collector, OTEL_EXPORTER_OTLP_CERTIFICATE=str(certificate))
+        for number in (1, 2):
+            telemetry.offer(*invocations(number))
+            assert telemetry.flush()
+
+
+def test_both_connections_are_opened_at_once(start: Start, tls: ssl.SSLContext, certificate: Path) -> None:
+    with Collector(tls=LateHandshakes(tls)) as collector:
+        telemetry = start(collector, OTEL_EXPORTER_OTLP_CERTIFICATE=str(certificate))
+        telemetry.offer(*invocations(1))
+
+        assert telemetry.flush()
+
+
+def test_both_requests_go_again_when_both_kept_connections_have_died(start: Start) -> None:
+    again = Meeting()
+
+    def answer(number: int, post: Post) -> Any:
+        return reply() if number == 0 else DROP if number == 1 else again.answer(number, post)
+
+    with Collector(answer) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert telemetry.flush()
+        collector.received()
+        telemetry.offer(*invocations(2))
+
+        assert telemetry.flush()
+        assert sorted(post.path for post in collector.received()) == [METRICS, METRICS, TRACES, TRACES]
+        assert telemetry.warnings == []
+
+
+@pytest.mark.parametrize(
+    "trouble", [HANG, DRIBBLE, DROP, HALF, reply(503)], ids=["hangs", "dribbles", "drops", "halves", "503"]
+)
+def test_no_trouble_with_the_spans_keeps_the_metrics_back(start: Start, trouble: Any) -> None:
+    with Collector(trouble_with(TRACES, trouble)) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush(SOON_MS)
+        assert counted(collector.received(), "faas.invocations") == [(TRIGGER, 1)]
+
+        assert telemetry.flush()
+        assert [span.span_id[-1] for span in spans_of(collector)] == [1]
+
+
+@pytest.mark.parametrize(
+    "trouble", [HANG, DRIBBLE, DROP, HALF, reply(503)], ids=["hangs", "dribbles", "drops", "halves", "503"]
+)
+def test_no_trouble_with_the_metrics_makes_spans_go_twice(start: Start, trouble: Any) -> None:
+    with Collector(trouble_with(METRICS, trouble)) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush(SOON_MS)
+
+        assert telemetry.flush()
+        assert [span.span_id[-1] for span in spans_of(collector)] == [1]
+
+
+@pytest.mark.parametrize("trouble", [HANG, DRIBBLE], ids=["hangs", "dribbles"])
+def test_what_came_of_the_metrics_is_known_when_the_deadline_ends_the_spans(start: Start, trouble: Any) -> None:
+    troubles = {TRACES: trouble, METRICS: reply(503)}
+    with Collector(lambda number, post: reply() if number else troubles[post.path]) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush(SOON_MS)
+        collector.received()
+
+        assert telemetry.flush()
+        posts = collector.received()
+        assert counted(posts, "faas.invocations") == [(TRIGGER, 1)]
+        failed = counted(posts, "lrap.exports.failed")
+        assert {(point["lrap.signal"], point["error.type"]): count for point, count in failed} == {
+            ("traces", "timeout"): 1,
+            ("metrics", "503"): 1,
+        }
+
+
+@pytest.mark.parametrize("url", ["https://127.0.0.1:{silent_port}", "http://127.0.0.1:{full_port}"])
+def test_an_address_that_never_answers_keeps_only_its_own_signal_back(
+    start: Start, collector: Collector, url: str, silent_port: int, full_port: int
+) -> None:
+    nowhere = url.format(silent_port=silent_port, full_port=full_port)
+    telemetry = start(collector, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=nowhere)
+    telemetry.offer(*invocations(1))
+
+    assert not telemetry.flush(SOON_MS)
+    assert counted(collector.received(), "faas.invocations") == [(TRIGGER, 1)]
+    assert telemetry.warnings == ["traces could not be exported: timeout"]
+
+
+def test_what_became_of_the_spans_is_told_by_the_next_metrics(start: Start) -> None:
+    with Collector(trouble_with(TRACES, reply(400))) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush()
+        assert counted(collector.received(), "lrap.exports.failed") == []
+
+        assert telemetry.flush()
+        posts = collector.received()
+        assert counted(posts, "lrap.spans.dropped") == [({"error.type": "400"}, 1)]
+        assert counted(posts, "lrap.exports.failed") == [({"lrap.signal": "traces", "error.type": "400"}, 1)]
+
+
+def test_the_last_metrics_wait_for_the_spans_and_tell_what_became_of_them(start: Start) -> None:
+    with Collector(trouble_with(TRACES, reply(503))) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.shutdown()
+
+        posts = collector.received()
+        assert counted(posts, "faas.invocations") == [(TRIGGER, 1)]
+        assert counted(posts, "lrap.exports.failed") == [({"lrap.signal": "traces", "error.type": "503"}, 1)]
+
+
+def test_several_batches_and_requests_kept_back_all_go_with_one_flush(start: Start) -> None:
+    with Collector(trouble_with(METRICS, reply(503), reply(503))) as collector:
+        telemetry = start(collector, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2", OTEL_BSP_SCHEDULE_DELAY="900000")
+        for number in (1, 2):
+            telemetry.offer(*invocations(number))
+            assert not telemetry.flush()
+        collector.received()
+        telemetry.offer(*invocations(3, 4, 5))
+
+        assert telemetry.flush()
+        posts = collector.received()
+        assert counted(posts, "faas.invocations") == [(TRIGGER, 1), (TRIGGER, 1), (TRIGGER, 3)]
+        assert sum(post.path == TRACES for post in posts) >= 2
