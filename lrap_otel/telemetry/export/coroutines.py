@@ -43,7 +43,17 @@ def carry_out(*coroutines: Coroutine[Any, Any, T]) -> list[T]:
     What one raises is raised when the others have ended: what they have under way is not abandoned.
     """
     jobs = [_Job(one) for one in coroutines]
-    _finish(list(jobs))
+    line, failures = list(jobs), []
+    while line:
+        job, is_late = _first_to_go_on(line)
+        line.remove(job)
+        try:
+            if job.go_on(is_late=is_late):
+                line.append(job)
+        except Exception as error:  # noqa: BLE001 - raised below, when the others have ended
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return [job.result for job in jobs]
 
 
@@ -64,19 +74,6 @@ class _Job(Generic[T]):
             self.result = end.value
             return False
         return True
-
-
-def _finish(line: list[_Job[Any]]) -> None:
-    try:
-        while line:
-            job, is_late = _first_to_go_on(line)
-            line.remove(job)
-            if job.go_on(is_late=is_late):
-                line.append(job)
-    finally:
-        # Left behind by one that raised, which is in the line no more.
-        if line:
-            _finish(line)
 
 
 def _first_to_go_on(line: list[_Job[Any]]) -> tuple[_Job[Any], bool]:
