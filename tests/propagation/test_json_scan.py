@@ -112,3 +112,30 @@ def test_the_hot_path_imports_nothing_that_takes_time() -> None:
     here = str(json_scan.__file__).removesuffix("/lrap_otel/json_scan.py")
     run = subprocess.run([sys.executable, "-I", "-S", "-c", code, here], check=True, capture_output=True, text=True)
     assert run.stdout.split() == ["_json"]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "carriers.in_client_context(b'{\"custom\" 1}')",
+        'inject.with_client_context(b\'{"custom" 1}\', (("traceparent", "1"),))',
+        'carriers.find(b\'{"headers":{"a":"b"},"multiValueHeaders":{"a":["b""]},"requestContext":{}}\', 1_000)',
+        'json_scan.loads("[1 2]")',
+    ],
+)
+def test_what_is_no_json_is_a_value_error_also_where_nobody_has_imported_json(call: str) -> None:
+    # CPython 3.10 and 3.11: "returned NULL without setting an exception".
+    code = f"""if True:
+        import sys
+        sys.path.insert(0, sys.argv[1])
+        from lrap_otel import json_scan
+        from lrap_otel.propagation import carriers, inject
+        assert "json" not in sys.modules
+        try:
+            print({call})
+        except ValueError:
+            print("ValueError")
+    """
+    here = str(json_scan.__file__).removesuffix("/lrap_otel/json_scan.py")
+    run = subprocess.run([sys.executable, "-I", "-S", "-c", code, here], check=True, capture_output=True, text=True)
+    assert run.stdout.strip() in {"{}", "None", "ValueError"}
