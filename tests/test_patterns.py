@@ -1,0 +1,111 @@
+"""Patterns, beside those that `re` makes of the same parts."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrap_otel import patterns
+from lrap_otel.patterns import DIGITS, Brake, Group, Value, compile_pattern, compile_text_pattern, lower_hex
+
+ROOT = Path(__file__).parents[1]
+LETTERS = b'ab"\\1\x00\xff'
+
+VALUES = st.builds(
+    lambda legal, least, more: (legal, least, least + more),
+    st.lists(st.sampled_from(LETTERS), min_size=1, max_size=4).map(bytes),
+    st.integers(0, 2),
+    st.integers(0, 3),
+)
+PARTS = st.lists(st.tuples(st.one_of(st.lists(st.sampled_from(LETTERS), max_size=3).map(bytes), VALUES), st.booleans()))
+
+
+def ours(part: "bytes | tuple[bytes, int, int]", is_group: bool) -> Any:
+    made = part if isinstance(part, bytes) else Value(*part)
+    return Group(made) if is_group else made
+
+
+def res(part: "bytes | tuple[bytes, int, int]", is_group: bool) -> bytes:
+    if isinstance(part, bytes):
+        text = re.escape(part)
+    else:
+        legal = b"".join(b"\\x%02x" % byte for byte in part[0])
+        text = b"[%s]{%d,%d}" % (legal, part[1], part[2])
+    return b"(" + text + b")" if is_group else text
+
+
+@given(PARTS, st.lists(st.sampled_from(LETTERS), max_size=12).map(bytes))
+def test_a_pattern_finds_what_re_finds(parts: list[tuple[Any, bool]], data: bytes) -> None:
+    by_us = compile_pattern([ours(part, is_group) for part, is_group in parts])
+    by_re = re.compile(b"".join(res(part, is_group) for part, is_group in parts), re.DOTALL)
+    for how in ("match", "fullmatch"):
+        found, expected = getattr(by_us, how)(data), getattr(by_re, how)(data)
+        assert (found and found.regs) == (expected and expected.regs)
+
+
+def test_a_value_takes_all_it_can_and_gives_back_what_the_rest_needs() -> None:
+    pattern = compile_pattern([b"<", Group(Value(b"ab")), Group(b"b"), b">"])
+    found = pattern.match(b"<aabb>")
+    assert found is not None
+    assert found.groups() == (b"aab", b"b")
+
+
+def test_an_empty_group_tells_a_place() -> None:
+    found = compile_pattern([b"ab", Group(), DIGITS]).match(b"ab12")
+    assert found is not None
+    assert found.regs == ((0, 4), (2, 2))
+
+
+def test_text_is_matched_as_bytes_are_and_other_scripts_fit_nothing() -> None:
+    pattern = compile_text_pattern([b"x-", Group(lower_hex(2))])
+    assert [bool(pattern.match(text)) for text in ("x-0f", "x-0F", "x-\u0661\u0662", "x-0")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_a_hostile_text_costs_no_more_than_its_length() -> None:
+    # Each value ends where the next mark begins, so there is nothing to try again: this returns, and not next year.
+    pattern = compile_pattern([part for _ in range(60) for part in (b'"', Value(b"ab", 0), b'",')])
+    assert pattern.match(b'"aaaaaaaaaa",' * 59 + b'"' + b"a" * 1_000_000) is None
+
+
+def test_a_brake_lets_go_more_and_more_chances_until_a_pattern_is_of_use() -> None:
+    brake = Brake()
+    assert [brake.lets_learn() for _ in range(13)] == [True] * 5 + [False] * 2 + [True] + [False] * 4 + [True]
+    brake.in_vain = 0
+    assert [brake.lets_learn() for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_a_brake_lets_through_one_chance_in_257_in_the_end() -> None:
+    brake = Brake()
+    for _ in range(5_000):
+        brake.lets_learn()
+    assert sum(brake.lets_learn() for _ in range(257)) == 1
+
+
+def test_the_matchers_code_is_that_of_this_interpreter() -> None:
+    constants = sys.modules.get("re._constants") or sys.modules["sre_constants"]
+    names = ("CHARSET", "IN", "LITERAL", "MARK", "REPEAT_ONE")
+    assert patterns._codes() == tuple(int(getattr(constants, name)) for name in names)
+    assert (int(constants.FAILURE), int(constants.SUCCESS)) == (0, 1)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="later versions are asked as 3.11 and those after it are")
+def test_an_interpreter_that_is_not_known_yet_is_asked_for_its_code() -> None:
+    code = """if True:
+        import _sre, re, sys
+        _sre.MAGIC = 1  # as of a version to come
+        sys.path.insert(0, sys.argv[1])
+        from lrap_otel.patterns import DIGITS, Brake, Group, compile_pattern
+        print(compile_pattern([b"a", Group(DIGITS)]).match(b"a12").groups())
+    """
+    run = subprocess.run([sys.executable, "-I", "-S", "-c", code, ROOT], check=True, capture_output=True, text=True)
+    assert run.stdout == "(b'12',)\n"
