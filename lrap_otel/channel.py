@@ -52,10 +52,12 @@ class Channel:
         if self._is_abandoned:
             self.dropped += 1
             return False
-        length = sum(map(len, parts))
+        is_whole = len(parts) == 1
+        length = len(parts[0]) if is_whole else sum(map(len, parts))
         try:
             if length <= INLINE_LIMIT_BYTES:
-                self.near.send(records.encode(message, b"".join(parts)), _socket.MSG_DONTWAIT)
+                payload = parts[0] if is_whole else b"".join(parts)
+                self.near.send(records.encode(message, payload), _socket.MSG_DONTWAIT)
             elif self._in_flight_bytes + length > IN_FLIGHT_LIMIT_BYTES or not self._send_with_memfd(
                 message, parts, length
             ):

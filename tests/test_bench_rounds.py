@@ -9,7 +9,7 @@ import pytest
 from bench import aims, compare
 from bench.aims import Aim
 from bench.billed import Billed
-from bench.instructions import counted
+from bench.instructions import total
 from bench.lane import Count
 from bench.rounds import LOADS, Load, Rounds, table
 
@@ -105,9 +105,9 @@ def test_an_invocation_is_billed_until_the_later_of_runtime_and_extension() -> N
     assert Billed(runtime_s=0.020, extension_s=0.0).billed_s == 0.020
 
 
-def test_of_a_shell_that_becomes_an_interpreter_the_interpreters_instructions_count() -> None:
-    log = "==9== \n==9== I refs:        1,234,567\n==9== \n==9== I refs:        89,012,345\n"
-    assert counted(log) == 89_012_345
+def test_a_threads_instructions_are_the_sum_of_what_was_counted() -> None:
+    counts = "version: 1\ntotals: 12\npart: 2\nfn=(1)\n16 4\ntotals: 364524082\n"
+    assert total(counts) == 364_524_082
 
 
 def test_an_aim_is_met_up_to_its_limit() -> None:

@@ -18,15 +18,3 @@ class SpanContext:
         self.span_id_hex = span_id_hex
         self.trace_flags = trace_flags
         self.trace_state = trace_state
-
-
-# Leaves lower-case hex digits alone and nothing else: one look at each character, where `strip` compares each with all 16.
-_ONLY_LOWER_HEX = bytes(byte if byte in b"0123456789abcdef" else not byte for byte in range(256))
-
-
-def is_lower_hex(text: str) -> bool:
-    """Lower-case hex digits and nothing else, or nothing at all."""
-    if not text.isascii():
-        return False
-    data = text.encode()
-    return data.translate(_ONLY_LOWER_HEX) == data

@@ -7,15 +7,22 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lrap_otel.propagation.places import Fitted
+
+# Of which the second names no parent.
+_USUAL = ("tracecontext", "baggage")
+
 
 def parent_of(
-    propagators: tuple[str, ...], headers: "Mapping[str, str]", runtime_trace_id: str = ""
+    propagators: tuple[str, ...], headers: "Mapping[str, str] | Fitted", runtime_trace_id: str = ""
 ) -> SpanContext | None:
     """The parent that OpenTelemetry's composite propagator for ``OTEL_PROPAGATORS`` finds, None for a root.
 
     `headers` are the carrier's, names lower-cased. `runtime_trace_id` is the value of ``Lambda-Runtime-Trace-Id``, which
     ``xray-lambda`` alone reads. The propagators run in order, and each that finds a parent overrides those before it.
     """
+    if propagators == _USUAL:
+        return w3c.extract(headers)
     if "none" in propagators:
         return None
     parent = None
@@ -31,7 +38,7 @@ def parent_of(
     return parent
 
 
-def _from_xray(headers: "Mapping[str, str]", parent: SpanContext | None) -> SpanContext | None:
+def _from_xray(headers: "Mapping[str, str] | Fitted", parent: SpanContext | None) -> SpanContext | None:
     value = headers.get("x-amzn-trace-id")
     found = xray.context_of(xray.parse(value)) if value else None
     if found is None:
@@ -42,7 +49,7 @@ def _from_xray(headers: "Mapping[str, str]", parent: SpanContext | None) -> Span
     return found
 
 
-def _from_runtime(headers: "Mapping[str, str]", runtime_trace_id: str) -> SpanContext | None:
+def _from_runtime(headers: "Mapping[str, str] | Fitted", runtime_trace_id: str) -> SpanContext | None:
     """What Lambda says goes before what the carrier says. Its ``Sampled=0`` does not count: where X-Ray does not trace the
     function, Lambda writes that with a made-up Parent, and nobody decided it.
     """

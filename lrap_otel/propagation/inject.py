@@ -4,22 +4,24 @@ from _json import encode_basestring_ascii
 
 from lrap_otel import json_scan
 from lrap_otel.propagation import b3, w3c, xray
+from lrap_otel.propagation.places import KEEPS_ITS_SPELLING, Fitted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lrap_otel.json_scan import Member
     from lrap_otel.propagation.context import SpanContext
-    from lrap_otel.propagation.places import Carrier, Place, Spot
+    from lrap_otel.propagation.places import Carrier, Place, Slot, Spot
 
+    Texts = tuple[str, ...]
     Fields = tuple[tuple[str, str], ...]
+    Plan = list[tuple[int, int, str | None]]
     # Start and end of what goes, and what stands there instead.
     Edit = tuple[int, int, str]
 
 # The runtimes' HTTP clients take a header line up to 100 KB; the name and what they add count too.
 _CLIENT_CONTEXT_LIMIT_BYTES = 100_000
-
-# API Gateway spells it so, and functions read it so; SDKs look it up in either spelling.
-_KEEPS_ITS_SPELLING = "x-amzn-trace-id"
 
 # What must not stay as it was beside a field of ours: a tracestate belongs to its traceparent, b3 outweighs x-b3-*, and
 # x-b3-flags outweighs x-b3-sampled.
@@ -34,29 +36,51 @@ def header_fields(context: "SpanContext", propagators: tuple[str, ...], lineage:
     W3C's and X-Ray's always, B3's where `propagators` names it, none at all for ``none``. `lineage` is what
     `xray.parse` found in the header that this one replaces; without it Lambda does not see recursion.
     """
+    names = field_names(propagators, has_state=bool(context.trace_state))
+    return tuple(zip(names, field_values(context, names, lineage), strict=True))
+
+
+def field_names(propagators: tuple[str, ...], *, has_state: bool) -> tuple[str, ...]:
+    """The names of `header_fields`, of a context with a tracestate or of one without."""
     if not propagators or "none" in propagators:
         return ()
-    fields: Fields = (
-        ("traceparent", w3c.format_traceparent(context)),
-        ("x-amzn-trace-id", xray.format_header(context, lineage)),
-    )
-    if context.trace_state:
-        fields += (("tracestate", context.trace_state),)
+    names = ["traceparent", "x-amzn-trace-id"]
+    if has_state:
+        names.append("tracestate")
     if "b3" in propagators:
-        fields += b3.single_field(context)
+        names.append("b3")
     if "b3multi" in propagators:
-        fields += b3.multi_fields(context)
-    return fields
+        names += ["x-b3-traceid", "x-b3-spanid", "x-b3-sampled"]
+    return tuple(names)
 
 
-def into_event(event: bytes, carrier: "Carrier", fields: "Fields") -> bytes | None:
-    """`event` with `fields` in all its headers objects, None where it has to be left alone.
+def field_values(context: "SpanContext", names: tuple[str, ...], lineage: str) -> tuple[str, ...]:
+    """The values of `header_fields`, of these names."""
+    if not names:
+        return ()
+    values = w3c.format_traceparent(context), xray.format_header(context, lineage)
+    if len(names) == 2:
+        return values
+    others = {"tracestate": context.trace_state, **dict(b3.single_field(context)), **dict(b3.multi_fields(context))}
+    return (*values, *[others[name] for name in names[2:]])
+
+
+def into_event(event: bytes, carrier: "Carrier | Fitted", names: "Texts", values: "Texts") -> bytes | None:
+    """`event` with the fields of these names and values in all its headers objects, None where it has to be left alone.
 
     `carrier` is what `carriers.find` made of this event. A member of a field's name, in any case, gets the field's value and
     name (``X-Amzn-Trace-Id`` keeps its spelling); others are added in front. A tracestate that belongs to another
     traceparent, and a ``b3`` or ``x-b3-flags`` that would outweigh ours, are emptied. All other bytes stay as they are.
     """
-    if not fields or not carrier.places:
+    if not names:
+        return None
+    if isinstance(carrier, Fitted):
+        return _into_fitted(carrier, names, values)
+    return _into_places(event, carrier, tuple(zip(names, values, strict=True)))
+
+
+def _into_places(event: bytes, carrier: "Carrier", fields: "Fields") -> bytes | None:
+    if not carrier.places:
         return None
     edits: list[Edit] = []
     for place in carrier.places:
@@ -77,6 +101,48 @@ def into_event(event: bytes, carrier: "Carrier", fields: "Fields") -> bytes | No
     return _edited(event, carrier.text, edits)
 
 
+def _into_fitted(carrier: Fitted, names: "Texts", values: "Texts") -> bytes:
+    plan = carrier.shape.plans.get(names)
+    if plan is None:
+        plan = carrier.shape.plans[names] = _plan(carrier.shape.slots, names)
+    text = "".join(values)
+    if '"' in text or "\\" in text:
+        values = tuple([encode_basestring_ascii(value)[1:-1] for value in values])
+    event, spans = carrier.event, carrier.spans
+    pieces: list[bytes] = []
+    position = 0
+    for group, number, written in plan:
+        start, end = spans[group]
+        pieces += event[position:start], (values[number] if written is None else written % values).encode()
+        position = end
+    pieces.append(event[position:])
+    return b"".join(pieces)
+
+
+def _plan(slots: "Sequence[Slot]", names: "Texts") -> "Plan":
+    """How fields of these names are written into events of a shape with these slots.
+
+    In the order of the groups: the group, and the number of the value that goes into it; or a text with a place for each of the
+    values, of which ``%.0s`` takes nothing.
+    """
+    plan: Plan = []
+    nothing = "%.0s" * len(names)
+    for group, slot in enumerate(slots, 1):
+        is_stale = slot.name not in names and _STALE_WITH.get(slot.name) in names
+        if not slot.name and not slot.names.issuperset(names):
+            plan.append((group, 0, _front(slot, names)))
+        elif slot.name in names and not slot.is_name:
+            plan.append((group, names.index(slot.name), None))
+        elif is_stale or slot.name in names:
+            plan.append((group, 0, slot.name + nothing if slot.is_name else nothing))
+    return plan
+
+
+def _front(slot: "Slot", names: "Texts") -> str:
+    between, behind = ('":["', '"],') if slot.has_arrays else ('":"', '",')
+    return "".join("%.0s" if name in slot.names else f'"{name}{between}%s{behind}' for name in names)
+
+
 def _is_stale(name: str, fields: "Fields") -> bool:
     names = [name for name, _ in fields]
     return name not in names and _STALE_WITH[name] in names
@@ -85,7 +151,7 @@ def _is_stale(name: str, fields: "Fields") -> bool:
 def _replace(edits: "list[Edit]", text: str, spots: "tuple[Spot, ...]", name: str, written: str) -> None:
     for start, value_start, value_end in spots:
         edits.append((value_start, value_end, written))
-        if name != _KEEPS_ITS_SPELLING and not text.startswith(name, start + 1):
+        if name != KEEPS_ITS_SPELLING and not text.startswith(name, start + 1):
             edits.append((start + 1, start + 1 + len(name), name))
 
 

@@ -2,8 +2,12 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from re import Pattern
+    from typing import Any
+
     # A member: where its name's quotes start, where its value starts, where it ends.
     Spot = tuple[int, int, int]
+    Spans = tuple[tuple[int, int], ...]
 
 # The names that matter: W3C's, X-Ray's, B3's.
 NAMES = (
@@ -16,6 +20,11 @@ NAMES = (
     "x-b3-sampled",
     "x-b3-flags",
 )
+
+# What stands for an escaped backslash or quote while an event is compared: bytes that UTF-8 does not have.
+HIDDEN_BACKSLASH, HIDDEN_QUOTE = b"\xfe\xfe", b"\xff\xff"
+# API Gateway spells it so, and functions read it so; SDKs look it up in either spelling.
+KEEPS_ITS_SPELLING = "x-amzn-trace-id"
 
 
 class Place:
@@ -51,3 +60,75 @@ class Carrier:
         self.text = text
         self.headers = headers
         self.places = places
+
+
+class Slot:
+    """A place in an event of a known shape where something may be written anew.
+
+    The value of `name`, or with `is_name` the name itself, which becomes lower case. Without a name: the front of a headers object
+    that has `names`; its values are arrays where `has_arrays`. `is_read`: the value is what the carrier says of the name.
+    """
+
+    __slots__ = ("has_arrays", "is_name", "is_read", "name", "names")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        is_read: bool = False,
+        is_name: bool = False,
+        has_arrays: bool = False,
+        names: frozenset[str] = frozenset(),
+    ) -> None:
+        self.name = name
+        self.is_read = is_read
+        self.is_name = is_name
+        self.has_arrays = has_arrays
+        self.names = names
+
+
+class Shape:
+    """The events that fit one pattern, whose groups are `slots`; `plans` is a place for how to write into them."""
+
+    __slots__ = ("pattern", "plans", "reads", "slots")
+
+    def __init__(self, pattern: "Pattern[bytes]", slots: tuple[Slot, ...]) -> None:
+        self.pattern = pattern
+        self.slots = slots
+        self.reads = {slot.name: group for group, slot in enumerate(slots, 1) if slot.is_read}
+        self.plans: dict[tuple[str, ...], Any] = {}
+
+
+class Fitted:
+    """The trace context that an event of a known shape carries.
+
+    `spans` says where in the event the groups of the shape's pattern stand, the first of them being the whole. The names that
+    matter are looked up as in a dictionary. `plain` is the event with its escapes hidden, where it has some.
+    """
+
+    __slots__ = ("event", "plain", "shape", "spans")
+
+    def __init__(self, shape: Shape, spans: "Spans", event: bytes, plain: bytes) -> None:
+        self.shape = shape
+        self.spans = spans
+        self.event = event
+        self.plain = plain
+
+    @property
+    def headers(self) -> "Fitted":
+        """See `Carrier.headers`."""
+        return self
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.shape.reads
+
+    def get(self, name: str, default: str = "") -> str:
+        """The value of a name in lower case."""
+        group = self.shape.reads.get(name)
+        if group is None:
+            return default
+        start, end = self.spans[group]
+        value = self.plain[start:end]
+        if self.plain is not self.event:
+            value = value.replace(HIDDEN_QUOTE, b'"').replace(HIDDEN_BACKSLASH, b"\\")
+        return value.decode("latin-1")

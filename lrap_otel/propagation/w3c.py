@@ -1,12 +1,19 @@
 """W3C Trace Context, level 2: ``traceparent`` and ``tracestate``."""
 
-from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext, is_lower_hex
+from lrap_otel.patterns import Group, compile_text_pattern, lower_hex
+from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lrap_otel.propagation.places import Fitted
+
+_TRACEPARENT = compile_text_pattern(
+    (Group(lower_hex(2)), b"-", Group(lower_hex(32)), b"-", Group(lower_hex(16)), b"-", Group(lower_hex(2)))
+)
 _TRACEPARENT_LENGTH = 55
+_USUAL_FLAGS = {"01": 1, "03": 3}
 _NO_TRACE_ID = "0" * 32
 _NO_SPAN_ID = "0" * 16
 
@@ -25,20 +32,17 @@ def parse_traceparent(value: str) -> SpanContext | None:
 
     Source: W3C Trace Context, "Versioning of traceparent".
     """
-    value = value.strip(" \t")
     if len(value) != _TRACEPARENT_LENGTH:
-        if value[_TRACEPARENT_LENGTH : _TRACEPARENT_LENGTH + 1] != "-" or value.startswith("00"):
-            return None
-        value = value[:_TRACEPARENT_LENGTH]
-    parts = value.split("-")
-    if len(parts) != 4 or not is_lower_hex("".join(parts)):
+        value = value.strip(" \t")
+    found = _TRACEPARENT.match(value)
+    if found is None:
         return None
-    version, trace_id_hex, span_id_hex, flags = parts
-    if len(version) != 2 or len(trace_id_hex) != 32 or len(span_id_hex) != 16:
+    version, trace_id_hex, span_id_hex, flags = found.groups()
+    if len(value) != _TRACEPARENT_LENGTH and (value[_TRACEPARENT_LENGTH] != "-" or version == "00"):
         return None
     if version == "ff" or trace_id_hex == _NO_TRACE_ID or span_id_hex == _NO_SPAN_ID:
         return None
-    return SpanContext(trace_id_hex, span_id_hex, int(flags, 16))
+    return SpanContext(trace_id_hex, span_id_hex, _USUAL_FLAGS.get(flags) or int(flags, 16))
 
 
 def format_traceparent(context: SpanContext) -> str:
@@ -79,12 +83,13 @@ def _is_key(text: str, limit: int, *, may_start_with_digit: bool = False) -> boo
     return text[0].isalpha() or (may_start_with_digit and text[0].isdigit())
 
 
-def extract(headers: "Mapping[str, str]") -> SpanContext | None:
+def extract(headers: "Mapping[str, str] | Fitted") -> SpanContext | None:
     """The parent that ``traceparent`` and ``tracestate`` name among lower-cased header names, if they do."""
     value = headers.get("traceparent")
     if not value:
         return None
     parent = parse_traceparent(value)
-    if parent is not None and "tracestate" in headers:
-        parent.trace_state = parse_tracestate(headers["tracestate"])
+    state = headers.get("tracestate") if parent is not None else None
+    if parent is not None and state:
+        parent.trace_state = parse_tracestate(state)
     return parent

@@ -121,16 +121,19 @@ class Exchange:
     def _serve_call(self) -> bool:
         """Serve one call; False when it was the last on this connection."""
         try:
-            head = self._runtime.read_head()
-            if not head:
-                return False
-            request = parse_request(head)
-            self._announced_close = request.closes
-            return self._route(request)
+            return self._take_call()
         except ProtocolError as refused:
             return self._refuse(refused.status, "InvalidRequest", str(refused))
         except UnreachableError as error:
             return self._refuse(502, "RuntimeApiUnreachable", str(error))
+
+    def _take_call(self) -> bool:
+        head = self._runtime.read_head()
+        if not head:
+            return False
+        request = parse_request(head)
+        self._announced_close = request.closes
+        return self._route(request)
 
     def _route(self, request: Request) -> bool:
         path = request.path

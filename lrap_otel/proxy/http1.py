@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT_BYTES = 1_048_576 + 4_096  # Lambda's server gives up at 1 MiB and Go's 4,096 bytes of slack
+# Of a reply to ``/next``: whose event it brings, until when, and what Lambda says of its trace.
+INVOCATION_FIELDS = (
+    b"lambda-runtime-aws-request-id",
+    b"lambda-runtime-invocation-id",
+    b"lambda-runtime-deadline-ms",
+    b"lambda-runtime-trace-id",
+)
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
@@ -124,9 +131,10 @@ class Head:
         self.closes = self.closes or b"close" in options
         self.options = options - _END_TO_END
 
-    def without(self, names: "frozenset[bytes] | set[bytes]") -> list[bytes]:
-        """The field lines whose names are not among `names`."""
-        return [line for line, (name, _) in zip(self.lines, self.pairs, strict=True) if name not in names]
+    def without(self, names: frozenset[bytes]) -> bytes:
+        """The start line and the field lines whose names are not among `names`, with no CRLF behind the last."""
+        kept = [line for line, (name, _) in zip(self.lines, self.pairs, strict=True) if name not in names]
+        return b"\r\n".join((self.start_line, *kept))
 
 
 class Request(Head):
@@ -145,7 +153,7 @@ class Request(Head):
         self.forwarded = raw
         if not HOP_BY_HOP.isdisjoint(self.fields):
             self._take_options()
-            self.forwarded = b"\r\n".join((self.start_line, *self.without(HOP_BY_HOP | self.options), b"\r\n"))
+            self.forwarded = self.without(HOP_BY_HOP | self.options) + HEAD_END
 
     def _take_request_line(self) -> bytes:
         parts = self.start_line.split(b" ")
@@ -200,9 +208,12 @@ class Response(Head):
         self.forwarded = raw
         if not HOP_BY_HOP.isdisjoint(self.fields):
             self._take_options()
-            closing = [b"Connection: close"] if b"close" in self.options else []
-            kept = self.without(HOP_BY_HOP | self.options)
-            self.forwarded = b"\r\n".join((self.start_line, *kept, *closing, b"\r\n"))
+            closing = b"\r\nConnection: close" if b"close" in self.options else b""
+            self.forwarded = self.without(HOP_BY_HOP | self.options) + closing + HEAD_END
+
+    def invocation(self) -> list[str]:
+        """Of an event, the values of `INVOCATION_FIELDS`, empty for those that did not come."""
+        return [self.fields.get(name, b"").decode("latin-1") for name in INVOCATION_FIELDS]
 
 
 # What a Connection field may not take away: without these a message means something else.

@@ -6,8 +6,9 @@ import errno
 import time
 
 from lrap_otel import log
-from lrap_otel.proxy.exchange import Exchange, Sandbox
+from lrap_otel.proxy.exchange import Sandbox
 from lrap_otel.proxy.stream import Stream
+from lrap_otel.proxy.usual import UsualExchange
 
 # Out of descriptors or threads: until one is free, new connections wait in the kernel's queue.
 _PAUSE_S = 0.05
@@ -30,7 +31,7 @@ def accept_connections(listener: _socket.socket, sandbox: Sandbox) -> None:
 def _serve(socket: _socket.socket, sandbox: Sandbox) -> None:
     try:
         socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-        _thread.start_new_thread(Exchange(Stream(socket), sandbox).serve, ())
+        _thread.start_new_thread(UsualExchange(Stream(socket), sandbox).serve, ())
     except (OSError, RuntimeError) as error:
         log.warning(f"a connection could not be served: {error}")
         socket.close()

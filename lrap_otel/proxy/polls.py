@@ -38,17 +38,19 @@ class Poll:
 class Polls:
     """The polls of all runtime connections.
 
-    `waiting`: the runtimes that wait for an event, each with the polls that are its own. A poll stands in one of these lists
+    `waiting`: the runtimes that wait for an event, each with the polls that are its own; `parked`: those on which none waits;
+    `has_spares`: some runtime may hold several. `news` is an eventfd, readable once a poll has been parked. A poll stands in one of these lists
     or among the parked, or its reply is being read. Each move is one list operation, which the interpreter lock makes atomic; and
     so is a copy of the table, where it is looked through.
     """
 
-    __slots__ = ("_news", "_parked", "waiting")
+    __slots__ = ("has_spares", "news", "parked", "waiting")
 
     def __init__(self) -> None:
         self.waiting: dict[Stream, list[Poll]] = {}
-        self._parked: list[Poll] = []
-        self._news = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
+        self.parked: list[Poll] = []
+        self.has_spares = False
+        self.news = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
 
     def enter(self, runtime: Stream) -> None:
         """This runtime waits for an event."""
@@ -63,20 +65,22 @@ class Polls:
         held = self.waiting[runtime]
         while held:
             self.park(held.pop())
-        del self.waiting[runtime]  # last: until then, whoever polls sees that something is about to come
+        del self.waiting[runtime]  # not before: until then, whoever polls sees that something is about to come
+        if self.has_spares:
+            self.has_spares = any(len(polls) > 1 for polls in self.waiting.copy().values())
 
     def park(self, poll: Poll) -> None:
         """Keep a poll on which no runtime waits, until one does."""
         if isinstance(poll.source, Stream):
             poll.source.is_reused = True  # who takes it over may make it again if upstream ends it meanwhile
-        self._parked.append(poll)
-        posix.eventfd_write(self._news, 1)
+        self.parked.append(poll)
+        posix.eventfd_write(self.news, 1)
 
     def take_over(self, runtime: Stream) -> bool:
         """Take over what nobody waits on. False: there is nothing and nothing about to come, so this runtime has to poll."""
         held = self.waiting[runtime]
         is_alone = len(self.waiting) == 1
-        if is_alone and not self._parked:
+        if is_alone and not self.parked:
             return bool(held)
         # Looked at first, so that what is parked meanwhile is found.
         is_about_to_come = not is_alone and self._is_any_leaving()
@@ -93,12 +97,12 @@ class Polls:
             if isinstance(poll.source, Event) or poll.source.has_ahead():
                 return _claim(held, poll)
             watched.append((poll.source.socket.fileno(), poll))
-        beside = (self._news, *[descriptor for descriptor, _ in watched])
+        beside = (self.news, *[descriptor for descriptor, _ in watched])
         ready = runtime.wait_beside(beside, None if held else _LOOK_AGAIN_MS)
         for descriptor, poll in watched:
             if descriptor in ready:
                 return _claim(held, poll)
-        if self._news in ready:
+        if self.news in ready:
             self._hear_news(held)
         return None
 
@@ -112,8 +116,10 @@ class Polls:
         return bool(watch.poll(0))
 
     def _take_parked(self, held: list[Poll]) -> None:
-        while self._parked:
-            _move_one(self._parked, held)
+        while self.parked:
+            _move_one(self.parked, held)
+        if len(held) > 1:
+            self.has_spares = True
 
     def _take_spare(self, held: list[Poll]) -> None:
         """A poll of a runtime that holds several, if there is one."""
@@ -124,7 +130,7 @@ class Polls:
 
     def _hear_news(self, held: list[Poll]) -> None:
         try:
-            posix.eventfd_read(self._news)
+            posix.eventfd_read(self.news)
         except BlockingIOError:
             return  # another runtime's thread has heard them
         self._take_parked(held)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 LINGER_S = 1.0
 # Of the rest of a large event, which is read whole before it goes on: fewer, larger pieces.
 EVENT_RECEIVE_BYTES = 1_048_576
+# Of a body that streams: what has come meanwhile, up to this. Four times as much as elsewhere streams a sixth faster.
+PUMP_BYTES = 262_144
 # What chunk lines may add to a body that is within its limit.
 FRAMING_BYTES = 262_144
 
@@ -77,10 +79,10 @@ class Relay:
             else:
                 body = body_of(request)
                 ahead = self._take(body, ahead, capture)
-            is_taken = _is_taken(upstream, request.forwarded + ahead)
+            has_it = is_taken(upstream, request.forwarded + ahead)
             self.head_sent_ns = monotonic_ns()
-            if not is_taken:
-                return self._early_answer()
+            if not has_it:
+                return self.early_answer()
             return None if body is None or body.is_complete else self._pump(body, capture)
         except (ProtocolError, BrokenError):
             self.drop_upstream()
@@ -109,7 +111,7 @@ class Relay:
         while pending or not body.is_complete:
             events = dict(poll.poll())
             if events.get(upstream.socket.fileno(), 0) & ~select.POLLOUT:
-                early = self._early_answer()
+                early = self.early_answer()
                 if early is not None:
                     return early
             elif pending:
@@ -118,7 +120,7 @@ class Relay:
                     poll.modify(upstream.socket, select.POLLIN)
                     poll.register(self.runtime.socket, select.POLLIN)
             else:
-                data = self.runtime.socket.recv(RECEIVE_BYTES)
+                data = self.runtime.socket.recv(PUMP_BYTES)
                 if not data:
                     raise BrokenError("the runtime broke off its body")
                 pending = memoryview(self._take(body, data, capture))
@@ -129,7 +131,7 @@ class Relay:
                     poll.modify(upstream.socket, select.POLLIN | select.POLLOUT)
         return None
 
-    def _early_answer(self) -> Response | None:
+    def early_answer(self) -> Response | None:
         """What upstream says before the body's end; None where it was interim, and has been passed on."""
         while True:
             reply = self._read_reply_head(b"POST")
@@ -256,7 +258,7 @@ class Relay:
         """Send a poll; the connection that its reply comes on, which outlives this relay."""
         upstream = self._upstream_for_request()
         self.upstream = None
-        _is_taken(upstream, request.forwarded + body)  # if not, reading the reply says why
+        is_taken(upstream, request.forwarded + body)  # if not, reading the reply says why
         return upstream
 
     def drop_upstream(self) -> None:
@@ -304,7 +306,8 @@ def _taken(body: "LengthBody | ChunkedBody", data: bytes, upstream: Stream) -> b
     return data
 
 
-def _is_taken(upstream: Stream, data: bytes) -> bool:
+def is_taken(upstream: Stream, data: bytes) -> bool:
+    """Send it; False where upstream has gone."""
     try:
         upstream.send(data)
     except OSError:

@@ -16,16 +16,16 @@ class BrokenError(Exception):
 class Stream:
     """One side of an exchange.
 
-    `is_reused`: a message has passed here before, so the peer may have closed it since. `restores`: see `Upstream`.
+    `ahead`: what has been read and not used. `is_reused`: a message has passed here before, so the peer may have closed it since. `restores`: see `Upstream`.
     """
 
-    __slots__ = ("_ahead", "_beside", "_hang_up", "_news", "_watch", "is_reused", "restores", "socket")
+    __slots__ = ("_beside", "_hang_up", "_news", "_watch", "ahead", "is_reused", "restores", "socket")
 
     def __init__(self, socket: _socket.socket, restores: int = 0) -> None:
         self.socket = socket
         self.restores = restores
         self.is_reused = False
-        self._ahead = b""
+        self.ahead = b""
         self._hang_up = select.poll()
         self._hang_up.register(socket, select.POLLRDHUP)
         self._beside: tuple[int, ...] = ()
@@ -39,14 +39,14 @@ class Stream:
         `BrokenError` where it ended later; `ProtocolError` where the head is too long (431), or where a blank line ends it
         for a lenient reader alone.
         """
-        data = self._ahead or self.socket.recv(RECEIVE_BYTES)
+        data = self.ahead or self.socket.recv(RECEIVE_BYTES)
         end = data.find(HEAD_END)
         if end < 0:
             if not data:
                 return data
             data, end = self._read_to_head_end(data)
         end += 4
-        self._ahead = data[end:]
+        self.ahead = data[end:]
         return data[:end]
 
     def _read_to_head_end(self, start: bytes) -> tuple[bytes, int]:
@@ -75,20 +75,20 @@ class Stream:
 
     def take_ahead(self) -> bytes:
         """What has been read and not used."""
-        data, self._ahead = self._ahead, b""
+        data, self.ahead = self.ahead, b""
         return data
 
     def put_back(self, data: bytes) -> None:
         """Bytes of the next message."""
-        self._ahead = data
+        self.ahead = data
 
     def ahead_length(self) -> int:
         """How many bytes have been read and not used."""
-        return len(self._ahead)
+        return len(self.ahead)
 
     def has_ahead(self) -> bool:
         """Bytes of a further message have come."""
-        return bool(self._ahead)
+        return bool(self.ahead)
 
     def send(self, data: bytes) -> None:
         """Send all of it, as fast as the peer takes it."""
@@ -100,7 +100,7 @@ class Stream:
 
     def is_quiet(self) -> bool:
         """Nothing has come since the last message: neither bytes, which nobody asked for, nor the peer's end."""
-        return not self._ahead and not self._news.poll(0)
+        return not self.ahead and not self._news.poll(0)
 
     def wait_beside(self, descriptors: tuple[int, ...], timeout_ms: int | None) -> list[int]:
         """Wait until one of `descriptors` has something to read, and return those that have. None of them: the peer has

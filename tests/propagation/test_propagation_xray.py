@@ -136,3 +136,11 @@ def test_the_form_that_lambda_writes_is_read_as_any_other(usual: str, lineage: s
     again = xray.parse(f"Self=1;{usual}{lineage}")
     for name in ("trace_id_hex", "parent_id_hex", "sampled", "lineage", "is_well_formed"):
         assert getattr(header, name) == getattr(again, name)
+
+
+@pytest.mark.parametrize("junk", ["\u0394junk", ";\u0394", "0", " ", ";Lineage=\u0394"])
+def test_what_follows_a_header_in_whatever_script_is_read_as_in_any_other_place(junk: str) -> None:
+    value = f"{ROOT};{PARENT};Sampled=1"
+    header, reordered = xray.parse(value + junk), xray.parse(f"{PARENT};{ROOT};Sampled=1{junk}")
+    for name in xray.XRayHeader.__slots__:
+        assert getattr(header, name) == getattr(reordered, name)
