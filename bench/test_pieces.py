@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench.events import BODIES, batch_event, http_event, rest_event
-from bench.replies import ACCEPTED_HEAD, NEXT_HEAD, event_head, result_head
+from bench.replies import RESULT, event_head, result_head
 from bench.table import Table
 from lrap_otel import records
 from lrap_otel.channel import Channel
 from lrap_otel.invocations import Invocations
 from lrap_otel.propagation import carriers, extract, inject
 from lrap_otel.propagation.context import SAMPLED, SpanContext
-from lrap_otel.proxy import http1
+from lrap_otel.proxy import http1, moulds
 from lrap_otel.proxy.polls import Event
+from lrap_otel.proxy.stream import RECEIVE_BYTES
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.settings import Settings
 
@@ -103,19 +104,25 @@ def channel() -> Iterator[Channel]:
     channel.far.close()
 
 
-@_piece("the four heads of a cycle")
+@_piece("the heads of a cycle")
 def test_heads(timed: Timed) -> None:
-    numbers = cycle([(event_head(number, KB), result_head(number)) for number in range(DIFFERENT)])
+    event = EVENTS["1 KB"]
+    _learn(len(event))
+    messages = [(event_head(number, KB) + event, result_head(number) + RESULT) for number in range(DIFFERENT)]
+    numbers = cycle(messages)
 
-    def heads() -> http1.Response:
+    def heads() -> http1.Response | None:
         from_lambda, from_runtime = next(numbers)
-        http1.parse_request(NEXT_HEAD)
-        reply = http1.parse_reply(from_lambda, b"GET")
-        http1.parse_request(from_runtime)
-        http1.parse_reply(ACCEPTED_HEAD, b"POST")
-        return reply
+        moulds.known_result(from_runtime)
+        return moulds.known_reply(from_lambda)
 
     assert timed(heads, HEADS_TARGET_US).body_length == KB
+
+
+@_piece("a head of a form that is not known")
+def test_an_unknown_head(timed: Timed) -> None:
+    heads = cycle([event_head(number, KB) for number in range(DIFFERENT)])
+    assert timed(lambda: http1.parse_reply(next(heads), b"GET")).body_length == KB
 
 
 @_piece("extract")
@@ -143,7 +150,7 @@ def test_splice(timed: Timed, name: str) -> None:
     carrier = carriers.find(event, SCAN_LIMIT_BYTES)
     assert carrier is not None
     fields = inject.header_fields(CONTEXT, ("tracecontext", "baggage"))
-    spliced = timed(lambda: inject.into_event(event, carrier, fields))
+    spliced = timed(lambda: inject.into_event(event, carrier, *zip(*fields, strict=True)))
     assert CONTEXT.span_id_hex.encode() in spliced
 
 
@@ -177,9 +184,22 @@ def test_the_hot_paths_share_of_a_batch(timed: Timed, name: str) -> None:
 def _prepare(event: bytes) -> Callable[[], Delivery]:
     """What the tracer does with the same event under one request id after the other."""
     tracer = Tracer(Settings({}), Invocations())
-    heads = [http1.parse_reply(event_head(number, len(event)), b"GET") for number in range(DIFFERENT)]
-    events = cycle([Event(head, event, event) for head in heads])
+    _learn(len(event))
+    events = cycle([_event(event_head(number, len(event)), event) for number in range(DIFFERENT)])
     return lambda: tracer.prepare(next(events), NOW_NS, closes=False)
+
+
+def _learn(length: int) -> None:
+    """As after the second cycle of a sandbox."""
+    request = http1.parse_request(result_head(1))
+    moulds.learn_result(request, request.path.split(b"/")[-2].decode())
+    moulds.learn_reply(http1.parse_reply(event_head(1, length), b"GET"))
+
+
+def _event(head: bytes, payload: bytes) -> Event:
+    """As it is received: in one piece if it is small."""
+    known = moulds.known_reply(head + payload) if len(payload) < RECEIVE_BYTES else None
+    return Event(known or http1.parse_reply(head, b"GET"), payload, payload)
 
 
 def _delivered(head: bytes, event: bytes) -> records.Message:
