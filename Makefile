@@ -87,7 +87,7 @@ bench-compare: $(STAMP) ## what ours costs in C relays beside what was saved; fa
 bench-save: $(STAMP) ## save what ours costs in C relays, for bench-compare
 	$(BIN)/python -m bench.compare $(LOADS) --against $(AGAINST) --save
 
-bench-instructions: $(STAMP) ## how many instructions a cycle takes in the proxy process (needs valgrind)
+bench-instructions: $(STAMP) ## how many instructions a cycle takes in the thread that serves it (needs valgrind)
 	$(BIN)/python -m bench.instructions
 
 lock: ## choose newest versions and lock them with their hashes (needs uv)

@@ -33,10 +33,10 @@ _CHUNK_LINE_BYTES = 18
 class UsualExchange(Exchange):
     """An `Exchange` that knows a short way.
 
-    `_events` counts those that came the long way: a form is learned from the second, whose head is `_reply` until then, so that a
-    sandbox which sees but one does not pay for it. `_poll` is what this runtime polls with, None until it has polled; `_answer` is what its last result was answered with, head
-    and body, and `_answer_status` the status in it. `_watch` tells in one call whether the runtime has gone, upstream has sent
-    something or a poll was parked; it was made for `_watched`.
+    `_events` counts those that came the long way. A form is learned from the second of them, whose head is `_reply` until then: a
+    sandbox that sees but one does not pay for it. `_poll` is what this runtime polls with, None until it has polled; `_answer` is
+    what its last result was answered with, head and body, and `_answer_status` the status in it. `_watch` tells in one call
+    whether the runtime has gone, upstream has sent something or a poll was parked; it was made for `_watched`.
     """
 
     __slots__ = ("_answer", "_answer_status", "_events", "_poll", "_reply", "_watch", "_watched")
