@@ -89,8 +89,6 @@ class Invocations:
     def find(self, request_id: str, invocation_id: str) -> Invocation | None:
         """The open invocation of this request id; not another attempt's, where Lambda numbers them."""
         invocation = self._open.get(request_id)
-        if not self._earlier_attempts and (invocation is None or not invocation_id):
-            return invocation
         if invocation and invocation_id and invocation.invocation_id not in {"", invocation_id}:
             return self._earlier_attempts.get((request_id, invocation_id))
         return invocation or self._earlier_attempts.get((request_id, invocation_id))

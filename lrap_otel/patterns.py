@@ -25,17 +25,17 @@ _CODES = {
     20221023: (9, 13, 16, 17, 24),  # 3.12
     20230612: (9, 13, 16, 17, 24),  # 3.13
 }
-_WORD_BITS = 32
 
 
 def _codes() -> tuple[int, ...]:
     known = _CODES.get(_sre.MAGIC)
-    if known is not None and _sre.CODESIZE * 8 == _WORD_BITS:
+    if known is not None:
         return known
-    from re import _constants as constants  # type: ignore[attr-defined]  # noqa: PLC0415 - dear, and for a new Python alone
+    import re  # noqa: PLC0415 - dear, and for a new Python alone
 
+    compiler = getattr(re, "_compiler", None) or re.sre_compile  # type: ignore[attr-defined]  # as it is called before 3.11
     names = ("CHARSET", "IN", "LITERAL", "MARK", "REPEAT_ONE")
-    return tuple(int(getattr(constants, name)) for name in names)
+    return tuple(int(getattr(compiler, name)) for name in names)
 
 
 _CHARSET, _IN, _LITERAL, _MARK, _REPEAT_ONE = _codes()

@@ -99,7 +99,7 @@ def _read_reply(stream: Stream) -> tuple[Response, bytes]:
                 raise BrokenError("Lambda broke off its reply")
             used = framing.take(data)
             body += data[:used]
-            stream.put_back(data[used:])
+            stream.ahead = data[used:]
     except ProtocolError as error:
         raise BrokenError(str(error)) from error
     return reply, dechunk(bytes(body)) if reply.body_length == CHUNKED else bytes(body)

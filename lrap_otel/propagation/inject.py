@@ -30,18 +30,11 @@ _STALE_WITH = {"tracestate": "traceparent", "b3": "x-b3-traceid", "x-b3-flags": 
 _W3C_NAMES = ("traceparent", "tracestate")
 
 
-def header_fields(context: "SpanContext", propagators: tuple[str, ...], lineage: str = "") -> "Fields":
-    """The header fields that name `context` as the parent of whoever reads them, names in lower case.
-
-    W3C's and X-Ray's always, B3's where `propagators` names it, none at all for ``none``. `lineage` is what
-    `xray.parse` found in the header that this one replaces; without it Lambda does not see recursion.
-    """
-    names = field_names(propagators, has_state=bool(context.trace_state))
-    return tuple(zip(names, field_values(context, names, lineage), strict=True))
-
-
 def field_names(propagators: tuple[str, ...], *, has_state: bool) -> tuple[str, ...]:
-    """The names of `header_fields`, of a context with a tracestate or of one without."""
+    """The names, in lower case, of the header fields that tell whoever reads them of a context, with a tracestate or without one.
+
+    W3C's and X-Ray's always, B3's where `propagators` names it, none at all for ``none``.
+    """
     if not propagators or "none" in propagators:
         return ()
     names = ["traceparent", "x-amzn-trace-id"]
@@ -54,8 +47,11 @@ def field_names(propagators: tuple[str, ...], *, has_state: bool) -> tuple[str, 
     return tuple(names)
 
 
-def field_values(context: "SpanContext", names: tuple[str, ...], lineage: str) -> tuple[str, ...]:
-    """The values of `header_fields`, of these names."""
+def field_values(context: "SpanContext", names: tuple[str, ...], lineage: str = "") -> tuple[str, ...]:
+    """The values of the fields of these names, which name `context` as the parent of whoever reads them.
+
+    `lineage` is what `xray.parse` found in the header that this one replaces; without it Lambda does not see recursion.
+    """
     if not names:
         return ()
     values = w3c.format_traceparent(context), xray.format_header(context, lineage)

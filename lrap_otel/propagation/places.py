@@ -116,11 +116,8 @@ class Fitted:
 
     @property
     def headers(self) -> "Fitted":
-        """See `Carrier.headers`."""
+        """It stands in for the dictionary of `Carrier.headers`."""
         return self
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.shape.reads
 
     def get(self, name: str, default: str = "") -> str:
         """The value of a name in lower case."""

@@ -13,7 +13,6 @@ _TRACEPARENT = compile_text_pattern(
     (Group(lower_hex(2)), b"-", Group(lower_hex(32)), b"-", Group(lower_hex(16)), b"-", Group(lower_hex(2)))
 )
 _TRACEPARENT_LENGTH = 55
-_USUAL_FLAGS = {"01": 1, "03": 3}
 _NO_TRACE_ID = "0" * 32
 _NO_SPAN_ID = "0" * 16
 
@@ -42,7 +41,7 @@ def parse_traceparent(value: str) -> SpanContext | None:
         return None
     if version == "ff" or trace_id_hex == _NO_TRACE_ID or span_id_hex == _NO_SPAN_ID:
         return None
-    return SpanContext(trace_id_hex, span_id_hex, _USUAL_FLAGS.get(flags) or int(flags, 16))
+    return SpanContext(trace_id_hex, span_id_hex, int(flags, 16))
 
 
 def format_traceparent(context: SpanContext) -> str:

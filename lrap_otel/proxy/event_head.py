@@ -14,7 +14,7 @@ CLIENT_CONTEXT = b"lambda-runtime-client-context"
 
 # What a delivery's head says anew, or must not say: it leaves with a Content-Length.
 _FRAMING = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"trailer"}
-# What `inject.header_fields` may write; an old one beside it would contradict it.
+# What `inject.field_names` may name; an old one beside it would contradict it.
 _WITH_CONTEXT = _FRAMING.union(
     b"traceparent tracestate x-amzn-trace-id b3 x-b3-traceid x-b3-spanid x-b3-sampled x-b3-flags".split()
 )

@@ -209,7 +209,7 @@ class Exchange:
             body += data[:used]
             if len(body) > POLL_BODY_LIMIT_BYTES:
                 raise ProtocolError("a poll with a body this long", status=413)
-            self._runtime.put_back(data[used:])
+            self._runtime.ahead = data[used:]
         return bytes(body)
 
     def _receive_event(self, reply: Response) -> Event | None:

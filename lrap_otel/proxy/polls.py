@@ -94,7 +94,7 @@ class Polls:
         held = self.waiting[runtime]
         watched: list[tuple[int, Poll]] = []
         for poll in tuple(held):
-            if isinstance(poll.source, Event) or poll.source.has_ahead():
+            if isinstance(poll.source, Event) or poll.source.ahead:
                 return _claim(held, poll)
             watched.append((poll.source.socket.fileno(), poll))
         beside = (self.news, *[descriptor for descriptor, _ in watched])

@@ -95,7 +95,7 @@ class Relay:
         """Of what the runtime sent, the part that belongs to this body; the rest is the next request's."""
         used = body.take(data)
         if used < len(data):
-            self.runtime.put_back(data[used:])
+            self.runtime.ahead = data[used:]
             data = data[:used]
         if capture is not None and data:
             capture.add(data)
@@ -138,7 +138,7 @@ class Relay:
             if reply.status >= 200:
                 return reply
             self._relay_interim(reply)
-            if not self._connected().has_ahead():
+            if not self._connected().ahead:
                 return None
 
     def _relay_interim(self, reply: Response) -> None:
@@ -180,7 +180,7 @@ class Relay:
         upstream = self._connected()
         head = final_head(reply, closes=closes)
         try:
-            if upstream.ahead_length() == reply.body_length:
+            if len(upstream.ahead) == reply.body_length:
                 self.runtime.send(head + upstream.take_ahead())
             else:
                 self._relay_body(reply, head, upstream)
@@ -206,7 +206,7 @@ class Relay:
     def read_body(self, reply: Response, limit_bytes: int) -> bytes | None:
         """The whole body as framed on the wire; None, and nothing of it used up, where it is longer than the limit."""
         upstream = self._connected()
-        if upstream.ahead_length() == reply.body_length:
+        if len(upstream.ahead) == reply.body_length:
             return upstream.take_ahead()
         body = body_of(reply)
         parts = [_taken(body, upstream.take_ahead(), upstream)]
@@ -225,12 +225,12 @@ class Relay:
     def unread(self, received: bytes) -> None:
         """Put back what has been read of a reply's body."""
         upstream = self._connected()
-        upstream.put_back(received + upstream.take_ahead())
+        upstream.ahead = received + upstream.take_ahead()
 
     def settle(self, reply: Response) -> None:
         """A reply has been read to its end: keep its connection, unless upstream ends it or sent more than the reply."""
         upstream = self._connected()
-        if reply.closes or upstream.has_ahead():
+        if reply.closes or upstream.ahead:
             self.drop_upstream()
         else:
             upstream.is_reused = True
@@ -301,7 +301,7 @@ def _taken(body: "LengthBody | ChunkedBody", data: bytes, upstream: Stream) -> b
     except ProtocolError as error:
         raise BrokenError(f"the Runtime API's reply: {error}") from error
     if used < len(data):
-        upstream.put_back(data[used:])
+        upstream.ahead = data[used:]
         return data[:used]
     return data
 

@@ -78,18 +78,6 @@ class Stream:
         data, self.ahead = self.ahead, b""
         return data
 
-    def put_back(self, data: bytes) -> None:
-        """Bytes of the next message."""
-        self.ahead = data
-
-    def ahead_length(self) -> int:
-        """How many bytes have been read and not used."""
-        return len(self.ahead)
-
-    def has_ahead(self) -> bool:
-        """Bytes of a further message have come."""
-        return bool(self.ahead)
-
     def send(self, data: bytes) -> None:
         """Send all of it, as fast as the peer takes it."""
         self.socket.sendall(data)

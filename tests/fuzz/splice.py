@@ -10,12 +10,12 @@ from typing import Any
 
 from lrap_otel.propagation import carriers
 from lrap_otel.propagation.inject import into_event
-from lrap_otel.propagation.places import NAMES
 from tests.fuzz.fields import fields_for
 from tests.fuzz.meaning import changed_meaning, readings
 from tests.fuzz.outline import after_space, loads, members
 from tests.fuzz.right_edits import is_header, is_plainly_spelled, right_edits
 from tests.fuzz.vocabulary import BATCHES
+from tests.propagation.carried import told
 
 LIMIT_BYTES = 1 << 20
 # Deeper than this, where a reader gives up depends on its stack.
@@ -33,7 +33,7 @@ def check_event(data: bytes) -> str | None:
         return None if result is None else _difference(data, result, "what is not UTF-8 was edited")
     try:
         edit = None if result is None else result.decode()
-        wrong = judge(text, edit, fields) or _wrongly_read(text, _told(carrier.headers) if carrier else None)
+        wrong = judge(text, edit, fields) or _wrongly_read(text, told(carrier) if carrier else None)
     except RecursionError:
         return None  # how deep is too deep depends on who calls
     return _difference(data, result, wrong) if wrong else None
@@ -51,10 +51,6 @@ def judge(text: str, edit: str | None, fields: dict[str, str]) -> str | None:
     if edit not in right_edits(text, fields):
         return "not the edit that the members' places ask for"
     return changed_meaning(document, _document(edit), fields)
-
-
-def _told(headers: Any) -> dict[str, str]:
-    return {name: headers.get(name) for name in NAMES if name in headers}
 
 
 def _document(text: str) -> Any:

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from lrap_otel.propagation import carriers, closer_look, shapes
 from lrap_otel.propagation.context import SpanContext
-from lrap_otel.propagation.inject import header_fields, into_event
-from lrap_otel.propagation.places import NAMES
+from lrap_otel.propagation.inject import into_event
+from tests.propagation.carried import fields_of, told
 
 LIMIT_BYTES = 10_000_000
 EVENTS = Path(__file__).parents[1] / "data" / "events"
@@ -101,11 +101,6 @@ def test_real_events_in_the_form_lambda_sends_need_no_closer_look(name: str) -> 
         carriers.find(text.encode(), LIMIT_BYTES)
     assert shapes.find(text.encode()) is not None
     assert_found_alike(text)
-
-
-def told(carrier: Any) -> dict[str, str]:
-    """What a carrier says, in either form."""
-    return {name: carrier.headers.get(name) for name in NAMES if name in carrier.headers}
 
 
 def assert_found_alike(text: str) -> None:
@@ -501,7 +496,7 @@ def test_the_fields_are_w3cs_and_x_rays_and_b3s_where_it_is_named(
     propagators: tuple[str, ...], state: str, lineage: str, expected: tuple[tuple[str, str], ...]
 ) -> None:
     context = SpanContext(SPAN.trace_id_hex, SPAN.span_id_hex, 1, state)
-    assert header_fields(context, propagators, lineage) == expected
+    assert fields_of(context, propagators, lineage) == expected
 
 
 def test_without_fields_nothing_is_written() -> None:
@@ -518,7 +513,7 @@ def test_what_would_outweigh_the_several_b3_headers_that_are_written_is_emptied(
     context = SpanContext(SPAN.trace_id_hex, SPAN.span_id_hex, 1)
     edited = injected(
         f'{{"headers":{{"b3":"1-2-1","X-B3-TraceId":"1","X-B3-Flags":"1"}},{CONTEXT}}}',
-        header_fields(context, ("b3multi",)),
+        fields_of(context, ("b3multi",)),
     )
     assert edited is not None
     headers = json.loads(edited)["headers"]

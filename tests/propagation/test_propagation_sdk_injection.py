@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrap_otel.propagation.context import SpanContext
-from lrap_otel.propagation.inject import header_fields
 from tests.propagation import differences
+from tests.propagation.carried import fields_of
 from tests.propagation.forms import FORMS, headers_of, payload
 from tests.propagation.headers import HEADERS, SPAN_IDS, TRACE_IDS, XRAYS, examples
 from tests.propagation.oracle import extracted, injected
@@ -36,7 +36,7 @@ SPANS = st.tuples(
 @given(SPANS, st.lists(st.sampled_from(ALL), min_size=1, max_size=4, unique=True))
 @examples(150)
 def test_every_field_is_what_the_sdk_writes(span: Found, names: list[str]) -> None:
-    ours = dict(header_fields(SpanContext(*span), tuple(names)))
+    ours = dict(fields_of(SpanContext(*span), tuple(names)))
     theirs = injected(names, span)
     assert theirs.items() <= ours.items()
     # W3C's and X-Ray's go along, whatever is asked for.
@@ -47,7 +47,7 @@ def test_every_field_is_what_the_sdk_writes(span: Found, names: list[str]) -> No
 @examples(150)
 def test_the_sdk_reads_our_span(span: Found, name: str) -> None:
     trace_id_hex, span_id_hex, flags, state = span
-    fields = dict(header_fields(SpanContext(*span), ("b3", "b3multi")))
+    fields = dict(fields_of(SpanContext(*span), ("b3", "b3multi")))
     has_w3c = name == "tracecontext"
     expected = (trace_id_hex, span_id_hex, flags if has_w3c else flags & 1, state if has_w3c else "")
     assert extracted([name], fields) == expected

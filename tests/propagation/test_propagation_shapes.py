@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lrap_otel.propagation import carriers, closer_look, shapes
 from lrap_otel.propagation.inject import into_event
-from lrap_otel.propagation.places import NAMES
+from tests.propagation.carried import told
 
 LIMIT_BYTES = 10_000_000
 NAMES_WRITTEN = ("traceparent", "x-amzn-trace-id")
@@ -73,10 +73,6 @@ def learned(event: str) -> None:
 
 def found(event: bytes) -> Any:
     return shapes.find(event) or shapes.find_with_escapes(event)
-
-
-def told(carrier: Any) -> dict[str, str]:
-    return {name: carrier.headers.get(name) for name in NAMES if name in carrier.headers}
 
 
 def assert_as_by_a_closer_look(event: bytes) -> None:

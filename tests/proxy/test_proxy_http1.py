@@ -62,7 +62,7 @@ def test_a_head_is_read_whole_byte_by_byte_and_with_bytes_behind_it(
     assert stream.read_head() == BEHIND
     far.sendall(head[:-1])
     assert bytes([*stream.socket.recv(65_536)]) == head[:-1]
-    stream.put_back(head[:1])
+    stream.ahead = head[:1]
     far.sendall(head[1:])
     assert stream.read_head() == head
     assert parse_request(head).raw == head

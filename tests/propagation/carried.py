@@ -1,0 +1,33 @@
+"""What a carrier says and what a context is written as, in the same form whatever found or writes it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lrap_otel.propagation.inject import field_names, field_values
+from lrap_otel.propagation.places import NAMES
+
+if TYPE_CHECKING:
+    from lrap_otel.propagation.context import SpanContext
+    from lrap_otel.propagation.places import Carrier, Fitted
+
+
+class _Absent(str):
+    """Told apart by what it is: a header may have any value."""
+
+    __slots__ = ()
+
+
+_ABSENT = _Absent()
+
+
+def told(carrier: Carrier | Fitted) -> dict[str, str]:
+    """The names that matter and are there, with their values."""
+    values = {name: carrier.headers.get(name, _ABSENT) for name in NAMES}
+    return {name: value for name, value in values.items() if not isinstance(value, _Absent)}
+
+
+def fields_of(context: SpanContext, propagators: tuple[str, ...], lineage: str = "") -> tuple[tuple[str, str], ...]:
+    """The header fields that name a context, as pairs."""
+    names = field_names(propagators, has_state=bool(context.trace_state))
+    return tuple(zip(names, field_values(context, names, lineage), strict=True))
