@@ -4,15 +4,13 @@ from lrap_otel.propagation.context import SAMPLED, SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from lrap_otel.propagation.places import Fitted
+    from lrap_otel.propagation.places import Headers
 
 _HEX = "0123456789abcdefABCDEF"
 _SAMPLED_VALUES = ("1", "true", "True", "d")
 
 
-def extract(headers: "Mapping[str, str] | Fitted") -> SpanContext | None:
+def extract(headers: "Headers") -> SpanContext | None:
     """The parent that B3 names among lower-cased header names: ``b3`` where it stands, else ``x-b3-*``.
 
     A trace id of 16 digits is padded. ``b3`` without a sampling state counts as sampled, ``x-b3-*`` without one as not.

@@ -5,21 +5,20 @@ from lrap_otel.propagation.context import SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from lrap_otel.propagation.places import Fitted
+    from lrap_otel.propagation.places import Headers
 
 # Of which the second names no parent.
 _USUAL = ("tracecontext", "baggage")
+_NOTHING_SAID = xray.parse("")
 
 
 def parent_of(
-    propagators: tuple[str, ...], headers: "Mapping[str, str] | Fitted", runtime_trace_id: str = ""
+    propagators: tuple[str, ...], headers: "Headers", from_runtime: xray.XRayHeader = _NOTHING_SAID
 ) -> SpanContext | None:
     """The parent that OpenTelemetry's composite propagator for ``OTEL_PROPAGATORS`` finds, None for a root.
 
-    `headers` are the carrier's, names lower-cased. `runtime_trace_id` is the value of ``Lambda-Runtime-Trace-Id``, which
-    ``xray-lambda`` alone reads. The propagators run in order, and each that finds a parent overrides those before it.
+    `headers` are the carrier's, names lower-cased. `from_runtime` is what ``Lambda-Runtime-Trace-Id`` says, which
+    ``xray-lambda`` alone asks. The propagators run in order, and each that finds a parent overrides those before it.
     """
     if propagators == _USUAL:
         return w3c.extract(headers)
@@ -34,11 +33,11 @@ def parent_of(
         elif name == "xray":
             parent = _from_xray(headers, parent)
         elif name == "xray-lambda":
-            parent = _from_xray(headers, parent) if parent else _from_runtime(headers, runtime_trace_id)
+            parent = _from_xray(headers, parent) if parent else _from_runtime(headers, from_runtime)
     return parent
 
 
-def _from_xray(headers: "Mapping[str, str] | Fitted", parent: SpanContext | None) -> SpanContext | None:
+def _from_xray(headers: "Headers", parent: SpanContext | None) -> SpanContext | None:
     value = headers.get("x-amzn-trace-id")
     found = xray.context_of(xray.parse(value)) if value else None
     if found is None:
@@ -49,9 +48,8 @@ def _from_xray(headers: "Mapping[str, str] | Fitted", parent: SpanContext | None
     return found
 
 
-def _from_runtime(headers: "Mapping[str, str] | Fitted", runtime_trace_id: str) -> SpanContext | None:
+def _from_runtime(headers: "Headers", header: xray.XRayHeader) -> SpanContext | None:
     """What Lambda says goes before what the carrier says. Its ``Sampled=0`` does not count: where X-Ray does not trace the
     function, Lambda writes that with a made-up Parent, and nobody decided it.
     """
-    header = xray.parse(runtime_trace_id)
     return (xray.context_of(header) if header.sampled else None) or _from_xray(headers, None)

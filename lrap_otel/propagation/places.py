@@ -2,12 +2,15 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from re import Pattern
-    from typing import Any
+    from typing import Any, TypeAlias
 
     # A member: where its name's quotes start, where its value starts, where it ends.
     Spot = tuple[int, int, int]
     Spans = tuple[tuple[int, int], ...]
+    # Where values are looked up by their lower-case names.
+    Headers: TypeAlias = "Mapping[str, str] | Carrier | Fitted"
 
 # The names that matter: W3C's, X-Ray's, B3's.
 NAMES = (
@@ -61,6 +64,10 @@ class Carrier:
         self.headers = headers
         self.places = places
 
+    def get(self, name: str, default: str = "") -> str:
+        """The value of a name in lower case."""
+        return self.headers.get(name, default)
+
 
 class Slot:
     """A place in an event of a known shape where something may be written anew.
@@ -113,11 +120,6 @@ class Fitted:
         self.spans = spans
         self.event = event
         self.plain = plain
-
-    @property
-    def headers(self) -> "Fitted":
-        """It stands in for the dictionary of `Carrier.headers`."""
-        return self
 
     def get(self, name: str, default: str = "") -> str:
         """The value of a name in lower case."""

@@ -1,17 +1,13 @@
 """W3C Trace Context, level 2: ``traceparent`` and ``tracestate``."""
 
-from lrap_otel.patterns import Group, compile_text_pattern, lower_hex
+from lrap_otel.patterns import compile_text_pattern, lower_hex
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from lrap_otel.propagation.places import Headers
 
-    from lrap_otel.propagation.places import Fitted
-
-_TRACEPARENT = compile_text_pattern(
-    (Group(lower_hex(2)), b"-", Group(lower_hex(32)), b"-", Group(lower_hex(16)), b"-", Group(lower_hex(2)))
-)
+_TRACEPARENT = compile_text_pattern((lower_hex(2), b"-", lower_hex(32), b"-", lower_hex(16), b"-", lower_hex(2)))
 _TRACEPARENT_LENGTH = 55
 _NO_TRACE_ID = "0" * 32
 _NO_SPAN_ID = "0" * 16
@@ -32,16 +28,20 @@ def parse_traceparent(value: str) -> SpanContext | None:
     Source: W3C Trace Context, "Versioning of traceparent".
     """
     if len(value) != _TRACEPARENT_LENGTH:
-        value = value.strip(" \t")
-    found = _TRACEPARENT.match(value)
-    if found is None:
+        value = _without_more(value)
+    if not _TRACEPARENT.match(value):
         return None
-    version, trace_id_hex, span_id_hex, flags = found.groups()
-    if len(value) != _TRACEPARENT_LENGTH and (value[_TRACEPARENT_LENGTH] != "-" or version == "00"):
-        return None
+    version, trace_id_hex, span_id_hex, flags = value.split("-")
     if version == "ff" or trace_id_hex == _NO_TRACE_ID or span_id_hex == _NO_SPAN_ID:
         return None
     return SpanContext(trace_id_hex, span_id_hex, int(flags, 16))
+
+
+def _without_more(value: str) -> str:
+    """As much as is known, of a value that has blanks around it or is of a later version; else nothing."""
+    value = value.strip(" \t")
+    is_later = value.startswith("-", _TRACEPARENT_LENGTH) and not value.startswith("00")
+    return value[:_TRACEPARENT_LENGTH] if is_later or len(value) == _TRACEPARENT_LENGTH else ""
 
 
 def format_traceparent(context: SpanContext) -> str:
@@ -82,7 +82,7 @@ def _is_key(text: str, limit: int, *, may_start_with_digit: bool = False) -> boo
     return text[0].isalpha() or (may_start_with_digit and text[0].isdigit())
 
 
-def extract(headers: "Mapping[str, str] | Fitted") -> SpanContext | None:
+def extract(headers: "Headers") -> SpanContext | None:
     """The parent that ``traceparent`` and ``tracestate`` name among lower-cased header names, if they do."""
     value = headers.get("traceparent")
     if not value:

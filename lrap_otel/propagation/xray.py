@@ -6,18 +6,55 @@ A trace id in X-Ray's notation, ``1-<8 hex>-<24 hex>``, and the same id in W3C's
 from lrap_otel.patterns import Group, Value, compile_text_pattern, lower_hex
 from lrap_otel.propagation.context import SAMPLED, SpanContext
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lrap_otel.patterns import Part
+
 _ROOT_LENGTH = 35
 _HEX = "0123456789abcdefABCDEF"
 _SAMPLED = {"1": True, "0": False, None: None}
 
-_ROOT = compile_text_pattern((b"Root=1-", Group(lower_hex(8)), b"-", Group(lower_hex(24))))
-_ROOT_LENGTH_WITH_KEY = 40
-_PARENT = compile_text_pattern((b";Parent=", Group(lower_hex(16)), b";Sampled=", Group(Value(b"01", 1, 1))))
-_PARENT_LENGTH = 34
 _NO_TRACE_ID, _NO_SPAN_ID = "0" * 32, "0" * 16
 
-_SEEN_LINEAGES_LIMIT = 64
-_seen_lineages = {"": ""}
+_ROOT = b"Root=1-", Group(lower_hex(8)), b"-", Group(lower_hex(24))
+_PARENT = b";Parent=", Group(lower_hex(16)), b";Sampled=", Group(Value(b"01", 1, 1))
+_LINEAGE = b";Lineage=", Group(Value(bytes(set(range(33, 127)) - set(b";="))))
+
+
+class UsualForm:
+    """One of the ways in which Lambda writes the header: Root, then Parent and Sampled or neither, then a Lineage or nothing.
+
+    `parts` are those of a pattern. What stands in its groups is what `read` takes.
+    """
+
+    __slots__ = ("_has_lineage", "_has_parent", "parts", "pattern")
+
+    def __init__(self, *, has_parent: bool, has_lineage: bool) -> None:
+        self._has_parent = has_parent
+        self._has_lineage = has_lineage
+        self.parts: tuple[Part, ...] = (*_ROOT, *(_PARENT if has_parent else ()), *(_LINEAGE if has_lineage else ()))
+        self.pattern = compile_text_pattern(self.parts)
+
+    def read(self, values: "Sequence[str]", start: int = 0) -> "XRayHeader":
+        """The header whose values are those from `start` on."""
+        trace_id_hex = values[start] + values[start + 1]
+        if trace_id_hex == _NO_TRACE_ID:
+            trace_id_hex = ""
+        start += 2
+        parent_id_hex, sampled, lineage = "", None, ""
+        if self._has_parent:
+            parent_id_hex, sampled = values[start], values[start + 1] == "1"
+            start += 2
+            if parent_id_hex == _NO_SPAN_ID:
+                parent_id_hex = ""
+        if self._has_lineage:
+            lineage = values[start]
+        return XRayHeader(trace_id_hex, parent_id_hex, sampled, lineage, True)
+
+
+_USUAL = [UsualForm(has_parent=parent, has_lineage=lineage) for parent in (False, True) for lineage in (True, False)]
 
 
 class XRayHeader:
@@ -45,34 +82,19 @@ def parse(value: str) -> XRayHeader:
 
     Source: AWS X-Ray Developer Guide, "Tracing header"; what makes a header ill-formed: OpenTelemetry's AwsXRayPropagator.
     """
-    # As Lambda writes it: Root, then Parent and Sampled or neither, then a Lineage or nothing.
-    found = _ROOT.match(value)
-    if found is None:
-        return _in_any_form(value)
-    first, second = found.groups()
-    trace_id_hex, parent_id_hex, sampled = first + second, "", None
-    rest = value[_ROOT_LENGTH_WITH_KEY:]
-    found = _PARENT.match(rest) if rest.startswith(";P") else None
-    if found is not None:
-        parent_id_hex, sampled = found.group(1), found.group(2) == "1"
-        rest = rest[_PARENT_LENGTH:]
-    lineage = _lineage(rest)
-    if lineage is None or trace_id_hex == _NO_TRACE_ID or parent_id_hex == _NO_SPAN_ID:
-        return _in_any_form(value)
-    return XRayHeader(trace_id_hex, parent_id_hex, sampled, lineage, is_well_formed=True)
+    for usual in _USUAL:
+        found = usual.pattern.fullmatch(value)
+        if found is not None:
+            return usual.read(found.groups())
+    return _in_any_form(value)
 
 
-def _lineage(part: str) -> str | None:
-    """What follows ``;Lineage=`` in the last part of a header, remembered: it is one and the same for a function's events."""
-    lineage = _seen_lineages.get(part)
-    if lineage is not None:
-        return lineage
-    lineage = part[9:]
-    if part[:9] != ";Lineage=" or not _is_plain(lineage) or ";" in lineage or "=" in lineage or " " in lineage:
-        return None
-    if len(_seen_lineages) < _SEEN_LINEAGES_LIMIT:
-        _seen_lineages[part] = lineage
-    return lineage
+def usual_form(value: str) -> UsualForm | None:
+    """How Lambda has written this header; None where it is written otherwise."""
+    for usual in _USUAL:
+        if usual.pattern.fullmatch(value):
+            return usual
+    return None
 
 
 def _is_plain(text: str) -> bool:

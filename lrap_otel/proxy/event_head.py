@@ -2,7 +2,7 @@
 
 from lrap_otel.propagation import inject
 from lrap_otel.proxy.http1 import HOP_BY_HOP
-from lrap_otel.proxy.moulds import MouldedReply
+from lrap_otel.proxy.moulds import PLACE, MouldedReply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ _WITH_CONTEXT = _FRAMING.union(
     b"traceparent tracestate x-amzn-trace-id b3 x-b3-traceid x-b3-spanid x-b3-sampled x-b3-flags".split()
 )
 _WITH_XRAY = _WITH_CONTEXT | {b"lambda-runtime-trace-id"}
+_CLOSE = "\r\nConnection: close"
 # Where `inject.field_values` has X-Ray's.
 _XRAY_VALUE = 1
 # As Lambda spells them: a shell runtime may look for the letters.
@@ -29,40 +30,41 @@ _SPELLINGS = {
 
 
 class Form:
-    """Which fields of Lambda's head do not go on, and which stand behind those that do (`text`, with a place for each value).
+    """Which fields of Lambda's head do not go on, and what stands behind those that do: `text`, in whose places stand the values
+    that are numbered in `order`, those of the context's fields being followed by the length.
 
-    `names` are those of the context's fields, empty where there is none; `writes_xray`: X-Ray's goes into Lambda's own as well.
+    `names` are those fields' names, empty where there is no context. `writes_xray`: X-Ray's value goes into Lambda's own field as
+    well. `closes`: our side ends the connection.
     """
 
-    __slots__ = ("names", "replaced", "text", "text_to_end", "writes_xray")
+    __slots__ = ("closes", "names", "order", "replaced", "text")
 
-    def __init__(self, names: "Texts", *, writes_xray: bool) -> None:
+    def __init__(self, names: "Texts", *, writes_xray: bool, closes: bool = False) -> None:
         self.names = names
-        self.writes_xray = writes_xray
+        self.closes = closes
         self.replaced = _WITH_XRAY if writes_xray else _WITH_CONTEXT if names else _FRAMING
-        added = (*names, "lambda-runtime-trace-id") if writes_xray else names
-        self.text = "".join(f"\r\n{_SPELLINGS.get(name, name)}: %s" for name in added)
-        self.text_to_end = f"{self.text}\r\nContent-Length: %d\r\n\r\n"
+        written = [*names, "lambda-runtime-trace-id"] if writes_xray else names
+        fields = "".join(f"\r\n{_SPELLINGS.get(name, name)}: {PLACE}" for name in written)
+        self.text = f"{fields}{_CLOSE if closes else ''}\r\nContent-Length: {PLACE}\r\n\r\n"
+        self.order = (*range(len(names)), *([_XRAY_VALUE] if writes_xray else []), len(names))
 
 
-def event_head(reply: "Response", form: Form, values: "Texts", length: int, *, closes: bool) -> bytes:
-    """The head of a payload of `length` bytes. `values` are those of the context's fields; `closes`: our side ends the connection."""
-    written = (*values, values[_XRAY_VALUE]) if form.writes_xray else values
-    # A moulded reply has no field that needs more than a look.
-    if type(reply) is MouldedReply and not closes:
-        return reply.without(form.replaced) + (form.text_to_end % (*written, length)).encode("latin-1")
-    added = form.text % written
-    replaced = form.replaced
-    if type(reply) is not MouldedReply:
-        client_context = inject.with_client_context(
-            reply.fields.get(CLIENT_CONTEXT, b""), tuple(zip(form.names, values, strict=True))
-        )
-        if client_context is not None:
-            added += f"\r\nLambda-Runtime-Client-Context: {client_context.decode('latin-1')}"
-            replaced |= {CLIENT_CONTEXT}
-        if b"content-type" not in reply.fields:
-            added += "\r\nContent-Type: application/json"  # Python's client crashes without one
-        replaced |= reply.options
-    if closes or reply.closes:
-        added += "\r\nConnection: close"
-    return reply.without(replaced) + f"{added}\r\nContent-Length: {length}\r\n\r\n".encode("latin-1")
+def event_head(reply: "Response", form: Form, values: "Texts", length: int) -> bytes:
+    """The head of a payload of `length` bytes. `values` are those of the context's fields."""
+    all_values = [*values, str(length)]
+    if type(reply) is MouldedReply:
+        return reply.rewritten(form, all_values)  # it has no field that needs more than a look
+    added, replaced = form.text, form.replaced | reply.options
+    for number in form.order:
+        added = added.replace(PLACE, all_values[number], 1)
+    client_context = inject.with_client_context(
+        reply.fields.get(CLIENT_CONTEXT, b""), tuple(zip(form.names, values, strict=True))
+    )
+    if client_context is not None:
+        added = f"\r\nLambda-Runtime-Client-Context: {client_context.decode('latin-1')}{added}"
+        replaced |= {CLIENT_CONTEXT}
+    if b"content-type" not in reply.fields:
+        added = f"\r\nContent-Type: application/json{added}"  # Python's client crashes without one
+    if reply.closes and not form.closes:
+        added = _CLOSE + added
+    return reply.without(replaced) + added.encode("latin-1")

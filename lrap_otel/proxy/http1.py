@@ -10,6 +10,8 @@ are bounded: what does not fit is looked at each time.
 Source: RFC 9112.
 """
 
+from lrap_otel.propagation import xray
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TypeVar
@@ -18,13 +20,13 @@ if TYPE_CHECKING:
 
 HEAD_END = b"\r\n\r\n"
 HEAD_LIMIT_BYTES = 1_048_576 + 4_096  # Lambda's server gives up at 1 MiB and Go's 4,096 bytes of slack
-# Of a reply to ``/next``: whose event it brings, until when, and what Lambda says of its trace.
+# Of a reply to ``/next``: whose event it brings, and until when.
 INVOCATION_FIELDS = (
     b"lambda-runtime-aws-request-id",
     b"lambda-runtime-invocation-id",
     b"lambda-runtime-deadline-ms",
-    b"lambda-runtime-trace-id",
 )
+TRACE_ID = b"lambda-runtime-trace-id"
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
@@ -211,9 +213,13 @@ class Response(Head):
             closing = b"\r\nConnection: close" if b"close" in self.options else b""
             self.forwarded = self.without(HOP_BY_HOP | self.options) + closing + HEAD_END
 
-    def invocation(self) -> list[str]:
+    def invocation(self) -> tuple[str, ...]:
         """Of an event, the values of `INVOCATION_FIELDS`, empty for those that did not come."""
-        return [self.fields.get(name, b"").decode("latin-1") for name in INVOCATION_FIELDS]
+        return tuple([self.fields.get(name, b"").decode("latin-1") for name in INVOCATION_FIELDS])
+
+    def trace_header(self) -> xray.XRayHeader:
+        """Of an event, what Lambda says of its trace."""
+        return xray.parse(self.fields.get(TRACE_ID, b"").decode("latin-1"))
 
 
 # What a Connection field may not take away: without these a message means something else.

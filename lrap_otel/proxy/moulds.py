@@ -5,17 +5,23 @@ runtime's results differ in the request id and the length. So a head that has pa
 places for those values; what fits into it is valid too, which takes a microsecond to see instead of ten.
 """
 
+from _operator import itemgetter
+
 from lrap_otel.patterns import DIGITS, Brake, Group, Value, compile_pattern
-from lrap_otel.proxy.http1 import CHUNKED, HEAD_END, INVOCATION_FIELDS, Response
+from lrap_otel.propagation import xray
+from lrap_otel.proxy.http1 import CHUNKED, HEAD_END, INVOCATION_FIELDS, TRACE_ID, Response
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from re import Pattern
+    from collections.abc import Callable
+    from re import Match, Pattern
 
     from lrap_otel.patterns import Part
+    from lrap_otel.proxy.event_head import Form
     from lrap_otel.proxy.http1 import Head, Request
 
-    Spans = tuple[tuple[int, int], ...]
+    # The pieces of a text, every other of them a place for a value; and what takes the values for those from the head's and ours.
+    Rewriting = tuple[list[str], Callable[[list[str]], tuple[str, ...]]]
 
 _TEXT = bytes(set(range(32, 256)) - {127})
 _WORD = Value(_TEXT.replace(b" ", b""))
@@ -28,7 +34,7 @@ _CHANGING = {
     b"lambda-runtime-aws-request-id": _WORD,
     b"lambda-runtime-deadline-ms": DIGITS,
     b"lambda-runtime-invocation-id": _WORD,
-    b"lambda-runtime-trace-id": _WORD,
+    TRACE_ID: _WORD,
 }
 # With one of these a head is hardly like another, or needs more than a look.
 _NOT_LEARNED = frozenset(
@@ -38,91 +44,106 @@ _LIMIT_BYTES = 2_048
 # With whatever values: as much of a head as a record holds.
 _LONGEST_BYTES = 16_384
 _MOULDS_LIMIT = 4
-# The first group is empty, at the very beginning; what stands before all values is counted from there.
-_START = (1, 0)
-# Of a result's pattern.
-_ID_GROUP = 2
+# Among the groups of a pattern: the first is empty, for what a head does not tell; the second of a result's is its request id.
+_NOTHING, _REQUEST_ID = 0, 1
+# Where a value stands. No head has this byte.
+PLACE = "\0"
 
 
 class Mould:
     """What the heads of one form share.
 
-    `pattern` has a group for each of the fields that change; `invocation_at` and `length_at` are the groups of what an event's or a
-    result's head tells, 0 where it does not tell it.
+    `pattern` has a group for each value that changes, and the other numbers say which: `attempt_at` is the invocation id,
+    `length_at` the length, and at `trace_at` X-Ray's header begins, as the values of its `usual` form or, where it has none, as a
+    whole. `invocation` takes `INVOCATION_FIELDS` from all of them.
     """
 
-    __slots__ = ("_lines", "_segments", "invocation_at", "is_chunked", "length_at", "pattern")
+    __slots__ = (
+        "_lines",
+        "_rewritings",
+        "attempt_at",
+        "invocation",
+        "is_chunked",
+        "length_at",
+        "pattern",
+        "trace_at",
+        "usual",
+    )
 
     def __init__(self, head: "Head", start: "tuple[Part, ...]") -> None:
         """`start` is the start line; `head` is one that `_may_leave_mould`."""
         self.is_chunked = head.body_length == CHUNKED
+        self.usual = xray.usual_form(head.fields.get(TRACE_ID, b"").decode("latin-1"))
+        # The start line and each field line: its name, and what it is made of.
+        self._lines = [(b"", start)]
         parts: list[Part] = [Group(), *start]
         groups: dict[bytes, int] = {}
-        # Of each field line: its name, and where it starts and ends, by a group behind whose value so many bytes come.
-        self._lines: list[tuple[bytes, tuple[int, int], tuple[int, int]]] = []
-        group = sum(isinstance(part, Group) for part in parts)
-        behind = len(start[-1]) if isinstance(start[-1], bytes) else 0
         for line, (name, value) in zip(head.lines, head.pairs, strict=True):
-            line_start = group, behind
+            line_parts: tuple[Part, ...] = (b"\r\n" + line,)
             if name in _CHANGING:
-                parts += b"\r\n" + line[: -len(value)], Group(_CHANGING[name])
-                group, behind = group + 1, 0
-                groups[name] = group
-            else:
-                parts.append(b"\r\n" + line)
-                behind += 2 + len(line)
-            self._lines.append((name, line_start, (group, behind)))
+                groups[name] = sum(isinstance(part, Group) for part in parts)
+                changing = self.usual.parts if name == TRACE_ID and self.usual else (Group(_CHANGING[name]),)
+                line_parts = b"\r\n" + line[: -len(value)], *changing
+            self._lines.append((name, line_parts))
+            parts += line_parts
         self.pattern: Pattern[bytes] = compile_pattern([*parts, HEAD_END])
-        self.invocation_at = tuple([groups.get(name, 0) for name in INVOCATION_FIELDS])
-        self.length_at = groups.get(b"content-length", 0)
-        self._segments: dict[frozenset[bytes], list[tuple[int, int, int, int]]] = {}
-
-    def without(self, head: bytes, spans: "Spans", names: frozenset[bytes]) -> bytes:
-        """See `Head.without`, for a head with the groups of the pattern at `spans`."""
-        segments = self._segments.get(names)
-        if segments is None:
-            segments = self._segments[names] = self._segments_without(names)
-        return b"".join(
-            [
-                head[spans[group][1] + behind : spans[last_group][1] + last_behind]
-                for group, behind, last_group, last_behind in segments
-            ]
+        self.attempt_at = groups.get(INVOCATION_FIELDS[1], _NOTHING)
+        self.invocation: Callable[[list[str]], tuple[str, ...]] = itemgetter(
+            *[groups.get(name, _NOTHING) for name in INVOCATION_FIELDS]
         )
+        self.trace_at = groups.get(TRACE_ID, _NOTHING)
+        self.length_at = groups.get(b"content-length", _NOTHING)
+        self._rewritings: dict[Form, Rewriting] = {}
 
-    def _segments_without(self, names: frozenset[bytes]) -> list[tuple[int, int, int, int]]:
-        """The stretches of a head that lie between the lines that go."""
-        segments = []
-        start, end = _START, self._lines[0][1]
-        for name, line_start, line_end in self._lines:
-            if name in names:
-                segments.append((*start, *line_start))
-                start = line_end
-            end = line_end
-        return [*segments, (*start, *end)]
+    def rewriting(self, form: "Form") -> "Rewriting":
+        """How such a head is written in this form."""
+        rewriting = self._rewritings.get(form)
+        if rewriting is None:
+            rewriting = self._rewritings[form] = self._rewriting(form)
+        return rewriting
+
+    def _rewriting(self, form: "Form") -> "Rewriting":
+        text, groups = "", 0
+        kept = [_NOTHING]  # so that `itemgetter` makes a tuple of whatever there is
+        for name, parts in self._lines:
+            for part in parts:
+                groups += isinstance(part, Group)
+                if name not in form.replaced:
+                    text += part.decode("latin-1") if isinstance(part, bytes) else PLACE
+                    kept += [groups] if isinstance(part, Group) else []
+        literals = f"{PLACE}{text}{form.text}".split(PLACE)
+        pieces = [piece for literal in literals for piece in (literal, "")][:-1]
+        return pieces, itemgetter(*kept, *[groups + 1 + number for number in form.order])
 
 
 class MouldedReply(Response):
     """A reply to ``/next`` whose head came out of a mould. It has no `lines`, no `pairs` and no `fields`."""
 
-    __slots__ = ("_mould", "_spans")
+    __slots__ = ("_mould", "_values")
 
-    def __init__(self, data: bytes, mould: Mould, spans: "Spans") -> None:
-        """`data` begins with the head, and `spans` are those of the pattern's groups in it, the first being the whole."""
+    def __init__(self, mould: Mould, found: "Match[bytes]") -> None:
         self._mould = mould
-        self._spans = spans
-        self.raw = self.forwarded = data[: spans[0][1]]
+        self.raw = self.forwarded = found[0]
+        # None of them has a line end.
+        self._values = values = b"\n".join(found.groups()).decode("latin-1").split("\n")
         self.closes = False
-        start, end = spans[mould.length_at]
-        self.body_length = CHUNKED if mould.is_chunked else int(data[start:end])
+        self.body_length = CHUNKED if mould.is_chunked else int(values[mould.length_at])
 
-    def invocation(self) -> list[str]:
+    def invocation(self) -> tuple[str, ...]:
         """See `Response.invocation`."""
-        text, spans = self.raw.decode("latin-1"), self._spans
-        return [text[spans[group][0] : spans[group][1]] if group else "" for group in self._mould.invocation_at]
+        return self._mould.invocation(self._values)
 
-    def without(self, names: frozenset[bytes]) -> bytes:
-        """See `Head.without`."""
-        return self._mould.without(self.raw, self._spans, names)
+    def trace_header(self) -> xray.XRayHeader:
+        """See `Response.trace_header`."""
+        mould, values = self._mould, self._values
+        return mould.usual.read(values, mould.trace_at) if mould.usual else xray.parse(values[mould.trace_at])
+
+    def rewritten(self, form: "Form", values: list[str]) -> bytes:
+        """This head in the form of a delivery's, with these values in it."""
+        template, taken = self._mould.rewriting(form)
+        pieces = template.copy()
+        pieces[1::2] = taken(self._values + values)
+        return "".join(pieces).encode("latin-1")
 
 
 class Result:
@@ -149,7 +170,7 @@ def known_reply(data: bytes) -> MouldedReply | None:
         found = mould.pattern.match(data)
         if found is not None:
             _replies_brake.in_vain = 0
-            return MouldedReply(data, mould, found.regs)
+            return MouldedReply(mould, found)
     return None
 
 
@@ -168,15 +189,11 @@ def known_result(data: bytes) -> Result | None:
         found = mould.pattern.match(data)
         if found is not None:
             _results_brake.in_vain = 0
-            spans = found.regs
-            length_start, length_end = spans[mould.length_at]
-            is_whole = spans[0][1] + int(data[length_start:length_end]) == len(data)
-            if not is_whole or spans[0][1] > _LONGEST_BYTES:
+            values, body_start = found.groups(), found.end()
+            if body_start + int(values[mould.length_at]) != len(data) or body_start > _LONGEST_BYTES:
                 return None
-            id_start, id_end = spans[_ID_GROUP]
-            attempt_start, attempt_end = spans[mould.invocation_at[1]]
-            invocation_id = data[attempt_start:attempt_end] if mould.invocation_at[1] else b""
-            return Result(like, data[id_start:id_end].decode(), invocation_id.decode("latin-1"), spans[0][1])
+            invocation_id = values[mould.attempt_at].decode("latin-1")
+            return Result(like, values[_REQUEST_ID].decode(), invocation_id, body_start)
     return None
 
 

@@ -51,13 +51,16 @@ class Tracer:
         # Where X-Ray traces the function, its SDK and AWS's segments hang on that header.
         is_xray_backend = not {"xray", "xray-lambda"}.isdisjoint(settings.propagators)
         self._keeps_sampled_xray = settings.xray_header == "auto" and not is_xray_backend
-        # By whether the context has a tracestate, and whether X-Ray's field goes into Lambda's own.
+        # By whether the context has a tracestate, whether X-Ray's field goes into Lambda's own, and whether the connection ends.
         self._forms = {
-            (has_state, writes_xray): Form(
-                inject.field_names(settings.propagators, has_state=has_state), writes_xray=writes_xray and self._injects
+            (has_state, writes_xray, closes): Form(
+                inject.field_names(settings.propagators, has_state=has_state),
+                writes_xray=writes_xray and self._injects,
+                closes=closes,
             )
             for has_state in (False, True)
             for writes_xray in (False, True)
+            for closes in (False, True)
         }
         if self._sampler.warning:
             settings.warnings.append(self._sampler.warning)
@@ -65,8 +68,8 @@ class Tracer:
     def prepare(self, event: "Event", now_ns: int, *, closes: bool) -> Delivery:
         """The event as the runtime gets it. `closes`: the runtime has announced that its connection ends."""
         reply = event.head
-        request_id, invocation_id, deadline, xray_text = reply.invocation()
-        from_xray = xray.parse(xray_text)
+        request_id, invocation_id, deadline = reply.invocation()
+        from_xray = reply.trace_header()
         carrier = carriers.find(event.payload, self._scan_limit_bytes) if self._injects else None
         # What came out of a mould has no fields that take more than a look.
         needs_a_look = type(reply) is not MouldedReply
@@ -80,11 +83,10 @@ class Tracer:
         if invocation is None:
             deadline_ms = int(deadline) if deadline.isdecimal() and len(deadline) < 20 else 0
             invocation = Invocation(request_id, invocation_id, deadline_ms)
-            headers = carrier.headers if carrier is not None else _NO_HEADERS
-            parent = in_front or extract.parent_of(self._propagators, headers, xray_text)
+            parent = in_front or extract.parent_of(self._propagators, carrier or _NO_HEADERS, from_xray)
             if parent is None and needs_a_look and CLIENT_CONTEXT in reply.fields:
                 headers = carriers.in_client_context(reply.fields[CLIENT_CONTEXT])
-                parent = extract.parent_of(self._propagators, headers, xray_text)
+                parent = extract.parent_of(self._propagators, headers, from_xray)
             self._decide(invocation, parent, from_xray, now_ns // 1_000_000_000)
         parts = self._parts(event, carrier, invocation.context, from_xray, closes=closes)
         return Delivery(parts, invocation if request_id else None, now_ns, is_redelivery=is_redelivery)
@@ -117,11 +119,11 @@ class Tracer:
         """Head and payload with the context in both."""
         payload = event.payload
         keeps_xray = not self._writes_xray or (self._keeps_sampled_xray and xray.is_traced(from_xray))
-        form = self._forms[bool(context.trace_state), not keeps_xray]
+        form = self._forms[bool(context.trace_state), not keeps_xray, closes]
         values = inject.field_values(context, form.names, from_xray.lineage)
         if carrier is not None:
             payload = inject.into_event(payload, carrier, form.names, values) or payload
-        head = event_head(event.head, form, values, len(payload), closes=closes)
+        head = event_head(event.head, form, values, len(payload))
         return (head + payload,) if len(payload) <= _ONE_PIECE_BYTES else (head, payload)
 
 

@@ -12,6 +12,7 @@ from random import Random
 import h11
 
 from lrap_otel.proxy import moulds
+from lrap_otel.proxy.event_head import Form, event_head
 from lrap_otel.proxy.exchange import INVOCATION
 from lrap_otel.proxy.http1 import (
     CHUNKED,
@@ -31,12 +32,11 @@ AFTER_A_REPLY = b"5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n"
 NEAR = 6
 # Of the results' bodies that stand behind a request head.
 RESULT_LENGTHS = (0, 3, 9)
-# What is taken out of an event's head.
-WITHOUT = (
-    frozenset[bytes](),
-    frozenset((b"content-length", b"transfer-encoding", b"lambda-runtime-trace-id")),
-    frozenset((b"content-type", b"x-a")),
-)
+# How a delivery's head may be written: without a context, and with one that goes into Lambda's own field as well.
+FORMS = {
+    Form((), writes_xray=False): (),
+    Form(("traceparent", "x-amzn-trace-id"), writes_xray=True, closes=True): ("00-1-2-01", "Root=1"),
+}
 
 # What h11 takes and we refuse, each with its reason.
 STRICTER = {
@@ -252,8 +252,10 @@ def parsers_of_reply(data: bytes) -> object:
 
 
 def _told_by(reply: Response) -> object:
-    rests = [reply.without(names) for names in WITHOUT]
-    return reply.raw, reply.forwarded, reply.body_length, reply.closes, reply.invocation(), rests
+    header = reply.trace_header()
+    trace = header.trace_id_hex, header.parent_id_hex, header.sampled, header.lineage, header.is_well_formed
+    heads = [event_head(reply, form, values, 7) for form, values in FORMS.items()]
+    return reply.raw, reply.forwarded, reply.body_length, reply.closes, reply.invocation(), trace, heads
 
 
 def check_body(data: bytes) -> str | None:

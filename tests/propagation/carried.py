@@ -23,7 +23,7 @@ _ABSENT = _Absent()
 
 def told(carrier: Carrier | Fitted) -> dict[str, str]:
     """The names that matter and are there, with their values."""
-    values = {name: carrier.headers.get(name, _ABSENT) for name in NAMES}
+    values = {name: carrier.get(name, _ABSENT) for name in NAMES}
     return {name: value for name, value in values.items() if not isinstance(value, _Absent)}
 
 

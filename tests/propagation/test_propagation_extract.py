@@ -8,6 +8,7 @@ from opentelemetry.baggage.propagation import W3CBaggagePropagator
 from opentelemetry.propagators.composite import CompositePropagator
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+from lrap_otel.propagation import xray
 from lrap_otel.propagation.extract import parent_of
 
 W3C_TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -34,7 +35,7 @@ BY_RUNTIME = (ENV_TRACE, ENV_SPAN, 1, "")
 
 
 def parent(names: str, headers: dict[str, str], runtime_trace_id: str = "") -> tuple[str, str, int, str] | None:
-    context = parent_of(tuple(names.split(",")), headers, runtime_trace_id)
+    context = parent_of(tuple(names.split(",")), headers, xray.parse(runtime_trace_id))
     return context and (context.trace_id_hex, context.span_id_hex, context.trace_flags, context.trace_state)
 
 

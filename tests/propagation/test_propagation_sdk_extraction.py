@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
+from lrap_otel.propagation import xray
 from lrap_otel.propagation.extract import parent_of
 from tests.propagation import differences
 from tests.propagation.differences import W3C_SPAN, W3C_TRACE
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def ours(names: list[str], headers: dict[str, str], runtime_trace_id: str = "") -> Found | None:
-    parent = parent_of(tuple(names), headers, runtime_trace_id)
+    parent = parent_of(tuple(names), headers, xray.parse(runtime_trace_id))
     if parent is None:
         return None
     return parent.trace_id_hex, parent.span_id_hex, parent.trace_flags, parent.trace_state
