@@ -112,16 +112,21 @@ def _fork_telemetry(
 
 
 def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel: "Channel", dependencies: str) -> None:
-    """The forked child: closes what is the proxy's, above all the listener, and never returns."""
+    """The forked child: closes what is the proxy's, above all the listener, and never returns.
+
+    The runtime waits for the proxy, which still has to be loaded, and for nobody else: until the first record, which says that it
+    is, this process takes no CPU from it.
+    """
     status = 1
     try:
         api.close()
         if listener is not None:
             listener.close()
         channel.near.close()
-        from lrap_otel.telemetry.worker import run  # noqa: PLC0415 - in the child alone
+        if channel.far.recv(1, _socket.MSG_PEEK):
+            from lrap_otel.telemetry.worker import run  # noqa: PLC0415 - in the child alone
 
-        run(channel.far, posix.environ, dependencies)
+            run(channel.far, posix.environ, dependencies)
         status = 0
     finally:
         posix._exit(status)  # noqa: SLF001 - `os` is not loaded; nothing of the parent's may run twice

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -15,7 +17,13 @@ from lrap_otel import boot
 from lrap_otel.settings import Settings
 from tests.upstream import Upstream, connect
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
+
+REGISTERED = b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: me\r\nContent-Length: 2\r\n\r\n{}"
 
 # The address answers nobody, so `main` returns where the register request would go.
 WHAT_IS_LOADED = """
@@ -88,7 +96,7 @@ def test_the_whole_life_of_an_extension_that_is_switched_off() -> None:
     extension = start_extension(api.port, LRAP_LISTENER_PORT=str(free_port()), LRAP_ENABLED="false")
     lambda_side = api.accept()
     lambda_side.read_message()
-    lambda_side.send(b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: me\r\nContent-Length: 2\r\n\r\n{}")
+    lambda_side.send(REGISTERED)
     assert b"\r\nLambda-Extension-Identifier: me\r\n" in lambda_side.read_head()
     event = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":1}'
     lambda_side.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(event), event))
@@ -106,6 +114,39 @@ def test_a_registration_that_lambda_refuses_ends_the_extension_with_its_reason()
     _, errors = extension.communicate(timeout=10)
     assert extension.returncode == 1
     assert b"refused the registration with 403" in errors
+    api.close()
+
+
+def test_the_telemetry_process_loads_nothing_until_the_proxy_has_been_loaded() -> None:
+    paths = dict(line.split("=", 1) for line in (ROOT / ".lrap-paths").read_text(encoding="utf-8").splitlines())
+    api = Upstream()
+    extension = start_extension(api.port, LRAP_LISTENER_PORT=str(free_port()))
+    try:
+        lambda_side = api.accept()
+        lambda_side.read_message()
+        process = Path(f"/proc/{wait_for(lambda: children(extension.pid))[0]}")
+        wait_for(lambda: " S " in (process / "stat").read_text(encoding="ascii"))  # it sleeps: it waits
+        assert paths["LRAP_DEPENDENCIES"] not in (process / "maps").read_text(encoding="utf-8")
+        lambda_side.send(REGISTERED)
+        wait_for(lambda: paths["LRAP_DEPENDENCIES"] in (process / "maps").read_text(encoding="utf-8"))
+    finally:
+        stop(extension)
+        api.close()
+
+
+@pytest.mark.parametrize("how", ["refused", "killed"])
+def test_a_telemetry_process_whose_proxy_is_never_loaded_ends_with_it(how: str) -> None:
+    api = Upstream()
+    extension = start_extension(api.port, LRAP_LISTENER_PORT=str(free_port()))
+    lambda_side = api.accept()
+    lambda_side.read_message()
+    (child,) = wait_for(lambda: children(extension.pid))
+    if how == "refused":
+        lambda_side.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}")
+    else:
+        extension.kill()
+    extension.communicate(timeout=10)
+    wait_for(lambda: not Path(f"/proc/{child}").exists())
     api.close()
 
 
@@ -164,6 +205,19 @@ def start_extension(
 ) -> subprocess.Popen[bytes]:
     environment = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api_port}", **variables}
     return subprocess.Popen([entrypoint], env=environment, stderr=subprocess.PIPE)
+
+
+def children(process_id: int) -> list[str]:
+    return Path(f"/proc/{process_id}/task/{process_id}/children").read_text(encoding="ascii").split()
+
+
+def wait_for(condition: Callable[[], T]) -> T:
+    """What `condition` gives, once that is true."""
+    end = time.monotonic() + 20.0
+    while not (value := condition()) and time.monotonic() < end:
+        time.sleep(0.005)
+    assert value
+    return value
 
 
 def stop(extension: subprocess.Popen[bytes]) -> None:
