@@ -8,6 +8,7 @@ import posix
 import select
 
 from lrap_otel import records
+from lrap_otel.backlog import Backlog
 
 INLINE_LIMIT_BYTES = 8_192
 IN_FLIGHT_LIMIT_BYTES = 16 * 1024 * 1024
@@ -24,11 +25,12 @@ class Channel:
     read yet reach a successor of a telemetry process that died.
     """
 
-    __slots__ = ("_in_flight_bytes", "_is_abandoned", "dropped", "far", "near")
+    __slots__ = ("_backlog", "_in_flight_bytes", "_is_abandoned", "dropped", "far", "near")
 
     def __init__(self) -> None:
         self.near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        self._backlog = Backlog(self.near.fileno(), self._send)
         self.dropped = 0
         self._in_flight_bytes = 0
         self._is_abandoned = False
@@ -41,6 +43,8 @@ class Channel:
 
     def fullness(self) -> float:
         """How much of its room is taken up by records that nobody has read: 0 to 1 or a little above."""
+        if self._backlog.waiting:
+            return 1.0
         try:
             memory = memoryview(self.near.getsockopt(_socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES)).cast("I")
         except OSError:
@@ -48,24 +52,33 @@ class Channel:
         return float(memory[_SEND_USED] / memory[_SEND_LIMIT])
 
     def offer(self, message: records.Message, *parts: bytes) -> bool:
-        """Send one record, with the payload that `parts` make together. A full channel drops it and counts it: False."""
-        if self._is_abandoned:
-            self.dropped += 1
-            return False
-        is_whole = len(parts) == 1
-        length = len(parts[0]) if is_whole else sum(map(len, parts))
+        """Send one record, with the payload that `parts` make together, or keep it until there is room. Where too many wait already it
+        is dropped and counted: False.
+        """
+        length = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
         try:
-            if length <= INLINE_LIMIT_BYTES:
-                payload = parts[0] if is_whole else b"".join(parts)
-                self.near.send(records.encode(message, payload), _socket.MSG_DONTWAIT)
-            elif self._in_flight_bytes + length > IN_FLIGHT_LIMIT_BYTES or not self._send_with_memfd(
-                message, parts, length
-            ):
-                self.near.send(records.encode(message, None), _socket.MSG_DONTWAIT)
+            if not self._backlog.waiting and not self._is_abandoned:
+                self._send(message, parts, length)
+                return True
+        except BlockingIOError:
+            pass
         except OSError:
             self.dropped += 1
             return False
-        return True
+        if not self._is_abandoned and self._backlog.add(message, parts, length):
+            return True
+        self.dropped += 1
+        return False
+
+    def _send(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> None:
+        """BlockingIOError where there is no room."""
+        if length <= INLINE_LIMIT_BYTES:
+            payload = parts[0] if len(parts) == 1 else b"".join(parts)
+            self.near.send(records.encode(message, payload), _socket.MSG_DONTWAIT)
+        elif self._in_flight_bytes + length > IN_FLIGHT_LIMIT_BYTES or not self._send_with_memfd(
+            message, parts, length
+        ):
+            self.near.send(records.encode(message, None), _socket.MSG_DONTWAIT)
 
     def _send_with_memfd(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> bool:
         try:
@@ -85,6 +98,7 @@ class Channel:
     def abandon(self) -> None:
         """Nobody will read any more: take nothing further, and let go of the payloads that wait."""
         self._is_abandoned = True
+        self._backlog.clear()
         try:
             while True:
                 _, ancillary, _, _ = self.far.recvmsg(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import socket
 import struct
+import time
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +17,7 @@ from lrap_otel import records
 from lrap_otel.channel import IN_FLIGHT_LIMIT_BYTES, INLINE_LIMIT_BYTES, Channel, TelemetryEnd
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MIB = 1_048_576
 
@@ -56,38 +59,158 @@ def test_a_payload_of_any_size_arrives_whole(channel: Channel, telemetry: Teleme
 
 
 def test_a_large_payload_leaves_no_descriptor_behind(channel: Channel, telemetry: TelemetryEnd) -> None:
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     for _ in range(50):
         channel.offer(restored(1), b"x" * 10_000)
         telemetry.receive()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert descriptors() == before
 
 
-def test_a_full_channel_drops_and_counts_and_goes_on_when_there_is_room(
+def make_small(channel: Channel) -> None:
+    """As small as Linux makes it where net.core.wmem_max is left alone."""
+    channel.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 212_992 // 2)
+    assert channel.near.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 212_992
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def ends(condition: Callable[[], bool]) -> bool:
+    """Whether it is false within five seconds."""
+    end = time.monotonic() + 5.0
+    while condition() and time.monotonic() < end:
+        time.sleep(0.001)
+    return not condition()
+
+
+def test_a_burst_arrives_in_its_order_once_somebody_reads(channel: Channel, telemetry: TelemetryEnd) -> None:
+    make_small(channel)
+    payloads = [bytes([number % 256]) * (9_000 if number % 20 == 0 else 2_000) for number in range(1_000)]
+    for number, payload in enumerate(payloads):
+        assert channel.offer(restored(number), payload)
+    assert channel.dropped == 0
+    received = [telemetry.receive() for _ in payloads]
+    assert [(record.at_ns, record.payload) for record in received if record] == list(enumerate(payloads))
+
+
+def test_a_burst_of_large_payloads_holds_no_descriptors(channel: Channel, telemetry: TelemetryEnd) -> None:
+    make_small(channel)
+    for number in range(300):
+        channel.offer(restored(number), b"x" * 4_000)
+    before = descriptors()
+    for _ in range(50):
+        assert channel.offer(restored(0), b"x" * 10_000)
+    assert descriptors() <= before + 1  # that of the one that is being tried
+    for _ in range(350):
+        assert telemetry.receive() is not None
+
+
+def test_a_record_that_is_offered_while_others_wait_comes_behind_them(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
+    make_small(channel)
+    for number in range(300):
+        channel.offer(restored(number), b"x" * 4_000)
+    for _ in range(200):  # there is room again, and some still wait
+        telemetry.receive()
+    channel.offer(records.flush(1, 0, 0))
+    received = [telemetry.receive() for _ in range(101)]
+    assert [type(record) for record in received] == [records.Restored] * 100 + [records.Flush]
+
+
+def test_each_of_many_threads_finds_its_records_in_order_and_none_lost(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
+    make_small(channel)
+
+    def offer_all(thread: int) -> None:
+        for number in range(200):
+            channel.offer(restored(thread * 1_000 + number), b"x" * 1_000)
+
+    threads = [Thread(target=offer_all, args=(thread,)) for thread in range(8)]
+    for thread in threads:
+        thread.start()
+    received = [telemetry.receive() for _ in range(8 * 200)]
+    for thread in threads:
+        thread.join()
+    numbers = [record.at_ns for record in received if isinstance(record, records.Restored)]
+    assert channel.dropped == 0
+    for thread_number in range(8):
+        own = [number for number in numbers if number // 1_000 == thread_number]
+        assert own == [thread_number * 1_000 + number for number in range(200)]
+
+
+def test_no_thread_is_left_of_a_burst(channel: Channel, telemetry: TelemetryEnd) -> None:
+    make_small(channel)
+    before = _thread._count()
+    for round_ in range(3):
+        for number in range(300):
+            channel.offer(restored(number), b"x" * 4_000)
+        assert ends(lambda: _thread._count() == before), round_
+        for _ in range(300):
+            telemetry.receive()
+        assert ends(lambda: _thread._count() > before), round_
+
+
+def test_a_full_channel_and_backlog_drop_and_count_and_go_on_when_there_is_room(
     channel: Channel, telemetry: TelemetryEnd
 ) -> None:
     offered = 0
     while not channel.dropped:
-        channel.offer(restored(offered), b"x" * 4_096)
+        channel.offer(restored(offered), b"x" * 8_000)
         offered += 1
-    channel.offer(restored(-1))
-    channel.offer(restored(-1), b"x" * 100_000)
-    assert channel.dropped >= 2
+    assert not channel.offer(restored(-1), b"x" * 100_000)
+    assert channel.dropped == 2
     kept = [telemetry.receive() for _ in range(offered - 1)]
     assert [record.at_ns for record in kept if record] == list(range(offered - 1))
-    channel.offer(restored(-2))
+    assert channel.offer(restored(-2))
     record = telemetry.receive()
     assert record is not None
     assert record.at_ns == -2
 
 
+def test_a_backlog_takes_8_mb_of_payloads_and_a_little_for_each_record(channel: Channel) -> None:
+    make_small(channel)
+    while not channel.dropped:
+        channel.offer(restored(1), b"x" * 1_000_000)
+    waiting = channel._backlog.waiting
+    assert sum(length for _, _, length in waiting) == 8_000_000
+
+
+def test_an_abandoned_channel_lets_go_of_its_backlog_too() -> None:
+    channel = Channel()
+    make_small(channel)
+    before = _thread._count(), descriptors()
+    for number in range(400):
+        channel.offer(restored(number), b"x" * 10_000)
+    channel.abandon()
+    assert ends(lambda: (_thread._count(), descriptors()) != before)
+    assert not channel._backlog.waiting
+    assert not channel.offer(restored(1))
+
+
+def test_where_no_thread_is_to_be_had_a_full_channel_drops(channel: Channel, telemetry: TelemetryEnd) -> None:
+    make_small(channel)
+    size = _thread.stack_size(2**40)  # more than there is
+    try:
+        offered = 0
+        while not channel.dropped:
+            channel.offer(restored(offered), b"x" * 4_000)
+            offered += 1
+    finally:
+        _thread.stack_size(size)
+    assert offered < 1_000
+    for _ in range(offered - 1):
+        assert telemetry.receive() is not None
+    assert channel.offer(restored(1))
+
+
 def test_26_records_of_4_kb_fit_at_the_default_wmem_while_nobody_reads(channel: Channel) -> None:
-    # Linux gives 212,992 where net.core.wmem_max is left alone, and counts its own bookkeeping as well.
-    channel.near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 212_992 // 2)
-    assert channel.near.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 212_992
-    for _ in range(100):
+    make_small(channel)  # of which the kernel's own bookkeeping takes a part
+    for _ in range(26):
         channel.offer(restored(1), b"x" * 4_000)
-    assert 100 - channel.dropped >= 26
+    assert not channel._backlog.waiting
 
 
 def test_the_channel_takes_as_much_as_the_kernel_gives(channel: Channel) -> None:
@@ -185,9 +308,9 @@ def test_a_record_too_large_for_a_datagram_is_dropped_and_counted(channel: Chann
 def test_an_abandoned_channel_takes_nothing_and_lets_go_of_what_waits() -> None:
     channel = Channel()
     assert channel.offer(records.flush(1, 2, 3), b"x" * 100_000)
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = descriptors()
     channel.abandon()
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert descriptors() == before
     assert not channel.offer(records.flush(1, 2, 3))
     assert channel.dropped == 1
     with pytest.raises(BlockingIOError):
