@@ -152,7 +152,7 @@ def test_splice(timed: Timed, name: str) -> None:
     names = inject.field_names(("tracecontext", "baggage"), has_state=False)
     values = inject.field_values(CONTEXT, names)
     spliced = timed(lambda: inject.into_event(event, carrier, names, values))
-    assert CONTEXT.span_id_hex.encode() in spliced
+    assert CONTEXT.span_id_hex.encode() in b"".join(spliced)
 
 
 @_piece("offer of a record")
@@ -200,7 +200,7 @@ def _learn(length: int) -> None:
 def _event(head: bytes, payload: bytes) -> Event:
     """As it is received: in one piece if it is small."""
     known = moulds.known_reply(head + payload) if len(payload) < RECEIVE_BYTES else None
-    return Event(known or http1.parse_reply(head, b"GET"), payload, payload)
+    return Event(known or http1.parse_reply(head, b"GET"), (payload,), payload)
 
 
 def _delivered(head: bytes, event: bytes) -> records.Message:

@@ -7,10 +7,12 @@ from _collections import deque  # type: ignore[import-not-found]  # the C part o
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from lrap_otel.records import Message
 
-    Waiting = tuple[Message, tuple[bytes, ...], int]
+    Parts: TypeAlias = "tuple[bytes, ...] | None"
+    Waiting = tuple[Message, Parts, int]
 
 # Of payloads, and what a record takes beside its payload. The function's memory is ours to spare: beyond, records are dropped.
 LIMIT_BYTES = 8 * 1024 * 1024
@@ -26,8 +28,8 @@ class Backlog:
 
     __slots__ = ("_bytes", "_descriptor", "_is_sending", "_lock", "_send", "waiting")
 
-    def __init__(self, descriptor: int, send: "Callable[[Message, tuple[bytes, ...], int], object]") -> None:
-        """`send` gets a record, the parts of its payload and their length; BlockingIOError where `descriptor` has no room for it."""
+    def __init__(self, descriptor: int, send: "Callable[[Message, Parts, int], object]") -> None:
+        """`send` gets a record, the parts of its payload (None: left behind) and their length; BlockingIOError where `descriptor` has no room for it."""
         self.waiting: deque[Waiting] = deque()
         self._bytes = 0
         self._descriptor = descriptor
@@ -35,8 +37,8 @@ class Backlog:
         self._lock = _thread.allocate_lock()
         self._send = send
 
-    def add(self, message: "Message", parts: tuple[bytes, ...], length: int) -> bool:
-        """Keep a record whose payload has `length` bytes. False where there are too many."""
+    def add(self, message: "Message", parts: "Parts", length: int) -> bool:
+        """Keep a record whose payload has `length` bytes. False where there is no room."""
         with self._lock:
             size = length + _RECORD_BYTES
             if self._bytes + size > LIMIT_BYTES or not self._start():

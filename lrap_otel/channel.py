@@ -65,14 +65,22 @@ class Channel:
         except OSError:
             self.dropped += 1
             return False
-        if not self._is_abandoned and self._backlog.add(message, parts, length):
+        if not self._is_abandoned and self._keep(message, parts, length):
             return True
         self.dropped += 1
         return False
 
-    def _send(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> None:
-        """BlockingIOError where there is no room."""
-        if length <= INLINE_LIMIT_BYTES:
+    def _keep(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> bool:
+        """For later; a large payload only as long as there is room for it."""
+        if self._backlog.add(message, parts, length):
+            return True
+        return length > INLINE_LIMIT_BYTES and self._backlog.add(message, None, 0)
+
+    def _send(self, message: records.Message, parts: tuple[bytes, ...] | None, length: int) -> None:
+        """BlockingIOError where there is no room. `parts` is None where the payload was left behind."""
+        if parts is None:
+            self.near.send(records.encode(message, None), _socket.MSG_DONTWAIT)
+        elif length <= INLINE_LIMIT_BYTES:
             payload = parts[0] if len(parts) == 1 else b"".join(parts)
             self.near.send(records.encode(message, payload), _socket.MSG_DONTWAIT)
         elif self._in_flight_bytes + length > IN_FLIGHT_LIMIT_BYTES or not self._send_with_memfd(

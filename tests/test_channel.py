@@ -157,13 +157,12 @@ def test_a_full_channel_and_backlog_drop_and_count_and_go_on_when_there_is_room(
     channel: Channel, telemetry: TelemetryEnd
 ) -> None:
     offered = 0
-    while not channel.dropped:
-        channel.offer(restored(offered), b"x" * 8_000)
+    while channel.offer(restored(offered), b"x" * 8_000 if offered < 500 else b""):
         offered += 1
     assert not channel.offer(restored(-1), b"x" * 100_000)
     assert channel.dropped == 2
-    kept = [telemetry.receive() for _ in range(offered - 1)]
-    assert [record.at_ns for record in kept if record] == list(range(offered - 1))
+    kept = [telemetry.receive() for _ in range(offered)]
+    assert [record.at_ns for record in kept if record] == list(range(offered))
     assert channel.offer(restored(-2))
     record = telemetry.receive()
     assert record is not None
@@ -172,10 +171,12 @@ def test_a_full_channel_and_backlog_drop_and_count_and_go_on_when_there_is_room(
 
 def test_a_backlog_takes_8_mb_of_payloads_and_a_little_for_each_record(channel: Channel) -> None:
     make_small(channel)
-    while not channel.dropped:
-        channel.offer(restored(1), b"x" * 1_000_000)
     waiting = channel._backlog.waiting
-    assert sum(length for _, _, length in waiting) == 8_000_000
+    while not waiting:
+        channel.offer(restored(1), b"x" * 4_000)
+    for _ in range(20):
+        assert channel.offer(restored(1), b"x" * 1_000_000)
+    assert [length for _, _, length in waiting][-20:] == [1_000_000] * 8 + [0] * 12
 
 
 def test_an_abandoned_channel_lets_go_of_its_backlog_too() -> None:
@@ -238,21 +239,35 @@ def test_beyond_16_mb_in_flight_a_record_goes_without_its_payload_until_some_is_
     assert record.payload == body
 
 
-def test_a_payload_that_was_dropped_does_not_count_as_in_flight(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_a_payload_that_was_left_behind_does_not_count_as_in_flight(channel: Channel, telemetry: TelemetryEnd) -> None:
+    make_small(channel)
+    offered = 0
     while not channel.dropped:
-        channel.offer(restored(1), b"x" * 4_096)
+        channel.offer(restored(1), b"x" * 8_000)
+        offered += 1
     for _ in range(10):
         channel.offer(restored(1), b"x" * (4 * MIB))
-    assert telemetry.receive() is not None
-    while channel.dropped:
-        channel.dropped = 0
-        telemetry.receive()
-        channel.offer(restored(2), b"x" * (15 * MIB))
+    for _ in range(offered + 10 - channel.dropped):
+        assert telemetry.receive() is not None
+    assert ends(lambda: bool(channel._backlog.waiting))
+    body = b"x" * (15 * MIB)
+    assert channel.offer(restored(2), body)
     record = telemetry.receive()
-    while record is not None and record.at_ns != 2:
-        record = telemetry.receive()
     assert record is not None
-    assert record.payload == b"x" * (15 * MIB)
+    assert record.payload == body
+
+
+def test_a_payload_that_is_too_large_to_wait_is_left_behind_and_its_record_waits(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
+    make_small(channel)
+    for number in range(300):
+        channel.offer(restored(number), b"x" * 4_000)
+    assert channel.offer(restored(300), b"x" * (9 * MIB))
+    received = [telemetry.receive() for _ in range(301)]
+    assert [len(record.payload or b"") for record in received if record] == [4_000] * 300 + [0]
+    assert received[-1] is not None
+    assert received[-1].payload is None
 
 
 def test_a_telemetry_process_that_died_costs_records_and_nothing_else(channel: Channel) -> None:

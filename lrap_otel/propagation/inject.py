@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     Texts = tuple[str, ...]
     Fields = tuple[tuple[str, str], ...]
     Plan = list[tuple[int, int, str | None]]
+    Pieces = list[bytes | memoryview]
     # Start and end of what goes, and what stands there instead.
     Edit = tuple[int, int, str]
+
+# The rest of a smaller event is copied sooner than looked at through a memoryview.
+_COPIED_BYTES = 16_384
 
 # The runtimes' HTTP clients take a header line up to 100 KB; the name and what they add count too.
 _CLIENT_CONTEXT_LIMIT_BYTES = 100_000
@@ -61,9 +65,10 @@ def field_values(context: "SpanContext", names: tuple[str, ...], lineage: str = 
     return (*values, *[others[name] for name in names[2:]])
 
 
-def into_event(event: bytes, carrier: "Carrier | Fitted", names: "Texts", values: "Texts") -> bytes | None:
+def into_event(event: bytes, carrier: "Carrier | Fitted", names: "Texts", values: "Texts") -> "Pieces | None":
     """`event` with the fields of these names and values in all its headers objects, None where it has to be left alone.
 
+    It comes in pieces, so that the rest of a large event, behind what is written, is not copied.
     `carrier` is what `carriers.find` made of this event. A member of a field's name, in any case, gets the field's value and
     name (``X-Amzn-Trace-Id`` keeps its spelling); others are added in front. A tracestate that belongs to another
     traceparent, and a ``b3`` or ``x-b3-flags`` that would outweigh ours, are emptied. All other bytes stay as they are.
@@ -75,7 +80,7 @@ def into_event(event: bytes, carrier: "Carrier | Fitted", names: "Texts", values
     return _into_places(event, carrier, tuple(zip(names, values, strict=True)))
 
 
-def _into_places(event: bytes, carrier: "Carrier", fields: "Fields") -> bytes | None:
+def _into_places(event: bytes, carrier: "Carrier", fields: "Fields") -> "Pieces | None":
     if not carrier.places:
         return None
     edits: list[Edit] = []
@@ -97,7 +102,7 @@ def _into_places(event: bytes, carrier: "Carrier", fields: "Fields") -> bytes | 
     return _edited(event, carrier.text, edits)
 
 
-def _into_fitted(carrier: Fitted, names: "Texts", values: "Texts") -> bytes:
+def _into_fitted(carrier: Fitted, names: "Texts", values: "Texts") -> "Pieces":
     plan = carrier.shape.plans.get(names)
     if plan is None:
         plan = carrier.shape.plans[names] = _plan(carrier.shape.slots, names)
@@ -105,14 +110,14 @@ def _into_fitted(carrier: Fitted, names: "Texts", values: "Texts") -> bytes:
     if '"' in text or "\\" in text:
         values = tuple([encode_basestring_ascii(value)[1:-1] for value in values])
     event, spans = carrier.event, carrier.spans
-    pieces: list[bytes] = []
+    pieces: Pieces = []
     position = 0
     for group, number, written in plan:
         start, end = spans[group]
         pieces += event[position:start], (values[number] if written is None else written % values).encode()
         position = end
-    pieces.append(event[position:])
-    return b"".join(pieces)
+    pieces.append(event[position:] if len(event) <= _COPIED_BYTES else memoryview(event)[position:])
+    return pieces
 
 
 def _plan(slots: "Sequence[Slot]", names: "Texts") -> "Plan":
@@ -157,15 +162,15 @@ def _addition(place: "Place", added: str) -> "Edit":
     return place.start + 1, place.start + 1, added[:-1] if place.is_empty else added
 
 
-def _edited(data: bytes, text: str, edits: "list[Edit]") -> bytes:
-    """`data` with the edits, put together in one piece from the first edit to the last; `text` is the same as characters."""
+def _edited(data: bytes, text: str, edits: "list[Edit]") -> "Pieces":
+    """`data` with the edits, in one piece from the first edit to the last; `text` is the same as characters."""
     edits.sort()
     first = copied = edits[0][0]
     pieces: list[str] = []
     for start, end, new in edits:
         pieces += text[copied:start], new
         copied = end
-    return b"".join((data[:first], "".join(pieces).encode("latin-1"), memoryview(data)[copied:]))
+    return [data[:first], "".join(pieces).encode("latin-1"), memoryview(data)[copied:]]
 
 
 def with_client_context(value: bytes, fields: "Fields") -> bytes | None:
@@ -187,7 +192,7 @@ def with_client_context(value: bytes, fields: "Fields") -> bytes | None:
         edits = [_w3c_edit(text, members, fields), *_custom_edits(text, members, fields)]
     except ValueError:
         return None
-    edited = _edited(value, text, edits)
+    edited = b"".join(_edited(value, text, edits))
     is_one_line = b"\n" not in edited and b"\r" not in edited
     return edited if is_one_line and len(edited) < _CLIENT_CONTEXT_LIMIT_BYTES else None
 

@@ -4,6 +4,8 @@ from lrap_otel import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lrap_otel.invocations import Invocation
     from lrap_otel.proxy.polls import Event
 
@@ -15,7 +17,7 @@ class Delivery:
 
     def __init__(
         self,
-        parts: tuple[bytes, ...],
+        parts: "Sequence[bytes | memoryview]",
         invocation: "Invocation | None" = None,
         delivered_ns: int = 0,
         *,

@@ -219,9 +219,9 @@ class Exchange:
         received = self._relay.read_body(reply, EVENT_LIMIT_BYTES)
         if received is None:
             return None
-        payload = dechunk(received) if reply.body_length == CHUNKED else received
+        payload = dechunk(received) if reply.body_length == CHUNKED else b"".join(received)
         if len(payload) > EVENT_LIMIT_BYTES:
-            self._relay.unread(received)
+            self._relay.unread(b"".join(received))
             return None
         return Event(reply, received, payload)
 
@@ -235,8 +235,7 @@ class Exchange:
         if invocation is not None:
             self._sandbox.invocations.open(invocation, self, received_ns)
         try:
-            for part in delivery.parts:
-                self._runtime.send(part)
+            self._runtime.send_all(delivery.parts)
         finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
             if invocation is not None:
                 message = delivery.record(invocation, monotonic_ns() - received_ns, event)
@@ -250,7 +249,7 @@ class Exchange:
                 return self._sandbox.tracer.prepare(event, time_ns(), closes=request.closes)
             except Exception as error:  # noqa: BLE001 - the one place where our own mistakes end: the bytes go on
                 self._sandbox.count_failure(error)
-        return Delivery((final_head(event.head, closes=request.closes), event.body))
+        return Delivery((final_head(event.head, closes=request.closes), *event.body))
 
     def _forward_result(self, request: Request, request_id: str, endpoint: str) -> bool:
         """``/response`` and ``/error``: the result goes on as it comes, and then the record of it."""

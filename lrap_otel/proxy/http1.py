@@ -14,6 +14,7 @@ from lrap_otel.propagation import xray
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeVar
 
     T = TypeVar("T")
@@ -27,6 +28,9 @@ INVOCATION_FIELDS = (
     b"lambda-runtime-deadline-ms",
 )
 TRACE_ID = b"lambda-runtime-trace-id"
+
+# Behind the data of the one before.
+LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 CHUNKED = -1
 UNTIL_CLOSE = -2
@@ -298,6 +302,11 @@ class LengthBody:
         self._left = length
         self.is_complete = length == 0
 
+    @property
+    def expected_bytes(self) -> int:
+        """How much is known to come."""
+        return max(self._left, 0)
+
     def take(self, data: bytes) -> int:
         """How many bytes of `data` belong to this body."""
         if self._left == UNTIL_CLOSE:
@@ -318,6 +327,11 @@ class ChunkedBody:
         self._line = b""  # of the line that has begun
         self._in_trailers = False
         self.is_complete = False
+
+    @property
+    def expected_bytes(self) -> int:
+        """How much is known to come: the rest of a chunk, and what at least stands behind it."""
+        return self._left + len(b"0\r\n\r\n") if self._left else 0
 
     def take(self, data: bytes) -> int:
         """How many bytes of `data` belong to this body; `ProtocolError` if it is malformed."""
@@ -378,8 +392,19 @@ def body_of(head: Head) -> "LengthBody | ChunkedBody":
     return ChunkedBody() if head.body_length == CHUNKED else LengthBody(head.body_length)
 
 
-def dechunk(body: bytes) -> bytes:
-    """The payload of a whole, valid chunked body."""
+def dechunk(pieces: "Sequence[bytes]") -> bytes:
+    """The payload of a whole, valid chunked body, which came in these pieces."""
+    first, last = pieces[0], pieces[-1]
+    start = first.find(b"\r\n") + 2
+    # One chunk, as Lambda sends what does not come in one piece: copied once.
+    if len(pieces) > 1 and start > 2 and last.endswith(LAST_CHUNK):
+        length = sum(map(len, pieces)) - start - len(LAST_CHUNK)
+        if chunk_size(first[: start - 2]) == length:
+            return b"".join((memoryview(first)[start:], *pieces[1:-1], memoryview(last)[: -len(LAST_CHUNK)]))
+    return _dechunk(b"".join(pieces))
+
+
+def _dechunk(body: bytes) -> bytes:
     payload = []
     position = 0
     while size := chunk_size(body[position : (line_end := body.index(b"\r\n", position))]):

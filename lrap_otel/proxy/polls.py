@@ -11,16 +11,20 @@ import select
 from lrap_otel.proxy.http1 import Response
 from lrap_otel.proxy.stream import Stream
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 # How often a runtime without a poll looks again for the one that another's thread is about to park.
 _LOOK_AGAIN_MS = 2
 
 
 class Event:
-    """A whole reply to ``/next``: its head, its body as framed on the wire, and the payload in it."""
+    """A whole reply to ``/next``: its head, its body as framed on the wire, in the pieces in which it came, and the payload in it."""
 
     __slots__ = ("body", "head", "payload")
 
-    def __init__(self, head: Response, body: bytes, payload: bytes) -> None:
+    def __init__(self, head: Response, body: "Sequence[bytes]", payload: bytes) -> None:
         self.head = head
         self.body = body
         self.payload = payload

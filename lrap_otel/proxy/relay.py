@@ -203,24 +203,28 @@ class Relay:
                 raise BrokenError("the Runtime API broke off its reply")
             self.runtime.send(data)
 
-    def read_body(self, reply: Response, limit_bytes: int) -> bytes | None:
-        """The whole body as framed on the wire; None, and nothing of it used up, where it is longer than the limit."""
+    def read_body(self, reply: Response, limit_bytes: int) -> list[bytes] | None:
+        """The whole body as framed on the wire, in the pieces in which it comes; None, and nothing of it used up, where it is longer
+        than the limit.
+        """
         upstream = self._connected()
         if len(upstream.ahead) == reply.body_length:
-            return upstream.take_ahead()
+            return [upstream.take_ahead()]
         body = body_of(reply)
-        parts = [_taken(body, upstream.take_ahead(), upstream)]
-        length = len(parts[0])
+        ahead = _taken(body, upstream.take_ahead(), upstream)
+        parts, length = [ahead] if ahead else [], len(ahead)
         while not body.is_complete:
             if length > limit_bytes + FRAMING_BYTES:
                 self.unread(b"".join(parts))
                 return None
-            data = _taken(body, upstream.socket.recv(EVENT_RECEIVE_BYTES), upstream)
+            # No larger than what will come: memory that was not there before is what takes the time.
+            expected = max(RECEIVE_BYTES, min(body.expected_bytes, EVENT_RECEIVE_BYTES))
+            data = _taken(body, upstream.socket.recv(expected), upstream)
             if not data:
                 raise BrokenError("the Runtime API broke off its reply")
             parts.append(data)
             length += len(data)
-        return b"".join(parts)
+        return parts
 
     def unread(self, received: bytes) -> None:
         """Put back what has been read of a reply's body."""

@@ -5,7 +5,14 @@ import select
 
 from lrap_otel.proxy.http1 import HEAD_END, HEAD_LIMIT_BYTES, ProtocolError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 RECEIVE_BYTES = 65_536
+# Of more than this no copy is made, unless it comes in so many parts. The kernel takes 1,024.
+_ONE_PIECE_BYTES = 65_536
+_PARTS_LIMIT = 256
 _RESET_AT_CLOSE = b"\1\0\0\0\0\0\0\0"  # struct linger: on, 0 s
 
 
@@ -81,6 +88,17 @@ class Stream:
     def send(self, data: bytes) -> None:
         """Send all of it, as fast as the peer takes it."""
         self.socket.sendall(data)
+
+    def send_all(self, parts: "Sequence[bytes | memoryview]") -> None:
+        """Send all of them, in one go: what the peer could see of a beginning alone would only wake it."""
+        length = sum(map(len, parts))
+        if length <= _ONE_PIECE_BYTES or len(parts) > _PARTS_LIMIT:
+            self.socket.sendall(b"".join(parts))
+            return
+        sent = self.socket.sendmsg(parts)
+        for part in parts if sent < length else ():
+            self.socket.sendall(memoryview(part)[sent:])
+            sent = max(0, sent - len(part))
 
     def is_gone(self) -> bool:
         """Has the peer ended its side? A send would succeed all the same, and be lost."""

@@ -17,13 +17,12 @@ from lrap_otel.proxy.moulds import MouldedReply
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.invocations import Invocations
+    from lrap_otel.propagation.inject import Pieces
     from lrap_otel.propagation.places import Carrier, Fitted
     from lrap_otel.proxy.http1 import Response
     from lrap_otel.proxy.polls import Event
     from lrap_otel.settings import Settings
 
-# An event up to this size is sent in one piece with its head; of a larger one no further copy is made.
-_ONE_PIECE_BYTES = 65_536
 _NO_HEADERS: dict[str, str] = {}
 
 
@@ -115,16 +114,14 @@ class Tracer:
         from_xray: XRayHeader,
         *,
         closes: bool,
-    ) -> tuple[bytes, ...]:
+    ) -> "Pieces":
         """Head and payload with the context in both."""
-        payload = event.payload
         keeps_xray = not self._writes_xray or (self._keeps_sampled_xray and xray.is_traced(from_xray))
         form = self._forms[bool(context.trace_state), not keeps_xray, closes]
         values = inject.field_values(context, form.names, from_xray.lineage)
-        if carrier is not None:
-            payload = inject.into_event(payload, carrier, form.names, values) or payload
-        head = event_head(event.head, form, values, len(payload))
-        return (head + payload,) if len(payload) <= _ONE_PIECE_BYTES else (head, payload)
+        written = inject.into_event(event.payload, carrier, form.names, values) if carrier is not None else None
+        payload = written or [event.payload]
+        return [event_head(event.head, form, values, sum(map(len, payload))), *payload]
 
 
 def _from_proxy_in_front(reply: "Response") -> SpanContext | None:

@@ -10,7 +10,7 @@ from time import monotonic_ns
 
 from lrap_otel import records
 from lrap_otel.proxy.exchange import INVOCATION, Exchange, Sandbox
-from lrap_otel.proxy.http1 import CHUNKED, ProtocolError, chunk_size
+from lrap_otel.proxy.http1 import CHUNKED, LAST_CHUNK, ProtocolError, chunk_size
 from lrap_otel.proxy.moulds import known_reply, known_result, learn_reply, learn_result
 from lrap_otel.proxy.polls import Event, Poll
 from lrap_otel.proxy.relay import is_taken
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from lrap_otel.proxy.moulds import Result
 
 _POST = b"POST " + INVOCATION
-_LAST_CHUNK = b"\r\n0\r\n\r\n"
 # A size, with no more to it.
 _CHUNK_LINE_BYTES = 18
 
@@ -214,14 +213,14 @@ def _whole_event(data: bytes) -> Event | None:
         return None
     body = data[len(reply.raw) :]
     if reply.body_length == len(body):
-        return Event(reply, body, body)
+        return Event(reply, (body,), body)
     start = body.find(b"\r\n", 0, _CHUNK_LINE_BYTES) + 2
-    if reply.body_length != CHUNKED or not body.endswith(_LAST_CHUNK, start):
+    if reply.body_length != CHUNKED or not body.endswith(LAST_CHUNK, start):
         return None
-    payload = body[start : -len(_LAST_CHUNK)]
+    payload = body[start : -len(LAST_CHUNK)]
     if not payload:
         return None  # it would have ended with its size
     try:
-        return Event(reply, body, payload) if chunk_size(body[: start - 2]) == len(payload) else None
+        return Event(reply, (body,), payload) if chunk_size(body[: start - 2]) == len(payload) else None
     except ProtocolError:
         return None

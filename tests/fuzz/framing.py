@@ -147,7 +147,11 @@ def ours_of_body(data: bytes, cut: int = 0) -> object:
         taken += framing.take(data[taken:]) if taken == cut else 0
     except ProtocolError:
         return REFUSED
-    return (dechunk(data[:taken]), taken) if framing.is_complete else None
+    return (
+        (dechunk([piece for piece in (data[: min(cut, taken)], data[cut:taken]) if piece]), taken)
+        if framing.is_complete
+        else None
+    )
 
 
 def h11s_of_body(data: bytes) -> object:

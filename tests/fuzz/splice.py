@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from lrap_otel.propagation import carriers
-from lrap_otel.propagation.inject import into_event
 from tests.fuzz.fields import fields_for
 from tests.fuzz.meaning import changed_meaning, readings
 from tests.fuzz.outline import after_space, loads, members
 from tests.fuzz.right_edits import is_header, is_plainly_spelled, right_edits
 from tests.fuzz.vocabulary import BATCHES
-from tests.propagation.carried import told
+from tests.propagation.carried import told, written_into
 
 LIMIT_BYTES = 1 << 20
 # Deeper than this, where a reader gives up depends on its stack.
@@ -26,7 +25,7 @@ def check_event(data: bytes) -> str | None:
     """What is wrong with our splice into an event; None where nothing is."""
     fields = fields_for(data)
     carrier = carriers.find(data, LIMIT_BYTES)
-    result = into_event(data, carrier, tuple(fields), tuple(fields.values())) if carrier else None
+    result = written_into(data, carrier, tuple(fields), tuple(fields.values())) if carrier else None
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lrap_otel.propagation.inject import field_names, field_values
+from lrap_otel.propagation.inject import field_names, field_values, into_event
 from lrap_otel.propagation.places import NAMES
 
 if TYPE_CHECKING:
@@ -31,3 +31,11 @@ def fields_of(context: SpanContext, propagators: tuple[str, ...], lineage: str =
     """The header fields that name a context, as pairs."""
     names = field_names(propagators, has_state=bool(context.trace_state))
     return tuple(zip(names, field_values(context, names, lineage), strict=True))
+
+
+def written_into(
+    event: bytes, carrier: Carrier | Fitted, names: tuple[str, ...], values: tuple[str, ...]
+) -> bytes | None:
+    """The event with the fields in it, in one piece."""
+    pieces = into_event(event, carrier, names, values)
+    return None if pieces is None else b"".join(pieces)

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from lrap_otel.propagation import carriers, closer_look, shapes
 from lrap_otel.propagation.context import SpanContext
-from lrap_otel.propagation.inject import into_event
-from tests.propagation.carried import fields_of, told
+from tests.propagation.carried import fields_of, told, written_into
 
 LIMIT_BYTES = 10_000_000
 EVENTS = Path(__file__).parents[1] / "data" / "events"
@@ -31,7 +30,7 @@ def columns(fields: tuple[tuple[str, str], ...]) -> tuple[tuple[str, ...], tuple
 def injected(event: str | bytes, fields: tuple[tuple[str, str], ...] = FIELDS) -> str | None:
     data = event if isinstance(event, bytes) else event.encode()
     carrier = carriers.find(data, LIMIT_BYTES)
-    edited = into_event(data, carrier, *columns(fields)) if carrier else None
+    edited = written_into(data, carrier, *columns(fields)) if carrier else None
     return None if edited is None else edited.decode()
 
 
@@ -110,7 +109,7 @@ def assert_found_alike(text: str) -> None:
     if fitted is not None:
         assert carrier is not None
         assert told(fitted) == carrier.headers
-        assert into_event(text.encode(), fitted, *columns(FIELDS)) == into_event(
+        assert written_into(text.encode(), fitted, *columns(FIELDS)) == written_into(
             text.encode(), carrier, *columns(FIELDS)
         )
 
@@ -380,7 +379,7 @@ def test_an_edited_event_is_the_event_and_the_fields(
     event = dict(members)
     text = json.dumps(event, ensure_ascii=is_ascii, separators=separators).encode("utf-8", "surrogatepass")
     carrier = carriers.find(text, LIMIT_BYTES)
-    edited = into_event(text, carrier, *columns(FIELDS)) if carrier else None
+    edited = written_into(text, carrier, *columns(FIELDS)) if carrier else None
     shaped = "requestContext" in event and ("headers" in event or "multiValueHeaders" in event)
     plain = is_plain(event.get("headers", {})) and is_plain(event.get("multiValueHeaders", {}))
     if not shaped:

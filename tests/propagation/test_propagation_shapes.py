@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrap_otel.propagation import carriers, closer_look, shapes
-from lrap_otel.propagation.inject import into_event
-from tests.propagation.carried import told
+from tests.propagation.carried import told, written_into
 
 LIMIT_BYTES = 10_000_000
 NAMES_WRITTEN = ("traceparent", "x-amzn-trace-id")
@@ -82,7 +81,7 @@ def assert_as_by_a_closer_look(event: bytes) -> None:
     carrier = closer_look.find(event.decode("latin-1"))
     assert carrier is not None
     assert told(fitted) == told(carrier)
-    assert into_event(event, fitted, NAMES_WRITTEN, VALUES_WRITTEN) == into_event(
+    assert written_into(event, fitted, NAMES_WRITTEN, VALUES_WRITTEN) == written_into(
         event, carrier, NAMES_WRITTEN, VALUES_WRITTEN
     )
 
@@ -143,7 +142,7 @@ def test_escaped_quotes_and_backslashes_are_part_of_a_value() -> None:
     assert fitted is not None
     assert fitted.get("traceparent") == "00-2"
     assert (
-        into_event(event.encode(), fitted, NAMES_WRITTEN, VALUES_WRITTEN)
+        written_into(event.encode(), fitted, NAMES_WRITTEN, VALUES_WRITTEN)
         == http_api('"/a\\\\"', f'"{VALUES_WRITTEN[0]}"', '"\\"Chromium\\";v=\\"116\\""')
         .replace("Root=1", VALUES_WRITTEN[1])
         .encode()
@@ -171,6 +170,15 @@ def test_further_headers_behind_the_pattern_take_a_closer_look() -> None:
     carrier = carriers.find(twice.encode(), LIMIT_BYTES)
     assert carrier is not None
     assert told(carrier) == {"traceparent": "3"}
+
+
+@pytest.mark.parametrize("kilobytes", [10, 20, 40, 100])
+def test_further_headers_at_the_end_of_a_large_event_take_a_closer_look(kilobytes: int) -> None:
+    large = http_api('"/"', '"00-1"', '"curl"')[:-1] + f',"body":"{"b" * kilobytes * 1_000}"'
+    learned(large + "}")
+    assert shapes.find((large + "}").encode()) is not None
+    assert shapes.find((large + ',"headers":{"traceparent":"3"}}').encode()) is None
+    assert shapes.find((large + ',"multiValueHeaders":{"traceparent":["3"]},"isBase64Encoded":false}').encode()) is None
 
 
 @pytest.mark.parametrize(
@@ -212,7 +220,7 @@ def test_fields_of_each_kind_are_written_as_by_a_closer_look() -> None:
         assert carrier is not None
         for count in range(1, len(names) + 1):
             written = names[:count], values[:count]
-            assert into_event(event, fitted, *written) == into_event(event, carrier, *written)
+            assert written_into(event, fitted, *written) == written_into(event, carrier, *written)
 
 
 @pytest.mark.parametrize(

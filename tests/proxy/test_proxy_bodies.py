@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import select
+import socket
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
 
+from lrap_otel.proxy.stream import Stream
 from tests.proxy.wire import ACCEPTED, NEXT, chunked, deliver, event, event_head, post, post_head, result_target
 from tests.upstream import QUIET_S, Peer, Upstream, field
 
@@ -84,6 +87,71 @@ def test_a_reply_longer_than_any_event_streams_through_as_it_is(
     assert pour(api, reply, runtime, len(reply)) == reply
     runtime.send(NEXT)
     assert api.read_head() == NEXT
+
+
+# Several receives long.
+REST = b'"},"requestContext":{"http":{"method":"POST"}},"body":"' + b"b" * 300_000 + b'","isBase64Encoded":false}'
+LARGE_EVENT = b'{"headers":{"x":"' + REST
+FRAMINGS = {
+    "by length": lambda body: (b"Content-Length: %d\r\n\r\n" % len(body), body),
+    "one chunk": lambda body: (b"Transfer-Encoding: chunked\r\n\r\n", chunked(body)),
+    "chunks": lambda body: (b"Transfer-Encoding: chunked\r\n\r\n", chunked(body, 32_768)),
+    "an extension": lambda body: (
+        b"Transfer-Encoding: chunked\r\n\r\n", b"%x;a=b\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    ),
+    "a trailer": lambda body: (b"Transfer-Encoding: chunked\r\n\r\n", chunked(body)[:-2] + b"X: 1\r\n\r\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("cut", [0, 1, 3, 7, 20, 70_000, -8, -7, -6, -5, -1])
+def test_a_large_event_gets_its_context_however_it_is_framed_and_comes(
+    proxy: Proxy, upstream: Upstream, framing: str, cut: int
+) -> None:
+    head, framed = FRAMINGS[framing](LARGE_EVENT)
+    runtime = proxy.connect()
+    api = None
+    for number in range(3):  # at first, as it is learned from, as it is known
+        runtime.send(NEXT)
+        api = api or upstream.accept()
+        api.read_head()
+        api.send(event_head(b"id-%d" % number) + head + framed[:cut])
+        api.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        api.send(framed[cut:])
+        told, body = runtime.read_message()
+        trace_parent = field(told, "traceparent")
+        assert trace_parent is not None
+        assert body.startswith(b'{"headers":{"traceparent":"' + trace_parent + b'","x-amzn-trace-id":"Root=1-')
+        assert body.endswith(b'","x":"' + REST)
+        assert len(body) == len(LARGE_EVENT) + body.index(b'"x":"') - len(b'{"headers":{')
+        record = proxy.record()
+        assert record.payload is not None
+        assert record.payload.endswith(LARGE_EVENT)
+        runtime.send(post(result_target(b"id-%d" % number), b"{}"))
+        api.read_message()
+        api.send(ACCEPTED)
+        runtime.read(len(ACCEPTED))
+        proxy.record()
+
+
+def test_a_stream_sends_all_of_many_parts_to_a_peer_that_is_slow() -> None:
+    near, far = socket.socketpair()
+    near.settimeout(5.0)  # a call then takes what there is room for
+    parts = [b"%06d" % number * 20 for number in range(200)] + [b"x" * 3_000_000, b"", b"end"]
+    for some in (parts, [b"%06d" % number for number in range(100_000)], parts[-2:], [b""]):
+        received: list[bytes] = []
+        reader = Thread(target=read, args=(far, sum(map(len, some)), received))
+        reader.start()
+        Stream(near).send_all(some)
+        reader.join()
+        assert received == [b"".join(some)]
+    far.close()
+    with pytest.raises(OSError, match="pipe"):
+        Stream(near).send_all(parts)
+
+
+def read(source: socket.socket, length: int, into: list[bytes]) -> None:
+    into.append(source.recv(length, socket.MSG_WAITALL))
 
 
 TEXTS = {

@@ -116,7 +116,10 @@ def test_a_chunked_body_is_followed_whole_byte_by_byte_and_with_bytes_behind_it(
         assert bytewise.take(body[position : position + 1]) == 1
     assert bytewise.is_complete
     assert bytewise.take(BEHIND) == 0
-    assert dechunk(body) == payload
+    for cut in range(1, len(body)):
+        assert dechunk([body[:cut], body[cut:]]) == payload
+    assert dechunk([body[position : position + 1] for position in range(len(body))]) == payload
+    assert dechunk([body]) == payload
 
 
 MALFORMED = [
@@ -157,12 +160,15 @@ def test_a_malformed_chunked_body_is_refused_whole_byte_by_byte_and_with_bytes_b
 def test_a_chunked_body_is_the_same_however_it_is_split(chunks: list[bytes], data: st.DataObject) -> None:
     body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     framing = ChunkedBody()
+    pieces: list[bytes] = []
     taken = 0
     while taken < len(body):
+        assert framing.expected_bytes <= len(body) - taken
         size = data.draw(st.integers(1, len(body)))
-        taken += framing.take(body[taken : taken + size])
+        pieces.append(body[taken : taken + size])
+        taken += framing.take(pieces[-1])
     assert framing.is_complete
-    assert dechunk(body) == b"".join(chunks)
+    assert dechunk(pieces) == b"".join(chunks)
 
 
 def test_a_trailer_as_long_as_a_head_passes_and_a_longer_one_does_not() -> None:
