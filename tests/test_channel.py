@@ -29,6 +29,10 @@ def channel() -> Iterator[Channel]:
     channel.near.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", 5, 0))
     channel.far.settimeout(5.0)
     yield channel
+    if channel.near.fileno() >= 0 and channel.far.fileno() >= 0:
+        channel.far.settimeout(None)
+        channel.abandon()
+    assert ends(lambda: channel._backlog._is_sending)
     channel.near.close()
     channel.far.close()
 
