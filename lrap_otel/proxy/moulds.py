@@ -176,8 +176,8 @@ def known_reply(data: bytes) -> MouldedReply | None:
 
 def learn_reply(reply: Response) -> None:
     """Keep the mould of a valid reply that brought an event, if it fits none."""
-    is_new = b"content-type" in reply.fields and _fits_none(reply.raw, _replies)
-    if is_new and _may_leave_mould(reply) and _replies_brake.lets_learn():
+    is_event = reply.status == 200 and b"content-type" in reply.fields
+    if is_event and _fits_none(reply.raw, _replies) and _may_leave_mould(reply) and _replies_brake.lets_learn():
         mould = Mould(reply, (reply.start_line,))
         if mould.pattern.match(reply.raw):
             _replies[:] = [mould, *_replies[: _MOULDS_LIMIT - 1]]

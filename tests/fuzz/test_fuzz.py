@@ -36,6 +36,7 @@ def test_a_head_means_to_us_what_it_means_to_h11_or_is_refused_by_a_rule(data: b
 @example(b"HTTP/1.1 200 OK\r\n\r\n")
 @example(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n")
 @example(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+@example(b"HTTP/1.1 199 OK\r\nContent-Type: a\r\nContent-Length: 3\r\n\r\n")
 def test_a_replys_head_means_to_us_what_it_means_to_h11_or_is_refused_by_a_rule(data: bytes) -> None:
     assert check_reply(data) is None
 

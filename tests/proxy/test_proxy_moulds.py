@@ -318,6 +318,8 @@ def test_a_result_that_is_one_of_its_kind_leaves_no_mould(fields: bytes) -> None
 
 
 UNUSUAL_REPLIES = {
+    "an interim status": event().replace(b"200 OK", b"199 OK"),
+    "no event": event().replace(b"200 OK", b"403 Forbidden"),
     "HTTP/1.0": event().replace(b"HTTP/1.1", b"HTTP/1.0"),
     "no Content-Type": event().replace(b"Content-Type: application/json\r\n", b""),
     "until the end": event().replace(b"Content-Length: 7\r\n", b""),
