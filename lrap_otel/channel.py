@@ -30,13 +30,17 @@ class Channel:
     def __init__(self) -> None:
         self.near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        self._backlog = Backlog(self.near.fileno(), self._send)
+        self._backlog = Backlog(self.near.fileno(), self._send_later)
         self.dropped = 0
         self._in_flight_bytes = 0
         self._is_abandoned = False
 
     def send_within(self, message: records.Message, wait_ms: int) -> bool:
-        """Send one record even if the far end has to make room first, for which it gets `wait_ms`. True where it went."""
+        """Send one record even if the far end has to make room first, for which it gets `wait_ms`; where others wait, it waits behind
+        them, however many they are. True where it went or will.
+        """
+        if self._backlog.waiting:
+            return self._backlog.add(message, (), 0, always=True)
         poll = select.poll()
         poll.register(self.near, select.POLLOUT)
         return bool(poll.poll(wait_ms)) and self.offer(message)
@@ -56,16 +60,17 @@ class Channel:
         is dropped and counted: False.
         """
         length = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
-        try:
-            if not self._backlog.waiting and not self._is_abandoned:
+        if not self._backlog.waiting and not self._is_abandoned:
+            try:
                 self._send(message, parts, length)
+            except BlockingIOError:
+                pass  # it is full, as it is where others wait already
+            except OSError:
+                self.dropped += 1
+                return False
+            else:
                 return True
-        except BlockingIOError:
-            pass
-        except OSError:
-            self.dropped += 1
-            return False
-        if not self._is_abandoned and self._keep(message, parts, length):
+        if self._keep(message, parts, length):
             return True
         self.dropped += 1
         return False
@@ -75,6 +80,15 @@ class Channel:
         if self._backlog.add(message, parts, length):
             return True
         return length > INLINE_LIMIT_BYTES and self._backlog.add(message, None, 0)
+
+    def _send_later(self, message: records.Message, parts: tuple[bytes, ...] | None, length: int) -> None:
+        """BlockingIOError where there is no room yet."""
+        try:
+            self._send(message, parts, length)
+        except BlockingIOError:
+            raise
+        except Exception:  # noqa: BLE001 - whatever it was, the next record counts
+            self.dropped += 1
 
     def _send(self, message: records.Message, parts: tuple[bytes, ...] | None, length: int) -> None:
         """BlockingIOError where there is no room. `parts` is None where the payload was left behind."""
@@ -106,7 +120,7 @@ class Channel:
     def abandon(self) -> None:
         """Nobody will read any more: take nothing further, and let go of the payloads that wait."""
         self._is_abandoned = True
-        self._backlog.clear()
+        self._backlog.close()
         try:
             while True:
                 _, ancillary, _, _ = self.far.recvmsg(

@@ -77,7 +77,9 @@ def lower_hex(digits: int) -> Value:
 
 
 class Group:
-    """A part of which `match.regs` tells where it stands, in the order of the groups from 1 on; without a part, only where."""
+    """A part that a match tells apart, what it is and where it stands, in the order of the groups from 1 on; without a part, only
+    where.
+    """
 
     __slots__ = ("part",)
 

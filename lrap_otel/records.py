@@ -162,7 +162,7 @@ class Restored(Record):
 
 class Flush(Record):
     """Export all that is finished and answer ``flushed(number, ok)``, within `budget_ms`. `dropped` counts, since the start of
-    this telemetry process, the records that found the channel full, and those of which the one before it had not told.
+    this telemetry process, the records for which there was no room, and those of which the one before it had not told.
     """
 
     __slots__ = ("number", "budget_ms", "dropped")

@@ -183,6 +183,51 @@ def test_a_backlog_takes_8_mb_of_payloads_and_a_little_for_each_record(channel: 
     assert [length for _, _, length in waiting][-20:] == [1_000_000] * 8 + [0] * 12
 
 
+@pytest.mark.parametrize("size", [4_000, 180_000])
+def test_a_shutdown_waits_behind_all_others_however_many_there_are(
+    channel: Channel, telemetry: TelemetryEnd, size: int
+) -> None:
+    make_small(channel)
+    kept = 0
+    while channel.offer(restored(1), b"x" * size):
+        kept += 1
+
+    def read_all() -> None:
+        for _ in range(kept):
+            record = telemetry.receive()
+            if record is not None and record.payload and len(record.payload) > INLINE_LIMIT_BYTES:
+                channel.release(channel.receive_reply()[1][0])
+
+    reader = Thread(target=read_all)
+    reader.start()
+    assert channel.send_within(records.shutdown(1, "spindown", 0, 0), 1_000) is True
+    reader.join()
+    assert isinstance(telemetry.receive(), records.Shutdown)
+
+
+def test_long_texts_count_as_payloads_do(channel: Channel) -> None:
+    make_small(channel)
+    while not channel.dropped:
+        channel.offer(records.warning("x" * 7_000))
+    assert len(channel._backlog.waiting) <= 8 * MIB // 8_000
+
+
+def test_a_record_that_cannot_be_sent_later_is_counted_and_the_next_one_goes(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
+    make_small(channel)
+    offered = 0
+    while not channel._backlog.waiting:
+        channel.offer(restored(1), b"x" * 4_000)
+        offered += 1
+    channel.offer(records.warning("x" * 500_000))  # larger than the channel
+    channel.offer((5, (object(),)))  # nothing that can be written
+    channel.offer(restored(2))
+    received = [telemetry.receive() for _ in range(offered + 1)]
+    assert getattr(received[-1], "at_ns", None) == 2
+    assert channel.dropped == 2
+
+
 def test_an_abandoned_channel_lets_go_of_its_backlog_too() -> None:
     channel = Channel()
     make_small(channel)
@@ -193,6 +238,7 @@ def test_an_abandoned_channel_lets_go_of_its_backlog_too() -> None:
     assert ends(lambda: (_thread._count(), descriptors()) != before)
     assert not channel._backlog.waiting
     assert not channel.offer(restored(1))
+    assert not channel._backlog.add(restored(1), (), 0, always=True)
 
 
 def test_where_no_thread_is_to_be_had_a_full_channel_drops(channel: Channel, telemetry: TelemetryEnd) -> None:
@@ -314,8 +360,9 @@ def test_replies_come_back(channel: Channel, telemetry: TelemetryEnd) -> None:
 def test_a_record_that_must_go_waits_for_room_within_its_time(channel: Channel, telemetry: TelemetryEnd) -> None:
     assert channel.send_within(records.shutdown(1, "spindown", 0, 0), 1_000) is True
     assert getattr(telemetry.receive(), "reason", None) == "spindown"
-    while not channel.dropped:
-        channel.offer(restored(1), b"x" * 4_096)
+    with pytest.raises(BlockingIOError):
+        while True:
+            channel.near.send(records.encode(restored(1), b"x" * 4_096), socket.MSG_DONTWAIT)
     assert channel.send_within(records.shutdown(1, "spindown", 0, 0), 10) is False
 
 

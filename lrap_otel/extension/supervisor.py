@@ -139,7 +139,7 @@ class Telemetry:
             stand_aside.go_on()
 
     def _dropped(self) -> int:
-        """Records that found the channel full and of which no earlier telemetry process has told the collector."""
+        """Records for which there was no room and of which no earlier telemetry process has told the collector."""
         self._dropped_sent = self._channel.dropped
         return self._dropped_sent - self._dropped_before
 

@@ -49,11 +49,13 @@ def find(event: bytes) -> Fitted | None:
 
 
 def _has_headers(event: bytes, start: int) -> bool:
-    """From `start` on. In the middle of a large event there is but its body, in which a quote is an escaped one."""
+    """From `start` on. In the middle of a large event from one of AWS's services there is its body, in which a quote is an escaped
+    one; an event that somebody made himself may have its headers there again, and is then written in the first of them alone.
+    """
     if event.find(ANY_HEADERS, start, start + _BEHIND_BYTES) >= 0:
         return True
-    is_all = start + _BEHIND_BYTES >= len(event)
-    return not is_all and event.find(ANY_HEADERS, max(start, len(event) - _BEHIND_BYTES)) >= 0
+    rest = max(start, len(event) - _BEHIND_BYTES - len(ANY_HEADERS))
+    return start + _BEHIND_BYTES < len(event) and event.find(ANY_HEADERS, rest) >= 0
 
 
 def find_with_escapes(event: bytes) -> Fitted | None:

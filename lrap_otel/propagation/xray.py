@@ -51,7 +51,7 @@ class UsualForm:
                 parent_id_hex = ""
         if self._has_lineage:
             lineage = values[start]
-        return XRayHeader(trace_id_hex, parent_id_hex, sampled, lineage, True)
+        return XRayHeader(trace_id_hex, parent_id_hex, sampled, lineage, is_well_formed=True)
 
 
 _USUAL = [UsualForm(has_parent=parent, has_lineage=lineage) for parent in (False, True) for lineage in (True, False)]
@@ -91,10 +91,7 @@ def parse(value: str) -> XRayHeader:
 
 def usual_form(value: str) -> UsualForm | None:
     """How Lambda has written this header; None where it is written otherwise."""
-    for usual in _USUAL:
-        if usual.pattern.fullmatch(value):
-            return usual
-    return None
+    return next((usual for usual in _USUAL if usual.pattern.fullmatch(value)), None)
 
 
 def _is_plain(text: str) -> bool:

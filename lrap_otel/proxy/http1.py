@@ -10,8 +10,6 @@ are bounded: what does not fit is looked at each time.
 Source: RFC 9112.
 """
 
-from lrap_otel.propagation import xray
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -220,10 +218,6 @@ class Response(Head):
     def invocation(self) -> tuple[str, ...]:
         """Of an event, the values of `INVOCATION_FIELDS`, empty for those that did not come."""
         return tuple([self.fields.get(name, b"").decode("latin-1") for name in INVOCATION_FIELDS])
-
-    def trace_header(self) -> xray.XRayHeader:
-        """Of an event, what Lambda says of its trace."""
-        return xray.parse(self.fields.get(TRACE_ID, b"").decode("latin-1"))
 
 
 # What a Connection field may not take away: without these a message means something else.

@@ -134,7 +134,7 @@ class MouldedReply(Response):
         return self._mould.invocation(self._values)
 
     def trace_header(self) -> xray.XRayHeader:
-        """See `Response.trace_header`."""
+        """What Lambda says of the event's trace."""
         mould, values = self._mould, self._values
         return mould.usual.read(values, mould.trace_at) if mould.usual else xray.parse(values[mould.trace_at])
 
@@ -144,6 +144,13 @@ class MouldedReply(Response):
         pieces = template.copy()
         pieces[1::2] = taken(self._values + values)
         return "".join(pieces).encode("latin-1")
+
+
+def trace_header(reply: Response) -> xray.XRayHeader:
+    """What Lambda says of an event's trace."""
+    if type(reply) is MouldedReply:
+        return reply.trace_header()
+    return xray.parse(reply.fields.get(TRACE_ID, b"").decode("latin-1"))
 
 
 class Result:

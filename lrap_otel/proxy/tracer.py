@@ -12,7 +12,7 @@ from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.propagation.xray import XRayHeader
 from lrap_otel.proxy.delivery import Delivery
 from lrap_otel.proxy.event_head import CLIENT_CONTEXT, Form, event_head
-from lrap_otel.proxy.moulds import MouldedReply
+from lrap_otel.proxy.moulds import MouldedReply, trace_header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Tracer:
         """The event as the runtime gets it. `closes`: the runtime has announced that its connection ends."""
         reply = event.head
         request_id, invocation_id, deadline = reply.invocation()
-        from_xray = reply.trace_header()
+        from_xray = trace_header(reply)
         carrier = carriers.find(event.payload, self._scan_limit_bytes) if self._injects else None
         # What came out of a mould has no fields that take more than a look.
         needs_a_look = type(reply) is not MouldedReply

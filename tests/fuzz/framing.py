@@ -256,7 +256,7 @@ def parsers_of_reply(data: bytes) -> object:
 
 
 def _told_by(reply: Response) -> object:
-    header = reply.trace_header()
+    header = moulds.trace_header(reply)
     trace = header.trace_id_hex, header.parent_id_hex, header.sampled, header.lineage, header.is_well_formed
     heads = [event_head(reply, form, values, 7) for form, values in FORMS.items()]
     return reply.raw, reply.forwarded, reply.body_length, reply.closes, reply.invocation(), trace, heads

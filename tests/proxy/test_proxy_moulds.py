@@ -148,7 +148,7 @@ def judge_reply(data: bytes) -> None:
 
 
 def told_of_trace(reply: Response) -> tuple[object, ...]:
-    header = reply.trace_header()
+    header = moulds.trace_header(reply)
     return header.trace_id_hex, header.parent_id_hex, header.sampled, header.lineage, header.is_well_formed
 
 
