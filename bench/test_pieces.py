@@ -132,7 +132,7 @@ def test_extract(timed: Timed, name: str) -> None:
 
     def parent() -> SpanContext | None:
         carrier = carriers.find(event, SCAN_LIMIT_BYTES)
-        return extract.parent_of(("tracecontext", "baggage"), carrier.headers) if carrier else None
+        return extract.parent_of(("tracecontext", "baggage"), carrier) if carrier else None
 
     assert timed(parent).span_id_hex == "00f067aa0ba902b7"
 

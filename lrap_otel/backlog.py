@@ -1,57 +1,64 @@
-"""Records that found the channel full, until it has room again: a burst, while the telemetry process does not get the CPU."""
+"""Datagrams that found the channel full, until it has room again: a burst, while the telemetry process does not get the CPU."""
 
 import _thread
 import select
-from _collections import deque  # type: ignore[import-not-found]  # the C part of `collections`, which costs 2 ms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import TypeAlias
+    from mmap import mmap
 
-    from lrap_otel.records import Message
-
-    Parts: TypeAlias = "tuple[bytes, ...] | None"
-    Waiting: TypeAlias = tuple[Message, Parts, int]
-
-# Of payloads, and what a record takes beside its payload and its texts. The function's memory is ours to spare: beyond, records
-# are dropped.
+# The function's memory is ours to spare: beyond, records are dropped.
 LIMIT_BYTES = 8 * 1024 * 1024
-_RECORD_BYTES = 1_024
+# In front of each datagram stands its length; this stands where the ring goes on at its start.
+_LENGTH_BYTES = 4
+_FROM_START = b"\xff\xff\xff\xff"
 
 
 class Backlog:
-    """Keeps records in their order and sends them on a thread of its own, which ends when the last has gone.
+    """Keeps datagrams in their order and sends them on a thread of its own, which ends when the last has gone.
 
-    `waiting` is empty in all but such moments. While it is not, whoever has a record adds it, so that none overtakes another: what is
-    being sent stays in it until it has gone.
+    `waiting` counts them: 0 in all but such moments. While it is more, whoever has a datagram adds it, so that none overtakes
+    another: what is being sent counts until it has gone.
+
+    They stand in a ring in memory of its own, which goes back behind the last of them; what was `malloc`'s would stay with us.
     """
 
-    __slots__ = ("_bytes", "_descriptor", "_is_closed", "_is_sending", "_lock", "_send", "waiting")
+    __slots__ = (
+        "_is_closed",
+        "_is_sending",
+        "_last",
+        "_lock",
+        "_read_at",
+        "_ring",
+        "_send",
+        "_socket",
+        "_write_at",
+        "waiting",
+    )
 
-    def __init__(self, descriptor: int, send: "Callable[[Message, Parts, int], object]") -> None:
-        """`send` gets a record, the parts of its payload (None: left behind) and their length. It raises BlockingIOError where
-        `descriptor` has no room for it, and nothing else.
-        """
-        self.waiting: deque[Waiting] = deque()
-        self._bytes = 0
-        self._descriptor = descriptor
+    def __init__(self, socket: int, send: "Callable[[bytes], object]") -> None:
+        """`send` raises BlockingIOError where `socket` has no room for a datagram, and nothing else."""
+        self.waiting = 0
         self._is_closed = False
         self._is_sending = False
+        self._last: bytes | None = None  # behind which nothing comes, and for which the ring had no room
         self._lock = _thread.allocate_lock()
+        self._read_at = self._write_at = 0
+        self._ring: mmap | None = None
         self._send = send
+        self._socket = socket
 
-    def add(self, message: "Message", parts: "Parts", length: int, *, always: bool = False) -> bool:
-        """Keep a record whose payload has `length` bytes. False where there is no room, unless it must `always` be kept, and once
-        the backlog is closed.
-        """
+    def add(self, datagram: bytes, *, is_last: bool = False) -> bool:
+        """Keep a datagram. False where there is no room, unless it `is_last`, and once the backlog is closed."""
         with self._lock:
-            size = _size(message, length)
-            has_room = always or self._bytes + size <= LIMIT_BYTES
-            if self._is_closed or not has_room or not self._start():
+            if self._is_closed or self._last is not None or not self._start():
                 return False
-            self._bytes += size
-            self.waiting.append((message, parts, length))
+            if not self._write(datagram):
+                if not is_last:
+                    return False
+                self._last = datagram
+            self.waiting += 1
             return True
 
     def _start(self) -> bool:
@@ -63,41 +70,89 @@ class Backlog:
             self._is_sending = True
         return True
 
+    def _write(self, datagram: bytes) -> bool:
+        entry = len(datagram).to_bytes(_LENGTH_BYTES, "little") + datagram
+        start = self._place(len(entry))
+        if start is None:
+            return False
+        if self._ring is None:
+            self._ring = _new_ring()
+            if self._ring is None:
+                return False
+        if start < self._write_at <= LIMIT_BYTES - _LENGTH_BYTES:
+            self._ring[self._write_at : self._write_at + _LENGTH_BYTES] = _FROM_START
+        self._write_at = start + len(entry)
+        self._ring[start : self._write_at] = entry
+        return True
+
+    def _place(self, length: int) -> int | None:
+        """Where in the ring so many bytes fit. It never becomes quite full, so that a full one is told from an empty one."""
+        if not self.waiting:
+            self._read_at = self._write_at = 0
+        if self._write_at < self._read_at:
+            return self._write_at if self._write_at + length < self._read_at else None
+        if self._write_at + length <= LIMIT_BYTES:
+            return self._write_at
+        return 0 if length < self._read_at else None
+
     def close(self) -> None:
         """Nobody will read any more: let go of what waits, and take nothing."""
         with self._lock:
             self._is_closed = True
-            self.waiting.clear()
-            self._bytes = 0
+            self.waiting = 0
+            self._end_ring()
 
     def _send_all(self) -> None:
         room = select.poll()
-        room.register(self._descriptor, select.POLLOUT)
+        room.register(self._socket, select.POLLOUT)
         room.poll()
         while (oldest := self._oldest()) is not None:
             if self._is_sent(oldest):
-                self._has_gone(oldest)
+                self._has_gone(len(oldest))
             else:
                 room.poll()
 
-    def _is_sent(self, record: "Waiting") -> bool:
+    def _oldest(self) -> bytes | None:
+        with self._lock:
+            self._is_sending = self.waiting > 0
+            if not self.waiting:
+                self._end_ring()
+                return None
+            if self.waiting == 1 and self._last is not None:
+                return self._last
+            if self._ring is None:
+                return None
+            length = self._ring[self._read_at : self._read_at + _LENGTH_BYTES]
+            if len(length) < _LENGTH_BYTES or length == _FROM_START:
+                self._read_at = 0
+                length = self._ring[:_LENGTH_BYTES]
+            start = self._read_at + _LENGTH_BYTES
+            return self._ring[start : start + int.from_bytes(length, "little")]
+
+    def _is_sent(self, datagram: bytes) -> bool:
         try:
-            self._send(*record)
+            self._send(datagram)
         except BlockingIOError:
             return False
         return True
 
-    def _oldest(self) -> "Waiting | None":
+    def _has_gone(self, length: int) -> None:
         with self._lock:
-            self._is_sending = bool(self.waiting)
-            return self.waiting[0] if self.waiting else None
+            if not self._is_closed:
+                self.waiting -= 1
+                self._read_at += _LENGTH_BYTES + length
 
-    def _has_gone(self, record: "Waiting") -> None:
-        with self._lock:
-            if self.waiting and self.waiting[0] is record:  # else it was closed meanwhile
-                self.waiting.popleft()
-                self._bytes -= _size(record[0], record[2])
+    def _end_ring(self) -> None:
+        if self._ring is not None:
+            self._ring.close()
+            self._ring = None
 
 
-def _size(message: "Message", length: int) -> int:
-    return _RECORD_BYTES + length + sum([len(field) for field in message[1] if isinstance(field, str)])
+def _new_ring() -> "mmap | None":
+    """None where no memory is to be had."""
+    from mmap import mmap  # noqa: PLC0415 - for a burst alone
+
+    try:
+        return mmap(-1, LIMIT_BYTES)
+    except OSError:
+        return None

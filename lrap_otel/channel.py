@@ -15,6 +15,8 @@ IN_FLIGHT_LIMIT_BYTES = 16 * 1024 * 1024
 # As large as the kernel gives; it cuts what is asked down to net.core.wmem_max.
 _SEND_BUFFER_BYTES = 8 * 1024 * 1024
 _DATAGRAM_LIMIT_BYTES = 131_072
+# Of a payload that waits: with its record less than a datagram, and than an empty channel of the smallest kind.
+_WAITING_LIMIT_BYTES = 65_536
 _ONE_DESCRIPTOR_BYTES = 4
 # Of a socket's memory: 32-bit numbers, of which these are two. Source: linux/sock_diag.h.
 _SO_MEMINFO, _MEMINFO_BYTES, _SEND_USED, _SEND_LIMIT = 55, 36, 2, 3
@@ -40,7 +42,7 @@ class Channel:
         them, however many they are. True where it went or will.
         """
         if self._backlog.waiting:
-            return self._backlog.add(message, (), 0, always=True)
+            return self._backlog.add(records.encode(message, b""), is_last=True)
         poll = select.poll()
         poll.register(self.near, select.POLLOUT)
         return bool(poll.poll(wait_ms)) and self.offer(message)
@@ -76,25 +78,22 @@ class Channel:
         return False
 
     def _keep(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> bool:
-        """For later; a large payload only as long as there is room for it."""
-        if self._backlog.add(message, parts, length):
-            return True
-        return length > INLINE_LIMIT_BYTES and self._backlog.add(message, None, 0)
+        """For later; a payload that is too large for a datagram stays behind."""
+        payload = b"".join(parts) if length <= _WAITING_LIMIT_BYTES else None
+        return self._backlog.add(records.encode(message, payload))
 
-    def _send_later(self, message: records.Message, parts: tuple[bytes, ...] | None, length: int) -> None:
+    def _send_later(self, datagram: bytes) -> None:
         """BlockingIOError where there is no room yet."""
         try:
-            self._send(message, parts, length)
+            self.near.send(datagram, _socket.MSG_DONTWAIT)
         except BlockingIOError:
             raise
-        except Exception:  # noqa: BLE001 - whatever it was, the next record counts
+        except OSError:
             self.dropped += 1
 
-    def _send(self, message: records.Message, parts: tuple[bytes, ...] | None, length: int) -> None:
-        """BlockingIOError where there is no room. `parts` is None where the payload was left behind."""
-        if parts is None:
-            self.near.send(records.encode(message, None), _socket.MSG_DONTWAIT)
-        elif length <= INLINE_LIMIT_BYTES:
+    def _send(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> None:
+        """BlockingIOError where there is no room."""
+        if length <= INLINE_LIMIT_BYTES:
             payload = parts[0] if len(parts) == 1 else b"".join(parts)
             self.near.send(records.encode(message, payload), _socket.MSG_DONTWAIT)
         elif self._in_flight_bytes + length > IN_FLIGHT_LIMIT_BYTES or not self._send_with_memfd(
