@@ -19,13 +19,12 @@ class Backlog:
     """Keeps datagrams in their order and sends them on a thread of its own, which ends when the last has gone.
 
     `waiting` counts them: 0 in all but such moments. While it is more, whoever has a datagram adds it, so that none overtakes
-    another: what is being sent counts until it has gone.
+    another: what is being sent counts until it has gone. `is_closed`: nobody reads any more.
 
     They stand in a ring in memory of its own, which goes back behind the last of them; what was `malloc`'s would stay with us.
     """
 
     __slots__ = (
-        "_is_closed",
         "_is_sending",
         "_last",
         "_lock",
@@ -34,13 +33,14 @@ class Backlog:
         "_send",
         "_socket",
         "_write_at",
+        "is_closed",
         "waiting",
     )
 
     def __init__(self, socket: int, send: "Callable[[bytes], object]") -> None:
         """`send` raises BlockingIOError where `socket` has no room for a datagram, and nothing else."""
         self.waiting = 0
-        self._is_closed = False
+        self.is_closed = False
         self._is_sending = False
         self._last: bytes | None = None  # behind which nothing comes, and for which the ring had no room
         self._lock = _thread.allocate_lock()
@@ -52,7 +52,7 @@ class Backlog:
     def add(self, datagram: bytes, *, is_last: bool = False) -> bool:
         """Keep a datagram. False where there is no room, unless it `is_last`, and once the backlog is closed."""
         with self._lock:
-            if self._is_closed or self._last is not None or not self._start():
+            if self.is_closed or self._last is not None or not self._start():
                 return False
             if not self._write(datagram):
                 if not is_last:
@@ -98,7 +98,7 @@ class Backlog:
     def close(self) -> None:
         """Nobody will read any more: let go of what waits, and take nothing."""
         with self._lock:
-            self._is_closed = True
+            self.is_closed = True
             self.waiting = 0
             self._end_ring()
 
@@ -118,10 +118,8 @@ class Backlog:
             if not self.waiting:
                 self._end_ring()
                 return None
-            if self.waiting == 1 and self._last is not None:
+            if self._ring is None or (self.waiting == 1 and self._last is not None):
                 return self._last
-            if self._ring is None:
-                return None
             length = self._ring[self._read_at : self._read_at + _LENGTH_BYTES]
             if len(length) < _LENGTH_BYTES or length == _FROM_START:
                 self._read_at = 0
@@ -138,7 +136,7 @@ class Backlog:
 
     def _has_gone(self, length: int) -> None:
         with self._lock:
-            if not self._is_closed:
+            if not self.is_closed:
                 self.waiting -= 1
                 self._read_at += _LENGTH_BYTES + length
 
@@ -149,10 +147,10 @@ class Backlog:
 
 
 def _new_ring() -> "mmap | None":
-    """None where no memory is to be had."""
-    from mmap import mmap  # noqa: PLC0415 - for a burst alone
-
+    """None where no memory is to be had, or no descriptor to load from."""
     try:
+        from mmap import mmap  # noqa: PLC0415 - for a burst alone
+
         return mmap(-1, LIMIT_BYTES)
-    except OSError:
+    except (ImportError, OSError):
         return None

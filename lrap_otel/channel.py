@@ -27,7 +27,7 @@ class Channel:
     read yet reach a successor of a telemetry process that died.
     """
 
-    __slots__ = ("_backlog", "_in_flight_bytes", "_is_abandoned", "dropped", "far", "near")
+    __slots__ = ("_backlog", "_in_flight_bytes", "dropped", "far", "near")
 
     def __init__(self) -> None:
         self.near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -35,7 +35,6 @@ class Channel:
         self._backlog = Backlog(self.near.fileno(), self._send_later)
         self.dropped = 0
         self._in_flight_bytes = 0
-        self._is_abandoned = False
 
     def send_within(self, message: records.Message, wait_ms: int) -> bool:
         """Send one record even if the far end has to make room first, for which it gets `wait_ms`; where others wait, it waits behind
@@ -62,7 +61,7 @@ class Channel:
         is dropped and counted: False.
         """
         length = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
-        if not self._backlog.waiting and not self._is_abandoned:
+        if not self._backlog.waiting and not self._backlog.is_closed:
             try:
                 self._send(message, parts, length)
             except BlockingIOError:
@@ -72,7 +71,7 @@ class Channel:
                 return False
             else:
                 return True
-        if self._keep(message, parts, length):
+        if not self._backlog.is_closed and self._keep(message, parts, length):
             return True
         self.dropped += 1
         return False
@@ -118,7 +117,6 @@ class Channel:
 
     def abandon(self) -> None:
         """Nobody will read any more: take nothing further, and let go of the payloads that wait."""
-        self._is_abandoned = True
         self._backlog.close()
         try:
             while True:

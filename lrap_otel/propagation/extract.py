@@ -9,11 +9,10 @@ if TYPE_CHECKING:
 
 # Of which the second names no parent.
 _USUAL = ("tracecontext", "baggage")
-_NOTHING_SAID = xray.parse("")
 
 
 def parent_of(
-    propagators: tuple[str, ...], headers: "Headers", from_runtime: xray.XRayHeader = _NOTHING_SAID
+    propagators: tuple[str, ...], headers: "Headers", from_runtime: xray.XRayHeader | None = None
 ) -> SpanContext | None:
     """The parent that OpenTelemetry's composite propagator for ``OTEL_PROPAGATORS`` finds, None for a root.
 
@@ -48,8 +47,8 @@ def _from_xray(headers: "Headers", parent: SpanContext | None) -> SpanContext | 
     return found
 
 
-def _from_runtime(headers: "Headers", header: xray.XRayHeader) -> SpanContext | None:
+def _from_runtime(headers: "Headers", header: xray.XRayHeader | None) -> SpanContext | None:
     """What Lambda says goes before what the carrier says. Its ``Sampled=0`` does not count: where X-Ray does not trace the
     function, Lambda writes that with a made-up Parent, and nobody decided it.
     """
-    return (xray.context_of(header) if header.sampled else None) or _from_xray(headers, None)
+    return (xray.context_of(header) if header and header.sampled else None) or _from_xray(headers, None)
