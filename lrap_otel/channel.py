@@ -18,6 +18,7 @@ _DATAGRAM_LIMIT_BYTES = 131_072
 # Of a payload that waits: with its record less than a datagram, and than an empty channel of the smallest kind.
 _WAITING_LIMIT_BYTES = 65_536
 _ONE_DESCRIPTOR_BYTES = 4
+_DO_NOT_WAIT = _socket.MSG_DONTWAIT
 # Of a socket's memory: 32-bit numbers, of which these are two. Source: linux/sock_diag.h.
 _SO_MEMINFO, _MEMINFO_BYTES, _SEND_USED, _SEND_LIMIT = 55, 36, 2, 3
 
@@ -60,10 +61,13 @@ class Channel:
         """Send one record, with the payload that `parts` make together, or keep it until there is room. Where too many wait already it
         is dropped and counted: False.
         """
-        length = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
-        if not self._backlog.waiting and not self._backlog.is_closed:
+        backlog = self._backlog
+        if not backlog.waiting and not backlog.is_closed:
             try:
-                self._send(message, parts, length)
+                if len(parts) == 1 and len(parts[0]) <= INLINE_LIMIT_BYTES:
+                    self.near.send(records.encode(message, parts[0]), _DO_NOT_WAIT)
+                else:
+                    self._send(message, parts)
             except BlockingIOError:
                 pass  # it is full, as it is where others wait already
             except OSError:
@@ -71,34 +75,34 @@ class Channel:
                 return False
             else:
                 return True
-        if not self._backlog.is_closed and self._keep(message, parts, length):
+        if not backlog.is_closed and self._keep(message, parts):
             return True
         self.dropped += 1
         return False
 
-    def _keep(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> bool:
+    def _keep(self, message: records.Message, parts: tuple[bytes, ...]) -> bool:
         """For later; a payload that is too large for a datagram stays behind."""
-        payload = b"".join(parts) if length <= _WAITING_LIMIT_BYTES else None
+        payload = b"".join(parts) if sum(map(len, parts)) <= _WAITING_LIMIT_BYTES else None
         return self._backlog.add(records.encode(message, payload))
 
     def _send_later(self, datagram: bytes) -> None:
         """BlockingIOError where there is no room yet."""
         try:
-            self.near.send(datagram, _socket.MSG_DONTWAIT)
+            self.near.send(datagram, _DO_NOT_WAIT)
         except BlockingIOError:
             raise
         except OSError:
             self.dropped += 1
 
-    def _send(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> None:
+    def _send(self, message: records.Message, parts: tuple[bytes, ...]) -> None:
         """BlockingIOError where there is no room."""
+        length = sum(map(len, parts))
         if length <= INLINE_LIMIT_BYTES:
-            payload = parts[0] if len(parts) == 1 else b"".join(parts)
-            self.near.send(records.encode(message, payload), _socket.MSG_DONTWAIT)
+            self.near.send(records.encode(message, b"".join(parts)), _DO_NOT_WAIT)
         elif self._in_flight_bytes + length > IN_FLIGHT_LIMIT_BYTES or not self._send_with_memfd(
             message, parts, length
         ):
-            self.near.send(records.encode(message, None), _socket.MSG_DONTWAIT)
+            self.near.send(records.encode(message, None), _DO_NOT_WAIT)
 
     def _send_with_memfd(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> bool:
         try:
@@ -109,7 +113,7 @@ class Channel:
             for part in parts:
                 _write_whole(descriptor, part)
             rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor.to_bytes(_ONE_DESCRIPTOR_BYTES, "little"))
-            self.near.sendmsg([records.encode(message, length)], [rights], _socket.MSG_DONTWAIT)
+            self.near.sendmsg([records.encode(message, length)], [rights], _DO_NOT_WAIT)
         finally:
             posix.close(descriptor)
         self._in_flight_bytes += length
@@ -120,9 +124,7 @@ class Channel:
         self._backlog.close()
         try:
             while True:
-                _, ancillary, _, _ = self.far.recvmsg(
-                    0, _socket.CMSG_SPACE(_ONE_DESCRIPTOR_BYTES), _socket.MSG_DONTWAIT
-                )
+                _, ancillary, _, _ = self.far.recvmsg(0, _socket.CMSG_SPACE(_ONE_DESCRIPTOR_BYTES), _DO_NOT_WAIT)
                 for _, _, rights in ancillary:
                     posix.close(int.from_bytes(rights[:_ONE_DESCRIPTOR_BYTES], "little"))
         except OSError:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+# Of these at least so many are known, and at most twice as many.
 _ENDED_LIMIT = 256
 # Far above what a sandbox serves at once: beyond are those whose results never pass here.
 _OPEN_LIMIT = 1_024
@@ -21,6 +22,7 @@ _OPEN_LIMIT = 1_024
 _LOOK_AGAIN_S = 0.1
 # Until the tracer has decided.
 _NO_CONTEXT = SpanContext("", "", 0)
+_NO_LINK = "", ""
 
 
 class Invocation:
@@ -53,7 +55,7 @@ class Invocation:
         self.connection: object = None
         self.context: SpanContext = _NO_CONTEXT
         self.parent_span_id_hex = ""
-        self.link = ("", "")
+        self.link = _NO_LINK
 
 
 class Invocations:
@@ -66,6 +68,7 @@ class Invocations:
         "_changed",
         "_earlier_attempts",
         "_ended",
+        "_ended_before",
         "_has_delivered",
         "_is_awaited",
         "_open",
@@ -78,7 +81,9 @@ class Invocations:
         self._open: dict[str, Invocation] = {}
         # Of a request whose next attempt is under way as well, by request id and invocation id.
         self._earlier_attempts: dict[tuple[str, str], Invocation] = {}
+        # The last to have ended, and those before them.
         self._ended: dict[str, None] = {}
+        self._ended_before: dict[str, None] = {}
         self._has_delivered = False
         self._opens_connection_for_each_call = False
         self._changed = _thread.allocate_lock()
@@ -89,42 +94,55 @@ class Invocations:
     def find(self, request_id: str, invocation_id: str) -> Invocation | None:
         """The open invocation of this request id; not another attempt's, where Lambda numbers them."""
         invocation = self._open.get(request_id)
+        if invocation is None and not self._earlier_attempts:
+            return None
         if invocation and invocation_id and invocation.invocation_id not in {"", invocation_id}:
             return self._earlier_attempts.get((request_id, invocation_id))
         return invocation or self._earlier_attempts.get((request_id, invocation_id))
 
     def open(self, invocation: Invocation, connection: object, now_ns: int) -> None:
         """The event is about to be sent to the runtime on `connection`."""
+        request_id = invocation.request_id
         invocation.connection = connection
         invocation.is_released = False
         if not invocation.delivered_monotonic_ns:
             invocation.delivered_monotonic_ns = now_ns
             invocation.is_cold_start = not self._has_delivered
             self._has_delivered = True
+        if request_id in self._open:
+            self._make_room(invocation)
+        # Into one table before out of the other: whoever looks in between finds it.
+        self._open[request_id] = invocation
+        self._ended.pop(request_id, None)
+        self._ended_before.pop(request_id, None)
+        if len(self._open) > _OPEN_LIMIT:
+            _drop_oldest(self._open)
+        if self.bystander is not None or self._is_awaited:
+            self.notify()
+
+    def _make_room(self, invocation: Invocation) -> None:
+        """Another attempt of this request is under way."""
         earlier = self._open.get(invocation.request_id)
         if earlier is not None and earlier is not invocation and earlier.invocation_id:
             earlier.connection = None
             self._earlier_attempts[earlier.request_id, earlier.invocation_id] = earlier
             if len(self._earlier_attempts) > _OPEN_LIMIT:
                 _drop_oldest(self._earlier_attempts)
-        # Into one table before out of the other: whoever looks in between finds it.
-        self._open[invocation.request_id] = invocation
-        self._ended.pop(invocation.request_id, None)
-        if len(self._open) > _OPEN_LIMIT:
-            _drop_oldest(self._open)
-        self.notify()
 
     def finish(self, invocation: Invocation, connection: object) -> None:
         """The result has gone, over `connection`."""
+        request_id = invocation.request_id
         if invocation.connection is None and connection is not None:
             self._opens_connection_for_each_call = True
-        if self._earlier_attempts.pop((invocation.request_id, invocation.invocation_id), None) is not invocation:
-            self._ended[invocation.request_id] = None
-            if self._open.get(invocation.request_id) is invocation:
-                self._open.pop(invocation.request_id, None)
+        attempts = self._earlier_attempts
+        if not attempts or attempts.pop((request_id, invocation.invocation_id), None) is not invocation:
+            self._ended[request_id] = None
+            if self._open.get(request_id) is invocation:
+                self._open.pop(request_id, None)
         if len(self._ended) > _ENDED_LIMIT:
-            _drop_oldest(self._ended)
-        self.notify()
+            self._ended_before, self._ended = self._ended, {}
+        if self.bystander is not None or self._is_awaited:
+            self.notify()
 
     def runtime_polls_again(self) -> None:
         """A runtime with one invocation at a time asks for the next event: what is open will get no result."""
@@ -163,11 +181,11 @@ class Invocations:
 
     def was_delivered(self, request_id: str) -> bool:
         """Its event went through the proxy."""
-        return request_id in self._open or request_id in self._ended
+        return request_id in self._open or self.has_ended(request_id)
 
     def has_ended(self, request_id: str) -> bool:
         """Its result has gone."""
-        return request_id in self._ended
+        return request_id in self._ended or request_id in self._ended_before
 
     def wait_while(self, condition: "Callable[[], bool]", timeout_s: float) -> None:
         """Wait until `condition` is false, looking again at each change, at most `timeout_s`. For one waiter alone."""

@@ -9,8 +9,13 @@ from lrap_otel.propagation import closer_look, shapes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.propagation.places import Carrier, Fitted
+    from lrap_otel.propagation.places import Carrier, Fitted, Shape
 
+    # A shape and the values in it; where its pattern ends.
+    Known = tuple[Shape, tuple[bytes, ...], int]
+
+# How both kinds of headers end.
+ANY_HEADERS = shapes.ANY_HEADERS
 # A batch has many producers and is never edited; it is told by its first bytes, so that it costs nothing.
 _BATCHES = (b'{"Records"', b'{"records"', b'{"eventSource"', b'{"invocationId"')
 
@@ -40,6 +45,35 @@ def find(event: bytes, limit_bytes: int) -> "Carrier | Fitted | None":
     if carrier is not None and carrier.places:
         shapes.learn(event, carrier)
     return carrier
+
+
+def find_known(data: bytes, start: int, end: int) -> "Known | None":
+    """The carrier in an event of a known shape, which stands there in `data`; None where it takes a closer look."""
+    for shape in shapes.known:
+        found = shape.pattern.match(data, start)
+        if found is not None:
+            rest = found.end()
+            # What stands behind the pattern must not have headers as well, which would be the ones that count.
+            if data.find(ANY_HEADERS, rest) < 0 and (data.isascii() or _is_utf8(data[start:end])):
+                shapes.brake.in_vain = 0
+                return shape, found.groups(), rest
+            return None
+    event = data[start:end]
+    fitted = shapes.find_with_escapes(event) if event.find(b"\\") >= 0 and _is_utf8(event) else None
+    return (fitted.shape, fitted.values, fitted.end + start) if fitted is not None else None
+
+
+def may_have_headers(data: bytes, start: int) -> bool:
+    """The event that stands there, and is of no known shape, may have headers that context is written into."""
+    return not data.startswith(_BATCHES, start) and data.find(ANY_HEADERS, start) >= 0
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except ValueError:
+        return False
+    return True
 
 
 def in_client_context(value: bytes) -> dict[str, str]:

@@ -3,6 +3,8 @@
 SAMPLED = 1
 # W3C Trace Context level 2: at least the last seven bytes of the trace id are random.
 RANDOM = 2
+# What is no id.
+NO_TRACE_ID, NO_SPAN_ID = "0" * 32, "0" * 16
 
 
 class SpanContext:

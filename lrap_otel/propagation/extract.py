@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from lrap_otel.propagation.places import Headers
 
 # Of which the second names no parent.
-_USUAL = ("tracecontext", "baggage")
+USUAL = ("tracecontext", "baggage")
 
 
 def parent_of(
@@ -19,7 +19,7 @@ def parent_of(
     `headers` are the carrier's, names lower-cased. `from_runtime` is what ``Lambda-Runtime-Trace-Id`` says, which
     ``xray-lambda`` alone asks. The propagators run in order, and each that finds a parent overrides those before it.
     """
-    if propagators == _USUAL:
+    if propagators == USUAL:
         return w3c.extract(headers)
     if "none" in propagators:
         return None

@@ -3,6 +3,7 @@
 from _json import encode_basestring_ascii
 
 from lrap_otel import json_scan
+from lrap_otel.patterns import Template
 from lrap_otel.propagation import b3, w3c, xray
 from lrap_otel.propagation.places import KEEPS_ITS_SPELLING, Fitted
 
@@ -11,12 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lrap_otel.json_scan import Member
+    from lrap_otel.patterns import Piece
     from lrap_otel.propagation.context import SpanContext
-    from lrap_otel.propagation.places import Carrier, Place, Slot, Spot
+    from lrap_otel.propagation.places import Carrier, Place, Shape, Slot, Spot
 
     Texts = tuple[str, ...]
+    Values = tuple[bytes, ...]
     Fields = tuple[tuple[str, str], ...]
-    Plan = list[tuple[int, int, str | None]]
     Pieces = list[bytes | memoryview]
     # Start and end of what goes, and what stands there instead.
     Edit = tuple[int, int, str]
@@ -51,21 +53,22 @@ def field_names(propagators: tuple[str, ...], *, has_state: bool) -> tuple[str, 
     return tuple(names)
 
 
-def field_values(context: "SpanContext", names: tuple[str, ...], lineage: str = "") -> tuple[str, ...]:
+def field_values(context: "SpanContext", names: tuple[str, ...], lineage: bytes = b"") -> "Values":
     """The values of the fields of these names, which name `context` as the parent of whoever reads them.
 
     `lineage` is what `xray.parse` found in the header that this one replaces; without it Lambda does not see recursion.
     """
     if not names:
         return ()
-    values = w3c.format_traceparent(context), xray.format_header(context, lineage)
+    trace_id, span_id, flags = context.trace_id_hex.encode(), context.span_id_hex.encode(), context.trace_flags
+    values = w3c.format_traceparent(trace_id, span_id, flags), xray.format_header(trace_id, span_id, flags, lineage)
     if len(names) == 2:
         return values
     others = {"tracestate": context.trace_state, **dict(b3.single_field(context)), **dict(b3.multi_fields(context))}
-    return (*values, *[others[name] for name in names[2:]])
+    return (*values, *[others[name].encode() for name in names[2:]])
 
 
-def into_event(event: bytes, carrier: "Carrier | Fitted", names: "Texts", values: "Texts") -> "Pieces | None":
+def into_event(event: bytes, carrier: "Carrier | Fitted", names: "Texts", values: "Values") -> "Pieces | None":
     """`event` with the fields of these names and values in all its headers objects, None where it has to be left alone.
 
     It comes in pieces, so that the rest of a large event, behind what is written, is not copied.
@@ -76,8 +79,14 @@ def into_event(event: bytes, carrier: "Carrier | Fitted", names: "Texts", values
     if not names:
         return None
     if isinstance(carrier, Fitted):
-        return _into_fitted(carrier, names, values)
-    return _into_places(event, carrier, tuple(zip(names, values, strict=True)))
+        rest = event[carrier.end :] if len(event) <= _COPIED_BYTES else memoryview(event)[carrier.end :]
+        return [into_shape(carrier.shape, carrier.values, names, values), rest]
+    return _into_places(event, carrier, text_fields(names, values))
+
+
+def text_fields(names: "Texts", values: "Values") -> "Fields":
+    """The fields as text."""
+    return tuple([(name, value.decode()) for name, value in zip(names, values, strict=True)])
 
 
 def _into_places(event: bytes, carrier: "Carrier", fields: "Fields") -> "Pieces | None":
@@ -102,46 +111,42 @@ def _into_places(event: bytes, carrier: "Carrier", fields: "Fields") -> "Pieces 
     return _edited(event, carrier.text, edits)
 
 
-def _into_fitted(carrier: Fitted, names: "Texts", values: "Texts") -> "Pieces":
-    plan = carrier.shape.plans.get(names)
-    if plan is None:
-        plan = carrier.shape.plans[names] = _plan(carrier.shape.slots, names)
-    text = "".join(values)
-    if '"' in text or "\\" in text:
-        values = tuple([encode_basestring_ascii(value)[1:-1] for value in values])
-    event, spans = carrier.event, carrier.spans
-    pieces: Pieces = []
-    position = 0
-    for group, number, written in plan:
-        start, end = spans[group]
-        pieces += event[position:start], (values[number] if written is None else written % values).encode()
-        position = end
-    pieces.append(event[position:] if len(event) <= _COPIED_BYTES else memoryview(event)[position:])
-    return pieces
+def into_shape(shape: "Shape", kept: "Values", names: "Texts", values: "Values") -> bytes:
+    """An event of a known shape with the fields in it, as far as the shape's pattern reaches. `kept` are the pattern's values."""
+    template = shape.templates.get(names)
+    if template is None:
+        template = shape.templates[names] = _template(shape, names)
+    if len(names) > 2 or values[-1].find(b'"') >= 0 or values[-1].find(b"\\") >= 0:
+        values = tuple([encode_basestring_ascii(value.decode())[1:-1].encode() for value in values])
+    return template.filled(kept + values)
 
 
-def _plan(slots: "Sequence[Slot]", names: "Texts") -> "Plan":
-    """How fields of these names are written into events of a shape with these slots.
+def _template(shape: "Shape", names: "Texts") -> Template:
+    """How fields of these names are written into events of a shape: what is kept, and in each slot what is new or has to stay.
 
-    In the order of the groups: the group, and the number of the value that goes into it; or a text with a place for each of the
-    values, of which ``%.0s`` takes nothing.
+    The values of the fields are numbered behind the groups of its pattern.
     """
-    plan: Plan = []
-    nothing = "%.0s" * len(names)
-    for group, slot in enumerate(slots, 1):
-        is_stale = slot.name not in names and _STALE_WITH.get(slot.name) in names
-        if not slot.name and not slot.names.issuperset(names):
-            plan.append((group, 0, _front(slot, names)))
-        elif slot.name in names and not slot.is_name:
-            plan.append((group, names.index(slot.name), None))
-        elif is_stale or slot.name in names:
-            plan.append((group, 0, slot.name + nothing if slot.is_name else nothing))
-    return plan
+    numbers = {name: number for number, name in enumerate(names, shape.pattern.groups)}
+    pieces: list[Piece] = []
+    for kept, slot in zip(shape.kept, shape.slots, strict=False):
+        pieces += kept, *_written(slot, numbers)
+    return Template([*pieces, shape.kept[-1]], shape.pattern.groups + len(names))
 
 
-def _front(slot: "Slot", names: "Texts") -> str:
-    between, behind = ('":["', '"],') if slot.has_arrays else ('":"', '",')
-    return "".join("%.0s" if name in slot.names else f'"{name}{between}%s{behind}' for name in names)
+def _written(slot: "Slot", numbers: "dict[str, int]") -> "Sequence[Piece]":
+    if not slot.name:
+        return _front(slot, numbers)
+    if slot.name in numbers:
+        return (slot.name.encode(),) if slot.is_name else (numbers[slot.name],)
+    if _STALE_WITH.get(slot.name) in numbers:
+        return (slot.name.encode(),) if slot.is_name else ()
+    return slot.text
+
+
+def _front(slot: "Slot", numbers: "dict[str, int]") -> "Sequence[Piece]":
+    between, behind = (b'":["', b'"],') if slot.has_arrays else (b'":"', b'",')
+    added = [(name, number) for name, number in numbers.items() if name not in slot.names]
+    return [piece for name, number in added for piece in (b'"' + name.encode() + between, number, behind)]
 
 
 def _is_stale(name: str, fields: "Fields") -> bool:

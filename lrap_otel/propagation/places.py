@@ -2,13 +2,14 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from re import Pattern
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
+
+    from lrap_otel.patterns import Piece, Template
 
     # A member: where its name's quotes start, where its value starts, where it ends.
     Spot = tuple[int, int, int]
-    Spans = tuple[tuple[int, int], ...]
     # Where values are looked up by their lower-case names.
     Headers: TypeAlias = "Mapping[str, str] | Carrier | Fitted"
 
@@ -73,10 +74,11 @@ class Slot:
     """A place in an event of a known shape where something may be written anew.
 
     The value of `name`, or with `is_name` the name itself, which becomes lower case. Without a name: the front of a headers object
-    that has `names`; its values are arrays where `has_arrays`. `is_read`: the value is what the carrier says of the name.
+    that has `names`; its values are arrays where `has_arrays`. `is_read`: the value is what the carrier says of the name. `text` is
+    what stands there, with the numbers of the groups that tell it.
     """
 
-    __slots__ = ("has_arrays", "is_name", "is_read", "name", "names")
+    __slots__ = ("has_arrays", "is_name", "is_read", "name", "names", "text")
 
     def __init__(
         self,
@@ -92,42 +94,56 @@ class Slot:
         self.is_name = is_name
         self.has_arrays = has_arrays
         self.names = names
+        self.text: tuple[Piece, ...] = ()
 
 
 class Shape:
-    """The events that fit one pattern, whose groups are `slots`; `plans` is a place for how to write into them."""
+    """The events that fit one pattern.
 
-    __slots__ = ("pattern", "plans", "reads", "slots")
+    `slots` stand in the order of the event; `kept` has the numbers of the groups in front of them and behind the last. `parent_at`
+    is the number of a traceparent's trace id, behind which come its span id and its flags; -1 where it is not told apart so, or a
+    tracestate stands beside it.
+    `reads` has the texts of the values that are read, by their names; `templates` is a place for how to write into such events.
+    """
 
-    def __init__(self, pattern: "Pattern[bytes]", slots: tuple[Slot, ...]) -> None:
+    __slots__ = ("kept", "parent_at", "pattern", "reads", "slots", "templates")
+
+    def __init__(
+        self, pattern: "Pattern[bytes]", slots: "Sequence[Slot]", kept: "Sequence[int]", parent_at: int
+    ) -> None:
         self.pattern = pattern
         self.slots = slots
-        self.reads = {slot.name: group for group, slot in enumerate(slots, 1) if slot.is_read}
-        self.plans: dict[tuple[str, ...], Any] = {}
+        self.kept = kept
+        self.parent_at = parent_at
+        self.reads = {slot.name: slot.text for slot in slots if slot.is_read}
+        self.templates: dict[tuple[str, ...], Template] = {}
 
 
 class Fitted:
     """The trace context that an event of a known shape carries.
 
-    `spans` says where in the event the groups of the shape's pattern stand, the first of them being the whole. The names that
-    matter are looked up as in a dictionary. `plain` is the event with its escapes hidden, where it has some.
+    `values` are those of the groups of the shape's pattern, which ends at `end` of the event. The names that
+    matter are looked up as in a dictionary.
     """
 
-    __slots__ = ("event", "plain", "shape", "spans")
+    __slots__ = ("end", "shape", "values")
 
-    def __init__(self, shape: Shape, spans: "Spans", event: bytes, plain: bytes) -> None:
+    def __init__(self, shape: Shape, values: tuple[bytes, ...], end: int) -> None:
         self.shape = shape
-        self.spans = spans
-        self.event = event
-        self.plain = plain
+        self.values = values
+        self.end = end
 
     def get(self, name: str, default: str = "") -> str:
         """The value of a name in lower case."""
-        group = self.shape.reads.get(name)
-        if group is None:
+        text = self.shape.reads.get(name)
+        if text is None:
             return default
-        start, end = self.spans[group]
-        value = self.plain[start:end]
-        if self.plain is not self.event:
-            value = value.replace(HIDDEN_QUOTE, b'"').replace(HIDDEN_BACKSLASH, b"\\")
+        value = b"".join([self.values[piece] if isinstance(piece, int) else piece for piece in text])
+        if value.find(b"\\") >= 0:
+            value = hidden(value).replace(HIDDEN_QUOTE, b'"').replace(HIDDEN_BACKSLASH, b"\\")
         return value.decode("latin-1")
+
+
+def hidden(text: bytes) -> bytes:
+    """`text` with its escaped quotes and backslashes hidden, each at its place."""
+    return text.replace(b"\\\\", HIDDEN_BACKSLASH).replace(b'\\"', HIDDEN_QUOTE)

@@ -1,6 +1,6 @@
 """The SDK's six samplers, by the SDK's own arithmetic."""
 
-from lrap_otel.propagation.context import SAMPLED, SpanContext
+from lrap_otel.propagation.context import SAMPLED
 
 _ALL = 1 << 64
 _WITH_RATIO = ("traceidratio", "parentbased_traceidratio")
@@ -29,10 +29,10 @@ class Sampler:
         self.warning = f"OTEL_TRACES_SAMPLER_ARG={argument!r} is not a number from 0 to 1; 1.0 is used instead"
         return _ALL
 
-    def decide(self, parent: SpanContext | None, trace_id_hex: str) -> bool:
-        """Whether the span below `parent` (None: a root) in the trace is recorded and sampled."""
-        if parent is not None and self._follows_parent:
-            return bool(parent.trace_flags & SAMPLED)
+    def decide(self, parent_flags: int | None, trace_id_hex: str) -> bool:
+        """Whether a span in the trace is recorded and sampled, whose parent has these flags (None: a root)."""
+        if parent_flags is not None and self._follows_parent:
+            return parent_flags & SAMPLED != 0
         if self._bound == _ALL:
             return True
         return int(trace_id_hex[16:], 16) < self._bound

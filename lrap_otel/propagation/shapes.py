@@ -2,11 +2,13 @@
 
 Such events differ in the strings that are values, and hardly in anything else. So what a closer look has found in one becomes a
 pattern: its members' names and marks as they stand there, and between them places for the values. An event that fits has
-its headers where the first one had them, which takes two microseconds to see at 1 KB where the closer look takes twenty.
+its headers where the first one had them, which takes two microseconds to see at 1 KB where the closer look takes twenty, and the
+match tells all that is kept of it and all that is read.
 """
 
 from lrap_otel.patterns import Brake, Group, Value, compile_pattern
-from lrap_otel.propagation.places import HIDDEN_BACKSLASH, HIDDEN_QUOTE, KEEPS_ITS_SPELLING, Fitted, Shape, Slot
+from lrap_otel.propagation import w3c
+from lrap_otel.propagation.places import KEEPS_ITS_SPELLING, Fitted, Shape, Slot, hidden
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,19 +34,21 @@ _BEHIND_BYTES = 16_384
 # With so many known, one in so many others is learned: learning takes longer than a closer look.
 _LEARNED_OF_OTHERS = 8
 
-_shapes: list[Shape] = []
-_brake = Brake()
+# The last one first.
+known: list[Shape] = []
+brake = Brake()
 _looks = 0
 
 
 def find(event: bytes) -> Fitted | None:
     """The carrier of an event of a known shape; None where it takes a closer look. Whoever calls sees to it that it is UTF-8."""
-    for shape in _shapes:
+    for shape in known:
         found = shape.pattern.match(event)
         if found is not None:
-            _brake.in_vain = 0
+            brake.in_vain = 0
             # What stands behind the pattern must not have headers as well, which would be the ones that count.
-            return Fitted(shape, found.regs, event, event) if not _has_headers(event, found.end()) else None
+            end = found.end()
+            return Fitted(shape, found.groups(), end) if not _has_headers(event, end) else None
     return None
 
 
@@ -60,11 +64,12 @@ def _has_headers(event: bytes, start: int) -> bool:
 
 def find_with_escapes(event: bytes) -> Fitted | None:
     """The same, where only escaped quotes and backslashes make an event look another. It is UTF-8."""
-    plain = _without_escapes(_part_that_matters(event)) if _shapes else b""
-    for shape in _shapes:
+    plain = _without_escapes(_part_that_matters(event)) if known else b""
+    for shape in known:
         found = shape.pattern.fullmatch(plain)
         if found is not None:
-            return Fitted(shape, found.regs, event, plain)
+            # Everything stands in the event where it stands in `plain`.
+            return Fitted(shape, tuple([event[start:end] for start, end in found.regs[1:]]), found.end())
     return None
 
 
@@ -72,20 +77,15 @@ def learn(event: bytes, carrier: "Carrier") -> None:
     """Remember the shape of an event in which a closer look has found this carrier; not the first one's, which may be the last."""
     global _looks  # noqa: PLW0603 - one process, one memory
     _looks += 1
-    if _looks == 1 or (len(_shapes) == _SHAPES_LIMIT and _looks % _LEARNED_OF_OTHERS) or not _brake.lets_learn():
+    if _looks == 1 or (len(known) == _SHAPES_LIMIT and _looks % _LEARNED_OF_OTHERS) or not brake.lets_learn():
         return
     cuts = _cuts_of(carrier)
     plain = _without_escapes(_part_that_matters(event)) if cuts else b""
     if not cuts or not plain or not _is_the_events_own(plain, event.count(_REQUEST_CONTEXT)):
         return
-    parts = _parts_of(plain.split(b'"'), cuts)
-    if parts is None:
-        return
-    pattern = compile_pattern(parts)
-    found = pattern.fullmatch(plain)
-    spans = tuple(sorted(cuts))
-    if found is not None and found.regs[1:] == spans:
-        _shapes[:] = [Shape(pattern, tuple([cuts[span] for span in spans])), *_shapes[: _SHAPES_LIMIT - 1]]
+    shape = _shape_of(plain, cuts)
+    if shape is not None and _fits(shape, plain, cuts):
+        known[:] = [shape, *known[: _SHAPES_LIMIT - 1]]
 
 
 def _is_the_events_own(plain: bytes, count: int) -> bool:
@@ -111,8 +111,8 @@ def _end_of_headers(event: bytes, headers: int) -> int:
 
 def _without_escapes(text: bytes) -> bytes:
     """`text` with its escaped quotes and backslashes hidden; empty where there are other escapes, or control bytes."""
-    hidden = text.replace(b"\\\\", HIDDEN_BACKSLASH).replace(b'\\"', HIDDEN_QUOTE)
-    return b"" if hidden.find(b"\\") >= 0 or text.translate(_NO_CONTROL) != text else hidden
+    plain = hidden(text)
+    return b"" if plain.find(b"\\") >= 0 or text.translate(_NO_CONTROL) != text else plain
 
 
 def _cuts_of(carrier: "Carrier") -> "Cuts | None":
@@ -134,9 +134,56 @@ def _cuts_of(carrier: "Carrier") -> "Cuts | None":
     return None if is_null else cuts
 
 
-def _parts_of(pieces: list[bytes], cuts: "Cuts") -> "list[Part] | None":
-    """The pattern of a text that was split at its quotes; None where numbers stand in it, which hardly come again, or it is too long."""
-    parts: list[Part] = []
+class _ShapeInTheMaking:
+    """Takes the parts of a pattern in their order, and makes groups of those between two slots."""
+
+    def __init__(self) -> None:
+        self._parts: list[Part] = []
+        self._stretch: list[bytes | Value] = []
+        self._slots: list[Slot] = []
+        self._kept: list[int] = []
+        self._groups = 0
+        self._parent_at = -1
+
+    def keep(self, part: "bytes | Value") -> None:
+        """This stays as it is."""
+        self._stretch.append(part)
+
+    def cut(self, slot: Slot, text: bytes) -> None:
+        """Here is a slot, in which `text` stands now."""
+        self._end_stretch()
+        self._slots.append(slot)
+        if not slot.name or slot.is_name:
+            slot.text = (text,)
+            self._parts.append(text)
+        elif slot.is_read and slot.name == "traceparent" and w3c.USUAL_PATTERN.fullmatch(text):
+            # The groups of its three values, as `w3c.USUAL` has them.
+            self._parent_at = number = self._groups
+            slot.text = b"00-", number, b"-", number + 1, b"-", number + 2
+            self._parts += w3c.USUAL
+            self._groups += 3
+        else:
+            slot.text = (self._groups,)
+            self._parts.append(Group(_STRING))
+            self._groups += 1
+
+    def _end_stretch(self) -> None:
+        self._parts.append(Group(*self._stretch))
+        self._kept.append(self._groups)
+        self._groups += 1
+        self._stretch = []
+
+    def shape(self) -> Shape:
+        """After the last part."""
+        self._end_stretch()
+        has_state = any(slot.name == "tracestate" for slot in self._slots)
+        return Shape(compile_pattern(self._parts), self._slots, self._kept, -1 if has_state else self._parent_at)
+
+
+def _shape_of(plain: bytes, cuts: "Cuts") -> Shape | None:
+    """The shape of a text with these cuts in it; None where numbers stand in it, which hardly come again, or it is too long."""
+    pieces = plain.split(b'"')
+    making = _ShapeInTheMaking()
     position = literal_bytes = 0
     for number, piece in enumerate(pieces):
         end = position + len(piece)
@@ -144,20 +191,34 @@ def _parts_of(pieces: list[bytes], cuts: "Cuts") -> "list[Part] | None":
         is_value = is_string and not (pieces[number + 1 : number + 2] or [b""])[0].lstrip().startswith(b":")
         if not is_string and piece.translate(None, _DIGITS) != piece:
             return None
-        if is_value:
-            parts.append(Group(_STRING) if (position, end) in cuts else _STRING)
+        if is_string and (position, end) in cuts:
+            making.cut(cuts[position, end], piece)
+        elif is_value:
+            making.keep(_STRING)
         else:
-            parts += _literal(piece, position, cuts, is_string=is_string)
+            _keep_literal(making, piece, position, cuts)
+        if not is_value:
             literal_bytes += len(piece)
-        parts.append(b'"')
+        if number < len(pieces) - 1:
+            making.keep(b'"')
         position = end + 1
-    return parts[:-1] if len(pieces) % 2 and literal_bytes <= _LITERAL_LIMIT_BYTES else None
+    return making.shape() if len(pieces) % 2 and literal_bytes <= _LITERAL_LIMIT_BYTES else None
 
 
-def _literal(piece: bytes, position: int, cuts: "Cuts", *, is_string: bool) -> "list[Part]":
-    if is_string:
-        return [Group(piece) if (position, position + len(piece)) in cuts else piece]
+def _keep_literal(making: _ShapeInTheMaking, piece: bytes, position: int, cuts: "Cuts") -> None:
+    """A front of headers may be in it."""
     for front in range(position, position + len(piece) + 1):
         if (front, front) in cuts:
-            return [piece[: front - position], Group(), piece[front - position :]]
-    return [piece]
+            making.keep(piece[: front - position])
+            making.cut(cuts[front, front], b"")
+            piece, position = piece[front - position :], front
+            break
+    making.keep(piece)
+
+
+def _fits(shape: Shape, plain: bytes, cuts: "Cuts") -> bool:
+    """The text from which it was made, and the slots are where the cuts were."""
+    found = shape.pattern.fullmatch(plain)
+    ends = [found.end(number + 1) for number in shape.kept[:-1]] if found else []
+    starts = [found.start(number + 1) for number in shape.kept[1:]] if found else []
+    return list(zip(ends, starts, strict=True)) == sorted(cuts)

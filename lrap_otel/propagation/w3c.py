@@ -1,7 +1,7 @@
 """W3C Trace Context, level 2: ``traceparent`` and ``tracestate``."""
 
-from lrap_otel.patterns import compile_text_pattern, lower_hex
-from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
+from lrap_otel.patterns import Group, compile_pattern, compile_text_pattern, lower_hex
+from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID, RANDOM, SAMPLED, SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -9,8 +9,10 @@ if TYPE_CHECKING:
 
 _TRACEPARENT = compile_text_pattern((lower_hex(2), b"-", lower_hex(32), b"-", lower_hex(16), b"-", lower_hex(2)))
 _TRACEPARENT_LENGTH = 55
-_NO_TRACE_ID = "0" * 32
-_NO_SPAN_ID = "0" * 16
+
+# A traceparent of the version that is in use, whose groups are trace id, span id and flags; either id may be all zeros.
+USUAL = b"00-", Group(lower_hex(32)), b"-", Group(lower_hex(16)), b"-", Group(lower_hex(2))
+USUAL_PATTERN = compile_pattern(USUAL)
 
 # A longer tracestate is dropped, as the SDK does; the recommendation asks for 512 at least.
 _TRACESTATE_LIMIT = 8192
@@ -32,7 +34,7 @@ def parse_traceparent(value: str) -> SpanContext | None:
     if not _TRACEPARENT.match(value):
         return None
     version, trace_id_hex, span_id_hex, flags = value.split("-")
-    if version == "ff" or trace_id_hex == _NO_TRACE_ID or span_id_hex == _NO_SPAN_ID:
+    if version == "ff" or trace_id_hex == NO_TRACE_ID or span_id_hex == NO_SPAN_ID:
         return None
     return SpanContext(trace_id_hex, span_id_hex, int(flags, 16))
 
@@ -44,10 +46,13 @@ def _without_more(value: str) -> str:
     return value[:_TRACEPARENT_LENGTH] if is_later or len(value) == _TRACEPARENT_LENGTH else ""
 
 
-def format_traceparent(context: SpanContext) -> str:
-    """The ``traceparent`` that names `context`, version 00. Of the flags only sampled and random go on, as level 2 asks."""
-    flags = context.trace_flags & (SAMPLED | RANDOM)
-    return f"00-{context.trace_id_hex}-{context.span_id_hex}-0{flags}"
+# Of the flags only sampled and random go on, as level 2 asks.
+_FLAGS = (b"-00", b"-01", b"-02", b"-03")
+
+
+def format_traceparent(trace_id: bytes, span_id: bytes, trace_flags: int) -> bytes:
+    """The ``traceparent``, version 00, that names a span by its ids in hex."""
+    return b"".join((b"00-", trace_id, b"-", span_id, _FLAGS[trace_flags & (SAMPLED | RANDOM)]))
 
 
 def parse_tracestate(value: str) -> str:

@@ -4,7 +4,7 @@ A trace id in X-Ray's notation, ``1-<8 hex>-<24 hex>``, and the same id in W3C's
 """
 
 from lrap_otel.patterns import Group, Value, compile_text_pattern, lower_hex
-from lrap_otel.propagation.context import SAMPLED, SpanContext
+from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID, SAMPLED, SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,42 +16,38 @@ _ROOT_LENGTH = 35
 _HEX = "0123456789abcdefABCDEF"
 _SAMPLED = {"1": True, "0": False, None: None}
 
-_NO_TRACE_ID, _NO_SPAN_ID = "0" * 32, "0" * 16
-
 _ROOT = b"Root=1-", Group(lower_hex(8)), b"-", Group(lower_hex(24))
 _PARENT = b";Parent=", Group(lower_hex(16)), b";Sampled=", Group(Value(b"01", 1, 1))
-_LINEAGE = b";Lineage=", Group(Value(bytes(set(range(33, 127)) - set(b";="))))
+_LINEAGE = b";Lineage=", Group(Value(bytes(set(range(33, 127)) - set(b';="\\'))))
 
 
 class UsualForm:
     """One of the ways in which Lambda writes the header: Root, then Parent and Sampled or neither, then a Lineage or nothing.
 
-    `parts` are those of a pattern. What stands in its groups is what `read` takes.
+    `parts` are those of a pattern. What stands in its groups is what `read` takes: the two parts of the trace id, at `parent_at` the
+    parent and whether it is sampled, and at `lineage_at` the lineage; 0 where there is none.
     """
 
-    __slots__ = ("_has_lineage", "_has_parent", "parts", "pattern")
+    __slots__ = ("lineage_at", "parent_at", "parts", "pattern")
 
     def __init__(self, *, has_parent: bool, has_lineage: bool) -> None:
-        self._has_parent = has_parent
-        self._has_lineage = has_lineage
+        self.parent_at = 2 if has_parent else 0
+        self.lineage_at = (4 if has_parent else 2) if has_lineage else 0
         self.parts: tuple[Part, ...] = (*_ROOT, *(_PARENT if has_parent else ()), *(_LINEAGE if has_lineage else ()))
         self.pattern = compile_text_pattern(self.parts)
 
-    def read(self, values: "Sequence[str]", start: int = 0) -> "XRayHeader":
-        """The header whose values are those from `start` on."""
-        trace_id_hex = values[start] + values[start + 1]
-        if trace_id_hex == _NO_TRACE_ID:
-            trace_id_hex = ""
-        start += 2
-        parent_id_hex, sampled, lineage = "", None, ""
-        if self._has_parent:
-            parent_id_hex, sampled = values[start], values[start + 1] == "1"
-            start += 2
-            if parent_id_hex == _NO_SPAN_ID:
-                parent_id_hex = ""
-        if self._has_lineage:
-            lineage = values[start]
-        return XRayHeader(trace_id_hex, parent_id_hex, sampled, lineage, is_well_formed=True)
+    def read(self, values: "Sequence[str]") -> "XRayHeader":
+        """The header that has these values."""
+        trace_id_hex, parent_id_hex, sampled = values[0] + values[1], "", None
+        if self.parent_at:
+            parent_id_hex, sampled = values[self.parent_at], values[self.parent_at + 1] == "1"
+        return XRayHeader(
+            trace_id_hex if trace_id_hex != NO_TRACE_ID else "",
+            parent_id_hex if parent_id_hex != NO_SPAN_ID else "",
+            sampled,
+            values[self.lineage_at] if self.lineage_at else "",
+            is_well_formed=True,
+        )
 
 
 _USUAL = [UsualForm(has_parent=parent, has_lineage=lineage) for parent in (False, True) for lineage in (True, False)]
@@ -146,9 +142,8 @@ def is_traced(header: XRayHeader) -> bool:
     return bool(header.sampled and header.trace_id_hex and header.parent_id_hex)
 
 
-def format_header(context: SpanContext, lineage: str = "") -> str:
-    """The trace header that names `context`. OpenTelemetry's propagators refuse a trailing semicolon."""
-    trace_id = context.trace_id_hex
-    sampled = context.trace_flags & SAMPLED
-    header = f"Root=1-{trace_id[:8]}-{trace_id[8:]};Parent={context.span_id_hex};Sampled={sampled}"
-    return f"{header};Lineage={lineage}" if lineage else header
+def format_header(trace_id: bytes, span_id: bytes, trace_flags: int, lineage: bytes = b"") -> bytes:
+    """The trace header that names a span by its ids in hex. OpenTelemetry's propagators refuse a trailing semicolon."""
+    sampled = b";Sampled=1" if trace_flags & SAMPLED else b";Sampled=0"
+    header = b"".join((b"Root=1-", trace_id[:8], b"-", trace_id[8:], b";Parent=", span_id, sampled))
+    return b"".join((header, b";Lineage=", lineage)) if lineage else header

@@ -7,7 +7,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lrap_otel.invocations import Invocation
-    from lrap_otel.proxy.polls import Event
 
 
 class Delivery:
@@ -28,23 +27,59 @@ class Delivery:
         self.delivered_ns = delivered_ns
         self.is_redelivery = is_redelivery
 
-    def record(self, invocation: "Invocation", overhead_ns: int, event: "Event") -> records.Message:
-        """The `delivered` record, its payload being the reply's head and the event, both as they came."""
-        context = invocation.context
-        return records.delivered(
-            request_id=invocation.request_id,
-            invocation_id=invocation.invocation_id,
-            delivered_ns=self.delivered_ns,
-            overhead_ns=overhead_ns,
-            head_length=len(event.head.raw),
-            body_length=len(event.payload),
-            trace_id_hex=context.trace_id_hex,
-            span_id_hex=context.span_id_hex,
-            parent_span_id_hex=invocation.parent_span_id_hex,
-            trace_flags=context.trace_flags,
-            trace_state=context.trace_state,
-            link_trace_id_hex=invocation.link[0],
-            link_span_id_hex=invocation.link[1],
-            cold_start=invocation.is_cold_start,
-            is_redelivery=self.is_redelivery,
-        )
+
+def delivered(
+    invocation: "Invocation",
+    delivered_ns: int,
+    overhead_ns: int,
+    head_length: int,
+    body_length: int,
+    is_redelivery: bool,
+) -> records.Message:
+    """The `delivered` record, whose payload is the reply's head and the event, both as they came."""
+    context = invocation.context
+    link_trace_id_hex, link_span_id_hex = invocation.link
+    return records.delivered(
+        invocation.request_id,
+        invocation.invocation_id,
+        delivered_ns,
+        overhead_ns,
+        head_length,
+        body_length,
+        context.trace_id_hex,
+        context.span_id_hex,
+        invocation.parent_span_id_hex,
+        context.trace_flags,
+        context.trace_state,
+        link_trace_id_hex,
+        link_span_id_hex,
+        invocation.is_cold_start,
+        is_redelivery,
+    )
+
+
+def finished(
+    invocation: "Invocation",
+    endpoint: str,
+    duration_ns: int,
+    overhead_ns: int,
+    status: int,
+    head_length: int,
+    first_length: int,
+    last_length: int,
+    body_length: int,
+) -> records.Message:
+    """The `finished` record, whose payload is the request's head and the ends of its body."""
+    return records.finished(
+        invocation.request_id,
+        invocation.invocation_id,
+        endpoint,
+        duration_ns,
+        overhead_ns,
+        status,
+        status != 0,
+        head_length,
+        first_length,
+        last_length,
+        body_length,
+    )

@@ -1,11 +1,12 @@
 """The head that an event leaves with: Lambda's, with our fields instead of old ones, and with the payload's length."""
 
+from lrap_otel.patterns import Template
 from lrap_otel.propagation import inject
 from lrap_otel.proxy.http1 import HOP_BY_HOP
-from lrap_otel.proxy.moulds import PLACE, MouldedReply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lrap_otel.patterns import Piece
     from lrap_otel.proxy.http1 import Response
 
     Texts = tuple[str, ...]
@@ -19,7 +20,7 @@ _WITH_CONTEXT = _FRAMING.union(
     b"traceparent tracestate x-amzn-trace-id b3 x-b3-traceid x-b3-spanid x-b3-sampled x-b3-flags".split()
 )
 _WITH_XRAY = _WITH_CONTEXT | {b"lambda-runtime-trace-id"}
-_CLOSE = "\r\nConnection: close"
+_CLOSE = b"\r\nConnection: close"
 # Where `inject.field_values` has X-Ray's.
 _XRAY_VALUE = 1
 # As Lambda spells them: a shell runtime may look for the letters.
@@ -30,41 +31,38 @@ _SPELLINGS = {
 
 
 class Form:
-    """Which fields of Lambda's head do not go on, and what stands behind those that do: `text`, in whose places stand the values
-    that are numbered in `order`, those of the context's fields being followed by the length.
+    """Which fields of Lambda's head do not go on, and what stands behind those that do: `pieces`, with the numbers of the values of
+    the context's fields and, behind those, of the length.
 
     `names` are those fields' names, empty where there is no context. `writes_xray`: X-Ray's value goes into Lambda's own field as
     well. `closes`: our side ends the connection.
     """
 
-    __slots__ = ("closes", "names", "order", "replaced", "text")
+    __slots__ = ("closes", "names", "pieces", "replaced", "template")
 
     def __init__(self, names: "Texts", *, writes_xray: bool, closes: bool = False) -> None:
         self.names = names
         self.closes = closes
         self.replaced = _WITH_XRAY if writes_xray else _WITH_CONTEXT if names else _FRAMING
-        written = [*names, "lambda-runtime-trace-id"] if writes_xray else names
-        fields = "".join(f"\r\n{_SPELLINGS.get(name, name)}: {PLACE}" for name in written)
-        self.text = f"{fields}{_CLOSE if closes else ''}\r\nContent-Length: {PLACE}\r\n\r\n"
-        self.order = (*range(len(names)), *([_XRAY_VALUE] if writes_xray else []), len(names))
+        fields = [*enumerate(names), *([(_XRAY_VALUE, "lambda-runtime-trace-id")] if writes_xray else [])]
+        pieces: list[Piece] = []
+        for number, name in fields:
+            pieces += f"\r\n{_SPELLINGS.get(name, name)}: ".encode(), number
+        self.pieces = *pieces, _CLOSE if closes else b"", b"\r\nContent-Length: ", len(names), b"\r\n\r\n"
+        self.template = Template(self.pieces, len(names) + 1)
 
 
-def event_head(reply: "Response", form: Form, values: "Texts", length: int) -> bytes:
+def event_head(reply: "Response", form: Form, values: tuple[bytes, ...], length: int) -> bytes:
     """The head of a payload of `length` bytes. `values` are those of the context's fields."""
-    all_values = [*values, str(length)]
-    if type(reply) is MouldedReply:
-        return reply.rewritten(form, all_values)  # it has no field that needs more than a look
-    added, replaced = form.text, form.replaced | reply.options
-    for number in form.order:
-        added = added.replace(PLACE, all_values[number], 1)
+    added, replaced = form.template.filled((*values, b"%d" % length)), form.replaced | reply.options
     client_context = inject.with_client_context(
-        reply.fields.get(CLIENT_CONTEXT, b""), tuple(zip(form.names, values, strict=True))
+        reply.fields.get(CLIENT_CONTEXT, b""), inject.text_fields(form.names, values)
     )
     if client_context is not None:
-        added = f"\r\nLambda-Runtime-Client-Context: {client_context.decode('latin-1')}{added}"
+        added = b"\r\nLambda-Runtime-Client-Context: " + client_context + added
         replaced |= {CLIENT_CONTEXT}
     if b"content-type" not in reply.fields:
-        added = f"\r\nContent-Type: application/json{added}"  # Python's client crashes without one
+        added = b"\r\nContent-Type: application/json" + added  # Python's client crashes without one
     if reply.closes and not form.closes:
         added = _CLOSE + added
-    return reply.without(replaced) + added.encode("latin-1")
+    return reply.without(replaced) + added

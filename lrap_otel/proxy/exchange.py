@@ -7,7 +7,7 @@ from time import monotonic_ns, time_ns
 
 from lrap_otel import log, records, runtime_process
 from lrap_otel.proxy.capture import Capture
-from lrap_otel.proxy.delivery import Delivery
+from lrap_otel.proxy.delivery import Delivery, delivered, finished
 from lrap_otel.proxy.http1 import (
     CHUNKED,
     UNTIL_CLOSE,
@@ -238,8 +238,16 @@ class Exchange:
             self._runtime.send_all(delivery.parts)
         finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
             if invocation is not None:
-                message = delivery.record(invocation, monotonic_ns() - received_ns, event)
-                self._sandbox.offer(message, event.head.raw, event.payload)
+                head, payload = event.head.raw, event.payload
+                message = delivered(
+                    invocation,
+                    delivery.delivered_ns,
+                    monotonic_ns() - received_ns,
+                    len(head),
+                    len(payload),
+                    delivery.is_redelivery,
+                )
+                self._sandbox.offer(message, head, payload)
         return not (request.closes or event.head.closes)
 
     def _prepare(self, event: Event, request: Request) -> Delivery:
@@ -266,18 +274,12 @@ class Exchange:
 
     def _offer_result(self, invocation: "Invocation", request: Request, endpoint: str, capture: Capture) -> None:
         head = request.raw[:HEAD_CAPTURE_BYTES]
-        message = records.finished(
-            request_id=invocation.request_id,
-            invocation_id=invocation.invocation_id,
-            endpoint=endpoint,
-            duration_ns=monotonic_ns() - invocation.delivered_monotonic_ns,
-            overhead_ns=capture.overhead_ns,
-            status=capture.status,
-            is_complete=capture.status != 0,
-            head_length=len(head),
-            first_length=len(capture.first),
-            last_length=len(capture.last),
-            body_length=capture.length,
+        duration_ns, lengths = (
+            monotonic_ns() - invocation.delivered_monotonic_ns,
+            (len(capture.first), len(capture.last)),
+        )
+        message = finished(
+            invocation, endpoint, duration_ns, capture.overhead_ns, capture.status, len(head), *lengths, capture.length
         )
         self._sandbox.offer(message, head, capture.first, capture.last)
 

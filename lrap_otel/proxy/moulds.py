@@ -5,35 +5,37 @@ runtime's results differ in the request id and the length. So a head that has pa
 places for those values; what fits into it is valid too, which takes a microsecond to see instead of ten.
 """
 
-from _operator import itemgetter
-
-from lrap_otel.patterns import DIGITS, Brake, Group, Value, compile_pattern
+from lrap_otel.patterns import Brake, Group, Template, Value, compile_pattern
 from lrap_otel.propagation import xray
-from lrap_otel.proxy.http1 import CHUNKED, HEAD_END, INVOCATION_FIELDS, TRACE_ID, Response
+from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID
+from lrap_otel.proxy.http1 import CHUNKED, HEAD_END, INVOCATION_FIELDS, LAST_CHUNK, TRACE_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from re import Match, Pattern
+    from collections.abc import Sequence
+    from re import Pattern
 
-    from lrap_otel.patterns import Part
+    from lrap_otel.patterns import Part, Piece
     from lrap_otel.proxy.event_head import Form
-    from lrap_otel.proxy.http1 import Head, Request
+    from lrap_otel.proxy.http1 import Head, Request, Response
 
-    # The pieces of a text, every other of them a place for a value; and what takes the values for those from the head's and ours.
-    Rewriting = tuple[list[str], Callable[[list[str]], tuple[str, ...]]]
+    # A mould and the values in it; where the head ends; where the event starts and ends.
+    KnownReply = tuple["Mould", tuple[bytes, ...], int, int, int]
+    # Whose result a request brings: request id and invocation id; where its body begins; the request that it is like.
+    KnownResult = tuple[str, str, int, Request]
 
 _TEXT = bytes(set(range(32, 256)) - {127})
-_WORD = Value(_TEXT.replace(b" ", b""))
+_WORD, _ASCII_WORD = Value(_TEXT.replace(b" ", b"")), Value(bytes(range(33, 127)))
 # What a request id is made of, and means nothing else in a path.
 _ID = Value(b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+# No more than fit into what is received at once.
+_LENGTH, _CHUNK_SIZE = Value(b"0123456789", 1, 5), Value(b"0123456789abcdefABCDEF", 1, 5)
 _CHANGING = {
-    # No more than fit into what is received at once.
-    b"content-length": Value(b"0123456789", 1, 5),
+    b"content-length": _LENGTH,
     b"date": Value(_TEXT),
-    b"lambda-runtime-aws-request-id": _WORD,
-    b"lambda-runtime-deadline-ms": DIGITS,
-    b"lambda-runtime-invocation-id": _WORD,
+    b"lambda-runtime-aws-request-id": _ASCII_WORD,
+    b"lambda-runtime-deadline-ms": Value(b"0123456789", 1, 19),
+    b"lambda-runtime-invocation-id": _ASCII_WORD,
     TRACE_ID: _WORD,
 }
 # With one of these a head is hardly like another, or needs more than a look.
@@ -46,34 +48,34 @@ _LONGEST_BYTES = 16_384
 _MOULDS_LIMIT = 4
 # Among the groups of a pattern: the first is empty, for what a head does not tell; the second of a result's is its request id.
 _NOTHING, _REQUEST_ID = 0, 1
-# Where a value stands. No head has this byte.
-PLACE = "\0"
 
 
 class Mould:
     """What the heads of one form share.
 
-    `pattern` has a group for each value that changes, and the other numbers say which: `attempt_at` is the invocation id,
-    `length_at` the length, and at `trace_at` X-Ray's header begins, as the values of its `usual` form or, where it has none, as a
-    whole. `invocation` takes `INVOCATION_FIELDS` from all of them.
+    `pattern` has a group for each value that changes, and the other numbers say which: `request_id_at`, `attempt_at` (the invocation id),
+    `deadline_at`, `length_at`, and of X-Ray's header `root_at` (and behind it the rest of the trace id), `parent_at` (and behind it
+    whether it is sampled) and `lineage_at`. Where the body `is_chunked`, the pattern goes on to its first chunk, whose size is the length.
     """
 
     __slots__ = (
         "_lines",
-        "_rewritings",
+        "_templates",
         "attempt_at",
-        "invocation",
+        "deadline_at",
         "is_chunked",
         "length_at",
+        "lineage_at",
+        "parent_at",
         "pattern",
-        "trace_at",
-        "usual",
+        "request_id_at",
+        "root_at",
     )
 
     def __init__(self, head: "Head", start: "tuple[Part, ...]") -> None:
         """`start` is the start line; `head` is one that `_may_leave_mould`."""
         self.is_chunked = head.body_length == CHUNKED
-        self.usual = xray.usual_form(head.fields.get(TRACE_ID, b"").decode("latin-1"))
+        trace = xray.usual_form(head.fields.get(TRACE_ID, b"").decode("latin-1"))
         # The start line and each field line: its name, and what it is made of.
         self._lines = [(b"", start)]
         parts: list[Part] = [Group(), *start]
@@ -81,88 +83,68 @@ class Mould:
         for line, (name, value) in zip(head.lines, head.pairs, strict=True):
             line_parts: tuple[Part, ...] = (b"\r\n" + line,)
             if name in _CHANGING:
-                groups[name] = sum(isinstance(part, Group) for part in parts)
-                changing = self.usual.parts if name == TRACE_ID and self.usual else (Group(_CHANGING[name]),)
+                groups[name] = _count_groups(parts)
+                changing = trace.parts if name == TRACE_ID and trace else (Group(_CHANGING[name]),)
                 line_parts = b"\r\n" + line[: -len(value)], *changing
             self._lines.append((name, line_parts))
             parts += line_parts
-        self.pattern: Pattern[bytes] = compile_pattern([*parts, HEAD_END])
-        self.attempt_at = groups.get(INVOCATION_FIELDS[1], _NOTHING)
-        self.invocation: Callable[[list[str]], tuple[str, ...]] = itemgetter(
-            *[groups.get(name, _NOTHING) for name in INVOCATION_FIELDS]
-        )
-        self.trace_at = groups.get(TRACE_ID, _NOTHING)
-        self.length_at = groups.get(b"content-length", _NOTHING)
-        self._rewritings: dict[Form, Rewriting] = {}
+        parts.append(HEAD_END)
+        if self.is_chunked:
+            groups[b"content-length"] = _count_groups(parts)
+            parts += Group(_CHUNK_SIZE), b"\r\n"
+        self.pattern: Pattern[bytes] = compile_pattern(parts)
+        self.request_id_at, self.attempt_at, self.deadline_at, self.length_at, self.root_at = [
+            groups.get(name, _NOTHING) for name in (*INVOCATION_FIELDS, b"content-length", TRACE_ID)
+        ]
+        self.parent_at = self.root_at + trace.parent_at if trace and trace.parent_at else _NOTHING
+        self.lineage_at = self.root_at + trace.lineage_at if trace and trace.lineage_at else _NOTHING
+        self._templates: dict[Form, Template] = {}
 
-    def rewriting(self, form: "Form") -> "Rewriting":
-        """How such a head is written in this form."""
-        rewriting = self._rewritings.get(form)
-        if rewriting is None:
-            rewriting = self._rewritings[form] = self._rewriting(form)
-        return rewriting
+    def template(self, form: "Form") -> Template:
+        """How such a head is written in this form. The form's values are numbered behind the groups of the pattern."""
+        template = self._templates.get(form)
+        if template is None:
+            template = self._templates[form] = self._template(form)
+        return template
 
-    def _rewriting(self, form: "Form") -> "Rewriting":
-        text, groups = "", 0
-        kept = [_NOTHING]  # so that `itemgetter` makes a tuple of whatever there is
+    def _template(self, form: "Form") -> Template:
+        pieces: list[Piece] = []
+        groups = 0
         for name, parts in self._lines:
             for part in parts:
-                groups += isinstance(part, Group)
+                is_group = isinstance(part, Group)
+                groups += is_group
                 if name not in form.replaced:
-                    text += part.decode("latin-1") if isinstance(part, bytes) else PLACE
-                    kept += [groups] if isinstance(part, Group) else []
-        literals = f"{PLACE}{text}{form.text}".split(PLACE)
-        pieces = [piece for literal in literals for piece in (literal, "")][:-1]
-        return pieces, itemgetter(*kept, *[groups + 1 + number for number in form.order])
+                    pieces.append(groups if is_group else part)  # type: ignore[arg-type]  # there are no other parts
+        groups = self.pattern.groups
+        pieces += [piece + groups if isinstance(piece, int) else piece for piece in form.pieces]
+        return Template(pieces, groups + len(form.names) + 1)
+
+    def trace_header(self, values: "Sequence[bytes]") -> xray.XRayHeader:
+        """What Lambda says of the event's trace, as `xray.parse` reads it."""
+        root, parent = self.root_at, self.parent_at
+        trace_id_hex = (values[root] + values[root + 1]).decode() if root else ""
+        parent_id_hex, sampled = (values[parent].decode(), values[parent + 1] == b"1") if parent else ("", None)
+        return xray.XRayHeader(
+            trace_id_hex if trace_id_hex != NO_TRACE_ID else "",
+            parent_id_hex if parent_id_hex != NO_SPAN_ID else "",
+            sampled,
+            values[self.lineage_at].decode(),
+            is_well_formed=root > 0,
+        )
+
+    def is_traced(self, values: "Sequence[bytes]") -> bool:
+        """See `xray.is_traced`."""
+        root, parent = self.root_at, self.parent_at
+        return (
+            parent > 0
+            and values[parent + 1] == b"1"
+            and bool(values[parent].strip(b"0") and (values[root] + values[root + 1]).strip(b"0"))
+        )
 
 
-class MouldedReply(Response):
-    """A reply to ``/next`` whose head came out of a mould. It has no `lines`, no `pairs` and no `fields`."""
-
-    __slots__ = ("_mould", "_values")
-
-    def __init__(self, mould: Mould, found: "Match[bytes]") -> None:
-        self._mould = mould
-        self.raw = self.forwarded = found[0]
-        # None of them has a line end.
-        self._values = values = b"\n".join(found.groups()).decode("latin-1").split("\n")
-        self.closes = False
-        self.body_length = CHUNKED if mould.is_chunked else int(values[mould.length_at])
-
-    def invocation(self) -> tuple[str, ...]:
-        """See `Response.invocation`."""
-        return self._mould.invocation(self._values)
-
-    def trace_header(self) -> xray.XRayHeader:
-        """What Lambda says of the event's trace."""
-        mould, values = self._mould, self._values
-        return mould.usual.read(values, mould.trace_at) if mould.usual else xray.parse(values[mould.trace_at])
-
-    def rewritten(self, form: "Form", values: list[str]) -> bytes:
-        """This head in the form of a delivery's, with these values in it."""
-        template, taken = self._mould.rewriting(form)
-        pieces = template.copy()
-        pieces[1::2] = taken(self._values + values)
-        return "".join(pieces).encode("latin-1")
-
-
-def trace_header(reply: Response) -> xray.XRayHeader:
-    """What Lambda says of an event's trace."""
-    if type(reply) is MouldedReply:
-        return reply.trace_header()
-    return xray.parse(reply.fields.get(TRACE_ID, b"").decode("latin-1"))
-
-
-class Result:
-    """A whole request that brings a result: whose it is, where in it the body begins, and the request that it is like."""
-
-    __slots__ = ("body_start", "invocation_id", "like", "request_id")
-
-    def __init__(self, like: "Request", request_id: str, invocation_id: str, body_start: int) -> None:
-        self.like = like
-        self.request_id = request_id
-        self.invocation_id = invocation_id
-        self.body_start = body_start
+def _count_groups(parts: "Sequence[Part]") -> int:
+    return sum(isinstance(part, Group) for part in parts)
 
 
 # The last one first.
@@ -171,26 +153,36 @@ _results: "list[tuple[Mould, Request]]" = []
 _replies_brake, _results_brake = Brake(), Brake()
 
 
-def known_reply(data: bytes) -> MouldedReply | None:
-    """The head of an event's reply, with which `data` begins; None where it has to be parsed."""
+def known_reply(data: bytes) -> "KnownReply | None":
+    """The reply that `data` is, with its whole body and nothing else, in one chunk if in any; None where it has to be parsed."""
     for mould in _replies:
         found = mould.pattern.match(data)
         if found is not None:
             _replies_brake.in_vain = 0
-            return MouldedReply(mould, found)
+            values, start, end = found.groups(), found.end(), len(data)
+            if not mould.is_chunked:
+                is_whole = start + int(values[mould.length_at]) == end
+                return (mould, values, start, start, end) if is_whole else None
+            size = values[mould.length_at]
+            end -= len(LAST_CHUNK)
+            is_whole = start < end == start + int(size, 16) and data.endswith(LAST_CHUNK)
+            return (mould, values, start - len(size) - 2, start, end) if is_whole else None
     return None
 
 
-def learn_reply(reply: Response) -> None:
+def learn_reply(reply: "Response") -> None:
     """Keep the mould of a valid reply that brought an event, if it fits none."""
-    is_event = reply.status == 200 and b"content-type" in reply.fields
-    if is_event and _fits_none(reply.raw, _replies) and _may_leave_mould(reply) and _replies_brake.lets_learn():
+    trace = reply.fields.get(TRACE_ID)
+    is_usual = trace is None or xray.usual_form(trace.decode("latin-1")) is not None
+    is_event = reply.status == 200 and b"content-type" in reply.fields and is_usual
+    start = reply.raw + b"1\r\n" if reply.body_length == CHUNKED else reply.raw
+    if is_event and _fits_none(start, _replies) and _may_leave_mould(reply) and _replies_brake.lets_learn():
         mould = Mould(reply, (reply.start_line,))
-        if mould.pattern.match(reply.raw):
+        if mould.pattern.match(start):
             _replies[:] = [mould, *_replies[: _MOULDS_LIMIT - 1]]
 
 
-def known_result(data: bytes) -> Result | None:
+def known_result(data: bytes) -> "KnownResult | None":
     """The request that `data` is, with its whole body and nothing else; None where it has to be parsed."""
     for mould, like in _results:
         found = mould.pattern.match(data)
@@ -199,8 +191,9 @@ def known_result(data: bytes) -> Result | None:
             values, body_start = found.groups(), found.end()
             if body_start + int(values[mould.length_at]) != len(data) or body_start > _LONGEST_BYTES:
                 return None
-            invocation_id = values[mould.attempt_at].decode("latin-1")
-            return Result(like, values[_REQUEST_ID].decode(), invocation_id, body_start)
+            attempt_at = mould.attempt_at
+            invocation_id = values[attempt_at].decode() if attempt_at else ""
+            return values[_REQUEST_ID].decode(), invocation_id, body_start, like
     return None
 
 

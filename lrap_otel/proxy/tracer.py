@@ -7,23 +7,26 @@ from posix import urandom
 
 from lrap_otel.invocations import Invocation
 from lrap_otel.propagation import carriers, extract, inject, w3c, xray
-from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
+from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID, RANDOM, SAMPLED, SpanContext
+from lrap_otel.propagation.places import Fitted
 from lrap_otel.propagation.sampling import Sampler
-from lrap_otel.propagation.xray import XRayHeader
 from lrap_otel.proxy.delivery import Delivery
 from lrap_otel.proxy.event_head import CLIENT_CONTEXT, Form, event_head
-from lrap_otel.proxy.moulds import MouldedReply, trace_header
+from lrap_otel.proxy.http1 import TRACE_ID
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.invocations import Invocations
-    from lrap_otel.propagation.inject import Pieces
-    from lrap_otel.propagation.places import Carrier, Fitted
     from lrap_otel.proxy.http1 import Response
+    from lrap_otel.proxy.moulds import KnownReply
     from lrap_otel.proxy.polls import Event
     from lrap_otel.settings import Settings
 
+    # The bytes to send, and what is to be recorded.
+    KnownDelivery = tuple[bytes, Invocation]
+
 _NO_HEADERS: dict[str, str] = {}
+_NO_TRACE_ID, _NO_SPAN_ID = NO_TRACE_ID.encode(), NO_SPAN_ID.encode()
 
 
 class Tracer:
@@ -33,6 +36,7 @@ class Tracer:
         "_forms",
         "_injects",
         "_invocations",
+        "_is_usual",
         "_keeps_sampled_xray",
         "_propagators",
         "_sampler",
@@ -44,6 +48,7 @@ class Tracer:
         self._invocations = invocations
         self._propagators = settings.propagators
         self._injects = "none" not in settings.propagators
+        self._is_usual = settings.propagators == extract.USUAL
         self._sampler = Sampler(settings.sampler, settings.sampler_argument)
         self._scan_limit_bytes = settings.scan_limit_bytes
         self._writes_xray = settings.xray_header != "never"
@@ -51,16 +56,20 @@ class Tracer:
         is_xray_backend = not {"xray", "xray-lambda"}.isdisjoint(settings.propagators)
         self._keeps_sampled_xray = settings.xray_header == "auto" and not is_xray_backend
         # By whether the context has a tracestate, whether X-Ray's field goes into Lambda's own, and whether the connection ends.
-        self._forms = {
-            (has_state, writes_xray, closes): Form(
-                inject.field_names(settings.propagators, has_state=has_state),
-                writes_xray=writes_xray and self._injects,
-                closes=closes,
-            )
+        self._forms = [
+            [
+                [
+                    Form(
+                        inject.field_names(settings.propagators, has_state=has_state),
+                        writes_xray=writes_xray and self._injects,
+                        closes=closes,
+                    )
+                    for closes in (False, True)
+                ]
+                for writes_xray in (False, True)
+            ]
             for has_state in (False, True)
-            for writes_xray in (False, True)
-            for closes in (False, True)
-        }
+        ]
         if self._sampler.warning:
             settings.warnings.append(self._sampler.warning)
 
@@ -68,11 +77,9 @@ class Tracer:
         """The event as the runtime gets it. `closes`: the runtime has announced that its connection ends."""
         reply = event.head
         request_id, invocation_id, deadline = reply.invocation()
-        from_xray = trace_header(reply)
+        from_xray = xray.parse(reply.fields.get(TRACE_ID, b"").decode("latin-1"))
         carrier = carriers.find(event.payload, self._scan_limit_bytes) if self._injects else None
-        # What came out of a mould has no fields that take more than a look.
-        needs_a_look = type(reply) is not MouldedReply
-        in_front = _from_proxy_in_front(reply) if needs_a_look and self._injects else None
+        in_front = _from_proxy_in_front(reply) if self._injects else None
         if in_front is not None and in_front.span_id_hex == from_xray.parent_id_hex:
             from_xray.sampled = None  # that proxy wrote it, not X-Ray
         invocation = self._invocations.find(request_id, invocation_id)
@@ -83,45 +90,83 @@ class Tracer:
             deadline_ms = int(deadline) if deadline.isdecimal() and len(deadline) < 20 else 0
             invocation = Invocation(request_id, invocation_id, deadline_ms)
             parent = in_front or extract.parent_of(self._propagators, carrier or _NO_HEADERS, from_xray)
-            if parent is None and needs_a_look and CLIENT_CONTEXT in reply.fields:
+            if parent is None and CLIENT_CONTEXT in reply.fields:
                 headers = carriers.in_client_context(reply.fields[CLIENT_CONTEXT])
                 parent = extract.parent_of(self._propagators, headers, from_xray)
-            self._decide(invocation, parent, from_xray, now_ns // 1_000_000_000)
-        parts = self._parts(event, carrier, invocation.context, from_xray, closes=closes)
+            self._decide(invocation, parent, from_xray, now_ns)
+        keeps_xray = self._keeps_sampled_xray and xray.is_traced(from_xray)
+        form = self._forms[invocation.context.trace_state != ""][self._writes_xray and not keeps_xray][closes]
+        values = inject.field_values(invocation.context, form.names, from_xray.lineage.encode())
+        written = inject.into_event(event.payload, carrier, form.names, values) if carrier is not None else None
+        payload = written or [event.payload]
+        parts = [event_head(reply, form, values, sum(map(len, payload))), *payload]
         return Delivery(parts, invocation if request_id else None, now_ns, is_redelivery=is_redelivery)
 
-    def _decide(self, invocation: Invocation, parent: SpanContext | None, from_xray: XRayHeader, now_s: int) -> None:
+    def prepare_known(self, data: bytes, known: "KnownReply", now_ns: int) -> "KnownDelivery | None":
+        """The same for a reply with a known head, if its event is of a known shape or has no headers, and comes for the first time;
+        None where it takes a closer look. The runtime's connection goes on.
+
+        What `prepare` finds out step by step is at hand here, in the values of two patterns.
+        """
+        mould, head, _, start, end = known
+        shape, rest = None, start
+        kept: tuple[bytes, ...] = ()
+        if self._injects and end - start <= self._scan_limit_bytes:
+            carrier = carriers.find_known(data, start, end)
+            if carrier is not None:
+                shape, kept, rest = carrier
+            elif carriers.may_have_headers(data, start):
+                return None
+        request_id = head[mould.request_id_at].decode()
+        invocation_id = head[mould.attempt_at].decode() if mould.attempt_at else ""
+        if not request_id or self._invocations.find(request_id, invocation_id) is not None:
+            return None
+        invocation = Invocation(request_id, invocation_id, int(head[mould.deadline_at] or 0))
+        if shape is not None and shape.parent_at >= 0 and self._is_usual:
+            trace_id, parent_id, flags = kept[shape.parent_at : shape.parent_at + 3]
+            if trace_id == _NO_TRACE_ID or parent_id == _NO_SPAN_ID:
+                return None
+            trace_flags = SAMPLED if flags == b"01" else int(flags, 16)
+            self._go_on(invocation, trace_id.decode(), parent_id.decode(), trace_flags)
+        else:
+            headers = Fitted(shape, kept, rest) if shape is not None else _NO_HEADERS
+            from_xray = mould.trace_header(head)
+            self._decide(invocation, extract.parent_of(self._propagators, headers, from_xray), from_xray, now_ns)
+        context = invocation.context
+        keeps_xray = self._keeps_sampled_xray and mould.is_traced(head)
+        form = self._forms[context.trace_state != ""][self._writes_xray and not keeps_xray][False]
+        values = inject.field_values(context, form.names, head[mould.lineage_at])
+        written = inject.into_shape(shape, kept, form.names, values) if shape is not None else b""
+        length = b"%d" % (len(written) + end - rest)
+        whole = b"".join((mould.template(form).filled(head + values + (length,)), written, data[rest:end]))
+        return whole, invocation
+
+    def _decide(
+        self, invocation: Invocation, parent: SpanContext | None, from_xray: xray.XRayHeader, now_ns: int
+    ) -> None:
         """Ids, sampling and link of a new invocation."""
-        trace_state = ""
         if parent is not None:
-            trace_id_hex, random, trace_state = parent.trace_id_hex, parent.trace_flags & RANDOM, parent.trace_state
-            invocation.parent_span_id_hex = parent.span_id_hex
+            self._go_on(invocation, parent.trace_id_hex, parent.span_id_hex, parent.trace_flags, parent.trace_state)
         elif from_xray.trace_id_hex:
             # X-Ray, CloudWatch and the trace then agree on the id.
-            trace_id_hex, random = from_xray.trace_id_hex, 0
+            self._begin(invocation, from_xray.trace_id_hex, 0)
             if xray.is_traced(from_xray):
                 invocation.link = (from_xray.trace_id_hex, from_xray.parent_id_hex)
         else:
-            trace_id_hex, random = f"{now_s:08x}{urandom(12).hex()}", RANDOM
-        sampled = SAMPLED if self._sampler.decide(parent, trace_id_hex) else 0
-        invocation.context = SpanContext(trace_id_hex, urandom(8).hex(), random | sampled, trace_state)
+            self._begin(invocation, f"{now_ns // 1_000_000_000:08x}{urandom(12).hex()}", RANDOM)
 
-    def _parts(
-        self,
-        event: "Event",
-        carrier: "Carrier | Fitted | None",
-        context: SpanContext,
-        from_xray: XRayHeader,
-        *,
-        closes: bool,
-    ) -> "Pieces":
-        """Head and payload with the context in both."""
-        keeps_xray = not self._writes_xray or (self._keeps_sampled_xray and xray.is_traced(from_xray))
-        form = self._forms[bool(context.trace_state), not keeps_xray, closes]
-        values = inject.field_values(context, form.names, from_xray.lineage)
-        written = inject.into_event(event.payload, carrier, form.names, values) if carrier is not None else None
-        payload = written or [event.payload]
-        return [event_head(event.head, form, values, sum(map(len, payload))), *payload]
+    def _begin(self, invocation: Invocation, trace_id_hex: str, random: int) -> None:
+        """A trace begins with this invocation."""
+        sampled = SAMPLED if self._sampler.decide(None, trace_id_hex) else 0
+        invocation.context = SpanContext(trace_id_hex, urandom(8).hex(), random | sampled)
+
+    def _go_on(
+        self, invocation: Invocation, trace_id_hex: str, parent_id_hex: str, flags: int, trace_state: str = ""
+    ) -> None:
+        """A trace goes on with this invocation."""
+        invocation.parent_span_id_hex = parent_id_hex
+        sampled = SAMPLED if self._sampler.decide(flags, trace_id_hex) else 0
+        invocation.context = SpanContext(trace_id_hex, urandom(8).hex(), flags & RANDOM | sampled, trace_state)
 
 
 def _from_proxy_in_front(reply: "Response") -> SpanContext | None:

@@ -6,14 +6,12 @@ peer could see.
 """
 
 import select
-from time import monotonic_ns
+from time import monotonic_ns, time_ns
 
-from lrap_otel import records
+from lrap_otel.proxy.delivery import delivered, finished
 from lrap_otel.proxy.exchange import INVOCATION, Exchange, Sandbox
-from lrap_otel.proxy.http1 import CHUNKED, LAST_CHUNK, ProtocolError, chunk_size
 from lrap_otel.proxy.moulds import known_reply, known_result, learn_reply, learn_result
-from lrap_otel.proxy.polls import Event, Poll
-from lrap_otel.proxy.relay import is_taken
+from lrap_otel.proxy.polls import Poll
 from lrap_otel.proxy.stream import RECEIVE_BYTES, Stream
 
 TYPE_CHECKING = False
@@ -22,11 +20,10 @@ if TYPE_CHECKING:
 
     from lrap_otel.invocations import Invocation
     from lrap_otel.proxy.http1 import Request, Response
-    from lrap_otel.proxy.moulds import Result
+    from lrap_otel.proxy.moulds import KnownReply, KnownResult
+    from lrap_otel.proxy.polls import Event
 
 _POST = b"POST " + INVOCATION
-# A size, with no more to it.
-_CHUNK_LINE_BYTES = 18
 
 
 class UsualExchange(Exchange):
@@ -35,10 +32,11 @@ class UsualExchange(Exchange):
     `_events` counts those that came the long way. A form is learned from the second of them, whose head is `_reply` until then: a
     sandbox that sees but one does not pay for it. `_poll` is what this runtime polls with, None until it has polled; `_answer` is
     what its last result was answered with, head and body, and `_answer_status` the status in it. `_watch` tells in one call
-    whether the runtime has gone, upstream has sent something or a poll was parked; it was made for `_watched`.
+    whether the runtime has gone, upstream has sent something or a poll was parked; it was made for `_watched`, and says
+    `_has_answered` where that has sent something and nothing else has happened.
     """
 
-    __slots__ = ("_answer", "_answer_status", "_events", "_poll", "_reply", "_watch", "_watched")
+    __slots__ = ("_answer", "_answer_status", "_events", "_has_answered", "_poll", "_reply", "_watch", "_watched")
 
     def __init__(self, runtime: Stream, sandbox: Sandbox) -> None:
         super().__init__(runtime, sandbox)
@@ -49,6 +47,7 @@ class UsualExchange(Exchange):
         self._answer_status = 0
         self._watch = select.poll()
         self._watched: Stream | None = None
+        self._has_answered: list[tuple[int, int]] = []
 
     def _take_call(self) -> bool:
         runtime, upstream, sandbox = self._runtime, self._relay.upstream, self._sandbox
@@ -63,11 +62,11 @@ class UsualExchange(Exchange):
                 if not self._may_take_over():
                     return self._poll_as_usual(poll, upstream)
             elif data.startswith(_POST):
-                result = known_result(data)
-                if result is not None:
-                    invocation = sandbox.invocations.find(result.request_id, result.invocation_id)
+                known = known_result(data)
+                if known is not None:
+                    invocation = sandbox.invocations.find(known[0], known[1])
                     if invocation is not None:
-                        return self._forward_as_usual(invocation, result, data, upstream)
+                        return self._forward_as_usual(invocation, data, known, upstream)
         runtime.ahead = data
         return super()._take_call()
 
@@ -77,13 +76,15 @@ class UsualExchange(Exchange):
         watch.register(upstream.socket, select.POLLIN | select.POLLRDHUP)
         watch.register(self._sandbox.polls.news, select.POLLIN)
         self._watch, self._watched = watch, upstream
+        self._has_answered = [(upstream.socket.fileno(), select.POLLIN)]
 
     def _may_take_over(self) -> bool:
         """There may be a poll for this runtime that another made: of one that has gone, or is just leaving."""
         polls = self._sandbox.polls
+        if polls.parked or polls.has_spares:
+            return True
         # Of Managed Instances the others go on polling for themselves.
-        is_alone = self._sandbox.is_managed_instances or not polls.waiting
-        return bool(polls.parked) or polls.has_spares or not is_alone
+        return len(polls.waiting) > 0 and not self._sandbox.is_managed_instances
 
     def _deliver_event(self, request: "Request") -> bool:
         if request.forwarded is request.raw and not request.closes and not request.body_length:
@@ -97,7 +98,7 @@ class UsualExchange(Exchange):
             self._learn(learn_reply, reply)
         return goes_on
 
-    def _receive_event(self, reply: "Response") -> Event | None:
+    def _receive_event(self, reply: "Response") -> "Event | None":
         event = super()._receive_event(reply)
         if event is not None:
             self._events += 1
@@ -127,74 +128,96 @@ class UsualExchange(Exchange):
         try:
             if invocations.bystander is not None:
                 invocations.tell_bystander()
-            event = self._event_as_usual(request, upstream)
-            if event is None:
-                self._relay.upstream = None  # it belongs to the poll
-                return self._answer_poll(request, b"")
-            held.clear()
-            return self._send_event(event, request)
+            if self._deliver_as_usual(request, upstream, held):
+                return True
+            self._relay.upstream = None  # it belongs to the poll
+            return self._answer_poll(request, b"")
         finally:
             polls.leave(runtime)
             invocations.notify()
 
-    def _event_as_usual(self, request: "Request", upstream: Stream) -> Event | None:
-        """The answer to a poll. None: the poll has been made, and whatever comes is still to be read."""
+    def _deliver_as_usual(self, request: "Request", upstream: Stream, held: list[Poll]) -> bool:
+        """Make the poll that is `held` and deliver its answer. False: it has been made, and whatever comes is still to be read."""
         try:
             upstream.socket.sendall(request.raw)
-            if self._watch.poll() != [(upstream.socket.fileno(), select.POLLIN)]:
-                return None
+            if self._watch.poll() != self._has_answered:
+                return False
             data = upstream.socket.recv(RECEIVE_BYTES)
         except OSError:
-            return None  # an end, which is there for the next who reads as well
-        event = _whole_event(data)
-        if event is None:
+            return False  # an end, which is there for the next who reads as well
+        received_ns, now_ns = monotonic_ns(), time_ns()
+        delivery = self._prepare_as_usual(data, now_ns)
+        if delivery is None or self._runtime.is_gone():
             upstream.ahead = data
-        return event
+            return False
+        held.clear()
+        (_, _, head_end, start, end), whole, invocation = delivery
+        if invocation is None:
+            self._runtime.socket.sendall(whole)
+            return True
+        self._sandbox.invocations.open(invocation, self, received_ns)
+        try:
+            self._runtime.socket.sendall(whole)
+        finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
+            overhead_ns = monotonic_ns() - received_ns
+            message = delivered(invocation, now_ns, overhead_ns, head_end, end - start, False)
+            if head_end == start:
+                self._sandbox.offer(message, data)
+            else:
+                self._sandbox.offer(message, data[:head_end], data[start:end])
+        return True
 
-    def _forward_as_usual(self, invocation: "Invocation", result: "Result", data: bytes, upstream: Stream) -> bool:
+    def _prepare_as_usual(self, data: bytes, now_ns: int) -> "tuple[KnownReply, bytes, Invocation | None] | None":
+        """The reply that `data` is, what the runtime gets, and what is to be recorded; None where it takes a closer look."""
+        tracer = self._sandbox.tracer
+        try:
+            known = known_reply(data)
+            if known is None:
+                return None
+            if tracer is None:
+                return known, data, None
+            delivery = tracer.prepare_known(data, known, now_ns)
+        except Exception as error:  # noqa: BLE001 - the long way will do, or send the event as it came
+            self._sandbox.count_failure(error)
+            return None
+        return (known, *delivery) if delivery is not None else None
+
+    def _forward_as_usual(self, invocation: "Invocation", data: bytes, known: "KnownResult", upstream: Stream) -> bool:
         """See `Exchange._forward_result`. `data` is the request with its body."""
-        status = overhead_ns = 0
+        _, _, body_start, like = known
+        status = overhead_ns = ended_ns = 0
         goes_on = False
         try:
             began_ns = monotonic_ns()
-            early = None if is_taken(upstream, data) else self._relay.early_answer()
+            early, answer = None, b""
+            try:
+                upstream.socket.sendall(data)
+            except OSError:  # it has gone; what it said last can still be read
+                early = self._relay.early_answer()
             sent_ns = monotonic_ns()
-            answer = upstream.socket.recv(RECEIVE_BYTES) if early is None else b""
+            if early is None:
+                answer = upstream.socket.recv(RECEIVE_BYTES)
             replied_ns = monotonic_ns()
             if answer and answer == self._answer:
                 self._runtime.socket.sendall(answer)
                 status, goes_on = self._answer_status, True
             else:
                 upstream.ahead += answer
-                reply = early or self._relay.read_reply(result.like)
-                goes_on = self._pass_on(reply, result.like, is_early=early is not None)
+                reply = early or self._relay.read_reply(like)
+                goes_on = self._pass_on(reply, like, is_early=early is not None)
                 status = reply.status
                 if goes_on and _is_all_of(answer, reply):
                     self._answer, self._answer_status = answer, status
-            overhead_ns = sent_ns - began_ns + monotonic_ns() - replied_ns
+            ended_ns = monotonic_ns()
+            overhead_ns = sent_ns - began_ns + ended_ns - replied_ns
             return goes_on
         finally:
-            self._offer_whole_result(invocation, result, data, status, overhead_ns)
+            duration_ns = (ended_ns or monotonic_ns()) - invocation.delivered_monotonic_ns
+            length = len(data) - body_start
+            message = finished(invocation, "response", duration_ns, overhead_ns, status, body_start, length, 0, length)
+            if self._sandbox.channel is not None:
+                self._sandbox.channel.offer(message, data)
             self._sandbox.invocations.finish(invocation, self)
-
-    def _offer_whole_result(
-        self, invocation: "Invocation", result: "Result", data: bytes, status: int, overhead_ns: int
-    ) -> None:
-        body_length = len(data) - result.body_start
-        message = records.finished(
-            invocation.request_id,
-            invocation.invocation_id,
-            "response",
-            monotonic_ns() - invocation.delivered_monotonic_ns,
-            overhead_ns,
-            status,
-            status != 0,
-            result.body_start,
-            body_length,
-            0,
-            body_length,
-        )
-        self._sandbox.offer(message, data)
 
 
 def _is_all_of(answer: bytes, reply: "Response") -> bool:
@@ -204,23 +227,3 @@ def _is_all_of(answer: bytes, reply: "Response") -> bool:
         and reply.forwarded is reply.raw
         and len(answer) == len(reply.raw) + reply.body_length
     )
-
-
-def _whole_event(data: bytes) -> Event | None:
-    """An event that came in one piece, with a head of a known form, and in one chunk if in any."""
-    reply = known_reply(data)
-    if reply is None:
-        return None
-    body = data[len(reply.raw) :]
-    if reply.body_length == len(body):
-        return Event(reply, (body,), body)
-    start = body.find(b"\r\n", 0, _CHUNK_LINE_BYTES) + 2
-    if reply.body_length != CHUNKED or not body.endswith(LAST_CHUNK, start):
-        return None
-    payload = body[start : -len(LAST_CHUNK)]
-    if not payload:
-        return None  # it would have ended with its size
-    try:
-        return Event(reply, (body,), payload) if chunk_size(body[: start - 2]) == len(payload) else None
-    except ProtocolError:
-        return None

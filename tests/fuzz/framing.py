@@ -12,31 +12,24 @@ from random import Random
 import h11
 
 from lrap_otel.proxy import moulds
-from lrap_otel.proxy.event_head import Form, event_head
-from lrap_otel.proxy.exchange import INVOCATION
 from lrap_otel.proxy.http1 import (
     CHUNKED,
     ChunkedBody,
     ProtocolError,
-    Request,
     Response,
     body_of,
     dechunk,
     parse_request,
 )
+from tests import known
+from tests.known import REFUSED
 
-REFUSED = "refused"
 # A body by length, by chunks and by the end of the connection are three different parts of it.
 AFTER_A_REPLY = b"5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n"
 # How many heads, nearly the same as one that leaves a mould, are held against it.
 NEAR = 6
 # Of the results' bodies that stand behind a request head.
 RESULT_LENGTHS = (0, 3, 9)
-# How a delivery's head may be written: without a context, and with one that goes into Lambda's own field as well.
-FORMS = {
-    Form((), writes_xray=False): (),
-    Form(("traceparent", "x-amzn-trace-id"), writes_xray=True, closes=True): ("00-1-2-01", "Root=1"),
-}
 
 # What h11 takes and we refuse, each with its reason.
 STRICTER = {
@@ -191,29 +184,28 @@ def _check_results_mould(data: bytes) -> str | None:
     moulds._results.clear()
     moulds._results_brake.in_vain = 0
     request = parse_request(data)
-    request_id = _request_id(request)
+    request_id = known.request_id_of(request)
     if request_id is not None:
         moulds.learn_result(request, request_id)
     for near in _near(data):
         for length in RESULT_LENGTHS:
             whole = near + bytes(length)
-            result = moulds.known_result(whole)
-            if result is not None:
-                moulded = result.request_id, result.invocation_id, result.body_start
-                if moulded != (parsed := parsers_of_result(whole)):
-                    return f"{whole!r}: by the mould of {data!r} {moulded!r}, by the parser {parsed!r}"
+            moulded = known.result_by_mould(whole)
+            if moulded is not None and moulded != (parsed := known.result_by_parser(whole)):
+                return f"{whole!r}: by the mould of {data!r} {moulded!r}, by the parser {parsed!r}"
     return None
 
 
 def _check_replys_mould(data: bytes) -> str | None:
-    """The same of a reply's head."""
+    """The same of a reply's head, with a body behind it."""
     moulds._replies.clear()
     moulds._replies_brake.in_vain = 0
     moulds.learn_reply(Response(data, b"GET"))
     for near in _near(data):
-        reply = moulds.known_reply(near)
-        if reply is not None and (moulded := _told_by(reply)) != (parsed := parsers_of_reply(near)):
-            return f"{near!r}: by the mould of {data!r} {moulded!r}, by the parser {parsed!r}"
+        whole = known.with_body(near)
+        moulded = known.reply_by_mould(whole)
+        if moulded is not None and moulded != (parsed := known.reply_by_parser(whole)):
+            return f"{whole!r}: by the mould of {data!r} {moulded!r}, by the parser {parsed!r}"
     return None
 
 
@@ -226,40 +218,6 @@ def _near(data: bytes) -> list[bytes]:
         piece = random.choice((b"", b"7", b" ", b":", b"/", b"\r\n", b"\n", random.randbytes(1), data[start:][:2] * 2))
         near.append(data[:start] + piece + data[start + random.randrange(3) :])
     return near
-
-
-def parsers_of_result(data: bytes) -> object:
-    """Whose result it is and where its body starts; `REFUSED`, also where that is not all, or goes on otherwise."""
-    head = data[: data.find(b"\r\n\r\n") + 4]
-    try:
-        request = parse_request(head)
-    except ProtocolError:
-        return REFUSED
-    if request.body_length != len(data) - len(head) or request.forwarded != head or request.closes:
-        return REFUSED
-    return _request_id(request), request.fields.get(b"lambda-runtime-invocation-id", b"").decode("latin-1"), len(head)
-
-
-def _request_id(request: Request) -> str | None:
-    """See `Exchange._route`."""
-    request_id, _, endpoint = request.path.removeprefix(INVOCATION).partition(b"/")
-    is_result = request.method == b"POST" and request.path.startswith(INVOCATION) and endpoint == b"response"
-    return request_id.decode("latin-1") if is_result else None
-
-
-def parsers_of_reply(data: bytes) -> object:
-    """All that the head of an event tells us; `REFUSED`."""
-    try:
-        return _told_by(Response(data[: data.find(b"\r\n\r\n") + 4], b"GET"))
-    except ProtocolError:
-        return REFUSED
-
-
-def _told_by(reply: Response) -> object:
-    header = moulds.trace_header(reply)
-    trace = header.trace_id_hex, header.parent_id_hex, header.sampled, header.lineage, header.is_well_formed
-    heads = [event_head(reply, form, values, 7) for form, values in FORMS.items()]
-    return reply.raw, reply.forwarded, reply.body_length, reply.closes, reply.invocation(), trace, heads
 
 
 def check_body(data: bytes) -> str | None:

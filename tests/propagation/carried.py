@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lrap_otel.propagation.inject import field_names, field_values, into_event
+from lrap_otel.propagation.inject import field_names, field_values, into_event, text_fields
 from lrap_otel.propagation.places import NAMES
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ def told(carrier: Carrier | Fitted) -> dict[str, str]:
 def fields_of(context: SpanContext, propagators: tuple[str, ...], lineage: str = "") -> tuple[tuple[str, str], ...]:
     """The header fields that name a context, as pairs."""
     names = field_names(propagators, has_state=bool(context.trace_state))
-    return tuple(zip(names, field_values(context, names, lineage), strict=True))
+    return text_fields(names, field_values(context, names, lineage.encode()))
 
 
 def written_into(
     event: bytes, carrier: Carrier | Fitted, names: tuple[str, ...], values: tuple[str, ...]
 ) -> bytes | None:
     """The event with the fields in it, in one piece."""
-    pieces = into_event(event, carrier, names, values)
+    pieces = into_event(event, carrier, names, tuple(value.encode() for value in values))
     return None if pieces is None else b"".join(pieces)

@@ -94,8 +94,8 @@ def test_every_real_event_is_as_it_was_but_for_its_headers(name: str) -> None:
 def test_real_events_in_the_form_lambda_sends_need_no_closer_look(name: str) -> None:
     event = json.loads((EVENTS / name).read_bytes())
     text = json.dumps(event, separators=(",", ":"))
-    shapes._shapes.clear()
-    shapes._brake.in_vain = 0
+    shapes.known.clear()
+    shapes.brake.in_vain = 0
     for _ in range(2):
         carriers.find(text.encode(), LIMIT_BYTES)
     assert shapes.find(text.encode()) is not None

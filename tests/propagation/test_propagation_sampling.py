@@ -50,7 +50,7 @@ def by_the_sdk(name: str, argument: str, parent: SpanContext | None, trace_id_he
 )
 def test_every_sampler_decides_as_the_sdk_does(name: str, argument: str, flags: int | None, trace_id_hex: str) -> None:
     parent = None if flags is None else SpanContext(trace_id_hex, SPAN_ID, flags)
-    assert Sampler(name, argument).decide(parent, trace_id_hex) is by_the_sdk(name, argument, parent, trace_id_hex)
+    assert Sampler(name, argument).decide(flags, trace_id_hex) is by_the_sdk(name, argument, parent, trace_id_hex)
 
 
 @pytest.mark.parametrize("low", [0, 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])

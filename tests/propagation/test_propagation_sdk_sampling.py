@@ -12,7 +12,6 @@ from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER, OTEL_TR
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-from lrap_otel.propagation.context import SpanContext
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.settings import Settings
 from tests.propagation.forms import http_api, payload
@@ -101,8 +100,7 @@ def by_the_sdk(name: str, argument: str, flags: int | None, trace_id_hex: str) -
 
 def by_us(name: str, argument: str, flags: int | None, trace_id_hex: str) -> bool:
     read = Settings({b"OTEL_TRACES_SAMPLER": name.encode(), b"OTEL_TRACES_SAMPLER_ARG": argument.encode()})
-    parent = None if flags is None else SpanContext(trace_id_hex, SPAN_ID, flags)
-    return Sampler(read.sampler, read.sampler_argument).decide(parent, trace_id_hex)
+    return Sampler(read.sampler, read.sampler_argument).decide(flags, trace_id_hex)
 
 
 @given(NAMES, ARGUMENTS, PARENTS, TRACE_IDS)

@@ -29,10 +29,10 @@ STRINGS = st.one_of(
 @pytest.fixture(autouse=True)
 def _no_shapes() -> Iterator[None]:
     """Each test begins with what a new process knows."""
-    shapes._shapes.clear()
-    shapes._looks = shapes._brake.in_vain = 0
+    shapes.known.clear()
+    shapes._looks = shapes.brake.in_vain = 0
     yield
-    shapes._shapes.clear()
+    shapes.known.clear()
 
 
 def http_api(*strings: str) -> str:
@@ -67,7 +67,7 @@ def learned(event: str) -> None:
     """The shape of this event, from the second one of it."""
     carriers.find(event.encode(), LIMIT_BYTES)
     carriers.find(event.encode(), LIMIT_BYTES)
-    assert len(shapes._shapes) == 1
+    assert len(shapes.known) == 1
 
 
 def found(event: bytes) -> Any:
@@ -100,8 +100,8 @@ def test_the_second_event_of_a_shape_is_learned_from_and_the_third_is_known(form
 @pytest.mark.parametrize("form", FORMS)
 @given(st.tuples(STRINGS, STRINGS, STRINGS))
 def test_no_values_make_a_known_shape_mean_another_thing(form: Any, strings: tuple[str, str, str]) -> None:
-    shapes._shapes.clear()
-    shapes._looks = shapes._brake.in_vain = 0
+    shapes.known.clear()
+    shapes._looks = shapes.brake.in_vain = 0
     learned(form('"/"', '"00-1"', '"curl"'))
     event = form(*strings).encode("utf-8", "surrogatepass")
     try:
@@ -118,8 +118,8 @@ def test_no_values_make_a_known_shape_mean_another_thing(form: Any, strings: tup
 @pytest.mark.parametrize("form", FORMS)
 @given(st.data())
 def test_no_change_of_a_known_event_is_misread(form: Any, data: Any) -> None:
-    shapes._shapes.clear()
-    shapes._looks = shapes._brake.in_vain = 0
+    shapes.known.clear()
+    shapes._looks = shapes.brake.in_vain = 0
     event = form('"/"', '"00-1"', '"curl"').encode()
     learned(event.decode())
     start = data.draw(st.integers(0, len(event)))
@@ -131,7 +131,7 @@ def test_no_change_of_a_known_event_is_misread(form: Any, data: Any) -> None:
     try:
         assert_as_by_a_closer_look(changed)
     except ValueError:  # a closer look sees that it is no JSON, behind what matters
-        json_until = changed[: shapes._shapes[0].pattern.match(changed).end()]  # type: ignore[union-attr]
+        json_until = changed[: shapes.known[0].pattern.match(changed).end()]  # type: ignore[union-attr]
         assert json_until == event[: len(json_until)]
 
 
@@ -195,7 +195,7 @@ def test_further_headers_at_the_end_of_a_large_event_take_a_closer_look(kilobyte
 def test_what_would_hardly_come_again_is_not_learned(event: str) -> None:
     for _ in range(3):
         carriers.find(event.encode(), LIMIT_BYTES)
-    assert shapes._shapes == []
+    assert shapes.known == []
 
 
 def test_a_limited_number_of_shapes_is_remembered_and_all_others_are_right_as_well() -> None:
@@ -204,15 +204,15 @@ def test_a_limited_number_of_shapes_is_remembered_and_all_others_are_right_as_we
         carrier = carriers.find(event.encode(), LIMIT_BYTES)
         assert carrier is not None
         assert told(carrier) == {"traceparent": str(number)}
-        assert len(shapes._shapes) <= shapes._SHAPES_LIMIT
+        assert len(shapes.known) <= shapes._SHAPES_LIMIT
 
 
 def test_fields_of_each_kind_are_written_as_by_a_closer_look() -> None:
     names = ("traceparent", "x-amzn-trace-id", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
     values = ("1", 'Root=1;Lineage="a\\b', 'k="v"', "b", "t", "s", "1")
     for form in FORMS:
-        shapes._shapes.clear()
-        shapes._looks = shapes._brake.in_vain = 0
+        shapes.known.clear()
+        shapes._looks = shapes.brake.in_vain = 0
         event = form('"/"', '"00-1"', '"curl"').encode()
         learned(event.decode())
         fitted, carrier = shapes.find(event), closer_look.find(event.decode())
@@ -246,4 +246,4 @@ def test_events_that_cannot_be_learned_do_not_pay_for_the_attempt_each_time() ->
     event = b'{"n":1,"headers":{"a":"b"},"requestContext":{}}'
     for _ in range(100):
         carriers.find(event, LIMIT_BYTES)
-    assert shapes._brake.in_vain < 12
+    assert shapes.brake.in_vain < 12

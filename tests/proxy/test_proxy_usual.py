@@ -10,7 +10,7 @@ import pytest
 
 from lrap_otel import records
 from lrap_otel.proxy import moulds
-from lrap_otel.proxy.moulds import MouldedReply, known_reply, known_result
+from lrap_otel.proxy.moulds import known_reply, known_result
 from tests.proxy.wire import ACCEPTED, NEXT, chunked, event, event_head, post, result_target
 from tests.upstream import TIMEOUT_S, Peer, Upstream, field
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from lrap_otel.channel import Channel
     from lrap_otel.proxy.delivery import Delivery
+    from lrap_otel.proxy.moulds import KnownReply
     from lrap_otel.proxy.polls import Event
     from lrap_otel.proxy.tracer import Tracer
     from tests.proxy.conftest import Proxy, Start
@@ -39,11 +40,21 @@ class ObservedTracer:
         self._tracer = tracer
 
     def prepare(self, event: Event, now_ns: int, *, closes: bool) -> Delivery:
-        self.came_short.append(type(event.head) is MouldedReply)
+        self.came_short.append(IS_LONG)
+        self._call_at_prepare()
+        return self._tracer.prepare(event, now_ns, closes=closes)
+
+    def prepare_known(self, data: bytes, known: KnownReply, now_ns: int) -> Delivery | None:
+        self._call_at_prepare()
+        delivery = self._tracer.prepare_known(data, known, now_ns)
+        if delivery is not None:
+            self.came_short.append(IS_SHORT)
+        return delivery
+
+    def _call_at_prepare(self) -> None:
         at_prepare, self.at_prepare = self.at_prepare, None
         if at_prepare is not None:
             at_prepare()
-        return self._tracer.prepare(event, now_ns, closes=closes)
 
 
 class ObservedChannel:
@@ -293,6 +304,20 @@ def test_an_event_in_illegal_chunks_is_not_delivered(
     assert not proxy.invocations.was_delivered("three")
 
 
+def test_an_event_goes_the_long_way_when_our_code_fails_on_the_short_one(
+    line: Line, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line.poll().tracer.at_prepare = lambda: 1 // 0
+    head, body = line.deliver(usual_event(b"three"))
+    assert (field(head, ID), body) == (b"three", b'{"n":1}')
+    assert field(head, "traceparent") is not None
+    assert line.tracer.came_short[2:] == [IS_LONG]
+    assert line.proxy.sandbox.failures == 1
+    assert "ZeroDivisionError" in capfd.readouterr().err
+    line.send_result(result(b"three")).answer()
+    goes_on(line)
+
+
 def test_an_event_that_comes_byte_by_byte_is_delivered(line: Line) -> None:
     line.poll().api.send_bytewise(usual_event(b"three"))
     head, body = line.runtime.read_message()
@@ -387,7 +412,7 @@ def test_an_event_whose_runtime_leaves_at_the_last_moment_is_kept_for_the_next_r
     head, body = again.read_message()
     assert (field(head, ID), body) == (b"kept", b'{"n":1}')
     assert field(head, "connection") == connection
-    assert line.tracer.came_short[2:] == [IS_SHORT, IS_SHORT]
+    assert line.tracer.came_short[2:] == [IS_SHORT, IS_LONG, IS_LONG]
     assert again.has_news() is (connection is not None)
     assert not line.upstream.has_caller(0)
     delivered = line.proxy.record()

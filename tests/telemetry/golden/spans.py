@@ -17,6 +17,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 from lrap_otel.channel import Channel, TelemetryEnd
 from lrap_otel.invocations import Invocations
 from lrap_otel.propagation.context import SpanContext
+from lrap_otel.proxy.delivery import delivered
 from lrap_otel.proxy.http1 import parse_reply
 from lrap_otel.proxy.polls import Event
 from lrap_otel.proxy.tracer import Tracer
@@ -101,7 +102,8 @@ def _delivered(case: Case) -> tuple[records.Message, bytes]:
     assert invocation is not None
     made = invocation.context
     invocation.context = SpanContext(made.trace_id_hex, proxy.SPAN_ID_HEX, made.trace_flags, made.trace_state)
-    return delivery.record(invocation, 50_000, event), head + payload
+    message = delivered(invocation, now_ns, 50_000, len(head), len(payload), is_redelivery=delivery.is_redelivery)
+    return message, head + payload
 
 
 def _finished(case: Case) -> tuple[records.Message, bytes]:
