@@ -57,7 +57,7 @@ class Channel:
             return 0.0  # a kernel before 4.12
         return float(memory[_SEND_USED] / memory[_SEND_LIMIT])
 
-    def offer(self, message: records.Message, *parts: bytes) -> bool:
+    def offer(self, message: records.Message, *parts: "bytes | memoryview") -> bool:
         """Send one record, with the payload that `parts` make together, or keep it until there is room. Where too many wait already it
         is dropped and counted: False.
         """
@@ -80,7 +80,7 @@ class Channel:
         self.dropped += 1
         return False
 
-    def _keep(self, message: records.Message, parts: tuple[bytes, ...]) -> bool:
+    def _keep(self, message: records.Message, parts: "tuple[bytes | memoryview, ...]") -> bool:
         """For later; a payload that is too large for a datagram stays behind."""
         payload = b"".join(parts) if sum(map(len, parts)) <= _WAITING_LIMIT_BYTES else None
         return self._backlog.add(records.encode(message, payload))
@@ -94,7 +94,7 @@ class Channel:
         except OSError:
             self.dropped += 1
 
-    def _send(self, message: records.Message, parts: tuple[bytes, ...]) -> None:
+    def _send(self, message: records.Message, parts: "tuple[bytes | memoryview, ...]") -> None:
         """BlockingIOError where there is no room."""
         length = sum(map(len, parts))
         if length <= INLINE_LIMIT_BYTES:
@@ -104,7 +104,7 @@ class Channel:
         ):
             self.near.send(records.encode(message, None), _DO_NOT_WAIT)
 
-    def _send_with_memfd(self, message: records.Message, parts: tuple[bytes, ...], length: int) -> bool:
+    def _send_with_memfd(self, message: records.Message, parts: "tuple[bytes | memoryview, ...]", length: int) -> bool:
         try:
             descriptor = posix.memfd_create("lrap-otel payload", posix.MFD_CLOEXEC)
         except OSError:
@@ -176,7 +176,7 @@ class TelemetryEnd:
             return
 
 
-def _write_whole(descriptor: int, data: bytes) -> None:
+def _write_whole(descriptor: int, data: "bytes | memoryview") -> None:
     view = memoryview(data)
     while view:
         view = view[posix.write(descriptor, view) :]

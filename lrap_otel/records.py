@@ -65,8 +65,8 @@ class Runtime(Record):
 class Delivered(Record):
     """An event is with the function.
 
-    The payload is Runtime API's reply head, as it came, followed by the event, as it came: `head_length` says where the
-    head ends. `delivered_ns` is wall-clock Unix time when the reply was complete; `overhead_ns` is what the proxy added
+    The payload is Runtime API's reply head, as it came, followed by the event, as it came, or a large HTTP event without its body:
+    `head_length` says where the head ends, and `body_length` how long the event was. `delivered_ns` is wall-clock Unix time when the reply was complete; `overhead_ns` is what the proxy added
     from then until the last byte was handed to the runtime. A re-delivery repeats the ids of the open invocation.
 
     The ids are lower-case hex. `parent_span_id_hex` is empty for a root. `trace_flags` are the W3C flags of our span
@@ -311,8 +311,8 @@ def warning(text: str) -> Message:
     return WARNING, (text,)
 
 
-def encode(message: Message, payload: bytes | int | None) -> bytes:
-    """One datagram. `payload`: the bytes, or the length of those in the memfd beside it, or None."""
+def encode(message: Message, payload: "bytes | memoryview | int | None") -> bytes:
+    """One datagram. `payload`: the bytes, which are bytes at the other end, or the length of those in the memfd beside it, or None."""
     kind, fields = message
     return dumps((VERSION, kind, fields, payload), _FORMAT)  # type: ignore[arg-type]  # fields are marshal's types by construction
 

@@ -102,7 +102,7 @@ def _read_reply(stream: Stream) -> tuple[Response, bytes]:
             stream.ahead = data[used:]
     except ProtocolError as error:
         raise BrokenError(str(error)) from error
-    return reply, dechunk([bytes(body)]) if reply.body_length == CHUNKED else bytes(body)
+    return reply, bytes(dechunk([bytes(body)])) if reply.body_length == CHUNKED else bytes(body)
 
 
 def _object(body: bytes) -> dict[str, object]:

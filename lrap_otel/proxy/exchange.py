@@ -6,7 +6,7 @@ One `Exchange` serves one runtime connection in one thread, which blocks whereve
 from time import monotonic_ns, time_ns
 
 from lrap_otel import log, records, runtime_process
-from lrap_otel.proxy.capture import Capture
+from lrap_otel.proxy.capture import Capture, of_event
 from lrap_otel.proxy.delivery import Delivery, delivered, finished
 from lrap_otel.proxy.http1 import (
     CHUNKED,
@@ -78,7 +78,7 @@ class Sandbox:
         self.told: dict[int, records.Message] = {}
         self.failures = 0
 
-    def offer(self, message: records.Message, *parts: bytes) -> None:
+    def offer(self, message: records.Message, *parts: "bytes | memoryview") -> None:
         """Give a record to the telemetry process, if there is one."""
         if self.channel is not None:
             self.channel.offer(message, *parts)
@@ -219,7 +219,10 @@ class Exchange:
         received = self._relay.read_body(reply, EVENT_LIMIT_BYTES)
         if received is None:
             return None
-        payload = dechunk(received) if reply.body_length == CHUNKED else b"".join(received)
+        if reply.body_length == CHUNKED:
+            payload = dechunk(received)
+        else:
+            payload = received[0] if len(received) == 1 else b"".join(received)
         if len(payload) > EVENT_LIMIT_BYTES:
             self._relay.unread(b"".join(received))
             return None
@@ -247,7 +250,7 @@ class Exchange:
                     len(payload),
                     delivery.is_redelivery,
                 )
-                self._sandbox.offer(message, head, payload)
+                self._sandbox.offer(message, head, of_event(payload))
         return not (request.closes or event.head.closes)
 
     def _prepare(self, event: Event, request: Request) -> Delivery:

@@ -301,6 +301,16 @@ class LengthBody:
         """How much is known to come."""
         return max(self._left, 0)
 
+    @property
+    def unframed_bytes(self) -> int:
+        """How much will come in which there is nothing to look at."""
+        return max(self._left, 0)
+
+    def pass_over(self, length: int) -> None:
+        """So many of those have come."""
+        self._left -= length
+        self.is_complete = self._left == 0
+
     def take(self, data: bytes) -> int:
         """How many bytes of `data` belong to this body."""
         if self._left == UNTIL_CLOSE:
@@ -326,6 +336,15 @@ class ChunkedBody:
     def expected_bytes(self) -> int:
         """How much is known to come: the rest of a chunk, and what at least stands behind it."""
         return self._left + len(b"0\r\n\r\n") if self._left else 0
+
+    @property
+    def unframed_bytes(self) -> int:
+        """How much will come in which there is nothing to look at: the rest of a chunk."""
+        return max(self._left - len(b"\r\n"), 0)
+
+    def pass_over(self, length: int) -> None:
+        """So many of those have come."""
+        self._left -= length
 
     def take(self, data: bytes) -> int:
         """How many bytes of `data` belong to this body; `ProtocolError` if it is malformed."""
@@ -386,14 +405,16 @@ def body_of(head: Head) -> "LengthBody | ChunkedBody":
     return ChunkedBody() if head.body_length == CHUNKED else LengthBody(head.body_length)
 
 
-def dechunk(pieces: "Sequence[bytes]") -> bytes:
+def dechunk(pieces: "Sequence[bytes | memoryview]") -> "bytes | memoryview":
     """The payload of a whole, valid chunked body, which came in these pieces."""
     first, last = pieces[0], pieces[-1]
-    start = first.find(b"\r\n") + 2
-    # One chunk, as Lambda sends what does not come in one piece: copied once.
-    if len(pieces) > 1 and start > 2 and last.endswith(LAST_CHUNK):
+    start = bytes(first[:_CHUNK_LINE_LIMIT_BYTES]).find(b"\r\n") + 2
+    # One chunk, as Lambda sends what does not come in one piece: copied once, or where it came in one view not at all.
+    if len(pieces) > 1 and start > 2 and bytes(last).endswith(LAST_CHUNK):
         length = sum(map(len, pieces)) - start - len(LAST_CHUNK)
-        if chunk_size(first[: start - 2]) == length:
+        if chunk_size(bytes(first[: start - 2])) == length:
+            if len(pieces) == 2 and len(last) == len(LAST_CHUNK):
+                return first[start:]
             return b"".join((memoryview(first)[start:], *pieces[1:-1], memoryview(last)[: -len(LAST_CHUNK)]))
     return _dechunk(b"".join(pieces))
 

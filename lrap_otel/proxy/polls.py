@@ -24,7 +24,7 @@ class Event:
 
     __slots__ = ("body", "head", "payload")
 
-    def __init__(self, head: Response, body: "Sequence[bytes]", payload: bytes) -> None:
+    def __init__(self, head: Response, body: "Sequence[bytes | memoryview]", payload: "bytes | memoryview") -> None:
         self.head = head
         self.body = body
         self.payload = payload

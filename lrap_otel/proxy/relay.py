@@ -23,12 +23,18 @@ if TYPE_CHECKING:
 
 # A runtime that is still sending when its answer has come gets this long to read the answer before the connection goes.
 LINGER_S = 1.0
+# Of an event of this size the memory is kept for the next; page by page it would take half the time that its bytes take.
+LARGE_BYTES = 16_384
 # Of the rest of a large event, which is read whole before it goes on: fewer, larger pieces.
 EVENT_RECEIVE_BYTES = 1_048_576
 # Of a body that streams: what has come meanwhile, up to this. Four times as much as elsewhere streams a sixth faster.
 PUMP_BYTES = 262_144
 # What chunk lines may add to a body that is within its limit.
 FRAMING_BYTES = 262_144
+
+
+NO_BUFFER = bytearray()
+_BROKEN_OFF = "the Runtime API broke off its reply"
 
 
 class UnreachableError(Exception):
@@ -42,15 +48,16 @@ class UnansweredError(BrokenError):
 class Relay:
     """Moves messages between `runtime` and `upstream`, which is None until the first request needs it.
 
-    `head_sent_ns` (monotonic): when the last request's head had gone.
+    `head_sent_ns` (monotonic): when the last request's head had gone. `buffer` is for a large event, and goes with the next small one.
     """
 
-    __slots__ = ("_connections", "head_sent_ns", "runtime", "upstream")
+    __slots__ = ("_connections", "buffer", "head_sent_ns", "runtime", "upstream")
 
     def __init__(self, runtime: Stream, connections: "Upstream") -> None:
         self.runtime = runtime
         self.upstream: Stream | None = None
         self.head_sent_ns = 0
+        self.buffer = NO_BUFFER
         self._connections = connections
 
     def give_back(self) -> None:
@@ -200,19 +207,25 @@ class Relay:
             if not data and reply.body_length == UNTIL_CLOSE:
                 return
             if not data:
-                raise BrokenError("the Runtime API broke off its reply")
+                raise BrokenError(_BROKEN_OFF)
             self.runtime.send(data)
 
-    def read_body(self, reply: Response, limit_bytes: int) -> list[bytes] | None:
+    def read_body(self, reply: Response, limit_bytes: int) -> "list[bytes | memoryview] | None":
         """The whole body as framed on the wire, in the pieces in which it comes; None, and nothing of it used up, where it is longer
-        than the limit.
+        than the limit. Of a large one most is a view of memory that the next large one is read into.
         """
         upstream = self._connected()
         if len(upstream.ahead) == reply.body_length:
+            self.buffer = NO_BUFFER
             return [upstream.take_ahead()]
         body = body_of(reply)
         ahead = _taken(body, upstream.take_ahead(), upstream)
-        parts, length = [ahead] if ahead else [], len(ahead)
+        parts: list[bytes | memoryview] = [ahead] if ahead else []
+        if LARGE_BYTES <= body.unframed_bytes <= limit_bytes:
+            parts = [self._read_unframed(body, ahead)]
+        else:
+            self.buffer = NO_BUFFER
+        length = sum(map(len, parts))
         while not body.is_complete:
             if length > limit_bytes + FRAMING_BYTES:
                 self.unread(b"".join(parts))
@@ -221,10 +234,26 @@ class Relay:
             expected = max(RECEIVE_BYTES, min(body.expected_bytes, EVENT_RECEIVE_BYTES))
             data = _taken(body, upstream.socket.recv(expected), upstream)
             if not data:
-                raise BrokenError("the Runtime API broke off its reply")
+                raise BrokenError(_BROKEN_OFF)
             parts.append(data)
             length += len(data)
         return parts
+
+    def _read_unframed(self, body: "LengthBody | ChunkedBody", ahead: bytes) -> memoryview:
+        """`ahead` and what comes behind it up to the next thing to look at, in memory that may have been there before."""
+        position, end = len(ahead), len(ahead) + body.unframed_bytes
+        if len(self.buffer) < end:
+            self.buffer = bytearray(end)
+        view = memoryview(self.buffer)[:end]
+        view[:position] = ahead
+        socket = self._connected().socket
+        while position < end:
+            received = socket.recv_into(view[position : position + EVENT_RECEIVE_BYTES])
+            if not received:
+                raise BrokenError(_BROKEN_OFF)
+            body.pass_over(received)
+            position += received
+        return view
 
     def unread(self, received: bytes) -> None:
         """Put back what has been read of a reply's body."""

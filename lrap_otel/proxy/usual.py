@@ -8,10 +8,12 @@ peer could see.
 import select
 from time import monotonic_ns, time_ns
 
+from lrap_otel.proxy.capture import of_event
 from lrap_otel.proxy.delivery import delivered, finished
 from lrap_otel.proxy.exchange import INVOCATION, Exchange, Sandbox
 from lrap_otel.proxy.moulds import known_reply, known_result, learn_reply, learn_result
 from lrap_otel.proxy.polls import Poll
+from lrap_otel.proxy.relay import NO_BUFFER
 from lrap_otel.proxy.stream import RECEIVE_BYTES, Stream
 
 TYPE_CHECKING = False
@@ -151,6 +153,7 @@ class UsualExchange(Exchange):
             upstream.ahead = data
             return False
         held.clear()
+        self._relay.buffer = NO_BUFFER
         (_, _, head_end, start, end), whole, invocation = delivery
         if invocation is None:
             self._runtime.socket.sendall(whole)
@@ -164,7 +167,7 @@ class UsualExchange(Exchange):
             if head_end == start:
                 self._sandbox.offer(message, data)
             else:
-                self._sandbox.offer(message, data[:head_end], data[start:end])
+                self._sandbox.offer(message, data[:head_end], of_event(data[start:end]))
         return True
 
     def _prepare_as_usual(self, data: bytes, now_ns: int) -> "tuple[KnownReply, bytes, Invocation | None] | None":

@@ -126,7 +126,8 @@ def test_a_large_event_gets_its_context_however_it_is_framed_and_comes(
         assert len(body) == len(LARGE_EVENT) + body.index(b'"x":"') - len(b'{"headers":{')
         record = proxy.record()
         assert record.payload is not None
-        assert record.payload.endswith(LARGE_EVENT)
+        assert record.payload.endswith(b'\r\n\r\n{"headers":{"x":"' + REST[: REST.index(b',"body"')] + b"}")
+        assert record.body_length == len(LARGE_EVENT)
         runtime.send(post(result_target(b"id-%d" % number), b"{}"))
         api.read_message()
         api.send(ACCEPTED)
@@ -289,3 +290,57 @@ def test_an_answer_to_a_head_that_upstream_did_not_read_to_its_end_is_not_lost(
     refusal = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
     api.send(refusal).close()
     assert runtime.read(len(refusal)) == refusal
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_large_events_one_after_the_other_are_each_their_own(
+    proxy: Proxy, upstream: Upstream, is_chunked: bool
+) -> None:
+    runtime = proxy.connect()
+    api = None
+    for number, size in enumerate((300_000, 2_500_000, 100_000, 10, 6_000_000, 70_000, 300_000)):
+        body = (b"%d," % number * size)[:size]
+        framing = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: %d" % size
+        reply = event_head(b"id-%d" % number) + framing + b"\r\n\r\n" + (chunked(body) if is_chunked else body)
+        runtime.send(NEXT)
+        api = api or upstream.accept()
+        api.read_head()
+        api.send(reply)
+        assert runtime.read_message()[1] == body
+        record = proxy.record()
+        assert record.payload is not None
+        assert record.payload.endswith(b"\r\n\r\n" + body)
+        runtime.send(post(result_target(b"id-%d" % number), b"{}"))
+        api.read_message()
+        api.send(ACCEPTED)
+        runtime.read(len(ACCEPTED))
+        proxy.record()
+
+
+@pytest.mark.parametrize("size", [100_000, 3_000_000])
+def test_a_large_event_that_is_kept_for_the_next_runtime_is_whole(proxy: Proxy, upstream: Upstream, size: int) -> None:
+    kept, other = b"k" * size, b"o" * size
+    leaving = proxy.connect().send(NEXT)
+    api = upstream.accept()
+    api.read_head()
+    leaving.end()
+    api.send(event_head(b"kept") + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(kept))
+    runtime = proxy.connect().send(NEXT)
+    assert runtime.read_message()[1] == kept
+    runtime.send(NEXT)
+    api.read_head()
+    api.send(event_head(b"other") + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(other))
+    assert runtime.read_message()[1] == other
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 300000", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("length", [20_000, 70_000, 299_000])
+def test_a_large_event_that_breaks_off_is_not_delivered(
+    proxy: Proxy, upstream: Upstream, framing: bytes, length: int
+) -> None:
+    runtime = proxy.connect().send(NEXT)
+    api = upstream.accept()
+    api.read_head()
+    api.send(event_head(b"broken") + framing + b"\r\n\r\n" + chunked(b"e" * 300_000)[:length]).end()
+    assert runtime.read_to_any_end()[0] == b""
+    assert not proxy.invocations.was_delivered("broken")

@@ -171,6 +171,34 @@ def test_a_chunked_body_is_the_same_however_it_is_split(chunks: list[bytes], dat
     assert dechunk(pieces) == b"".join(chunks)
 
 
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=8), st.data())
+def test_what_needs_no_look_in_a_chunked_body_may_be_passed_over(chunks: list[bytes], data: st.DataObject) -> None:
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    framing = ChunkedBody()
+    pieces: list[bytes | memoryview] = []
+    taken = 0
+    while taken < len(body):
+        passed = data.draw(st.integers(0, framing.unframed_bytes))
+        if passed:
+            framing.pass_over(passed)
+            pieces.append(memoryview(body)[taken : taken + passed])
+            taken += passed
+            continue
+        pieces.append(body[taken : taken + data.draw(st.integers(1, len(body)))])
+        taken += framing.take(body[taken : taken + len(pieces[-1])])
+    assert framing.is_complete
+    assert dechunk(pieces) == b"".join(chunks)
+
+
+def test_a_body_of_known_length_may_be_passed_over() -> None:
+    framing = LengthBody(7)
+    framing.pass_over(3)
+    assert (framing.unframed_bytes, framing.is_complete) == (4, False)
+    framing.pass_over(4)
+    assert framing.is_complete
+    assert LengthBody(UNTIL_CLOSE).unframed_bytes == 0
+
+
 def test_a_trailer_as_long_as_a_head_passes_and_a_longer_one_does_not() -> None:
     assert ChunkedBody().take(b"0\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n") == 1_000_010
     with pytest.raises(ProtocolError, match="too long"):

@@ -304,6 +304,19 @@ def test_an_event_in_illegal_chunks_is_not_delivered(
     assert not proxy.invocations.was_delivered("three")
 
 
+@ENDS
+def test_a_large_event_whose_runtime_leaves_at_the_last_moment_is_kept_whole(line: Line, how: str) -> None:
+    has_left = threading.Event()
+    line.poll().tracer.at_prepare = lambda: (getattr(line.runtime, how)(), has_left.set())
+    line.api.send(chunked_event(b"kept", b"k" * 300_000))
+    assert has_left.wait(TIMEOUT_S)
+    again = line.proxy.connect().send(NEXT)
+    assert again.read_message()[1] == b"k" * 300_000
+    again.send(result(b"kept"))
+    other = line.upstream.accept() if line.api.has_ended() else line.api
+    assert other.read(len(result(b"kept"))) == result(b"kept")
+
+
 def test_an_event_goes_the_long_way_when_our_code_fails_on_the_short_one(
     line: Line, capfd: pytest.CaptureFixture[str]
 ) -> None:
