@@ -19,7 +19,7 @@ from lrap_otel.proxy.http1 import (
     parse_request,
 )
 from lrap_otel.proxy.polls import Event, Poll, Polls
-from lrap_otel.proxy.relay import Relay, UnansweredError, UnreachableError, final_head
+from lrap_otel.proxy.relay import NO_BUFFER, Relay, UnansweredError, UnreachableError, final_head
 from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
 
 TYPE_CHECKING = False
@@ -251,6 +251,8 @@ class Exchange:
                     delivery.is_redelivery,
                 )
                 self._sandbox.offer(message, head, of_event(payload))
+            if self._sandbox.is_managed_instances:
+                self._relay.buffer = NO_BUFFER  # one for each of many workers would be too much to keep
         return not (request.closes or event.head.closes)
 
     def _prepare(self, event: Event, request: Request) -> Delivery:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import select
 import socket
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lrap_otel.proxy.relay import Relay
 from lrap_otel.proxy.stream import Stream
 from tests.proxy.wire import ACCEPTED, NEXT, chunked, deliver, event, event_head, post, post_head, result_target
 from tests.upstream import QUIET_S, Peer, Upstream, field
 
 if TYPE_CHECKING:
-    from tests.proxy.conftest import Proxy, ProxyProcess, Spawn
+    from tests.proxy.conftest import Proxy, ProxyProcess, Spawn, Start
 
 MIB = 1_048_576
 LIMIT = 6 * MIB + 100
@@ -344,3 +346,40 @@ def test_a_large_event_that_breaks_off_is_not_delivered(
     api.send(event_head(b"broken") + framing + b"\r\n\r\n" + chunked(b"e" * 300_000)[:length]).end()
     assert runtime.read_to_any_end()[0] == b""
     assert not proxy.invocations.was_delivered("broken")
+
+
+def buffers(size: int) -> int:
+    """How many connections keep memory for an event of this size."""
+    return sum(isinstance(found, Relay) and len(found.buffer) >= size for found in gc.get_objects())
+
+
+@pytest.mark.parametrize("small_events", [1, 4])
+def test_the_memory_of_a_large_event_goes_with_the_next_small_one(
+    proxy: Proxy, upstream: Upstream, small_events: int
+) -> None:
+    size = 333_333 + small_events  # no other test's
+    runtime = proxy.connect()
+    api = None
+    for number in range(small_events + 2):  # the last of four small ones goes the short way
+        is_large = number == small_events
+        runtime.send(NEXT)
+        api = api or upstream.accept()
+        api.read_head()
+        assert buffers(size) == (number == small_events + 1)
+        api.send(event(b"id-%d" % number, b"e" * (size if is_large else 10)))
+        runtime.read_message()
+        runtime.send(post(result_target(b"id-%d" % number), b"{}"))
+        api.read_message()
+        api.send(ACCEPTED)
+        runtime.read(len(ACCEPTED))
+    assert buffers(size) == 0
+
+
+def test_a_worker_among_many_keeps_no_memory_for_large_events(start: Start, upstream: Upstream) -> None:
+    proxy = start(AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances")
+    size = 444_444
+    runtime, api, _, body = deliver(proxy, upstream, event(body=b"e" * size))
+    assert body == b"e" * size
+    runtime.send(post(result_target(), b"{}"))
+    api.read_message()
+    assert buffers(size) == 0
