@@ -126,7 +126,7 @@ def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel:
         if channel.far.recv(1, _socket.MSG_PEEK):
             from lrap_otel.telemetry.worker import run  # noqa: PLC0415 - in the child alone
 
-            run(channel.far, posix.environ, dependencies)
+            run(channel.far, channel.bell, posix.environ, dependencies)
         status = 0
     finally:
         posix._exit(status)  # noqa: SLF001 - `os` is not loaded; nothing of the parent's may run twice

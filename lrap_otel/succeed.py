@@ -1,6 +1,6 @@
 """A fresh telemetry process in the place of one that died: a script, started by its path.
 
-``succeed.py ROOT DEPENDENCIES RECORD...``, the channel's far end as stdin. What the one before has been told about the
+``succeed.py ROOT DEPENDENCIES RECORD...``, the channel's far end as stdin and its bell as stdout. What the one before has been told about the
 sandbox comes again, as hex, before what is on the channel.
 """
 
@@ -37,4 +37,4 @@ if __name__ == "__main__":
 
     far = FarEnd(fileno=posix.dup(0))
     far.told = [bytes.fromhex(record) for record in told]
-    run(far, posix.environ, dependencies)
+    run(far, posix.dup(1), posix.environ, dependencies)

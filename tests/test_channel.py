@@ -382,6 +382,59 @@ def test_what_a_telemetry_process_has_not_read_reaches_its_successor(channel: Ch
     assert (record.at_ns, record.payload) == (2, b"x" * 100_000)
 
 
+class Rest:
+    """What a telemetry process does between two records, on a thread: for a minute, if nothing ends it."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._end = TelemetryEnd(channel.far, channel.bell)
+        self._thread = Thread(target=self._end.rest, args=(60_000,), daemon=True)
+        self._thread.start()
+
+    def ends_within(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
+def test_between_two_records_the_telemetry_process_rests_for_a_while(channel: Channel) -> None:
+    TelemetryEnd(channel.far, channel.bell).rest()
+    TelemetryEnd(channel.far).rest(60_000)  # without a bell it never does
+
+
+def test_who_rings_ends_the_rest(channel: Channel) -> None:
+    rest = Rest(channel)
+    assert not rest.ends_within(0.02)
+    channel.ring()
+    assert rest.ends_within(5)
+
+
+def test_who_rang_before_ends_one_rest(channel: Channel) -> None:
+    channel.ring()
+    assert Rest(channel).ends_within(5)
+    again = Rest(channel)
+    assert not again.ends_within(0.02)
+    channel.ring()
+    assert again.ends_within(5)
+
+
+def test_where_more_has_come_there_is_no_rest(channel: Channel) -> None:
+    channel.offer(restored(1))
+    assert Rest(channel).ends_within(5)
+
+
+def test_a_full_channel_ends_the_rest(channel: Channel) -> None:
+    rest = Rest(channel)
+    assert not rest.ends_within(0.02)
+    make_small(channel)
+    while not channel._backlog.waiting:
+        channel.offer(restored(1), b"x" * 4_000)
+    assert rest.ends_within(5)
+
+
+def test_a_bell_that_rings_already_may_be_rung(channel: Channel) -> None:
+    os.eventfd_write(channel.bell, 2**64 - 2)
+    channel.ring()
+
+
 def test_the_telemetry_process_learns_that_the_proxy_has_gone(channel: Channel, telemetry: TelemetryEnd) -> None:
     channel.offer(restored(1))
     channel.near.close()

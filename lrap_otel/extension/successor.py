@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lrap_otel.channel import Channel
 
 _ROOT = __file__.rpartition("/lrap_otel/")[0]
-_STDIN = 0
+_STDIN, _STDOUT = 0, 1
 
 
 def start(channel: "Channel", dependencies: str, told: "Sequence[records.Message]") -> int:
@@ -29,7 +29,10 @@ def start(channel: "Channel", dependencies: str, told: "Sequence[records.Message
         "/proc/self/exe",
         [*_interpreter(), "-I", "-S", script, _ROOT, dependencies, *again],
         posix.environ,
-        file_actions=[(posix.POSIX_SPAWN_DUP2, channel.far.fileno(), _STDIN)],
+        file_actions=[
+            (posix.POSIX_SPAWN_DUP2, channel.far.fileno(), _STDIN),
+            (posix.POSIX_SPAWN_DUP2, channel.bell, _STDOUT),
+        ],
     )
 
 

@@ -20,6 +20,7 @@ LIMIT_BYTES = 32 * 1024 * 1024
 # Records are worked off together: while one alone is, the function that shares our CPU waits behind a cold cache.
 TOGETHER_RECORDS = 64
 TOGETHER_S = 0.1
+_COMMANDS = (Flush, Shutdown)
 
 
 class Arrival(NamedTuple):
@@ -34,9 +35,10 @@ class Inbox:
     a shutdown always fit.
     """
 
-    def __init__(self, receive: Callable[[], Record | None]) -> None:
-        """`receive` waits for the next record; None or OSError is the end."""
+    def __init__(self, receive: Callable[[], Record | None], rest: Callable[[], None] = lambda: None) -> None:
+        """`receive` waits for the next record; None or OSError is the end. `rest` is called after each but the commands."""
         self._receive = receive
+        self._rest = rest
         self._arrivals: deque[Arrival] = deque()
         self._bytes = 0
         self._dropped = 0
@@ -97,10 +99,12 @@ class Inbox:
             self._put(record)
             if record is None:
                 return
+            if not isinstance(record, _COMMANDS):
+                self._rest()
 
     def _put(self, record: Record | None) -> None:
         with self._changed:
-            is_command = isinstance(record, (Flush, Shutdown, type(None)))
+            is_command = record is None or isinstance(record, _COMMANDS)
             is_full = len(self._arrivals) >= LIMIT_RECORDS or self._bytes >= LIMIT_BYTES
             if is_full and not is_command:
                 self._dropped += 1

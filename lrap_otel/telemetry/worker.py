@@ -32,22 +32,22 @@ _UNAWAITED_EXPORT_S = 2.0
 _WARNINGS_LIMIT = 100
 
 
-def run(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: str) -> None:
+def run(far: _socket.socket, bell: int, variables: Mapping[bytes, bytes], dependencies: str) -> None:
     """Be the telemetry process, in a child forked for it, until the channel ends or a shutdown is answered.
 
-    `far` is the channel's far end; `dependencies` the folder that holds the SDK. Nothing is raised.
+    `far` and `bell` are the channel's; `dependencies` is the folder that holds the SDK. Nothing is raised.
     """
     try:
         _step_back()
-        serve(far, variables, dependencies)
+        serve(far, variables, dependencies, bell)
     except Exception as error:  # noqa: BLE001 - nothing leaves this process but what goes over the channel
         TelemetryEnd(far).reply(records.warning(f"telemetry ends: {type(error).__name__}: {error}"))
 
 
-def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: str) -> None:
+def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: str, bell: int = -1) -> None:
     """Do the work of `run` in the process as it is."""
-    end = TelemetryEnd(far)
-    inbox = Inbox(end.receive)
+    end = TelemetryEnd(far, bell)
+    inbox = Inbox(end.receive, end.rest)
     inbox.start()
     warnings = _Warnings(end)
     settings = ExportSettings(variables)

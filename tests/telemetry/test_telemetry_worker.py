@@ -29,12 +29,13 @@ DEPENDENCIES = Path(opentelemetry.sdk.__path__[0]).parents[1]
 # As boot does it: no site, no dependency folder, and the fork before any thread.
 PROGRAM = """
 import _socket, posix, sys
-far, source, dependencies, *variables = sys.argv[1:]
+far, bell, source, dependencies, *variables = sys.argv[1:]
 sys.path.insert(0, source)
 if posix.fork() == 0:
     from lrap_otel.telemetry.worker import run
     run(
         _socket.socket(fileno=int(far)),
+        int(bell),
         dict(pair.encode().split(b"=", 1) for pair in variables),
         dependencies,
     )
@@ -55,10 +56,10 @@ class Process:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", "-c", PROGRAM),
-                *(str(self.channel.far.fileno()), str(SOURCE), str(dependencies)),
+                *(str(self.channel.far.fileno()), str(self.channel.bell), str(SOURCE), str(dependencies)),
                 *(f"{name.decode()}={value.decode()}" for name, value in variables.items()),
             ],
-            pass_fds=[self.channel.far.fileno()],
+            pass_fds=[self.channel.far.fileno(), self.channel.bell],
             stdout=subprocess.PIPE,
         )
         self.channel.far.close()
