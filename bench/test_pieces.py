@@ -190,8 +190,11 @@ def _prepare(event: bytes) -> Callable[[], Sequence[bytes | memoryview]]:
     tracer = Tracer(Settings({}), Invocations())
     _learn(len(event))
     heads = [event_head(number, len(event)) for number in range(DIFFERENT)]
-    events = [Event(http1.parse_reply(head, b"GET"), (event,), event) for head in heads]
-    for first in events[:3]:
+    events = [_event(head, event) for head in heads]
+    for first in (
+        *events[:3],
+        *[_event(event_head(0, KB), EVENTS["1 KB"])] * 3,
+    ):  # a batch too comes where a shape is known
         tracer.prepare(first, NOW_NS, closes=False)
     in_turn = cycle([(head + event, moulds.known_reply(head + event)) for head in heads])
     if len(event) > RECEIVE_BYTES:
@@ -204,6 +207,10 @@ def _prepare(event: bytes) -> Callable[[], Sequence[bytes | memoryview]]:
         return delivery[:1]
 
     return prepare
+
+
+def _event(head: bytes, payload: bytes) -> Event:
+    return Event(http1.parse_reply(head, b"GET"), (payload,), payload)
 
 
 def _learn(length: int) -> None:

@@ -139,8 +139,9 @@ class Invocations:
             self._ended[request_id] = None
             if self._open.get(request_id) is invocation:
                 self._open.pop(request_id, None)
-        if len(self._ended) > _ENDED_LIMIT:
-            self._ended_before, self._ended = self._ended, {}
+        ended = self._ended
+        if len(ended) > _ENDED_LIMIT:
+            self._ended_before, self._ended = ended, {}
         if self.bystander is not None or self._is_awaited:
             self.notify()
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     # A shape and the values in it; where its pattern ends.
     Known = tuple[Shape, tuple[bytes, ...], int]
 
-# How both kinds of headers end.
-ANY_HEADERS = shapes.ANY_HEADERS
 # A batch has many producers and is never edited; it is told by its first bytes, so that it costs nothing.
 _BATCHES = (b'{"Records"', b'{"records"', b'{"eventSource"', b'{"invocationId"')
 
@@ -27,7 +25,7 @@ def find(event: bytes, limit_bytes: int) -> "Carrier | Fitted | None":
     ``request.headers``. Batches, other payloads, what is not an object, not UTF-8, too deep or larger than `limit_bytes`
     are None. What stands behind the members that are needed is not looked at.
     """
-    if len(event) > limit_bytes or event.startswith(_BATCHES):
+    if len(event) > limit_bytes or is_batch(event):
         return None
     fitted = shapes.find(event)
     # `x in bytes` tries x as a number first, and makes and drops an error: slower than the search.
@@ -54,18 +52,25 @@ def find_known(data: bytes, start: int, end: int) -> "Known | None":
         if found is not None:
             rest = found.end()
             # What stands behind the pattern must not have headers as well, which would be the ones that count.
-            if data.find(ANY_HEADERS, rest) < 0 and (data.isascii() or _is_utf8(data[start:end])):
+            if data.find(shapes.ANY_HEADERS, rest) < 0 and (data.isascii() or _is_utf8(data[start:end])):
                 shapes.brake.in_vain = 0
                 return shape, found.groups(), rest
             return None
+    if not may_have_headers(data, start):
+        return None
     event = data[start:end]
     fitted = shapes.find_with_escapes(event) if event.find(b"\\") >= 0 and _is_utf8(event) else None
     return (fitted.shape, fitted.values, fitted.end + start) if fitted is not None else None
 
 
+def is_batch(data: bytes, start: int = 0) -> bool:
+    """The event that begins there has many producers."""
+    return data.startswith(_BATCHES, start)
+
+
 def may_have_headers(data: bytes, start: int) -> bool:
     """The event that stands there, and is of no known shape, may have headers that context is written into."""
-    return not data.startswith(_BATCHES, start) and data.find(ANY_HEADERS, start) >= 0
+    return not is_batch(data, start) and data.find(shapes.ANY_HEADERS, start) >= 0
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -34,7 +34,7 @@ _BEHIND_BYTES = 16_384
 # With so many known, one in so many others is learned: learning takes longer than a closer look.
 _LEARNED_OF_OTHERS = 8
 
-# The last one first.
+# The last one first, but for general ones.
 known: list[Shape] = []
 brake = Brake()
 _looks = 0
@@ -85,7 +85,9 @@ def learn(event: bytes, carrier: "Carrier") -> None:
         return
     shape = _shape_of(plain, cuts)
     if shape is not None and _fits(shape, plain, cuts):
-        known[:] = [shape, *known[: _SHAPES_LIMIT - 1]]
+        # One that takes any text for a traceparent, since this one was none, comes last: others may tell its values apart.
+        is_general = shape.parent_at < 0 and "traceparent" in shape.reads and "tracestate" not in shape.reads
+        known[:] = [*known[: _SHAPES_LIMIT - 1], shape] if is_general else [shape, *known[: _SHAPES_LIMIT - 1]]
 
 
 def _is_the_events_own(plain: bytes, count: int) -> bool:

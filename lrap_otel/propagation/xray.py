@@ -25,15 +25,16 @@ class UsualForm:
     """One of the ways in which Lambda writes the header: Root, then Parent and Sampled or neither, then a Lineage or nothing.
 
     `parts` are those of a pattern. What stands in its groups is what `read` takes: the two parts of the trace id, at `parent_at` the
-    parent and whether it is sampled, and at `lineage_at` the lineage; 0 where there is none.
+    parent and whether it is sampled, and at `lineage_at` the lineage; 0 where there is none. `count` is the number of groups.
     """
 
-    __slots__ = ("lineage_at", "parent_at", "parts", "pattern")
+    __slots__ = ("count", "lineage_at", "parent_at", "parts", "pattern")
 
     def __init__(self, *, has_parent: bool, has_lineage: bool) -> None:
         self.parent_at = 2 if has_parent else 0
         self.lineage_at = (4 if has_parent else 2) if has_lineage else 0
         self.parts: tuple[Part, ...] = (*_ROOT, *(_PARENT if has_parent else ()), *(_LINEAGE if has_lineage else ()))
+        self.count = 2 + (2 if has_parent else 0) + (1 if has_lineage else 0)
         self.pattern = compile_text_pattern(self.parts)
 
     def read(self, values: "Sequence[str]") -> "XRayHeader":

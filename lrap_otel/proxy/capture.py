@@ -5,23 +5,26 @@ end, as on the wire.
 from lrap_otel.propagation.places import hidden
 from lrap_otel.records import CAPTURE_FIRST_BYTES, CAPTURE_LAST_BYTES
 
-# What goes in any case.
-_SMALL_BYTES = 8_192
+# An event of no more goes as it is.
+SMALL_BYTES = 8_192
 # How far into an event its body is looked for: the rest of an HTTP event is no longer than a head.
 _LOOKED_AT_BYTES = 32_768
 _REQUEST_CONTEXT, _BODY = b'"requestContext":{', b',"body":"'
+_ENDS = b'","isBase64Encoded":false}', b'","isBase64Encoded":true}'
+_LONGEST_END_BYTES = len(_ENDS[0])
 
 
 def of_event(event: "bytes | memoryview") -> "bytes | memoryview":
-    """A large HTTP event less its body and the little that AWS's services write behind that: nothing there says anything about the
-    invocation, and copying and decoding it takes longer than everything else. Any other event as it is, a batch among them.
+    """A large HTTP event, as AWS's services write it, less its body and `isBase64Encoded` behind that: nothing there says anything
+    about the invocation, and copying and decoding it takes longer than everything else. Any other event as it is.
     """
-    if len(event) <= _SMALL_BYTES:
+    if len(event) <= SMALL_BYTES or not bytes(event[-_LONGEST_END_BYTES:]).endswith(_ENDS):
         return event
     start = bytes(event[:_LOOKED_AT_BYTES])
     end = start.find(_BODY)
     context = start.find(_REQUEST_CONTEXT, 0, end) if end > 0 else -1
-    return start[:end] + b"}" if context > 0 and _is_among_members(start[:end]) else event
+    is_http = context > 0 and _is_among_members(start[:context]) and _is_among_members(start[:end])
+    return start[:end] + b"}" if is_http else event
 
 
 def _is_among_members(start: bytes) -> bool:

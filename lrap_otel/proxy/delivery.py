@@ -36,7 +36,7 @@ def delivered(
     body_length: int,
     is_redelivery: bool,
 ) -> records.Message:
-    """The `delivered` record, whose payload is the reply's head and the event, both as they came."""
+    """The `delivered` record, whose payload is the reply's head and the event, or what of it is looked at."""
     context = invocation.context
     link_trace_id_hex, link_span_id_hex = invocation.link
     return records.delivered(

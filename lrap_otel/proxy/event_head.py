@@ -55,9 +55,10 @@ class Form:
 def event_head(reply: "Response", form: Form, values: tuple[bytes, ...], length: int) -> bytes:
     """The head of a payload of `length` bytes. `values` are those of the context's fields."""
     added, replaced = form.template.filled((*values, b"%d" % length)), form.replaced | reply.options
-    client_context = inject.with_client_context(
-        reply.fields.get(CLIENT_CONTEXT, b""), inject.text_fields(form.names, values)
-    )
+    client_context = None
+    if CLIENT_CONTEXT in reply.fields:
+        fields = inject.text_fields(form.names, values)
+        client_context = inject.with_client_context(reply.fields[CLIENT_CONTEXT], fields)
     if client_context is not None:
         added = b"\r\nLambda-Runtime-Client-Context: " + client_context + added
         replaced |= {CLIENT_CONTEXT}

@@ -89,10 +89,10 @@ class Sandbox:
         self.offer(message)
 
     def count_failure(self, error: Exception) -> None:
-        """Our own code failed on an event, which passes as it came. The first failure is logged."""
+        """Our own code failed on a message, which goes on all the same. The first failure is logged."""
         self.failures += 1
         if self.failures == 1:
-            log.warning(f"an event goes on without a context ({type(error).__name__}); please report this")
+            log.warning(f"an event may go on without a context ({type(error).__name__}); please report this")
 
 
 class Exchange:
@@ -279,10 +279,8 @@ class Exchange:
 
     def _offer_result(self, invocation: "Invocation", request: Request, endpoint: str, capture: Capture) -> None:
         head = request.raw[:HEAD_CAPTURE_BYTES]
-        duration_ns, lengths = (
-            monotonic_ns() - invocation.delivered_monotonic_ns,
-            (len(capture.first), len(capture.last)),
-        )
+        duration_ns = monotonic_ns() - invocation.delivered_monotonic_ns
+        lengths = len(capture.first), len(capture.last)
         message = finished(
             invocation, endpoint, duration_ns, capture.overhead_ns, capture.status, len(head), *lengths, capture.length
         )

@@ -301,10 +301,8 @@ class LengthBody:
         """How much is known to come."""
         return max(self._left, 0)
 
-    @property
-    def unframed_bytes(self) -> int:
-        """How much will come in which there is nothing to look at."""
-        return max(self._left, 0)
+    # In all of it there is nothing to look at.
+    unframed_bytes = expected_bytes
 
     def pass_over(self, length: int) -> None:
         """So many of those have come."""

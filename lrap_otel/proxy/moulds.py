@@ -7,7 +7,6 @@ places for those values; what fits into it is valid too, which takes a microseco
 
 from lrap_otel.patterns import Brake, Group, Template, Value, compile_pattern
 from lrap_otel.propagation import xray
-from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID
 from lrap_otel.proxy.http1 import CHUNKED, HEAD_END, INVOCATION_FIELDS, LAST_CHUNK, TRACE_ID
 
 TYPE_CHECKING = False
@@ -61,6 +60,7 @@ class Mould:
     __slots__ = (
         "_lines",
         "_templates",
+        "_trace",
         "attempt_at",
         "deadline_at",
         "is_chunked",
@@ -75,7 +75,7 @@ class Mould:
     def __init__(self, head: "Head", start: "tuple[Part, ...]") -> None:
         """`start` is the start line; `head` is one that `_may_leave_mould`."""
         self.is_chunked = head.body_length == CHUNKED
-        trace = xray.usual_form(head.fields.get(TRACE_ID, b"").decode("latin-1"))
+        self._trace = trace = xray.usual_form(head.fields.get(TRACE_ID, b"").decode("latin-1"))
         # The start line and each field line: its name, and what it is made of.
         self._lines = [(b"", start)]
         parts: list[Part] = [Group(), *start]
@@ -121,17 +121,11 @@ class Mould:
         return Template(pieces, groups + len(form.names) + 1)
 
     def trace_header(self, values: "Sequence[bytes]") -> xray.XRayHeader:
-        """What Lambda says of the event's trace, as `xray.parse` reads it."""
-        root, parent = self.root_at, self.parent_at
-        trace_id_hex = (values[root] + values[root + 1]).decode() if root else ""
-        parent_id_hex, sampled = (values[parent].decode(), values[parent + 1] == b"1") if parent else ("", None)
-        return xray.XRayHeader(
-            trace_id_hex if trace_id_hex != NO_TRACE_ID else "",
-            parent_id_hex if parent_id_hex != NO_SPAN_ID else "",
-            sampled,
-            values[self.lineage_at].decode(),
-            is_well_formed=root > 0,
-        )
+        """What Lambda says of the event's trace."""
+        if self._trace is None:
+            return xray.parse("")
+        root = self.root_at
+        return self._trace.read([value.decode() for value in values[root : root + self._trace.count]])
 
     def is_traced(self, values: "Sequence[bytes]") -> bool:
         """See `xray.is_traced`."""

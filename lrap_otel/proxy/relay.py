@@ -86,7 +86,7 @@ class Relay:
             else:
                 body = body_of(request)
                 ahead = self._take(body, ahead, capture)
-            has_it = is_taken(upstream, request.forwarded + ahead)
+            has_it = _is_taken(upstream, request.forwarded + ahead)
             self.head_sent_ns = monotonic_ns()
             if not has_it:
                 return self.early_answer()
@@ -221,7 +221,7 @@ class Relay:
         body = body_of(reply)
         ahead = _taken(body, upstream.take_ahead(), upstream)
         parts: list[bytes | memoryview] = [ahead] if ahead else []
-        if LARGE_BYTES <= body.unframed_bytes <= limit_bytes:
+        if body.unframed_bytes and LARGE_BYTES <= len(ahead) + body.unframed_bytes <= limit_bytes:
             parts = [self._read_unframed(body, ahead)]
         else:
             self.buffer = NO_BUFFER
@@ -291,7 +291,7 @@ class Relay:
         """Send a poll; the connection that its reply comes on, which outlives this relay."""
         upstream = self._upstream_for_request()
         self.upstream = None
-        is_taken(upstream, request.forwarded + body)  # if not, reading the reply says why
+        _is_taken(upstream, request.forwarded + body)  # if not, reading the reply says why
         return upstream
 
     def drop_upstream(self) -> None:
@@ -339,7 +339,7 @@ def _taken(body: "LengthBody | ChunkedBody", data: bytes, upstream: Stream) -> b
     return data
 
 
-def is_taken(upstream: Stream, data: bytes) -> bool:
+def _is_taken(upstream: Stream, data: bytes) -> bool:
     """Send it; False where upstream has gone."""
     try:
         upstream.send(data)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     KnownDelivery = tuple[bytes, Invocation]
 
 _NO_HEADERS: dict[str, str] = {}
+# Of an event, which tell a batch.
+_FIRST_BYTES = 32
 _NO_TRACE_ID, _NO_SPAN_ID = NO_TRACE_ID.encode(), NO_SPAN_ID.encode()
 
 
@@ -78,7 +80,11 @@ class Tracer:
         reply = event.head
         request_id, invocation_id, deadline = reply.invocation()
         from_xray = xray.parse(reply.fields.get(TRACE_ID, b"").decode("latin-1"))
-        is_looked_at = self._injects and len(event.payload) <= self._scan_limit_bytes
+        is_looked_at = (
+            self._injects
+            and len(event.payload) <= self._scan_limit_bytes
+            and not carriers.is_batch(bytes(event.payload[:_FIRST_BYTES]))
+        )
         payload = bytes(event.payload) if is_looked_at else b""  # a copy only of what came as a view
         carrier = carriers.find(payload, self._scan_limit_bytes) if is_looked_at else None
         in_front = _from_proxy_in_front(reply) if self._injects else None
@@ -131,7 +137,7 @@ class Tracer:
             trace_flags = SAMPLED if flags == b"01" else int(flags, 16)
             self._go_on(invocation, trace_id.decode(), parent_id.decode(), trace_flags)
         else:
-            headers = Fitted(shape, kept, rest) if shape is not None else _NO_HEADERS
+            headers = Fitted(shape, kept, rest - start) if shape is not None else _NO_HEADERS
             from_xray = mould.trace_header(head)
             self._decide(invocation, extract.parent_of(self._propagators, headers, from_xray), from_xray, now_ns)
         context = invocation.context

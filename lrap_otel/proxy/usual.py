@@ -8,7 +8,7 @@ peer could see.
 import select
 from time import monotonic_ns, time_ns
 
-from lrap_otel.proxy.capture import of_event
+from lrap_otel.proxy.capture import SMALL_BYTES, of_event
 from lrap_otel.proxy.delivery import delivered, finished
 from lrap_otel.proxy.exchange import INVOCATION, Exchange, Sandbox
 from lrap_otel.proxy.moulds import known_reply, known_result, learn_reply, learn_result
@@ -164,7 +164,7 @@ class UsualExchange(Exchange):
         finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
             overhead_ns = monotonic_ns() - received_ns
             message = delivered(invocation, now_ns, overhead_ns, head_end, end - start, False)
-            if head_end == start:
+            if head_end == start and len(data) <= SMALL_BYTES:
                 self._sandbox.offer(message, data)
             else:
                 self._sandbox.offer(message, data[:head_end], of_event(data[start:end]))
@@ -218,8 +218,7 @@ class UsualExchange(Exchange):
             duration_ns = (ended_ns or monotonic_ns()) - invocation.delivered_monotonic_ns
             length = len(data) - body_start
             message = finished(invocation, "response", duration_ns, overhead_ns, status, body_start, length, 0, length)
-            if self._sandbox.channel is not None:
-                self._sandbox.channel.offer(message, data)
+            self._sandbox.offer(message, data)
             self._sandbox.invocations.finish(invocation, self)
 
 

@@ -198,6 +198,17 @@ def test_what_would_hardly_come_again_is_not_learned(event: str) -> None:
     assert shapes.known == []
 
 
+def test_a_caller_with_a_malformed_traceparent_slows_no_other_caller() -> None:
+    strict = f'"00-{"1" * 32}-{"2" * 16}-01"'
+    for traceparent in (strict, strict, '"nonsense"', '"nonsense"'):
+        carriers.find(http_api('"/"', traceparent, '"curl"').encode(), LIMIT_BYTES)
+    assert len(shapes.known) == 2
+    fitted = shapes.find(http_api('"/"', strict, '"curl"').encode())
+    assert fitted is not None
+    assert fitted.shape.parent_at >= 0
+    assert found(http_api('"/"', '"other"', '"curl"').encode()) is not None
+
+
 def test_a_limited_number_of_shapes_is_remembered_and_all_others_are_right_as_well() -> None:
     for number in range(200):
         event = f'{{"headers":{{"x-{number}":"1","traceparent":"{number}"}},"requestContext":{{}}}}'

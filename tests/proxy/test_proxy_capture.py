@@ -41,22 +41,26 @@ def test_how_a_body_is_split_changes_nothing(sizes: list[int]) -> None:
 
 CONTEXT = '"requestContext":{"http":{"method":"POST"}}'
 LONG = "b" * 9_000
+END = '"isBase64Encoded":false'
 WITHOUT_BODY = [
     f'{{"rawPath":"/","headers":{{"a":"b"}},{CONTEXT}',
     f'{{{CONTEXT},"headers":{{"quoted":"\\"","slash":"\\\\","list":"[{{"}}',
     f'{{"multiValueHeaders":{{"a":["b","c"]}},{CONTEXT},"pathParameters":null',
 ]
 AS_THEY_ARE = {
-    "small": f'{{{CONTEXT},"body":"{LONG[:8_000]}"}}',
-    "no context": f'{{"headers":{{}},"body":"{LONG}"}}',
+    "small": f'{{{CONTEXT},"body":"{LONG[:8_000]}",{END}}}',
+    "no context": f'{{"headers":{{}},"body":"{LONG}",{END}}}',
     "the context behind the body": f'{{"headers":{{}},"body":"{LONG}",{CONTEXT}}}',
-    "a body of something else": f'{{"a":{{{CONTEXT},"body":"{LONG}"}}}}',
-    "in a list": f'[{{{CONTEXT},"body":"{LONG}"}}]',
-    "in a string": '{"text":"\\"requestContext\\":{ ,\\"body\\":\\"' + LONG + '"}',
+    "a body of something else": f'{{"a":{{{CONTEXT},"body":"{LONG}",{END}}}',
+    "in a list": f'[{{{CONTEXT},"body":"{LONG}",{END}}}',
+    "in a string": '{"text":"\\"requestContext\\":{ ,\\"body\\":\\"' + LONG + '",' + END + "}",
     "a batch": '{"Records":[{"messageId":"1","body":"' + LONG + '"}]}',
     "no object": f'"{LONG}"',
-    "written otherwise": f'{{{CONTEXT}, "body": "{LONG}"}}',
-    "far behind": f'{{{CONTEXT},"stage":"{"s" * 40_000}","body":"{LONG}"}}',
+    "written otherwise": f'{{{CONTEXT}, "body": "{LONG}",{END}}}',
+    "something behind the body": f'{{{CONTEXT},"body":"{LONG}","httpMethod":"GET"}}',
+    "an unknown end": f'{{{CONTEXT},"body":"{LONG}"}}',
+    "a context further in": f'{{"detail":{{{CONTEXT}}},"body":"{LONG}","isBase64Encoded":false}}',
+    "far behind": f'{{{CONTEXT},"stage":"{"s" * 40_000}","body":"{LONG}",{END}}}',
 }
 
 
@@ -85,6 +89,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["a", "headers", "requestContext", "body", "z"]), JSON), st.text(max_size=20))
 def test_what_is_kept_of_any_event_is_a_beginning_of_its_members(event: dict[str, object], text: str) -> None:
-    whole = json.dumps(event | {"body": text + LONG}, separators=(",", ":"), ensure_ascii=False).encode()
+    members = event | {"body": text + LONG, "isBase64Encoded": True}
+    whole = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
     kept = list(json.loads(bytes(of_event(whole))).items())
     assert kept == list(json.loads(whole).items())[: len(kept)]

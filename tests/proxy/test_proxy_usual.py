@@ -304,6 +304,24 @@ def test_an_event_in_illegal_chunks_is_not_delivered(
     assert not proxy.invocations.was_delivered("three")
 
 
+@pytest.mark.parametrize("form", [usual_event, chunked_event], ids=["length", "chunked"])
+def test_of_a_large_http_event_the_body_stays_behind_on_either_way(
+    proxy: Proxy, upstream: Upstream, form: Callable[[bytes, bytes], bytes]
+) -> None:
+    line = usual_line(Line(proxy, upstream), form)
+    start = b'{"headers":{"a":"b"},"requestContext":{"http":{}}'
+    payloads = []
+    for number in range(3, 7):
+        body = start + b',"body":"' + b"b" * 20_000 + b'","isBase64Encoded":false}'
+        line.poll().deliver(form(b"id-%d" % number, body))
+        line.send_result(result(b"id-%d" % number)).answer()
+        delivered, _ = line.records()
+        assert delivered.body_length == len(body)
+        payloads.append(delivered.payload[delivered.head_length :])
+    assert payloads == [start + b"}"] * 4
+    assert IS_SHORT in line.tracer.came_short[2:]
+
+
 @ENDS
 def test_a_large_event_whose_runtime_leaves_at_the_last_moment_is_kept_whole(line: Line, how: str) -> None:
     has_left = threading.Event()
