@@ -19,7 +19,7 @@ class Backlog:
     """Keeps datagrams in their order and sends them on a thread of its own, which ends when the last has gone.
 
     `waiting` counts them: 0 in all but such moments. While it is more, whoever has a datagram adds it, so that none overtakes
-    another: what is being sent counts until it has gone. `is_closed`: nobody reads any more.
+    another: what is being sent counts until it has gone. `is_closed`: nobody reads any more. `lost` counts those that could not be sent.
 
     They stand in a ring in memory of its own, which goes back behind the last of them; what was `malloc`'s would stay with us.
     """
@@ -34,12 +34,14 @@ class Backlog:
         "_socket",
         "_write_at",
         "is_closed",
+        "lost",
         "waiting",
     )
 
     def __init__(self, socket: int, send: "Callable[[bytes], object]") -> None:
-        """`send` raises BlockingIOError where `socket` has no room for a datagram, and nothing else."""
+        """`send` raises BlockingIOError where `socket` has no room for a datagram, another OSError where it is lost."""
         self.waiting = 0
+        self.lost = 0
         self.is_closed = False
         self._is_sending = False
         self._last: bytes | None = None  # behind which nothing comes, and for which the ring had no room
@@ -132,6 +134,8 @@ class Backlog:
             self._send(datagram)
         except BlockingIOError:
             return False
+        except OSError:
+            self.lost += 1
         return True
 
     def _has_gone(self, length: int) -> None:

@@ -32,18 +32,24 @@ class Channel:
     `bell` is an eventfd, readable when what is on the channel should be read at once: see `TelemetryEnd.rest`.
     """
 
-    __slots__ = ("_backlog", "_in_flight_bytes", "bell", "dropped", "far", "near")
+    __slots__ = ("_backlog", "_in_flight_bytes", "_refused", "bell", "far", "near")
 
     def __init__(self) -> None:
         self.near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self.bell = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
         self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        self._backlog = Backlog(self.near.fileno(), self._send_later)
-        self.dropped = 0
+        send = self.near.send  # of the channel itself the backlog must not know: they would keep each other
+        self._backlog = Backlog(self.near.fileno(), lambda datagram: send(datagram, _DO_NOT_WAIT))
+        self._refused = 0
         self._in_flight_bytes = 0
 
     def __del__(self) -> None:
         posix.close(self.bell)  # the sockets close themselves
+
+    @property
+    def dropped(self) -> int:
+        """Records that nobody will read."""
+        return self._refused + self._backlog.lost
 
     def send_within(self, message: records.Message, wait_ms: int) -> bool:
         """Send one record even if the far end has to make room first, for which it gets `wait_ms`; where others wait, it waits behind
@@ -86,13 +92,13 @@ class Channel:
             except BlockingIOError:
                 pass  # it is full, as it is where others wait already
             except OSError:
-                self.dropped += 1
+                self._refused += 1
                 return False
             else:
                 return True
         if not backlog.is_closed and self._keep(message, parts):
             return True
-        self.dropped += 1
+        self._refused += 1
         return False
 
     def _keep(self, message: records.Message, parts: "tuple[bytes | memoryview, ...]") -> bool:
@@ -100,15 +106,6 @@ class Channel:
         self.ring()
         payload = b"".join(parts) if sum(map(len, parts)) <= _WAITING_LIMIT_BYTES else None
         return self._backlog.add(records.encode(message, payload))
-
-    def _send_later(self, datagram: bytes) -> None:
-        """BlockingIOError where there is no room yet."""
-        try:
-            self.near.send(datagram, _DO_NOT_WAIT)
-        except BlockingIOError:
-            raise
-        except OSError:
-            self.dropped += 1
 
     def _send(self, message: records.Message, parts: "tuple[bytes | memoryview, ...]") -> None:
         """BlockingIOError where there is no room."""

@@ -15,6 +15,13 @@ TIMEOUT_S = 5.0
 QUIET_S = 0.05
 
 
+def is_readable(source: socket.socket, wait_s: float) -> bool:
+    """Whether it is within that time."""
+    poll = select.poll()
+    poll.register(source, select.POLLIN)
+    return bool(poll.poll(wait_s * 1_000))
+
+
 class Peer:
     """One end of a TCP connection, with a time limit on every wait."""
 
@@ -77,7 +84,7 @@ class Peer:
 
     def has_news(self, wait_s: float = QUIET_S) -> bool:
         """Bytes or an end have come, or come within `wait_s`."""
-        return bool(self._ahead) or bool(select.select([self.socket], [], [], wait_s)[0])
+        return bool(self._ahead) or is_readable(self.socket, wait_s)
 
     def has_ended(self) -> bool:
         """The other side has ended or reset, and everything it sent is read."""
@@ -124,7 +131,7 @@ class Upstream:
 
     def has_caller(self, wait_s: float = QUIET_S) -> bool:
         """Somebody connects, or has."""
-        return bool(select.select([self._listener], [], [], wait_s)[0])
+        return is_readable(self._listener, wait_s)
 
     def close(self) -> None:
         self._listener.close()

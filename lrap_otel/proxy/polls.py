@@ -56,6 +56,9 @@ class Polls:
         self.has_spares = False
         self.news = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
 
+    def __del__(self) -> None:
+        posix.close(self.news)
+
     def enter(self, runtime: Stream) -> None:
         """This runtime waits for an event."""
         self.waiting[runtime] = []

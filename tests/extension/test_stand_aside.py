@@ -210,7 +210,7 @@ def test_a_successor_is_not_told_again_of_records_that_the_one_before_has_told()
     far.reply(records.ready())
     told = []
     for dropped, process in ((3, first), (5, second)):
-        channel.dropped = dropped
+        channel._refused = dropped
         flush = threading.Thread(target=telemetry.flush, args=(60_000,))
         flush.start()
         record = far.receive()
