@@ -44,8 +44,8 @@ def http_event(size: int, *, headers: int = len(HEADERS), body: str = "plain", b
             "stage": "$default",
             "timeEpoch": 1795300000000,
         },
-        "isBase64Encoded": body == "base64",
         "body": "",
+        "isBase64Encoded": body == "base64",
     }
     return _filled(event, size, body)
 
