@@ -76,7 +76,7 @@ LOADS = {
         Load("paced", cycles=400, warmup=20, rounds=7, rate=500),
         Load("event-6mb", cycles=10, warmup=2, rounds=5, event_bytes=6 * MEGABYTE),
         Load("connections-64", cycles=4000, warmup=256, rounds=3, connections=64),
-        Load("stream-200mb", cycles=1, warmup=0, rounds=3, stream_bytes=STREAM_BYTES),
+        Load("stream-200mb", cycles=1, warmup=0, rounds=7, stream_bytes=STREAM_BYTES),
     )
 }
 
