@@ -71,8 +71,6 @@ def _set_of(legal: bytes) -> list[int]:
 
 _FREE_ATTEMPTS = 4
 
-DIGITS = Value(b"0123456789")
-
 
 def lower_hex(digits: int) -> Value:
     """So many digits."""

@@ -1,7 +1,7 @@
 """A fresh telemetry process in the place of one that died: a script, started by its path.
 
-``succeed.py ROOT DEPENDENCIES RECORD...``, the channel's far end as stdin and its bell as stdout. What the one before has been told about the
-sandbox comes again, as hex, before what is on the channel.
+``succeed.py ROOT DEPENDENCIES RECORD...``, the channel's far end as stdin and its bell as stdout. What the one before has been told
+about the sandbox comes again, as hex, before what is on the channel.
 """
 
 import _socket
@@ -33,8 +33,9 @@ class FarEnd(_socket.socket):
 if __name__ == "__main__":
     root, dependencies, *told = sys.argv[1:]
     sys.path.insert(0, root)
+    from lrap_otel.bell import Bell
     from lrap_otel.telemetry.worker import run
 
     far = FarEnd(fileno=posix.dup(0))
     far.told = [bytes.fromhex(record) for record in told]
-    run(far, posix.dup(1), posix.environ, dependencies)
+    run(far, Bell(posix.dup(1)), posix.environ, dependencies)

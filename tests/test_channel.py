@@ -403,16 +403,16 @@ def test_between_two_records_the_telemetry_process_rests_for_a_while(channel: Ch
 def test_who_rings_ends_the_rest(channel: Channel) -> None:
     rest = Rest(channel)
     assert not rest.ends_within(0.02)
-    channel.ring()
+    channel.bell.ring()
     assert rest.ends_within(5)
 
 
 def test_who_rang_before_ends_one_rest(channel: Channel) -> None:
-    channel.ring()
+    channel.bell.ring()
     assert Rest(channel).ends_within(5)
     again = Rest(channel)
     assert not again.ends_within(0.02)
-    channel.ring()
+    channel.bell.ring()
     assert again.ends_within(5)
 
 
@@ -431,8 +431,10 @@ def test_a_full_channel_ends_the_rest(channel: Channel) -> None:
 
 
 def test_a_bell_that_rings_already_may_be_rung(channel: Channel) -> None:
-    os.eventfd_write(channel.bell, 2**64 - 2)
-    channel.ring()
+    os.eventfd_write(channel.bell.fileno(), 2**64 - 2)
+    channel.bell.ring()
+    assert channel.bell.hear()
+    assert not channel.bell.hear()
 
 
 def test_the_telemetry_process_learns_that_the_proxy_has_gone(channel: Channel, telemetry: TelemetryEnd) -> None:

@@ -30,19 +30,20 @@ SLOW = {
 
 BASE = {"settings", "records", "log"}
 PURE = {"propagation", "json_scan", "patterns"}
-SEAM = {"channel", "invocations", "runtime_process"}
+SEAM = {"bell", "channel", "invocations", "runtime_process"}
 LAYERS: dict[str, set[str]] = {
     "settings": set(),
     "records": set(),
     "log": set(),
     "hello": set(),
-    "succeed": {"telemetry"},
+    "succeed": {"bell", "telemetry"},
     "json_scan": set(),
     "patterns": set(),
     "runtime_process": set(),
     "propagation": PURE,
     "backlog": BASE,
-    "channel": BASE | {"backlog"},
+    "bell": set(),
+    "channel": BASE | {"backlog", "bell"},
     "invocations": BASE | PURE,
     "proxy": BASE | PURE | SEAM | {"proxy"},
     "extension": BASE | PURE | SEAM | {"proxy", "extension"},
@@ -64,6 +65,7 @@ IN_THE_PROXY_PROCESS = (
     "runtime_process",
     "propagation",
     "backlog",
+    "bell",
     "channel",
     "invocations",
     "proxy",

@@ -31,7 +31,7 @@ def start(channel: "Channel", dependencies: str, told: "Sequence[records.Message
         posix.environ,
         file_actions=[
             (posix.POSIX_SPAWN_DUP2, channel.far.fileno(), _STDIN),
-            (posix.POSIX_SPAWN_DUP2, channel.bell, _STDOUT),
+            (posix.POSIX_SPAWN_DUP2, channel.bell.fileno(), _STDOUT),
         ],
     )
 

@@ -96,7 +96,7 @@ class Telemetry:
         self._number += 1
         self._awaited = self._number if wait_ms else 0
         self._channel.offer(records.flush(self._number, wait_ms, self._dropped()))
-        self._channel.ring()
+        self._channel.bell.ring()
         self._wait(wait_ms)
         if wait_ms and self.is_ready and self._flushed < self._number:
             self._awaited = 0
@@ -109,9 +109,7 @@ class Telemetry:
         self._stop_standing_aside()
         deadline_ms = time.time_ns() // 1_000_000 + wait_ms
         message = records.shutdown(self._number, reason, deadline_ms, self._dropped())
-        self._channel.ring()  # for what may have to make room first
         if self.is_alive and self._channel.send_within(message, wait_ms):
-            self._channel.ring()
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
             # What a process that died on the way has left unread, its successor may still send.
             self._wait(deadline_ms - time.time_ns() // 1_000_000)

@@ -16,17 +16,19 @@ if TYPE_CHECKING:
 
 # A batch has many producers and is never edited; it is told by its first bytes, so that it costs nothing.
 _BATCHES = (b'{"Records"', b'{"records"', b'{"eventSource"', b'{"invocationId"')
+_LONGEST_START_BYTES = max(map(len, _BATCHES))
 
 
-def find(event: bytes, limit_bytes: int) -> "Carrier | Fitted | None":
+def find(payload: "bytes | memoryview", limit_bytes: int) -> "Carrier | Fitted | None":
     """The carrier in an HTTP-shaped event, None where there is none, or where there is any doubt.
 
     HTTP-shaped are API Gateway (REST, HTTP, WebSocket connect), Function URL, ALB, VPC Lattice, and AppSync with
     ``request.headers``. Batches, other payloads, what is not an object, not UTF-8, too deep or larger than `limit_bytes`
     are None. What stands behind the members that are needed is not looked at.
     """
-    if len(event) > limit_bytes or is_batch(event):
+    if len(payload) > limit_bytes or _is_batch(bytes(payload[:_LONGEST_START_BYTES])):
         return None
+    event = bytes(payload)  # a copy only of what came as a view
     fitted = shapes.find(event)
     # `x in bytes` tries x as a number first, and makes and drops an error: slower than the search.
     if fitted is None and event.find(shapes.ANY_HEADERS) < 0:
@@ -63,14 +65,13 @@ def find_known(data: bytes, start: int, end: int) -> "Known | None":
     return (fitted.shape, fitted.values, fitted.end + start) if fitted is not None else None
 
 
-def is_batch(data: bytes, start: int = 0) -> bool:
-    """The event that begins there has many producers."""
+def _is_batch(data: bytes, start: int = 0) -> bool:
     return data.startswith(_BATCHES, start)
 
 
 def may_have_headers(data: bytes, start: int) -> bool:
     """The event that stands there, and is of no known shape, may have headers that context is written into."""
-    return not is_batch(data, start) and data.find(shapes.ANY_HEADERS, start) >= 0
+    return not _is_batch(data, start) and data.find(shapes.ANY_HEADERS, start) >= 0
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -68,7 +68,9 @@ def field_values(context: "SpanContext", names: tuple[str, ...], lineage: bytes 
     return (*values, *[others[name].encode() for name in names[2:]])
 
 
-def into_event(event: bytes, carrier: "Carrier | Fitted", names: "Texts", values: "Values") -> "Pieces | None":
+def into_event(
+    event: "bytes | memoryview", carrier: "Carrier | Fitted", names: "Texts", values: "Values"
+) -> "Pieces | None":
     """`event` with the fields of these names and values in all its headers objects, None where it has to be left alone.
 
     It comes in pieces, so that the rest of a large event, behind what is written, is not copied.
@@ -89,7 +91,7 @@ def text_fields(names: "Texts", values: "Values") -> "Fields":
     return tuple([(name, value.decode()) for name, value in zip(names, values, strict=True)])
 
 
-def _into_places(event: bytes, carrier: "Carrier", fields: "Fields") -> "Pieces | None":
+def _into_places(event: "bytes | memoryview", carrier: "Carrier", fields: "Fields") -> "Pieces | None":
     if not carrier.places:
         return None
     edits: list[Edit] = []
@@ -167,7 +169,7 @@ def _addition(place: "Place", added: str) -> "Edit":
     return place.start + 1, place.start + 1, added[:-1] if place.is_empty else added
 
 
-def _edited(data: bytes, text: str, edits: "list[Edit]") -> "Pieces":
+def _edited(data: "bytes | memoryview", text: str, edits: "list[Edit]") -> "Pieces":
     """`data` with the edits, in one piece from the first edit to the last; `text` is the same as characters."""
     edits.sort()
     first = copied = edits[0][0]

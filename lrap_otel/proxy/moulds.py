@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     KnownResult = tuple[str, str, int, Request]
 
 _TEXT = bytes(set(range(32, 256)) - {127})
-_WORD, _ASCII_WORD = Value(_TEXT.replace(b" ", b"")), Value(bytes(range(33, 127)))
+_WORD = Value(bytes(range(33, 127)))
 # What a request id is made of, and means nothing else in a path.
 _ID = Value(b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 # No more than fit into what is received at once.
@@ -32,9 +32,9 @@ _LENGTH, _CHUNK_SIZE = Value(b"0123456789", 1, 5), Value(b"0123456789abcdefABCDE
 _CHANGING = {
     b"content-length": _LENGTH,
     b"date": Value(_TEXT),
-    b"lambda-runtime-aws-request-id": _ASCII_WORD,
+    b"lambda-runtime-aws-request-id": _WORD,
     b"lambda-runtime-deadline-ms": Value(b"0123456789", 1, 19),
-    b"lambda-runtime-invocation-id": _ASCII_WORD,
+    b"lambda-runtime-invocation-id": _WORD,
     TRACE_ID: _WORD,
 }
 # With one of these a head is hardly like another, or needs more than a look.
@@ -128,7 +128,7 @@ class Mould:
         return self._trace.read([value.decode() for value in values[root : root + self._trace.count]])
 
     def is_traced(self, values: "Sequence[bytes]") -> bool:
-        """See `xray.is_traced`."""
+        """See `xray.is_traced`, which takes an object of each event that this does not need."""
         root, parent = self.root_at, self.parent_at
         return (
             parent > 0

@@ -5,9 +5,9 @@ abandoned. When its runtime goes it is parked, with whatever it has received by 
 later, takes it over. So a runtime may wait on several polls; the first that is answered serves it, the rest are parked.
 """
 
-import posix
 import select
 
+from lrap_otel.bell import new_bell
 from lrap_otel.proxy.http1 import Response
 from lrap_otel.proxy.stream import Stream
 
@@ -43,7 +43,7 @@ class Polls:
     """The polls of all runtime connections.
 
     `waiting`: the runtimes that wait for an event, each with the polls that are its own; `parked`: those on which none waits;
-    `has_spares`: some runtime may hold several. `news` is an eventfd, readable once a poll has been parked. A poll stands in one of these lists
+    `has_spares`: some runtime may hold several. `news` rings once a poll has been parked. A poll stands in one of these lists
     or among the parked, or its reply is being read. Each move is one list operation, which the interpreter lock makes atomic; and
     so is a copy of the table, where it is looked through.
     """
@@ -54,10 +54,7 @@ class Polls:
         self.waiting: dict[Stream, list[Poll]] = {}
         self.parked: list[Poll] = []
         self.has_spares = False
-        self.news = posix.eventfd(0, posix.EFD_CLOEXEC | posix.EFD_NONBLOCK)
-
-    def __del__(self) -> None:
-        posix.close(self.news)
+        self.news = new_bell()
 
     def enter(self, runtime: Stream) -> None:
         """This runtime waits for an event."""
@@ -81,7 +78,7 @@ class Polls:
         if isinstance(poll.source, Stream):
             poll.source.is_reused = True  # who takes it over may make it again if upstream ends it meanwhile
         self.parked.append(poll)
-        posix.eventfd_write(self.news, 1)
+        self.news.ring()
 
     def take_over(self, runtime: Stream) -> bool:
         """Take over what nobody waits on. False: there is nothing and nothing about to come, so this runtime has to poll."""
@@ -104,12 +101,12 @@ class Polls:
             if isinstance(poll.source, Event) or poll.source.ahead:
                 return _claim(held, poll)
             watched.append((poll.source.socket.fileno(), poll))
-        beside = (self.news, *[descriptor for descriptor, _ in watched])
+        beside = (self.news.fileno(), *[descriptor for descriptor, _ in watched])
         ready = runtime.wait_beside(beside, None if held else _LOOK_AGAIN_MS)
         for descriptor, poll in watched:
             if descriptor in ready:
                 return _claim(held, poll)
-        if self.news in ready:
+        if self.news.fileno() in ready:
             self._hear_news(held)
         return None
 
@@ -136,11 +133,8 @@ class Polls:
                 return
 
     def _hear_news(self, held: list[Poll]) -> None:
-        try:
-            posix.eventfd_read(self.news)
-        except BlockingIOError:
-            return  # another runtime's thread has heard them
-        self._take_parked(held)
+        if self.news.hear():  # else another runtime's thread has
+            self._take_parked(held)
 
 
 def _move_one(source: list[Poll], held: list[Poll]) -> None:

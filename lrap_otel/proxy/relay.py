@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 # A runtime that is still sending when its answer has come gets this long to read the answer before the connection goes.
 LINGER_S = 1.0
-# Of an event of this size the memory is kept for the next; page by page it would take half the time that its bytes take.
+# Of an event of this size the memory is kept for the next; page by page it would take half the time that its bytes take. It is
+# not kept for one that needs far less.
 LARGE_BYTES = 16_384
+_LARGER_AT_MOST = 8
+NO_BUFFER = bytearray()
 # Of the rest of a large event, which is read whole before it goes on: fewer, larger pieces.
 EVENT_RECEIVE_BYTES = 1_048_576
 # Of a body that streams: what has come meanwhile, up to this. Four times as much as elsewhere streams a sixth faster.
@@ -32,8 +35,6 @@ PUMP_BYTES = 262_144
 # What chunk lines may add to a body that is within its limit.
 FRAMING_BYTES = 262_144
 
-
-NO_BUFFER = bytearray()
 _BROKEN_OFF = "the Runtime API broke off its reply"
 
 
@@ -48,7 +49,7 @@ class UnansweredError(BrokenError):
 class Relay:
     """Moves messages between `runtime` and `upstream`, which is None until the first request needs it.
 
-    `head_sent_ns` (monotonic): when the last request's head had gone. `buffer` is for a large event, and goes with the next small one.
+    `head_sent_ns` (monotonic): when the last request's head had gone. `buffer` is for a large event, and goes with the next that is much smaller.
     """
 
     __slots__ = ("_connections", "buffer", "head_sent_ns", "runtime", "upstream")
@@ -242,7 +243,7 @@ class Relay:
     def _read_unframed(self, body: "LengthBody | ChunkedBody", ahead: bytes) -> memoryview:
         """`ahead` and what comes behind it up to the next thing to look at, in memory that may have been there before."""
         position, end = len(ahead), len(ahead) + body.unframed_bytes
-        if len(self.buffer) < end:
+        if not end <= len(self.buffer) <= _LARGER_AT_MOST * end:
             self.buffer = bytearray(end)
         view = memoryview(self.buffer)[:end]
         view[:position] = ahead

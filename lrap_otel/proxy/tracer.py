@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     KnownDelivery = tuple[bytes, Invocation]
 
 _NO_HEADERS: dict[str, str] = {}
-# Of an event, which tell a batch.
-_FIRST_BYTES = 32
 _NO_TRACE_ID, _NO_SPAN_ID = NO_TRACE_ID.encode(), NO_SPAN_ID.encode()
 
 
@@ -80,13 +78,7 @@ class Tracer:
         reply = event.head
         request_id, invocation_id, deadline = reply.invocation()
         from_xray = xray.parse(reply.fields.get(TRACE_ID, b"").decode("latin-1"))
-        is_looked_at = (
-            self._injects
-            and len(event.payload) <= self._scan_limit_bytes
-            and not carriers.is_batch(bytes(event.payload[:_FIRST_BYTES]))
-        )
-        payload = bytes(event.payload) if is_looked_at else b""  # a copy only of what came as a view
-        carrier = carriers.find(payload, self._scan_limit_bytes) if is_looked_at else None
+        carrier = carriers.find(event.payload, self._scan_limit_bytes) if self._injects else None
         in_front = _from_proxy_in_front(reply) if self._injects else None
         if in_front is not None and in_front.span_id_hex == from_xray.parent_id_hex:
             from_xray.sampled = None  # that proxy wrote it, not X-Ray
@@ -105,9 +97,9 @@ class Tracer:
         keeps_xray = self._keeps_sampled_xray and xray.is_traced(from_xray)
         form = self._forms[invocation.context.trace_state != ""][self._writes_xray and not keeps_xray][closes]
         values = inject.field_values(invocation.context, form.names, from_xray.lineage.encode())
-        written = inject.into_event(payload, carrier, form.names, values) if carrier is not None else None
-        pieces = written or [event.payload]
-        parts = [event_head(reply, form, values, sum(map(len, pieces))), *pieces]
+        written = inject.into_event(event.payload, carrier, form.names, values) if carrier is not None else None
+        payload = written or [event.payload]
+        parts = [event_head(reply, form, values, sum(map(len, payload))), *payload]
         return Delivery(parts, invocation if request_id else None, now_ns, is_redelivery=is_redelivery)
 
     def prepare_known(self, data: bytes, known: "KnownReply", now_ns: int) -> "KnownDelivery | None":

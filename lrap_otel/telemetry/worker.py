@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import _socket
     from collections.abc import Mapping
 
+    from lrap_otel.bell import Bell
     from lrap_otel.telemetry.pipeline import Pipeline
 
 _NICENESS = 19
@@ -32,7 +33,7 @@ _UNAWAITED_EXPORT_S = 2.0
 _WARNINGS_LIMIT = 100
 
 
-def run(far: _socket.socket, bell: int, variables: Mapping[bytes, bytes], dependencies: str) -> None:
+def run(far: _socket.socket, bell: Bell, variables: Mapping[bytes, bytes], dependencies: str) -> None:
     """Be the telemetry process, in a child forked for it, until the channel ends or a shutdown is answered.
 
     `far` and `bell` are the channel's; `dependencies` is the folder that holds the SDK. Nothing is raised.
@@ -44,7 +45,7 @@ def run(far: _socket.socket, bell: int, variables: Mapping[bytes, bytes], depend
         TelemetryEnd(far).reply(records.warning(f"telemetry ends: {type(error).__name__}: {error}"))
 
 
-def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: str, bell: int = -1) -> None:
+def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: str, bell: Bell | None = None) -> None:
     """Do the work of `run` in the process as it is."""
     end = TelemetryEnd(far, bell)
     inbox = Inbox(end.receive, end.rest)

@@ -376,6 +376,22 @@ def test_the_memory_of_a_large_event_goes_with_the_next_small_one(
     assert buffers(size) == 0
 
 
+def test_the_memory_of_a_large_event_is_not_kept_for_one_that_needs_far_less(proxy: Proxy, upstream: Upstream) -> None:
+    runtime = proxy.connect()
+    api = None
+    for number, size in enumerate((1_234_567, 1_000_000, 100_000)):
+        runtime.send(NEXT)
+        api = api or upstream.accept()
+        api.read_head()
+        api.send(event(b"id-%d" % number, b"e" * size))
+        assert runtime.read_message()[1] == b"e" * size
+        runtime.send(post(result_target(b"id-%d" % number), b"{}"))
+        api.read_message()
+        assert (buffers(1_234_567), buffers(100_000)) == ((1, 0) if size > 100_000 else (0, 1))
+        api.send(ACCEPTED)
+        runtime.read(len(ACCEPTED))
+
+
 def test_a_worker_among_many_keeps_no_memory_for_large_events(start: Start, upstream: Upstream) -> None:
     proxy = start(AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances")
     size = 444_444

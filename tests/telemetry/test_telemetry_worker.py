@@ -32,10 +32,11 @@ import _socket, posix, sys
 far, bell, source, dependencies, *variables = sys.argv[1:]
 sys.path.insert(0, source)
 if posix.fork() == 0:
+    from lrap_otel.bell import Bell
     from lrap_otel.telemetry.worker import run
     run(
         _socket.socket(fileno=int(far)),
-        int(bell),
+        Bell(int(bell)),
         dict(pair.encode().split(b"=", 1) for pair in variables),
         dependencies,
     )
@@ -56,10 +57,10 @@ class Process:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", "-c", PROGRAM),
-                *(str(self.channel.far.fileno()), str(self.channel.bell), str(SOURCE), str(dependencies)),
+                *(str(self.channel.far.fileno()), str(self.channel.bell.fileno()), str(SOURCE), str(dependencies)),
                 *(f"{name.decode()}={value.decode()}" for name, value in variables.items()),
             ],
-            pass_fds=[self.channel.far.fileno(), self.channel.bell],
+            pass_fds=[self.channel.far.fileno(), self.channel.bell.fileno()],
             stdout=subprocess.PIPE,
         )
         self.channel.far.close()
