@@ -1,6 +1,7 @@
 """A word from one thread or process to another that waits in `poll`."""
 
 import posix
+import select
 
 
 class Bell:
@@ -24,6 +25,12 @@ class Bell:
             posix.eventfd_write(self._descriptor, 1)
         except BlockingIOError:
             return  # it rings already
+
+    def rings(self) -> bool:
+        """Whether it rings, and goes on to."""
+        poll = select.poll()
+        poll.register(self, select.POLLIN)
+        return bool(poll.poll(0))
 
     def hear(self) -> bool:
         """Whether it rang; from now on it does not."""

@@ -50,7 +50,7 @@ LAYERS: dict[str, set[str]] = {
     "service": BASE | PURE | SEAM | {"proxy", "extension"},
     "boot": BASE | SEAM | {"service", "telemetry"},
     "__main__": {"boot"},
-    "telemetry": BASE | PURE | {"channel", "telemetry"},
+    "telemetry": BASE | PURE | {"bell", "channel", "telemetry"},
     "emulator": {"emulator"},
     "cli": {"boot", "emulator"},
 }

@@ -182,8 +182,8 @@ class Telemetry:
     def _succeed(self, number: int) -> None:
         if number == self._awaited:
             self.failures_in_a_row = 0
-        else:
-            # It succeeded in the time that nobody waited: the next hold is a trial.
+        elif number > self._failed:
+            # It succeeded in the time of a flush for which nobody waited: the next hold is a trial.
             self.failures_in_a_row = min(self.failures_in_a_row, FAILURES_BEFORE_NO_HOLD - 1)
 
     def _fail(self, number: int) -> None:

@@ -10,6 +10,7 @@ from threading import Condition, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
+from lrap_otel.bell import new_bell
 from lrap_otel.records import Flush, Record, Shutdown
 
 if TYPE_CHECKING:
@@ -36,7 +37,12 @@ class Inbox:
     """
 
     def __init__(self, receive: Callable[[], Record | None], rest: Callable[[], None] = lambda: None) -> None:
-        """`receive` waits for the next record; None or OSError is the end. `rest` is called after each but the commands."""
+        """`receive` waits for the next record; None or OSError is the end. `rest` is called after each but the commands.
+
+        `bell` rings while something waits in it that somebody else waits for. OSError where no descriptor is free.
+        """
+        self.bell = new_bell()
+        self._awaited = 0
         self._receive = receive
         self._rest = rest
         self._arrivals: deque[Arrival] = deque()
@@ -65,6 +71,10 @@ class Inbox:
                 self._changed.wait(left_s)
             arrival = self._arrivals.popleft()
             self._bytes -= _size(arrival.record)
+            if _is_awaited(arrival.record):
+                self._awaited -= 1
+                if not self._awaited:
+                    self.bell.hear()
             self._is_due = bool(self._arrivals)
             return arrival
 
@@ -111,9 +121,17 @@ class Inbox:
                 return
             self._arrivals.append(Arrival(record, monotonic()))
             self._bytes += _size(record)
+            if _is_awaited(record):
+                self._awaited += 1
+                self.bell.ring()
             self._is_due = self._is_due or is_command or len(self._arrivals) >= TOGETHER_RECORDS
             if self._is_due or len(self._arrivals) == 1:
                 self._changed.notify()
+
+
+def _is_awaited(record: Record | None) -> bool:
+    """Somebody waits for what it asks; or nobody ever will again, which is as urgent."""
+    return record is None or isinstance(record, Shutdown) or (isinstance(record, Flush) and record.budget_ms > 0)
 
 
 def _size(record: Record | None) -> int:

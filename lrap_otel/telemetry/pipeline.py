@@ -13,6 +13,7 @@ from lrap_otel.records import Delivered, Finished, InitError, Restored, Runtime,
 from lrap_otel.telemetry import failures
 from lrap_otel.telemetry.bodies import Body
 from lrap_otel.telemetry.export.coroutines import carry_out
+from lrap_otel.telemetry.export.deadline import ALONE_S, Deadline
 from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.heads import Head
 from lrap_otel.telemetry.invocations import Invocation, Invocations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
 
+    from lrap_otel.bell import Bell
     from lrap_otel.records import Record
     from lrap_otel.settings import ExportSettings
 
@@ -73,8 +75,8 @@ class Pipeline:
         elif isinstance(record, Restored):
             self._restore()
 
-    def flush(self, deadline: float, *, is_last: bool = False) -> bool:
-        """Export everything before `deadline` (monotonic seconds); whether the collector has it.
+    def flush(self, deadline: Deadline, *, is_last: bool = False) -> bool:
+        """Export everything before `deadline`; whether the collector has it.
 
         Spans and metrics are under way at once: a function is billed for the time.
         """
@@ -102,10 +104,13 @@ class Pipeline:
             due.append(self._oldest_measurement_s + self._settings.metric_interval_ms / 1_000)
         return max(min(due) - monotonic(), 0) if due else None
 
-    def export_due(self) -> None:
-        """Export what is due, as OpenTelemetry's batching does. Where nobody sends flushes, this alone exports."""
+    def export_due(self, bell: Bell) -> None:
+        """Export what is due, as OpenTelemetry's batching does. Where nobody sends flushes, this alone exports.
+
+        A slow collector is given up for what `bell` rings for.
+        """
         now = monotonic()
-        deadline = now + self._settings.export_timeout_ms / 1_000
+        deadline = Deadline(now + self._settings.export_timeout_ms / 1_000, now + ALONE_S, bell)
         if self._oldest_span_s is not None:
             carry_out(self._export_spans(deadline))
         measured_s = self._oldest_measurement_s
@@ -206,7 +211,7 @@ class Pipeline:
         if count > 0:
             self._metrics.drop_records(count, reason)
 
-    async def _export_spans(self, deadline: float) -> bool:
+    async def _export_spans(self, deadline: Deadline) -> bool:
         # Before the attempt: were it to raise, this must not be due again at once.
         self._oldest_span_s, self._last_failed = monotonic(), True
         has_all = await self._exporter.export_spans(self._sandbox.metrics, deadline)
@@ -214,7 +219,7 @@ class Pipeline:
         self._oldest_span_s = monotonic() if self._last_failed else None
         return has_all
 
-    async def _export_metrics(self, deadline: float) -> bool:
+    async def _export_metrics(self, deadline: Deadline) -> bool:
         self._oldest_measurement_s = None
         has_all = await self._exporter.export_metrics(self._sandbox.metrics, deadline)
         if not has_all:

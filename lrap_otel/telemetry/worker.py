@@ -13,6 +13,7 @@ from lrap_otel import records
 from lrap_otel.channel import TelemetryEnd
 from lrap_otel.records import Flush, Shutdown
 from lrap_otel.settings import ExportSettings
+from lrap_otel.telemetry.export.deadline import ALONE_S, Deadline
 from lrap_otel.telemetry.inbox import Arrival, Inbox
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _OUT_OF_MEMORY_SCORE = b"1000"
 _SHUTDOWN_MARGIN_S = 0.1
 # The proxy has gone and nobody waits for us; what is finished deserves one quick attempt.
 _ORPHAN_EXPORT_S = 1.0
-# An attempt for which Lambda does not wait: SHUTDOWN may come behind it.
+# How long an attempt may go on for which Lambda does not wait any more, if nothing comes for which it does.
 _UNAWAITED_EXPORT_S = 2.0
 _WARNINGS_LIMIT = 100
 
@@ -92,8 +93,8 @@ def _work(inbox: Inbox, pipeline: Pipeline, end: TelemetryEnd, warnings: _Warnin
     try:
         arrival = inbox.take(pipeline.seconds_until_due())
         is_over = arrival is not None and _work_off(arrival, inbox, pipeline, end)
-        if not is_over and pipeline.seconds_until_due() == 0:
-            pipeline.export_due()
+        if not is_over and pipeline.seconds_until_due() == 0 and not inbox.bell.rings():
+            pipeline.export_due(inbox.bell)
     except Exception as error:  # noqa: BLE001 - the one broad except of this process: the next record counts
         pipeline.count_dropped(0, 0, 1)
         warnings.warn(f"telemetry lost a record: {type(error).__name__}")
@@ -105,30 +106,32 @@ def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: Telemetry
     """Whether this was the last."""
     record = arrival.record
     if record is None:
-        pipeline.flush(monotonic() + _ORPHAN_EXPORT_S, is_last=True)
+        pipeline.flush(Deadline(monotonic() + _ORPHAN_EXPORT_S), is_last=True)
         return True
     if not isinstance(record, (Flush, Shutdown)):
         pipeline.accept(record)
         return False
-    has_all = False
+    has_all, is_last = False, isinstance(record, Shutdown)
     try:
         pipeline.count_dropped(record.dropped, *inbox.take_counts())
         if isinstance(record, Shutdown):
             pipeline.close_open(record.reason)
-        has_all = pipeline.flush(_deadline(record, arrival.at_s), is_last=isinstance(record, Shutdown))
+        if is_last or not inbox.bell.rings():  # where it rings, what waits there exports this too
+            has_all = pipeline.flush(_deadline(record, arrival.at_s, inbox.bell), is_last=is_last)
     finally:
         end.reply(records.flushed(record.number, has_all))
-    return isinstance(record, Shutdown)
+    return is_last
 
 
-def _deadline(record: Flush | Shutdown, arrived_s: float) -> float:
-    """In monotonic seconds. A flush's budget runs from when it came, not from when we got to it: while it runs, Lambda
-    waits. Once it is over nobody waits, and the attempt is made all the same, beside whatever the function does next.
+def _deadline(record: Flush | Shutdown, arrived_s: float, bell: Bell) -> Deadline:
+    """A flush's budget runs from when it came, not from when we got to it: while it runs, Lambda waits. Once it is over
+    nobody waits, and the attempt is made and goes on all the same, beside whatever the function does next.
     """
-    if isinstance(record, Flush):
-        deadline_s = arrived_s + record.budget_ms / 1_000
-        return deadline_s if deadline_s > monotonic() else monotonic() + _UNAWAITED_EXPORT_S
-    return monotonic() + record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S
+    now_s = monotonic()
+    if isinstance(record, Shutdown):
+        return Deadline(now_s + record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S)
+    waited_s = arrived_s + record.budget_ms / 1_000
+    return Deadline(max(waited_s, now_s + _UNAWAITED_EXPORT_S), max(waited_s, now_s + ALONE_S), bell)
 
 
 def _step_back() -> None:

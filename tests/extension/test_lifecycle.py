@@ -224,6 +224,23 @@ def test_after_three_failures_nothing_is_held_until_a_flush_succeeds(extension: 
     assert invoke(5).budget_ms == 0
 
 
+def test_flushes_that_succeed_when_nobody_waits_for_them_any_more_end_the_holds_too() -> None:
+    extension = Extension(budget_ms=20)
+    assert extension.asks_for_next()
+    budgets = []
+    for number in range(4):
+        extension.invocations.finish(extension.deliver(f"r{number}"), "a connection")
+        extension.send_invoke(f"r{number}")
+        flush = received_flush(extension)
+        budgets.append(flush.budget_ms)
+        assert extension.asks_for_next()
+        extension.far.reply(records.flushed(flush.number, ok=True))
+        while extension.telemetry._flushed < flush.number:
+            time.sleep(0.001)
+    assert budgets == [20, 20, 20, 0]
+    extension.close()
+
+
 def test_a_flush_that_is_late_and_then_fails_is_one_failure() -> None:
     extension = Extension(budget_ms=20)
     assert extension.asks_for_next()

@@ -61,6 +61,24 @@ def test_what_does_not_fit_is_dropped_and_counted(payload_bytes: int, number: in
     assert box.take_counts() == (0, 0)
 
 
+AWAITED = [records.Flush((1, 500, 0), None), records.Shutdown((2, "spindown", 0, 0), None), None]
+
+
+@pytest.mark.parametrize("command", AWAITED, ids=["flush", "shutdown", "end"])
+def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(command: records.Record | None) -> None:
+    box = Inbox(lambda: None)
+    for record in (restored(), records.Flush((1, 0, 0), None)):
+        box._put(record)
+    assert not box.bell.rings()
+    for record in (AWAITED[0], restored(), command):
+        box._put(record)
+    rings = []
+    for _ in range(5):
+        box.take(PATIENCE_S)
+        rings.append(box.bell.rings())
+    assert rings == [True, True, True, True, False]
+
+
 def test_a_flush_and_a_shutdown_always_fit() -> None:
     commands = [records.Flush((1, 500, 0), None), records.Shutdown((2, "spindown", 0, 0), None)]
 

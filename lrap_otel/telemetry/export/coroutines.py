@@ -10,6 +10,8 @@ from time import monotonic
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from lrap_otel.telemetry.export.deadline import Deadline
+
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
     from socket import socket
@@ -20,19 +22,19 @@ T = TypeVar("T")
 class _Wait(NamedTuple):
     descriptor: int
     events: int
-    deadline: float
+    deadline: Deadline
 
 
-_NOT_BEGUN = _Wait(-1, 0, 0.0)
+_NOT_BEGUN = _Wait(-1, 0, Deadline(0.0))
 
 
 @coroutine
-def until_ready(wire: socket, events: int, deadline: float) -> Generator[_Wait, None, None]:
-    """Wait for `events` (poll's) on `wire`. TimeoutError where `deadline` (monotonic seconds) comes first.
+def until_ready(wire: socket, events: int, deadline: Deadline) -> Generator[_Wait, None, None]:
+    """Wait for `events` (poll's) on `wire`. TimeoutError where `deadline` comes first.
 
     Two coroutines never wait for the same socket.
     """
-    if monotonic() >= deadline:
+    if deadline.has_come():
         raise TimeoutError
     yield _Wait(wire.fileno(), events, deadline)
 
@@ -78,15 +80,34 @@ class _Job(Generic[T]):
 
 def _first_to_go_on(line: list[_Job[Any]]) -> tuple[_Job[Any], bool]:
     """The first whose wait is over, and whether its deadline ended it."""
-    poll = select.poll()
     for job in line:
         if job.wait is _NOT_BEGUN:
             return job, False
-        poll.register(job.wait.descriptor, job.wait.events)
-    soonest = min(line, key=lambda job: job.wait.deadline)
-    # Also where that is over: what came while another coroutine was busy came in time.
-    ready = {descriptor for descriptor, _ in poll.poll(max(0, soonest.wait.deadline - monotonic()) * 1_000)}
+    poll = select.poll()
     for job in line:
-        if job.wait.descriptor in ready:
-            return job, False
-    return soonest, True
+        poll.register(job.wait.descriptor, job.wait.events)
+    # At first without waiting: what came while another coroutine was busy, or all of us were frozen, came in time.
+    wait_s = 0.0
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll(wait_s * 1_000)}
+        for job in line:
+            if job.wait.descriptor in ready:
+                return job, False
+        for job in line:
+            if job.wait.deadline.has_come():
+                return job, True
+        wait_s = _until_one_may_come([job.wait.deadline for job in line], poll)
+
+
+def _until_one_may_come(deadlines: list[Deadline], poll: select.poll) -> float:
+    """In seconds; `poll` is woken by the bells that count until then."""
+    now_s = monotonic()
+    moments_s = []
+    for deadline in deadlines:
+        if now_s < deadline.yields_s:
+            moments_s.append(min(deadline.yields_s, deadline.at_s))
+        else:
+            moments_s.append(deadline.at_s)
+            if deadline.bell is not None:
+                poll.register(deadline.bell, select.POLLIN)
+    return max(0.0, min(moments_s) - now_s)

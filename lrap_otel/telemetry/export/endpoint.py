@@ -6,7 +6,6 @@ import zlib
 from base64 import b64encode
 from enum import Enum
 from functools import cache
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
     from lrap_otel.settings import SignalSettings
+    from lrap_otel.telemetry.export.deadline import Deadline
 
 _GZIP_WINDOW = 31
 # Source: OTLP specification, "Failures", "Retryable response codes".
@@ -55,14 +55,12 @@ class Endpoint:
         tls = _tls(settings.certificate, settings.client_certificate, settings.client_key) if is_tls else None
         self._connection = Connection(self._target, tls)
 
-    async def post(self, body: bytes, deadline: float) -> Answer:
-        """One attempt, over at `deadline` (monotonic seconds) or after the signal's own time-out, whichever is sooner."""
+    async def post(self, body: bytes, deadline: Deadline) -> Answer:
+        """One attempt, over at `deadline` or after the signal's own time-out, whichever is sooner."""
         if self._is_gzip:
             body = _gzipped(body)
         try:
-            reply = await self._connection.post(
-                self._target.path, self._fields, body, min(deadline, monotonic() + self._timeout_s)
-            )
+            reply = await self._connection.post(self._target.path, self._fields, body, deadline.within(self._timeout_s))
         except NotSentError as error:
             return Answer(Outcome.REFUSED, str(error))
         except BrokenError as error:

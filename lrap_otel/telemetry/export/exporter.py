@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from lrap_otel.telemetry.export import encode
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from lrap_otel.settings import ExportSettings, SignalSettings
+    from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.metrics import Metrics
 
 TRACES = "traces"
@@ -55,13 +55,13 @@ class Exporter:
             self._spans.popleft()
             metrics.drop_spans(1, "queue_full")
 
-    async def export_spans(self, metrics: Metrics, deadline: float) -> bool:
-        """Send all spans, in batches, until one fails or `deadline` (monotonic seconds) comes; whether the collector has
+    async def export_spans(self, metrics: Metrics, deadline: Deadline) -> bool:
+        """Send all spans, in batches, until one fails or `deadline` comes; whether the collector has
         them all.
         """
         has_all = True
         while self._traces is not None and self._spans:
-            if monotonic() >= deadline:
+            if deadline.has_come():
                 return False
             batch = [self._spans.popleft() for _ in range(min(self._batch_size, len(self._spans)))]
             outcome = await self._post_spans(self._traces, batch, metrics, deadline)
@@ -71,11 +71,11 @@ class Exporter:
             has_all = has_all and outcome is Outcome.ACCEPTED
         return has_all
 
-    async def export_metrics(self, metrics: Metrics, deadline: float) -> bool:
+    async def export_metrics(self, metrics: Metrics, deadline: Deadline) -> bool:
         """Send what was measured, and what of before the collector does not have; whether it has all."""
         if self._metrics is None:
             return True
-        if monotonic() >= deadline:
+        if deadline.has_come():
             return False
         data = metrics.collect()
         if data is not None:
@@ -101,7 +101,9 @@ class Exporter:
             if endpoint is not None:
                 endpoint.close()
 
-    async def _post_spans(self, to: Endpoint, batch: list[ReadableSpan], metrics: Metrics, deadline: float) -> Outcome:
+    async def _post_spans(
+        self, to: Endpoint, batch: list[ReadableSpan], metrics: Metrics, deadline: Deadline
+    ) -> Outcome:
         answer = await to.post(encode.traces_request(batch), deadline)
         self._note(answer, TRACES, metrics)
         if answer.outcome is Outcome.REJECTED:
@@ -111,7 +113,7 @@ class Exporter:
             self._warn("the collector took only a part of the spans it was sent")
         return answer.outcome
 
-    async def _post_metrics(self, to: Endpoint, request: bytes, metrics: Metrics, deadline: float) -> Outcome:
+    async def _post_metrics(self, to: Endpoint, request: bytes, metrics: Metrics, deadline: Deadline) -> Outcome:
         answer = await to.post(request, deadline)
         self._note(answer, METRICS, metrics)
         if encode.rejected_points(answer.body):

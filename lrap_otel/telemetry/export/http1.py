@@ -11,7 +11,6 @@ from __future__ import annotations
 import select
 import socket
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -22,6 +21,8 @@ from lrap_otel.telemetry.heads import Head
 if TYPE_CHECKING:
     from collections.abc import Callable
     from ssl import SSLContext
+
+    from lrap_otel.telemetry.export.deadline import Deadline
 
 _HEAD_LIMIT_BYTES = 65_536
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
@@ -74,12 +75,12 @@ class Connection:
         self._tls = tls
         self._socket: socket.socket | None = None
 
-    async def post(self, path: str, fields: dict[str, str], body: bytes, deadline: float) -> Reply:
-        """Send one POST to `path` and read the answer before `deadline` (monotonic seconds).
+    async def post(self, path: str, fields: dict[str, str], body: bytes, deadline: Deadline) -> Reply:
+        """Send one POST to `path` and read the answer before `deadline`.
 
         A kept connection that turns out dead before it has answered a byte is replaced once.
 
-        Raises NotSentError or BrokenError; the connection is closed then.
+        Raises NotSentError or BrokenError; the connection is closed then, unless it is as good as new.
         """
         request = self._request(path, fields, body)
         kept = self._take_kept()
@@ -113,7 +114,7 @@ class Connection:
         lines += [f"Content-Length: {len(body)}", "", ""]
         return "\r\n".join(lines).encode("utf-8", "replace") + body
 
-    async def _opened(self, deadline: float) -> socket.socket:
+    async def _opened(self, deadline: Deadline) -> socket.socket:
         try:
             plain = await _connected(self._target.host, self._target.port, deadline)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -125,7 +126,10 @@ class Connection:
         except (OSError, ValueError) as error:
             raise NotSentError(type(error).__name__) from error
 
-    async def _exchange(self, wire: socket.socket, request: bytes, deadline: float) -> Reply:
+    async def _exchange(self, wire: socket.socket, request: bytes, deadline: Deadline) -> Reply:
+        if deadline.has_come():
+            self._socket = wire
+            raise NotSentError("timeout")
         is_reusable = False
         try:
             await _send(wire, request, deadline)
@@ -144,7 +148,7 @@ class _StaleError(Exception):
     """The connection ended before it answered a byte."""
 
 
-async def _connected(host: str, port: int, deadline: float) -> socket.socket:
+async def _connected(host: str, port: int, deadline: Deadline) -> socket.socket:
     """To the first address that answers. `socket.create_connection` would give each the whole time."""
     error: OSError = ConnectionRefusedError()
     for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -167,7 +171,7 @@ def _is_readable(wire: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
-async def _secured(plain: socket.socket, tls: SSLContext, host: str, deadline: float) -> socket.socket:
+async def _secured(plain: socket.socket, tls: SSLContext, host: str, deadline: Deadline) -> socket.socket:
     wire = plain
     try:
         wire = secured = tls.wrap_socket(plain, server_hostname=host, do_handshake_on_connect=False)
@@ -178,7 +182,7 @@ async def _secured(plain: socket.socket, tls: SSLContext, host: str, deadline: f
     return secured
 
 
-async def _send(wire: socket.socket, request: bytes, deadline: float) -> None:
+async def _send(wire: socket.socket, request: bytes, deadline: Deadline) -> None:
     left = memoryview(request)
     try:
         while left:
@@ -190,7 +194,7 @@ async def _send(wire: socket.socket, request: bytes, deadline: float) -> None:
         return
 
 
-async def _read_reply(wire: socket.socket, deadline: float) -> tuple[Reply, bool]:
+async def _read_reply(wire: socket.socket, deadline: Deadline) -> tuple[Reply, bool]:
     """The reply, and whether another can follow it on this connection."""
     # A round trip away, however near the server: what else is to be sent goes first.
     await until_ready(wire, select.POLLIN, deadline)
@@ -207,7 +211,7 @@ async def _read_reply(wire: socket.socket, deadline: float) -> tuple[Reply, bool
     return Reply(status, body), is_reusable and not closes
 
 
-async def _read_head(wire: socket.socket, data: bytes, deadline: float) -> tuple[bytes, bytes]:
+async def _read_head(wire: socket.socket, data: bytes, deadline: Deadline) -> tuple[bytes, bytes]:
     while _HEAD_END not in data:
         more = await _receive(wire, deadline)
         if not more or len(data) > _HEAD_LIMIT_BYTES:
@@ -218,7 +222,7 @@ async def _read_head(wire: socket.socket, data: bytes, deadline: float) -> tuple
 
 
 async def _read_body(
-    wire: socket.socket, fields: Head, status: int, data: bytes, deadline: float
+    wire: socket.socket, fields: Head, status: int, data: bytes, deadline: Deadline
 ) -> tuple[bytes, bool]:
     if status in {204, 304}:
         return b"", not data
@@ -231,7 +235,9 @@ async def _read_body(
     return await _read_until(wire, data, deadline, lambda _: False), False
 
 
-async def _read_until(wire: socket.socket, data: bytes, deadline: float, is_enough: Callable[[bytes], bool]) -> bytes:
+async def _read_until(
+    wire: socket.socket, data: bytes, deadline: Deadline, is_enough: Callable[[bytes], bool]
+) -> bytes:
     while not is_enough(data) and len(data) < _BODY_LIMIT_BYTES:
         more = await _receive(wire, deadline)
         if not more:
@@ -240,7 +246,7 @@ async def _read_until(wire: socket.socket, data: bytes, deadline: float, is_enou
     return data
 
 
-async def _receive(wire: socket.socket, deadline: float) -> bytes:
+async def _receive(wire: socket.socket, deadline: Deadline) -> bytes:
     """The next bytes; none where the connection has ended, in whichever way."""
     try:
         return await _patiently(wire, partial(wire.recv, _READ_BYTES), select.POLLIN, deadline)
@@ -250,10 +256,8 @@ async def _receive(wire: socket.socket, deadline: float) -> bytes:
         return b""
 
 
-async def _patiently(wire: socket.socket, operation: Callable[[], T], events: int, deadline: float) -> T:
+async def _patiently(wire: socket.socket, operation: Callable[[], T], events: int, deadline: Deadline) -> T:
     """What `operation` returns or raises, once it need not wait for `events` or for what TLS has to do first."""
-    if monotonic() >= deadline:
-        raise TimeoutError
     while True:
         try:
             return operation()

@@ -22,6 +22,7 @@ from lrap_otel.proxy.http1 import parse_reply
 from lrap_otel.proxy.polls import Event
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.settings import ExportSettings, Settings
+from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.pipeline import Pipeline
 from tests.telemetry import proxy_records as proxy
 from tests.telemetry.golden.tables import Case, json_text
@@ -54,7 +55,7 @@ def golden(case: Case, collector: Collector) -> Case:
             record = TelemetryEnd(channel.far).receive()
             assert record is not None
             pipeline.accept(record)
-        assert pipeline.flush(monotonic() + PATIENCE_S)
+        assert pipeline.flush(Deadline(monotonic() + PATIENCE_S))
     finally:
         pipeline.close()
         channel.near.close()

@@ -1,0 +1,95 @@
+"""An attempt goes on when the wait for it is over, and ends for what somebody waits for."""
+
+from __future__ import annotations
+
+import time
+from threading import Event
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from otlp_collector import HANG, PATIENCE_S, Collector, reply
+from proxy_records import invocations
+from telemetry_thread import points, spans_of
+
+from lrap_otel import records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from otlp_collector import Post
+    from telemetry_thread import Telemetry
+
+    Start = Callable[..., Telemetry]
+
+BUDGET_S = 0.9
+# Time-outs that never come.
+ENDLESS = {"OTEL_EXPORTER_OTLP_TIMEOUT": "900000", "OTEL_BSP_EXPORT_TIMEOUT": "900000"}
+AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "1", "OTEL_METRIC_EXPORT_INTERVAL": "900000"}
+
+
+def hang_once(number: int, post: Post) -> Any:
+    return HANG if number == 0 and post.path == "/v1/traces" else reply()
+
+
+def span_ids(collector: Collector) -> list[int]:
+    return [span.span_id[-1] for span in spans_of(collector)]
+
+
+def test_an_answer_that_comes_when_nobody_waits_any_more_still_counts(start: Start) -> None:
+    is_over = Event()
+
+    def answer(number: int, post: Post) -> Any:
+        is_over.wait(PATIENCE_S)
+        return reply()
+
+    with Collector(answer) as collector:
+        telemetry = start(collector)
+        telemetry.offer(*invocations(1))
+        telemetry.channel.offer(records.flush(1, int(BUDGET_S * 1_000), 0))
+        time.sleep(BUDGET_S + 0.1)
+        is_over.set()
+        assert telemetry.reply() == (records.FLUSHED, (1, True))
+
+        telemetry.offer(*invocations(2))
+        assert telemetry.flush()
+        posts = collector.received("/v1/metrics")
+        assert [point for post in posts for point in points(post, "lrap.exports.failed")] == []
+        assert sum(count for post in posts for _, count in points(post, "faas.invocations")) == 2
+        assert telemetry.warnings == []
+
+
+@pytest.mark.parametrize("is_last", [False, True], ids=["flush", "shutdown"])
+def test_an_export_nobody_asked_for_does_not_keep_one_back_that_somebody_waits_for(
+    start: Start, *, is_last: bool
+) -> None:
+    with Collector(hang_once) as collector:
+        telemetry = start(collector, **ENDLESS, **AT_ONCE)
+        telemetry.offer(*invocations(1))
+        assert collector.next("/v1/traces")
+
+        assert telemetry.shutdown() if is_last else telemetry.flush()
+        assert span_ids(collector) == [1]
+
+
+def test_the_end_of_the_proxy_ends_an_export_nobody_asked_for(start: Start) -> None:
+    with Collector(hang_once) as collector:
+        telemetry = start(collector, **ENDLESS, **AT_ONCE)
+        telemetry.offer(*invocations(1))
+        assert collector.next("/v1/traces")
+
+        telemetry.end()
+        assert span_ids(collector) == [1]
+
+
+def test_flushes_are_passed_over_for_the_one_behind_them_that_somebody_waits_for(start: Start) -> None:
+    with Collector(hang_once) as collector:
+        telemetry = start(collector, **ENDLESS)
+        telemetry.offer(*invocations(1))
+        telemetry.channel.offer(records.flush(1, 0, 0))
+        assert collector.next("/v1/traces")
+        for number, budget_ms in ((2, 0), (3, 0), (4, PATIENCE_S * 1_000)):
+            telemetry.channel.offer(records.flush(number, budget_ms, 0))
+
+        outcomes = [telemetry.reply()[1] for _ in range(4)]
+        assert outcomes == [(1, False), (2, False), (3, False), (4, True)]
+        assert span_ids(collector) == [1]
