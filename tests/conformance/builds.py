@@ -123,7 +123,7 @@ def run(folder: Path, *command: str, **environment: str) -> None:
     """One step, with the lowest claim on the machine; what it prints goes to stderr."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(f"{command[0]} is not installed; this client cannot be built without it")
-    subprocess.run(["nice", "-n", "10", *command], cwd=folder, env=os.environ | environment, stdout=2, check=True)
+    subprocess.run(["nice", "-n", "19", *command], cwd=folder, env=os.environ | environment, stdout=2, check=True)
 
 
 def say(text: str) -> None:
