@@ -161,8 +161,9 @@ class Restored(Record):
 
 
 class Flush(Record):
-    """Export all that is finished and answer ``flushed(number, ok)``, within `budget_ms`. `dropped` counts, since the start of
-    this telemetry process, the records for which there was no room, and those of which the one before it had not told.
+    """Export all that is finished and answer ``flushed(number, ok)``, for which the sender waits at most `budget_ms`; where
+    another flush or a shutdown has followed, its answer is for both. `dropped` counts, since the start of this telemetry
+    process, the records for which there was no room, and those of which the one before it had not told.
     """
 
     __slots__ = ("number", "budget_ms", "dropped")

@@ -21,7 +21,6 @@ LIMIT_BYTES = 32 * 1024 * 1024
 # Records are worked off together: while one alone is, the function that shares our CPU waits behind a cold cache.
 TOGETHER_RECORDS = 64
 TOGETHER_S = 0.1
-_COMMANDS = (Flush, Shutdown)
 
 
 class Arrival(NamedTuple):
@@ -42,6 +41,7 @@ class Inbox:
         `bell` rings while something waits in it that somebody else waits for. OSError where no descriptor is free.
         """
         self.bell = new_bell()
+        self._commands = 0
         self._awaited = 0
         self._receive = receive
         self._rest = rest
@@ -71,6 +71,7 @@ class Inbox:
                 self._changed.wait(left_s)
             arrival = self._arrivals.popleft()
             self._bytes -= _size(arrival.record)
+            self._commands -= _is_command(arrival.record)
             if _is_awaited(arrival.record):
                 self._awaited -= 1
                 if not self._awaited:
@@ -89,6 +90,12 @@ class Inbox:
         if self._arrivals:
             ends_s.append(self._arrivals[0].at_s + TOGETHER_S - now_s)
         return min(ends_s) if ends_s else None
+
+    @property
+    def has_command(self) -> bool:
+        """A flush, a shutdown or the end waits in it."""
+        with self._changed:
+            return self._commands > 0
 
     def take_counts(self) -> tuple[int, int]:
         """How many records found no room, and how many could not be read, since the last call."""
@@ -109,24 +116,29 @@ class Inbox:
             self._put(record)
             if record is None:
                 return
-            if not isinstance(record, _COMMANDS):
+            if not _is_command(record):
                 self._rest()
 
     def _put(self, record: Record | None) -> None:
         with self._changed:
-            is_command = record is None or isinstance(record, _COMMANDS)
+            is_command = _is_command(record)
             is_full = len(self._arrivals) >= LIMIT_RECORDS or self._bytes >= LIMIT_BYTES
             if is_full and not is_command:
                 self._dropped += 1
                 return
             self._arrivals.append(Arrival(record, monotonic()))
             self._bytes += _size(record)
+            self._commands += is_command
             if _is_awaited(record):
                 self._awaited += 1
                 self.bell.ring()
             self._is_due = self._is_due or is_command or len(self._arrivals) >= TOGETHER_RECORDS
             if self._is_due or len(self._arrivals) == 1:
                 self._changed.notify()
+
+
+def _is_command(record: Record | None) -> bool:
+    return record is None or isinstance(record, (Flush, Shutdown))
 
 
 def _is_awaited(record: Record | None) -> bool:

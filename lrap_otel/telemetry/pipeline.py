@@ -13,7 +13,7 @@ from lrap_otel.records import Delivered, Finished, InitError, Restored, Runtime,
 from lrap_otel.telemetry import failures
 from lrap_otel.telemetry.bodies import Body
 from lrap_otel.telemetry.export.coroutines import carry_out
-from lrap_otel.telemetry.export.deadline import ALONE_S, Deadline
+from lrap_otel.telemetry.export.deadline import attempt
 from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.heads import Head
 from lrap_otel.telemetry.invocations import Invocation, Invocations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from lrap_otel.bell import Bell
     from lrap_otel.records import Record
     from lrap_otel.settings import ExportSettings
+    from lrap_otel.telemetry.export.deadline import Deadline
 
 OPEN_INVOCATIONS_LIMIT = 10_000
 
@@ -110,7 +111,7 @@ class Pipeline:
         A slow collector is given up for what `bell` rings for.
         """
         now = monotonic()
-        deadline = Deadline(now + self._settings.export_timeout_ms / 1_000, now + ALONE_S, bell)
+        deadline = attempt(self._settings.export_timeout_ms / 1_000, bell)
         if self._oldest_span_s is not None:
             carry_out(self._export_spans(deadline))
         measured_s = self._oldest_measurement_s

@@ -13,7 +13,7 @@ from lrap_otel import records
 from lrap_otel.channel import TelemetryEnd
 from lrap_otel.records import Flush, Shutdown
 from lrap_otel.settings import ExportSettings
-from lrap_otel.telemetry.export.deadline import ALONE_S, Deadline
+from lrap_otel.telemetry.export.deadline import Deadline, attempt
 from lrap_otel.telemetry.inbox import Arrival, Inbox
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _work(inbox: Inbox, pipeline: Pipeline, end: TelemetryEnd, warnings: _Warnin
     try:
         arrival = inbox.take(pipeline.seconds_until_due())
         is_over = arrival is not None and _work_off(arrival, inbox, pipeline, end)
-        if not is_over and pipeline.seconds_until_due() == 0 and not inbox.bell.rings():
+        if not is_over and pipeline.seconds_until_due() == 0:
             pipeline.export_due(inbox.bell)
     except Exception as error:  # noqa: BLE001 - the one broad except of this process: the next record counts
         pipeline.count_dropped(0, 0, 1)
@@ -111,27 +111,26 @@ def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: Telemetry
     if not isinstance(record, (Flush, Shutdown)):
         pipeline.accept(record)
         return False
-    has_all, is_last = False, isinstance(record, Shutdown)
+    if isinstance(record, Flush) and inbox.has_command:
+        return False  # nobody waits for this one any more; what waits there exports the same, and answers for both
+    has_all = False
     try:
         pipeline.count_dropped(record.dropped, *inbox.take_counts())
         if isinstance(record, Shutdown):
             pipeline.close_open(record.reason)
-        if is_last or not inbox.bell.rings():  # where it rings, what waits there exports this too
-            has_all = pipeline.flush(_deadline(record, arrival.at_s, inbox.bell), is_last=is_last)
+        has_all = pipeline.flush(_deadline(record, arrival.at_s, inbox.bell), is_last=isinstance(record, Shutdown))
     finally:
         end.reply(records.flushed(record.number, has_all))
-    return is_last
+    return isinstance(record, Shutdown)
 
 
 def _deadline(record: Flush | Shutdown, arrived_s: float, bell: Bell) -> Deadline:
     """A flush's budget runs from when it came, not from when we got to it: while it runs, Lambda waits. Once it is over
     nobody waits, and the attempt is made and goes on all the same, beside whatever the function does next.
     """
-    now_s = monotonic()
     if isinstance(record, Shutdown):
-        return Deadline(now_s + record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S)
-    waited_s = arrived_s + record.budget_ms / 1_000
-    return Deadline(max(waited_s, now_s + _UNAWAITED_EXPORT_S), max(waited_s, now_s + ALONE_S), bell)
+        return Deadline(monotonic() + record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S)
+    return attempt(_UNAWAITED_EXPORT_S, bell, arrived_s + record.budget_ms / 1_000)
 
 
 def _step_back() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import struct
 import time
-from contextlib import closing
-from threading import Thread, Timer
+from contextlib import closing, contextmanager, suppress
+from threading import Event, Semaphore, Thread, Timer
 from time import monotonic
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,12 @@ from otlp_collector import PATIENCE_S, Collector, reply
 
 from lrap_otel.bell import new_bell
 from lrap_otel.telemetry.export.coroutines import carry_out, until_ready
-from lrap_otel.telemetry.export.deadline import Deadline
+from lrap_otel.telemetry.export.deadline import ALONE_S, Deadline, attempt
 from lrap_otel.telemetry.export.http1 import BrokenError, Connection, NotSentError, Reply, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from otlp_collector import Post
 
     from lrap_otel.bell import Bell
 
@@ -103,10 +102,14 @@ def test_each_has_its_own_deadline(pair: tuple[socket.socket, socket.socket]) ->
     assert carry_out(read(one, later()), expect_time_out(other, later(0.01)), write(other)) == [b"x", b"late", b""]
 
 
-def test_no_wait_begins_after_its_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
+def test_nothing_is_waited_for_after_its_deadline(pair: tuple[socket.socket, socket.socket]) -> None:
+    assert carry_out(expect_time_out(pair[0], later(0))) == [b"late"]
+
+
+def test_what_is_there_after_its_deadline_came_in_time(pair: tuple[socket.socket, socket.socket]) -> None:
     pair[1].sendall(b"x")
 
-    assert carry_out(expect_time_out(pair[0], later(0))) == [b"late"]
+    assert carry_out(read(pair[0], later(0))) == [b"x"]
 
 
 def test_what_came_while_another_was_busy_came_in_time(pair: tuple[socket.socket, socket.socket]) -> None:
@@ -128,20 +131,35 @@ def test_from_some_moment_on_a_bell_ends_what_waits(
 
 
 def test_before_that_moment_the_bell_ends_nothing(pair: tuple[socket.socket, socket.socket]) -> None:
-    one, other = pair
-    bell, deadline = new_bell(), later(0.2)
-
-    jobs = (read(one, Deadline(deadline.at_s, later().at_s, bell)), expect_time_out(other, deadline))
-
-    assert carry_out(*jobs, ring(bell), write_after(other, deadline)) == [b"x", b"late", b"rung", b""]
-
-
-def test_no_wait_begins_where_the_bell_rings_already(pair: tuple[socket.socket, socket.socket]) -> None:
     bell = new_bell()
     bell.ring()
-    pair[1].sendall(b"x")
+    Timer(0.2, pair[1].sendall, (b"x",)).start()
 
-    assert carry_out(expect_time_out(pair[0], Deadline(later().at_s, monotonic(), bell))) == [b"late"]
+    assert carry_out(read(pair[0], Deadline(later().at_s, later().at_s, bell))) == [b"x"]
+
+
+def test_an_attempt_yields_after_a_while_but_not_while_somebody_waits_for_it() -> None:
+    bell = new_bell()
+    begun_s = monotonic()
+    unawaited, awaited = attempt(2.0, bell), attempt(2.0, bell, begun_s + 100)
+    ended_s = monotonic()
+
+    assert begun_s + ALONE_S <= unawaited.yields_s <= ended_s + ALONE_S
+    assert begun_s + 2 <= unawaited.at_s <= ended_s + 2
+    assert awaited.yields_s == begun_s + 100
+    assert begun_s + 100 <= awaited.at_s <= ended_s + 100
+    assert unawaited.bell is awaited.bell is bell
+
+
+@contextmanager
+def serving(serve: Callable[[socket.socket], None]) -> Iterator[Target]:
+    """`serve` has the listener, in a thread."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = Thread(target=serve, args=(listener,))
+        server.start()
+        yield Target("http", *listener.getsockname(), "x", "/")
+        server.join(PATIENCE_S)
+        assert not server.is_alive()
 
 
 async def post(collector: Collector, tls: ssl.SSLContext | None = None, body: bytes = b"") -> Reply:
@@ -158,21 +176,26 @@ def test_answers_that_come_byte_by_byte_are_understood(tls: ssl.SSLContext, cert
 
 
 def test_an_answer_that_came_while_we_were_frozen_came_in_time(pair: tuple[socket.socket, socket.socket]) -> None:
-    deadline = later(1)
+    is_answered = Event()
 
-    def answer_soon(number: int, post: Post) -> bytes:
-        pair[1].sendall(b"x")
-        time.sleep(0.1)
-        return reply(200, b"yes")
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            pair[1].sendall(b"x")
+            time.sleep(0.05)
+            connection.sendall(reply(200, b"yes"))
+            is_answered.set()
 
-    async def freeze() -> bytes:
+    async def freeze() -> Reply:
         await read(pair[0], later())
-        return await write_after(pair[0], deadline)
+        is_answered.wait(PATIENCE_S)
+        return Reply(0, b"")
 
-    with Collector(answer_soon) as collector, closing(Connection(Target.from_url(collector.url), None)) as connection:
+    deadline = Deadline(1.0, clock=lambda: float(is_answered.is_set()))
+    with serving(answer) as target, closing(Connection(target, None)) as connection:
         jobs = (connection.post("/", {}, b"", deadline), freeze())
-
-        assert carry_out(*jobs) == [Reply(200, b"yes"), b""]
+        assert carry_out(*jobs) == [Reply(200, b"yes"), Reply(0, b"")]
 
 
 def test_nothing_is_sent_after_its_deadline_and_the_connection_is_kept() -> None:
@@ -183,6 +206,87 @@ def test_nothing_is_sent_after_its_deadline_and_the_connection_is_kept() -> None
         assert carry_out(connection.post("/3", {}, b"", later())) == [Reply(200, b"")]
 
         assert [(post.connection, post.path) for post in collector.received()] == [(1, "/1"), (1, "/3")]
+
+
+def test_a_handshake_that_took_all_of_the_time_is_not_made_again(tls: ssl.SSLContext, certificate: Path) -> None:
+    handshakes = []
+
+    class Secured(ssl.SSLSocket):
+        def do_handshake(self, block: bool = False) -> None:
+            super().do_handshake(block)
+            handshakes.append(self)
+
+    trust = ssl.create_default_context(cafile=certificate)
+    trust.sslsocket_class = Secured
+    with Collector(tls=tls) as collector, closing(Connection(Target.from_url(collector.url), trust)) as connection:
+        with pytest.raises(NotSentError, match="timeout"):
+            carry_out(connection.post("/1", {}, b"", Deadline(1.0, clock=lambda: float(len(handshakes)))))
+        # TLS 1.3 sends tickets behind a handshake, which are no answer and no end.
+        assert select.select(handshakes, [], [], PATIENCE_S)[0]
+        assert carry_out(connection.post("/2", {}, b"", later())) == [Reply(200, b"")]
+
+        assert len(handshakes) == 1
+        assert [post.path for post in collector.received()] == ["/2"]
+
+
+@pytest.mark.parametrize("seconds", [0, 1.1], ids=["refused again", "closed late"])
+def test_what_went_out_on_a_kept_connection_may_have_arrived(seconds: float) -> None:
+    def close_without_the_second_answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(reply())
+            connection.recv(65_536)
+            time.sleep(seconds)
+            if not seconds:
+                listener.close()
+
+    with serving(close_without_the_second_answer) as target, closing(Connection(target, None)) as connection:
+        assert carry_out(connection.post("/", {}, b"", later())) == [Reply(200, b"")]
+        with pytest.raises(BrokenError, match="connection_closed" if seconds else "connection_refused"):
+            carry_out(connection.post("/", {}, b"", later()))
+
+
+def test_a_server_that_never_comes_to_its_answer_is_given_up() -> None:
+    def go_on_for_ever(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            while True:
+                connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    with serving(go_on_for_ever) as target, pytest.raises(BrokenError, match="broken_reply"):
+        carry_out(Connection(target, None).post("/", {}, b"", later()))
+
+
+def test_a_server_that_always_has_one_more_byte_costs_no_more_than_the_deadline(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    answer, has_begun = reply(200, b"yes"), Event()
+    wanted, sent = Semaphore(0), Semaphore(0)
+
+    def send_bytes(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            pair[1].sendall(b"x")
+            for byte in answer:
+                wanted.acquire(timeout=PATIENCE_S)
+                with suppress(OSError):
+                    connection.sendall(bytes([byte]))
+                has_begun.set()
+                sent.release()
+
+    async def want_bytes() -> Reply:
+        for _ in answer:
+            # Never read: once the request is there, this goes on whenever the other waits.
+            await until_ready(pair[0], select.POLLIN, later())
+            wanted.release()
+            sent.acquire(timeout=PATIENCE_S)
+        return Reply(0, b"")
+
+    deadline = Deadline(1.0, clock=lambda: float(has_begun.is_set()))
+    with serving(send_bytes) as target, pytest.raises(BrokenError, match="timeout"):
+        carry_out(Connection(target, None).post("/", {}, b"", deadline), want_bytes())
 
 
 def test_two_requests_larger_than_any_buffer_arrive_whole() -> None:
@@ -208,13 +312,20 @@ def refuse_unread(listener: socket.socket) -> None:
 
 
 def test_an_answer_to_a_request_that_was_not_read_is_understood() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Thread(target=refuse_unread, args=(listener,))
-        server.start()
-        target = Target("http", *listener.getsockname(), "x", "/")
-        with closing(Connection(target, None)) as connection:
-            assert carry_out(connection.post("/", {}, LARGE, later())) == [Reply(413, b"")]
-        server.join(PATIENCE_S)
+    with serving(refuse_unread) as target, closing(Connection(target, None)) as connection:
+        assert carry_out(connection.post("/", {}, LARGE, later())) == [Reply(413, b"")]
+
+
+def reset(listener: socket.socket) -> None:
+    connection, _ = listener.accept()
+    with connection:
+        connection.recv(65_536)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def test_a_connection_that_is_reset_instead_of_answered_is_broken() -> None:
+    with serving(reset) as target, pytest.raises(BrokenError, match="connection_closed"):
+        carry_out(Connection(target, None).post("/", {}, b"", later()))
 
 
 def test_a_server_that_does_not_read_costs_no_more_than_the_deadline() -> None:

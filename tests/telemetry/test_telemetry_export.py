@@ -96,7 +96,7 @@ def test_metrics_the_collector_certainly_does_not_have_are_sent_again(start: Sta
         assert again == [({"faas.trigger": "other"}, 1)]
 
 
-def test_a_collector_that_hangs_costs_no_more_than_the_budget_and_no_spans(start: Start) -> None:
+def test_a_collector_that_hangs_costs_no_spans(start: Start) -> None:
     with Collector(lambda number, post: HANG if number < 1 else reply()) as collector:
         telemetry = start(collector)
         telemetry.offer(*invocations(1))
@@ -118,7 +118,7 @@ def test_metrics_that_may_have_arrived_are_not_sent_again(start: Start) -> None:
         assert [point for post in collector.received() for point in points(post, "faas.invocations")] == []
 
 
-def test_a_collector_that_dribbles_its_answer_costs_no_more_than_the_budget(start: Start) -> None:
+def test_a_collector_that_dribbles_its_answer_is_given_up(start: Start) -> None:
     with Collector(lambda number, post: b"HTTP/1.1 200 OK\r\nContent-Le") as collector:
         telemetry = start(collector)
         telemetry.offer(*invocations(1))
@@ -290,6 +290,14 @@ def test_shutdown_leaves_before_its_deadline_when_the_collector_hangs(start: Sta
         telemetry.offer(*invocations(1))
 
         assert not telemetry.shutdown(seconds=0.5)
+
+
+def test_nothing_is_begun_after_a_shutdown_s_deadline(start: Start, collector: Collector) -> None:
+    telemetry = start(collector)
+    telemetry.offer(*invocations(1))
+
+    assert not telemetry.shutdown(seconds=0)
+    assert collector.received() == []
 
 
 def test_headers_and_compression_are_the_users(start: Start, collector: Collector) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Start = Callable[..., Telemetry]
 
-BUDGET_S = 0.9
+BUDGET_S = 0.2
 # Time-outs that never come.
 ENDLESS = {"OTEL_EXPORTER_OTLP_TIMEOUT": "900000", "OTEL_BSP_EXPORT_TIMEOUT": "900000"}
 AT_ONCE = {"OTEL_BSP_SCHEDULE_DELAY": "1", "OTEL_METRIC_EXPORT_INTERVAL": "900000"}
@@ -71,6 +71,19 @@ def test_an_export_nobody_asked_for_does_not_keep_one_back_that_somebody_waits_f
         assert span_ids(collector) == [1]
 
 
+def test_a_shutdown_does_not_wait_for_the_end_of_a_flush_that_nobody_waits_for(start: Start) -> None:
+    with Collector(hang_once) as collector:
+        telemetry = start(collector, **ENDLESS)
+        telemetry.offer(*invocations(1))
+        telemetry.channel.offer(records.flush(1, 0, 0))
+        assert collector.next("/v1/traces")
+        # Over before the flush is, were it left alone.
+        telemetry.channel.offer(records.shutdown(2, "spindown", int((time.time() + 1.9) * 1_000), 0))
+
+        assert [telemetry.reply()[1] for _ in range(2)] == [(1, False), (2, True)]
+        assert span_ids(collector) == [1]
+
+
 def test_the_end_of_the_proxy_ends_an_export_nobody_asked_for(start: Start) -> None:
     with Collector(hang_once) as collector:
         telemetry = start(collector, **ENDLESS, **AT_ONCE)
@@ -81,15 +94,15 @@ def test_the_end_of_the_proxy_ends_an_export_nobody_asked_for(start: Start) -> N
         assert span_ids(collector) == [1]
 
 
-def test_flushes_are_passed_over_for_the_one_behind_them_that_somebody_waits_for(start: Start) -> None:
+@pytest.mark.parametrize("last_ms", [0, PATIENCE_S * 1_000], ids=["nobody waits", "somebody waits"])
+def test_flushes_are_passed_over_for_the_last_one_which_answers_for_them(start: Start, last_ms: int) -> None:
     with Collector(hang_once) as collector:
         telemetry = start(collector, **ENDLESS)
         telemetry.offer(*invocations(1))
         telemetry.channel.offer(records.flush(1, 0, 0))
         assert collector.next("/v1/traces")
-        for number, budget_ms in ((2, 0), (3, 0), (4, PATIENCE_S * 1_000)):
-            telemetry.channel.offer(records.flush(number, budget_ms, 0))
+        for number in (2, 3, 4):
+            telemetry.channel.offer(records.flush(number, last_ms if number == 4 else 0, 0))
 
-        outcomes = [telemetry.reply()[1] for _ in range(4)]
-        assert outcomes == [(1, False), (2, False), (3, False), (4, True)]
+        assert [telemetry.reply()[1] for _ in range(2)] == [(1, False), (4, True)]
         assert span_ids(collector) == [1]

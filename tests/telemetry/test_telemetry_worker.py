@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import opentelemetry.sdk
 import pytest
-from otlp_collector import PATIENCE_S
+from otlp_collector import PATIENCE_S, Collector, reply
 from proxy_records import VARIABLES, delivered, finished
 from telemetry_thread import spans_of
 
@@ -22,7 +23,7 @@ from lrap_otel.channel import Channel
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otlp_collector import Collector
+    from otlp_collector import Post
 
 SOURCE = Path(__file__).parents[2]
 DEPENDENCIES = Path(opentelemetry.sdk.__path__[0]).parents[1]
@@ -130,3 +131,32 @@ def test_without_its_dependencies_it_says_so_and_ends(tmp_path: Path) -> None:
     assert process.process.wait(PATIENCE_S) == 0
     process.process.stdout.close()
     process.channel.near.close()
+
+
+def test_a_freeze_takes_nothing_of_an_attempt_s_time() -> None:
+    has_begun, has_thawed = Event(), Event()
+
+    def answer(number: int, post: Post) -> Any:
+        has_begun.set()
+        has_thawed.wait(PATIENCE_S)
+        return reply()
+
+    with Collector(answer) as collector:
+        process = Process(collector.url)
+        assert process.channel.receive_reply() == (records.READY, ())
+        for message, payload in (delivered(), finished()):
+            process.channel.offer(message, payload)
+        process.channel.offer(records.flush(1, 0, 0))
+        assert has_begun.wait(PATIENCE_S)
+        child = process.child
+        os.kill(child, signal.SIGSTOP)
+        time.sleep(2.5)  # more than the whole attempt may take
+        os.kill(child, signal.SIGCONT)
+        time.sleep(0.1)
+        has_thawed.set()
+
+        assert process.channel.receive_reply() == (records.FLUSHED, (1, True))
+        process.channel.near.close()
+        assert process.process.wait(PATIENCE_S) == 0
+        process.process.stdout.close()
+        assert len(spans_of(collector)) == 1

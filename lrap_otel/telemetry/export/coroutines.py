@@ -10,7 +10,7 @@ from time import monotonic
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from lrap_otel.telemetry.export.deadline import Deadline
+from lrap_otel.telemetry.export.deadline import AWAKE, Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -30,12 +30,10 @@ _NOT_BEGUN = _Wait(-1, 0, Deadline(0.0))
 
 @coroutine
 def until_ready(wire: socket, events: int, deadline: Deadline) -> Generator[_Wait, None, None]:
-    """Wait for `events` (poll's) on `wire`. TimeoutError where `deadline` comes first.
+    """Wait for `events` (poll's) on `wire`. TimeoutError where `deadline` comes first, but not where they are there already.
 
     Two coroutines never wait for the same socket.
     """
-    if deadline.has_come():
-        raise TimeoutError
     yield _Wait(wire.fileno(), events, deadline)
 
 
@@ -86,28 +84,18 @@ def _first_to_go_on(line: list[_Job[Any]]) -> tuple[_Job[Any], bool]:
     poll = select.poll()
     for job in line:
         poll.register(job.wait.descriptor, job.wait.events)
-    # At first without waiting: what came while another coroutine was busy, or all of us were frozen, came in time.
-    wait_s = 0.0
     while True:
+        for job in line:
+            if job.wait.deadline.yields and job.wait.deadline.bell is not None:
+                poll.register(job.wait.deadline.bell, select.POLLIN)
+        wait_s = min(job.wait.deadline.left_s() for job in line)
+        end_s = monotonic() + wait_s
+        # Also where that is over: what came while another coroutine was busy, or all of us were frozen, came in time.
         ready = {descriptor for descriptor, _ in poll.poll(wait_s * 1_000)}
+        AWAKE.waited_until(end_s)
         for job in line:
             if job.wait.descriptor in ready:
                 return job, False
         for job in line:
             if job.wait.deadline.has_come():
                 return job, True
-        wait_s = _until_one_may_come([job.wait.deadline for job in line], poll)
-
-
-def _until_one_may_come(deadlines: list[Deadline], poll: select.poll) -> float:
-    """In seconds; `poll` is woken by the bells that count until then."""
-    now_s = monotonic()
-    moments_s = []
-    for deadline in deadlines:
-        if now_s < deadline.yields_s:
-            moments_s.append(min(deadline.yields_s, deadline.at_s))
-        else:
-            moments_s.append(deadline.at_s)
-            if deadline.bell is not None:
-                poll.register(deadline.bell, select.POLLIN)
-    return max(0.0, min(moments_s) - now_s)

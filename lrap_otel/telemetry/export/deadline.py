@@ -7,25 +7,71 @@ from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lrap_otel.bell import Bell
 
 # What an attempt has for itself, whoever waits: most that are broken off have been sent, and metrics do not go twice. At
 # SHUTDOWN, more than half of the time is left behind it.
 ALONE_S = 0.75
+# A wait that takes so much longer than it should was one through a freeze.
+_FREEZE_S = 0.1
+
+
+class Awake:
+    """A clock that stands still while the sandbox is frozen."""
+
+    def __init__(self) -> None:
+        self._frozen_s = 0.0
+
+    def now_s(self) -> float:
+        """Since some moment, like `time.monotonic`."""
+        return monotonic() - self._frozen_s
+
+    def waited_until(self, end_s: float) -> None:
+        """A wait that should have ended at `end_s` (monotonic seconds) has ended."""
+        over_s = monotonic() - end_s
+        if over_s > _FREEZE_S:
+            self._frozen_s += over_s
+
+
+AWAKE = Awake()
 
 
 class Deadline(NamedTuple):
-    """`at_s`, in monotonic seconds; from `yields_s` on, also as soon as `bell` rings."""
+    """`at_s`, in seconds of `clock`; from `yields_s` (monotonic) on, also as soon as `bell` rings.
+
+    A freeze does not use up what `AWAKE` measures. Whoever rings does not wait for that either: it is monotonic.
+    """
 
     at_s: float
     yields_s: float = inf
     bell: Bell | None = None
+    clock: Callable[[], float] = monotonic
 
     def has_come(self) -> bool:
         """Nothing is begun any more, and what waits has waited long enough."""
-        now_s = monotonic()
-        return now_s >= self.at_s or (now_s >= self.yields_s and self.bell is not None and self.bell.rings())
+        return self.clock() >= self.at_s or (self.yields and self.bell is not None and self.bell.rings())
+
+    @property
+    def yields(self) -> bool:
+        """The bell counts."""
+        return monotonic() >= self.yields_s
+
+    def left_s(self) -> float:
+        """How long it surely does not come if nobody rings; 0 where it may have."""
+        left_s = self.at_s - self.clock()
+        return max(0.0, left_s if self.yields else min(left_s, self.yields_s - monotonic()))
 
     def within(self, seconds: float) -> Deadline:
         """This one, or in so many seconds if that is sooner."""
-        return self._replace(at_s=min(self.at_s, monotonic() + seconds))
+        return self._replace(at_s=min(self.at_s, self.clock() + seconds))
+
+
+def attempt(limit_s: float, bell: Bell, awaited_s: float = 0.0) -> Deadline:
+    """Of one that is over after `limit_s`, not counting freezes, and yields to the bell. Both not before `awaited_s`, the
+    moment (monotonic) until which somebody waits for it.
+    """
+    now_s = monotonic()
+    awaited_for_s = awaited_s - now_s
+    return Deadline(AWAKE.now_s() + max(awaited_for_s, limit_s), max(awaited_s, now_s + ALONE_S), bell, AWAKE.now_s)

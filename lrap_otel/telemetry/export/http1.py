@@ -11,6 +11,7 @@ from __future__ import annotations
 import select
 import socket
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from lrap_otel.telemetry.export.deadline import Deadline
 
+# One that lives so long has taken the request, and is closed for another reason.
+_DEAD_AFTER_S = 1.0
 _HEAD_LIMIT_BYTES = 65_536
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 65_536
@@ -78,21 +81,24 @@ class Connection:
     async def post(self, path: str, fields: dict[str, str], body: bytes, deadline: Deadline) -> Reply:
         """Send one POST to `path` and read the answer before `deadline`.
 
-        A kept connection that turns out dead before it has answered a byte is replaced once.
+        A kept connection that soon turns out dead, before it has answered a byte, is replaced once.
 
         Raises NotSentError or BrokenError; the connection is closed then, unless it is as good as new.
         """
         request = self._request(path, fields, body)
+        begun_s = monotonic()
         kept = self._take_kept()
-        if kept is not None:
-            try:
-                return await self._exchange(kept, request, deadline)
-            except _StaleError:
-                pass
+        if kept is None:
+            return await self._exchange_anew(request, deadline)
         try:
-            return await self._exchange(await self._opened(deadline), request, deadline)
+            return await self._exchange(kept, request, deadline)
         except _StaleError as error:
-            raise BrokenError("connection_closed") from error
+            if monotonic() - begun_s > _DEAD_AFTER_S:
+                raise BrokenError("connection_closed") from error
+        try:
+            return await self._exchange_anew(request, deadline)
+        except NotSentError as error:
+            raise BrokenError(str(error)) from error  # the first time it may have arrived
 
     def close(self) -> None:
         """Close it; the next request opens a new one."""
@@ -101,9 +107,9 @@ class Connection:
             self._socket = None
 
     def _take_kept(self) -> socket.socket | None:
-        """The kept socket, unless it has something to read: on an idle connection that is its end."""
+        """The kept socket, unless it has ended."""
         kept, self._socket = self._socket, None
-        if kept is not None and _is_readable(kept):
+        if kept is not None and _has_ended(kept):
             kept.close()
             return None
         return kept
@@ -125,6 +131,12 @@ class Connection:
             raise NotSentError("connection_refused") from error
         except (OSError, ValueError) as error:
             raise NotSentError(type(error).__name__) from error
+
+    async def _exchange_anew(self, request: bytes, deadline: Deadline) -> Reply:
+        try:
+            return await self._exchange(await self._opened(deadline), request, deadline)
+        except _StaleError as error:
+            raise BrokenError("connection_closed") from error
 
     async def _exchange(self, wire: socket.socket, request: bytes, deadline: Deadline) -> Reply:
         if deadline.has_come():
@@ -165,10 +177,15 @@ async def _connected(host: str, port: int, deadline: Deadline) -> socket.socket:
     raise error
 
 
-def _is_readable(wire: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(wire, select.POLLIN)
-    return bool(poll.poll(0))
+def _has_ended(wire: socket.socket) -> bool:
+    """Whether an idle connection has something to read, which is its end, or an answer that nobody waits for. Tickets of TLS
+    are neither.
+    """
+    try:
+        wire.recv(1)
+    except OSError as error:
+        return not isinstance(error, BlockingIOError) and type(error).__name__ not in _TLS_WAITS
+    return True
 
 
 async def _secured(plain: socket.socket, tls: SSLContext, host: str, deadline: Deadline) -> socket.socket:
@@ -201,10 +218,13 @@ async def _read_reply(wire: socket.socket, deadline: Deadline) -> tuple[Reply, b
     data = await _receive(wire, deadline)
     if not data:
         raise _StaleError
-    status = 0
+    status = heads_bytes = 0
     while status < 200:
         head, data = await _read_head(wire, data, deadline)
         status = _status(head)
+        heads_bytes += len(head)
+        if heads_bytes > _HEAD_LIMIT_BYTES:
+            raise BrokenError("broken_reply")
     fields = Head(head)
     body, is_reusable = await _read_body(wire, fields, status, data, deadline)
     closes = fields.get("connection").lower() == "close" or head.startswith(b"HTTP/1.0")
@@ -265,6 +285,8 @@ async def _patiently(wire: socket.socket, operation: Callable[[], T], events: in
             awaited = events if isinstance(error, BlockingIOError) else _TLS_WAITS.get(type(error).__name__)
             if awaited is None:
                 raise
+        if deadline.has_come():
+            raise TimeoutError
         await until_ready(wire, awaited, deadline)
 
 
