@@ -174,7 +174,8 @@ class Telemetry:
         if not ok:
             self._fail(number)
         else:
-            self._dropped_told = self._dropped_sent
+            if number == self._number:  # an earlier one has told less
+                self._dropped_told = self._dropped_sent
             self._succeed(number)
         self._flushed = number
         self._invocations.notify()

@@ -29,7 +29,7 @@ _OUT_OF_MEMORY_SCORE = b"1000"
 _SHUTDOWN_MARGIN_S = 0.1
 # The proxy has gone and nobody waits for us; what is finished deserves one quick attempt.
 _ORPHAN_EXPORT_S = 1.0
-# How long an attempt may go on for which Lambda does not wait any more, if nothing comes for which it does.
+# How old an attempt may get for which Lambda does not wait any more, if nothing comes for which it does.
 _UNAWAITED_EXPORT_S = 2.0
 _WARNINGS_LIMIT = 100
 

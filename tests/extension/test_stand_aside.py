@@ -225,6 +225,33 @@ def test_a_successor_is_not_told_again_of_records_that_the_one_before_has_told()
     assert told == [3, 2]
 
 
+def test_a_successor_is_told_of_what_the_one_before_has_answered_too_late_for() -> None:
+    first, second = Sleeper(), Sleeper()
+    channel = Channel()
+    telemetry = Telemetry(channel, Invocations(), lambda: second.process_id, stands_aside=False)
+    telemetry.watch(first.process_id)
+    far = TelemetryEnd(channel.far)
+    far.reply(records.ready())
+    told = []
+    for dropped in (3, 5):
+        channel._refused = dropped
+        telemetry.flush(0)
+        record = far.receive()
+        assert isinstance(record, records.Flush)
+        told.append(record.dropped)
+    far.reply(records.flushed(1, ok=True))  # to the first of them, when the second has been sent
+    while telemetry._flushed < 1:
+        time.sleep(0.001)
+    first.kill()
+    while telemetry.is_ready:
+        time.sleep(0.001)
+    telemetry.flush(0)
+    record = far.receive()
+    assert isinstance(record, records.Flush)
+    assert [*told, record.dropped] == [3, 5, 5]
+    second.kill()
+
+
 def test_a_process_of_somebody_else_cannot_be_waited_for() -> None:
     with pytest.raises(ChildProcessError):
         Child(os.getppid()).wait()

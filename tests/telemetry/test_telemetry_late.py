@@ -75,10 +75,10 @@ def test_a_shutdown_does_not_wait_for_the_end_of_a_flush_that_nobody_waits_for(s
     with Collector(hang_once) as collector:
         telemetry = start(collector, **ENDLESS)
         telemetry.offer(*invocations(1))
-        telemetry.channel.offer(records.flush(1, 0, 0))
+        # The proxy has waited, and would again.
+        telemetry.channel.offer(records.flush(1, 10 * PATIENCE_S * 1_000, 0))
         assert collector.next("/v1/traces")
-        # Over before the flush is, were it left alone.
-        telemetry.channel.offer(records.shutdown(2, "spindown", int((time.time() + 1.9) * 1_000), 0))
+        telemetry.channel.offer(records.shutdown(2, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0))
 
         assert [telemetry.reply()[1] for _ in range(2)] == [(1, False), (2, True)]
         assert span_ids(collector) == [1]

@@ -133,7 +133,8 @@ def test_without_its_dependencies_it_says_so_and_ends(tmp_path: Path) -> None:
     process.channel.near.close()
 
 
-def test_a_freeze_takes_nothing_of_an_attempt_s_time() -> None:
+@pytest.mark.parametrize("begun_s", [0, 0.9], ids=["at its begin", "later"])
+def test_a_freeze_takes_nothing_of_an_attempt_s_time(begun_s: float) -> None:
     has_begun, has_thawed = Event(), Event()
 
     def answer(number: int, post: Post) -> Any:
@@ -148,6 +149,7 @@ def test_a_freeze_takes_nothing_of_an_attempt_s_time() -> None:
             process.channel.offer(message, payload)
         process.channel.offer(records.flush(1, 0, 0))
         assert has_begun.wait(PATIENCE_S)
+        time.sleep(begun_s)
         child = process.child
         os.kill(child, signal.SIGSTOP)
         time.sleep(2.5)  # more than the whole attempt may take

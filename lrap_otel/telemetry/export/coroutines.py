@@ -6,11 +6,10 @@ asyncio would do it, for 15 to 23 ms of CPU that its import takes in a process w
 from __future__ import annotations
 
 import select
-from time import monotonic
 from types import coroutine
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from lrap_otel.telemetry.export.deadline import AWAKE, Deadline
+from lrap_otel.telemetry.export.deadline import LOOK_S, Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
@@ -88,11 +87,9 @@ def _first_to_go_on(line: list[_Job[Any]]) -> tuple[_Job[Any], bool]:
         for job in line:
             if job.wait.deadline.yields and job.wait.deadline.bell is not None:
                 poll.register(job.wait.deadline.bell, select.POLLIN)
-        wait_s = min(job.wait.deadline.left_s() for job in line)
-        end_s = monotonic() + wait_s
+        wait_s = min(LOOK_S, *(job.wait.deadline.left_s() for job in line))
         # Also where that is over: what came while another coroutine was busy, or all of us were frozen, came in time.
         ready = {descriptor for descriptor, _ in poll.poll(wait_s * 1_000)}
-        AWAKE.waited_until(end_s)
         for job in line:
             if job.wait.descriptor in ready:
                 return job, False

@@ -14,25 +14,26 @@ if TYPE_CHECKING:
 # What an attempt has for itself, whoever waits: most that are broken off have been sent, and metrics do not go twice. At
 # SHUTDOWN, more than half of the time is left behind it.
 ALONE_S = 0.75
-# A wait that takes so much longer than it should was one through a freeze.
-_FREEZE_S = 0.1
+# Whoever waits looks at the clock so often.
+LOOK_S = 0.25
+# What is longer than that between two looks was a freeze.
+_FREEZE_S = 0.35
 
 
 class Awake:
-    """A clock that stands still while the sandbox is frozen."""
+    """A clock that stands still while the sandbox is frozen, for one thread that looks at it every `LOOK_S`."""
 
     def __init__(self) -> None:
         self._frozen_s = 0.0
+        self._looked_s = monotonic()
 
     def now_s(self) -> float:
         """Since some moment, like `time.monotonic`."""
-        return monotonic() - self._frozen_s
-
-    def waited_until(self, end_s: float) -> None:
-        """A wait that should have ended at `end_s` (monotonic seconds) has ended."""
-        over_s = monotonic() - end_s
-        if over_s > _FREEZE_S:
-            self._frozen_s += over_s
+        now_s = monotonic()
+        since_s, self._looked_s = now_s - self._looked_s, now_s
+        if since_s > _FREEZE_S:
+            self._frozen_s += since_s - LOOK_S
+        return now_s - self._frozen_s
 
 
 AWAKE = Awake()
@@ -41,7 +42,7 @@ AWAKE = Awake()
 class Deadline(NamedTuple):
     """`at_s`, in seconds of `clock`; from `yields_s` (monotonic) on, also as soon as `bell` rings.
 
-    A freeze does not use up what `AWAKE` measures. Whoever rings does not wait for that either: it is monotonic.
+    A freeze does not use up what `AWAKE` measures; what is monotonic it does, so that whoever rings then need not wait.
     """
 
     at_s: float
@@ -69,9 +70,9 @@ class Deadline(NamedTuple):
 
 
 def attempt(limit_s: float, bell: Bell, awaited_s: float = 0.0) -> Deadline:
-    """Of one that is over after `limit_s`, not counting freezes, and yields to the bell. Both not before `awaited_s`, the
-    moment (monotonic) until which somebody waits for it.
+    """Of one that is over after `limit_s`, freezes not counted, and some time after `awaited_s`, the moment (monotonic) until
+    which somebody waits for it. When the bell rings, nobody does any more.
     """
     now_s = monotonic()
-    awaited_for_s = awaited_s - now_s
-    return Deadline(AWAKE.now_s() + max(awaited_for_s, limit_s), max(awaited_s, now_s + ALONE_S), bell, AWAKE.now_s)
+    at_s = AWAKE.now_s() + max(limit_s, awaited_s - now_s + ALONE_S)
+    return Deadline(at_s, now_s + ALONE_S, bell, AWAKE.now_s)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from lrap_otel.telemetry.export.deadline import Deadline
 
-# One that lives so long has taken the request, and is closed for another reason.
-_DEAD_AFTER_S = 1.0
+# A kept connection that lives so long may have taken the request, and be closed for another reason.
+DEAD_WITHIN_S = 5.0
 _HEAD_LIMIT_BYTES = 65_536
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 65_536
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 class NotSentError(Exception):
-    """The server cannot have acted on the request: it did not take the connection. Says why, in a word."""
+    """The server cannot have acted on the request: nothing of it was sent. Says why, in a word."""
 
 
 class BrokenError(Exception):
@@ -73,7 +73,9 @@ class Target(NamedTuple):
 class Connection:
     """A connection to one target, opened when it is first needed and kept. One request at a time."""
 
-    def __init__(self, target: Target, tls: SSLContext | None) -> None:
+    def __init__(self, target: Target, tls: SSLContext | None, dead_within_s: float = DEAD_WITHIN_S) -> None:
+        """`dead_within_s`: see `post`."""
+        self._dead_within_s = dead_within_s
         self._target = target
         self._tls = tls
         self._socket: socket.socket | None = None
@@ -81,7 +83,7 @@ class Connection:
     async def post(self, path: str, fields: dict[str, str], body: bytes, deadline: Deadline) -> Reply:
         """Send one POST to `path` and read the answer before `deadline`.
 
-        A kept connection that soon turns out dead, before it has answered a byte, is replaced once.
+        A kept connection that turns out dead within `dead_within_s`, before it has answered a byte, is replaced once.
 
         Raises NotSentError or BrokenError; the connection is closed then, unless it is as good as new.
         """
@@ -93,7 +95,7 @@ class Connection:
         try:
             return await self._exchange(kept, request, deadline)
         except _StaleError as error:
-            if monotonic() - begun_s > _DEAD_AFTER_S:
+            if monotonic() - begun_s > self._dead_within_s:
                 raise BrokenError("connection_closed") from error
         try:
             return await self._exchange_anew(request, deadline)
