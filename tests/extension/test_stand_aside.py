@@ -201,13 +201,19 @@ def test_a_process_that_somebody_else_has_reaped_gets_no_signal_either() -> None
     child.signal(signal.SIGSTOP)
 
 
-def test_a_successor_is_not_told_again_of_records_that_the_one_before_has_told() -> None:
-    first, second = Sleeper(), Sleeper()
+def with_successor(first: Sleeper, second: Sleeper) -> tuple[Channel, Telemetry, TelemetryEnd]:
+    """`first` is watched and ready."""
     channel = Channel()
     telemetry = Telemetry(channel, Invocations(), lambda: second.process_id, stands_aside=False)
     telemetry.watch(first.process_id)
     far = TelemetryEnd(channel.far)
     far.reply(records.ready())
+    return channel, telemetry, far
+
+
+def test_a_successor_is_not_told_again_of_records_that_the_one_before_has_told() -> None:
+    first, second = Sleeper(), Sleeper()
+    channel, telemetry, far = with_successor(first, second)
     told = []
     for dropped, process in ((3, first), (5, second)):
         channel._refused = dropped
@@ -227,11 +233,7 @@ def test_a_successor_is_not_told_again_of_records_that_the_one_before_has_told()
 
 def test_a_successor_is_told_of_what_the_one_before_has_answered_too_late_for() -> None:
     first, second = Sleeper(), Sleeper()
-    channel = Channel()
-    telemetry = Telemetry(channel, Invocations(), lambda: second.process_id, stands_aside=False)
-    telemetry.watch(first.process_id)
-    far = TelemetryEnd(channel.far)
-    far.reply(records.ready())
+    channel, telemetry, far = with_successor(first, second)
     told = []
     for dropped in (3, 5):
         channel._refused = dropped
