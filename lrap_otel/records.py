@@ -67,7 +67,8 @@ class Delivered(Record):
 
     The payload is Runtime API's reply head, as it came, followed by the event, as it came, or a large HTTP event without its body:
     `head_length` says where the head ends, and `body_length` how long the event was. `delivered_ns` is wall-clock Unix time when
-    the reply was complete; `overhead_ns` is what the proxy added from then until the last byte was handed to the runtime. A re-delivery repeats the ids of the open invocation.
+    the reply was complete; `overhead_ns` is what the proxy added from then until the last byte was handed to the runtime. A
+    re-delivery repeats the ids of the open invocation.
 
     The ids are lower-case hex. `parent_span_id_hex` is empty for a root. `trace_flags` are the W3C flags of our span
     (bit 0 sampled, bit 1 random). `link_*` name the X-Ray segment the event came in, empty where there is none to link.

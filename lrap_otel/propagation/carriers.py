@@ -11,8 +11,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.propagation.places import Carrier, Fitted, Shape
 
-    # A shape and the values in it; where its pattern ends.
-    Known = tuple[Shape, tuple[bytes, ...], int]
+    # A shape and the values in it; where its pattern ends. Or no shape and no values; where the event begins.
+    Known = tuple[Shape | None, tuple[bytes, ...], int]
 
 # A batch has many producers and is never edited; it is told by its first bytes, so that it costs nothing.
 _BATCHES = (b'{"Records"', b'{"records"', b'{"eventSource"', b'{"invocationId"')
@@ -48,7 +48,9 @@ def find(payload: "bytes | memoryview", limit_bytes: int) -> "Carrier | Fitted |
 
 
 def find_known(data: bytes, start: int, end: int) -> "Known | None":
-    """The carrier in an event of a known shape, which stands there in `data`; None where it takes a closer look."""
+    """The carrier in an event of a known shape, or of one without headers, which stands there in `data`; None where it takes a closer
+    look.
+    """
     for shape in shapes.known:
         found = shape.pattern.match(data, start)
         if found is not None:
@@ -58,8 +60,8 @@ def find_known(data: bytes, start: int, end: int) -> "Known | None":
                 shapes.brake.in_vain = 0
                 return shape, found.groups(), rest
             return None
-    if not may_have_headers(data, start):
-        return None
+    if _is_batch(data, start) or data.find(shapes.ANY_HEADERS, start) < 0:
+        return None, (), start
     event = data[start:end]
     fitted = shapes.find_with_escapes(event) if event.find(b"\\") >= 0 and _is_utf8(event) else None
     return (fitted.shape, fitted.values, fitted.end + start) if fitted is not None else None
@@ -67,11 +69,6 @@ def find_known(data: bytes, start: int, end: int) -> "Known | None":
 
 def _is_batch(data: bytes, start: int = 0) -> bool:
     return data.startswith(_BATCHES, start)
-
-
-def may_have_headers(data: bytes, start: int) -> bool:
-    """The event that stands there, and is of no known shape, may have headers that context is written into."""
-    return not _is_batch(data, start) and data.find(shapes.ANY_HEADERS, start) >= 0
 
 
 def _is_utf8(text: bytes) -> bool:

@@ -49,7 +49,8 @@ class UnansweredError(BrokenError):
 class Relay:
     """Moves messages between `runtime` and `upstream`, which is None until the first request needs it.
 
-    `head_sent_ns` (monotonic): when the last request's head had gone. `buffer` is for a large event, and goes with the next that is much smaller.
+    `head_sent_ns` (monotonic): when the last request's head had gone. `buffer` is for a large event, and goes with the next that is
+    much smaller.
     """
 
     __slots__ = ("_connections", "buffer", "head_sent_ns", "runtime", "upstream")

@@ -113,10 +113,9 @@ class Tracer:
         kept: tuple[bytes, ...] = ()
         if self._injects and end - start <= self._scan_limit_bytes:
             carrier = carriers.find_known(data, start, end)
-            if carrier is not None:
-                shape, kept, rest = carrier
-            elif carriers.may_have_headers(data, start):
+            if carrier is None:
                 return None
+            shape, kept, rest = carrier
         request_id = head[mould.request_id_at].decode()
         invocation_id = head[mould.attempt_at].decode() if mould.attempt_at else ""
         if not request_id or self._invocations.find(request_id, invocation_id) is not None:

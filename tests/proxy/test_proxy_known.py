@@ -251,3 +251,8 @@ def test_headers_behind_what_is_known_of_an_event_take_a_closer_look() -> None:
     twice = payload[:-1] + b',"headers":{"traceparent":"00"}}'
     assert carriers.find_known(twice, 0, len(twice)) is None
     assert by_the_short_way(tracer, reply(b"id-1", twice, None, is_chunked=False)) is None
+
+
+@pytest.mark.parametrize("event", [b'{"Records":[{"headers":{}}]}', b'{"key":"value"}', b"1", b"not JSON"])
+def test_where_there_are_no_headers_nothing_takes_a_closer_look(event: bytes) -> None:
+    assert carriers.find_known(b"head" + event, 4, 4 + len(event)) == (None, (), 4)

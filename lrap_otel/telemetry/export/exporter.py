@@ -56,9 +56,7 @@ class Exporter:
             metrics.drop_spans(1, "queue_full")
 
     async def export_spans(self, metrics: Metrics, deadline: Deadline) -> bool:
-        """Send all spans, in batches, until one fails or `deadline` comes; whether the collector has
-        them all.
-        """
+        """Send all spans, in batches, until one fails or `deadline` comes; whether the collector has them all."""
         has_all = True
         while self._traces is not None and self._spans:
             if deadline.has_come():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.export.deadline import Deadline
 
 # A kept connection that lives so long may have taken the request, and be closed for another reason.
-DEAD_WITHIN_S = 5.0
+_DEAD_WITHIN_S = 5.0
 _HEAD_LIMIT_BYTES = 65_536
 _BODY_LIMIT_BYTES = 4 * 1024 * 1024
 _READ_BYTES = 65_536
@@ -73,7 +73,7 @@ class Target(NamedTuple):
 class Connection:
     """A connection to one target, opened when it is first needed and kept. One request at a time."""
 
-    def __init__(self, target: Target, tls: SSLContext | None, dead_within_s: float = DEAD_WITHIN_S) -> None:
+    def __init__(self, target: Target, tls: SSLContext | None, dead_within_s: float = _DEAD_WITHIN_S) -> None:
         """`dead_within_s`: see `post`."""
         self._dead_within_s = dead_within_s
         self._target = target
