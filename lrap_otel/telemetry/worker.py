@@ -27,6 +27,8 @@ _NICENESS = 19
 _OUT_OF_MEMORY_SCORE = b"1000"
 # What SHUTDOWN's deadline must leave for the answer to arrive and both processes to end.
 _SHUTDOWN_MARGIN_S = 0.1
+# What the last attempt gets all the same, where the imports have taken that time: it may be done before the proxy kills us.
+_LATE_SHUTDOWN_S = 0.5
 # The proxy has gone and nobody waits for us; what is finished deserves one quick attempt.
 _ORPHAN_EXPORT_S = 1.0
 # How old an attempt may get for which Lambda does not wait any more, if nothing comes for which it does.
@@ -129,7 +131,8 @@ def _deadline(record: Flush | Shutdown, arrived_s: float, bell: Bell) -> Deadlin
     nobody waits, and the attempt is made and goes on all the same, beside whatever the function does next.
     """
     if isinstance(record, Shutdown):
-        return Deadline(monotonic() + record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S)
+        left_s = record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S
+        return Deadline(monotonic() + max(left_s, _LATE_SHUTDOWN_S))
     return attempt(_UNAWAITED_EXPORT_S, bell, arrived_s + record.budget_ms / 1_000)
 
 
