@@ -46,6 +46,8 @@ def sandbox_problem(error_type: str, reason: str) -> str:
     }
     if "did not register" in reason:
         return f"{reason}; it must register under the name of its file, through AWS_LAMBDA_RUNTIME_API"
+    if "init did not end" in reason:
+        return f"{reason}; see the output above, or allow more with --init-timeout"
     return f"{reason}; {advice.get(error_type, 'see the output above, or allow more with --timeout')}"
 
 

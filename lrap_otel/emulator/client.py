@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrap_otel.emulator.invoke import PATH
+from lrap_otel.emulator.invoke import DEFAULT_PORT, PATH
 
 if TYPE_CHECKING:
     import argparse
@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What ``invoke`` understands."""
-    parser.add_argument("--port", type=int, required=True, metavar="N", help="of the emulator's invoke endpoint")
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=DEFAULT_PORT,
+        metavar="N",
+        help=f"of the emulator's invoke endpoint ({DEFAULT_PORT})",
+    )
     parser.add_argument("file", metavar="FILE", help="the event; - is standard input")
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from lrap_otel.emulator import extensions_api, runtime_api
 from lrap_otel.emulator.changes import Changes
@@ -54,6 +56,7 @@ class Emulator:
         # One event at a time, but under Managed Instances; one init and one end of a sandbox at a time in any case.
         self._turn = contextlib.nullcontext() if config.is_managed else asyncio.Lock()
         self._change = asyncio.Lock()
+        self._init_ran_out_of_time = False
         self._running: set[asyncio.Task[Outcome]] = set()
         self._on_line = on_line
         self._on_step = on_step
@@ -86,14 +89,29 @@ class Emulator:
         """Where events are posted."""
         return self._invoke_endpoint.url
 
+    def otlp_elsewhere(self) -> dict[str, str]:
+        """Variables of the function that send what it exports to somebody else than ``otlp``, with
+        their URLs (no credentials, no query).
+        """
+        return {
+            name: _without_secrets(value)
+            for name, value in self.environment.items()
+            if re.fullmatch(r"OTEL_EXPORTER_OTLP_([A-Z]+_)?ENDPOINT", name)
+            and not f"{value}/".startswith(f"{self.otlp.endpoint}/")
+        }
+
     async def start(self) -> float:
-        """Init the sandbox now, and return the milliseconds it took; SandboxError when it fails (SHUTDOWN has been sent then)."""
+        """Init the sandbox now, and return the milliseconds it took; SandboxError when it fails (SHUTDOWN has been sent then).
+
+        After an init that ran out of time, the next invocation starts with a second one, as Lambda's do.
+        """
         async with self._turn:
             sandbox = self._the_sandbox()
             try:
                 return await self._init(sandbox)
             except SandboxError as error:
-                await self._reset(sandbox, "timeout" if isinstance(error, SandboxTimeoutError) else "failure")
+                if not await self._leaves_init_to_the_invocation(sandbox, error):
+                    await self._reset(sandbox, _reason(error))
                 raise
 
     def begin(
@@ -155,14 +173,15 @@ class Emulator:
     async def _run_alone(self, invocation: Invocation) -> tuple[Status, str, float, list[ExtensionReport]]:
         sandbox = self._the_sandbox()
         try:
-            invocation.init_ms = await self._init(sandbox)
+            invocation.init_ms = await self._init(sandbox, invocation)
             await sandbox.invoke(invocation)
         except SandboxError as error:
+            if await self._leaves_init_to_the_invocation(sandbox, error):
+                return await self._run_alone(invocation)
             billed_ms = invocation.elapsed_ms()
             _explain(sandbox, invocation, error)
-            is_timeout = isinstance(error, SandboxTimeoutError)
-            reports = await self._reset(sandbox, "timeout" if is_timeout else "failure")
-            return "timeout" if is_timeout else "crash", str(error), billed_ms, reports
+            reports = await self._reset(sandbox, _reason(error))
+            return "timeout" if _reason(error) == "timeout" else "crash", str(error), billed_ms, reports
         is_error = invocation.result.result().error_type is not None
         return "error" if is_error else "success", "", invocation.elapsed_ms(), []
 
@@ -171,15 +190,34 @@ class Emulator:
             self._sandbox = Sandbox(self.config, self.environment, self._line, self._step)
         return self._sandbox
 
-    async def _init(self, sandbox: Sandbox) -> float:
+    async def _init(self, sandbox: Sandbox, invocation: Invocation | None = None) -> float:
+        """The milliseconds that Lambda reports as init: 0 where none was needed, or where it ran within the invocation."""
         async with self._change:
             if sandbox.is_ready:
                 return 0.0
+            is_second = self._init_ran_out_of_time and invocation is not None
+            if is_second and invocation is not None:
+                invocation.begin()
             began_s = time.monotonic()
-            await sandbox.init()
+            await sandbox.init(self.config.timeout_s if is_second else self.config.init_timeout_s)
+            self._init_ran_out_of_time = False
         init_ms = (time.monotonic() - began_s) * 1000
-        self._step(f"init done, runtime and extensions wait for events ({init_ms:.0f} ms)")
-        return init_ms
+        where = ", within the invocation" if is_second else ""
+        self._step(f"init done{where}, runtime and extensions wait for events ({init_ms:.0f} ms)")
+        return 0.0 if is_second else init_ms
+
+    async def _leaves_init_to_the_invocation(self, sandbox: Sandbox, error: SandboxError) -> bool:
+        """Whether the first init ran out of time, which Lambda follows with a second one: in a reset sandbox, as part of
+        the first invocation, within the function's own time-out. Managed Instances have no second one.
+        """
+        is_timeout = isinstance(error, SandboxTimeoutError) and not sandbox.is_ready
+        if not is_timeout or self._init_ran_out_of_time or self.config.is_managed:
+            return False
+        self._step(str(error))
+        self._step("Lambda runs init again, within the first invocation and its time-out")
+        self._init_ran_out_of_time = True
+        await self._reset(sandbox, "timeout")
+        return True
 
     async def _reset(self, sandbox: Sandbox | None, reason: Reason) -> list[ExtensionReport]:
         async with self._change:
@@ -222,6 +260,15 @@ class Emulator:
     def _step(self, text: str) -> None:
         if self._on_step:
             self._on_step(text)
+
+
+def _without_secrets(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
+def _reason(error: SandboxError) -> Reason:
+    return "timeout" if isinstance(error, SandboxTimeoutError) else "failure"
 
 
 def _explain(sandbox: Sandbox, invocation: Invocation, error: SandboxError) -> None:

@@ -33,8 +33,8 @@ class Outcome:
     """How an invocation ended.
 
     ``payload``, ``function_error``, ``error_type``: what the caller got. ``status``: how it ended in the sandbox, which may be
-    later and worse. ``duration_ms``: delivery to result; ``billed_ms``: delivery to the end, extensions included;
-    ``init_ms``: 0 when warm. ``reason``: one sentence when it timed out or crashed. ``reports``: the extensions' ends when
+    later and worse. ``duration_ms``: delivery to result; ``billed_ms``: delivery to the end, extensions included. Both
+    contain an init that ran within the invocation. ``init_ms``: of an init before the invocation; 0 when warm. ``reason``: one sentence when it timed out or crashed. ``reports``: the extensions' ends when
     the sandbox was reset.
     """
 
@@ -88,16 +88,24 @@ class Invocation:
         self.deadline_ms = 0
         self.init_ms = 0.0
         self.result_ms = 0.0
-        self._delivered_s = 0.0
+        self._began_s = 0.0
 
-    def stamp(self) -> None:
-        """It is being delivered now: clock and deadline start."""
-        self._delivered_s = time.monotonic()
-        self.deadline_ms = int((time.time() + self.timeout_s) * 1000)
+    def begin(self) -> None:
+        """Start the clock and the deadline: at delivery, or before an init that the invocation has
+        to wait for and pay. Only the first call counts.
+        """
+        if not self._began_s:
+            self._began_s = time.monotonic()
+            self.deadline_ms = int((time.time() + self.timeout_s) * 1000)
+
+    @property
+    def ends_at_s(self) -> float:
+        """When its time is up, by the monotonic clock."""
+        return (self._began_s or time.monotonic()) + self.timeout_s
 
     def elapsed_ms(self) -> float:
-        """Since delivery; 0 before it."""
-        return (time.monotonic() - self._delivered_s) * 1000 if self._delivered_s else 0.0
+        """Since its clock started; 0 before that."""
+        return (time.monotonic() - self._began_s) * 1000 if self._began_s else 0.0
 
     def finish(self, result: Result) -> None:
         """The caller has its result; only the first one counts."""

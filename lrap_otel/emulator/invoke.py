@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from lrap_otel.emulator.emulator import Emulator
     from lrap_otel.emulator.invocation import Invocation, Result
 
+# The port of `sam local start-lambda`, which AWS's documentation gives to local endpoints.
+DEFAULT_PORT = 3001
 PATH = "/2015-03-31/functions/function/invocations"
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lrap_otel.emulator.config import Config
 from lrap_otel.emulator.emulator import Emulator
+from lrap_otel.emulator.invoke import DEFAULT_PORT
 from lrap_otel.emulator.session import Session
 from lrap_otel.emulator.terminal import Terminal
 
@@ -45,7 +47,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tracing", choices=["none", "passive", "active"], default="passive", help="the trace header (passive)"
     )
-    parser.add_argument("--port", type=int, default=0, metavar="N", help="of the invoke endpoint (any free one)")
+    parser.add_argument(
+        "--port",
+        type=int,
+        metavar="N",
+        help=f"of the invoke endpoint ({DEFAULT_PORT}, where `invoke` looks; any free one if that is taken)",
+    )
     parser.add_argument(
         "--cwd", type=Path, default=Path(), metavar="DIR", help="where the function's command is started"
     )
@@ -70,6 +77,8 @@ async def _emulate(args: argparse.Namespace, terminal: Terminal) -> int:
         terminal.title(f"lrap-otel emulate: {' '.join(args.command)}")
         terminal.field("Runtime API", emulator.runtime_api)
         terminal.field("OTLP", emulator.otlp.endpoint)
+        for variable, url in emulator.otlp_elsewhere().items():
+            terminal.field("elsewhere", f"{variable} sends to {url}: look there, not here", max_lines=2)
         session = Session(emulator, terminal, require_traces=args.require_traces)
         was_stopped = await _work(session, args.event)
         await session.finish()
@@ -116,8 +125,26 @@ def _config(args: argparse.Namespace) -> Config:
         init_timeout_s=args.init_timeout,
         memory_mb=args.memory,
         tracing=args.tracing,
-        invoke_port=args.port,
+        invoke_port=_invoke_port(args),
     )
+
+
+def _invoke_port(args: argparse.Namespace) -> int:
+    """What was asked for; else the default where somebody will look for it and it is free; else any."""
+    if args.port is not None:
+        return int(args.port)
+    return 0 if args.event or not _is_free(DEFAULT_PORT) else DEFAULT_PORT
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the server does: connections that are only closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _pair(text: str) -> tuple[str, str]:

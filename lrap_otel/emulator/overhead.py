@@ -37,7 +37,12 @@ def _overhead(endpoint: str, points: Sequence[Point]) -> Overhead:
     count = sum(point.count for point in kept)
     counts = [sum(column) for column in zip(*(point.bucket_counts for point in kept), strict=True)]
     mean_s = sum(point.sum for point in kept) / max(1, count)
-    return Overhead(endpoint, count, mean_s, median(kept[-1].bounds, counts))
+    p50_s = median(kept[-1].bounds, counts)
+    largest = [point.max for point in kept if point.max is not None]
+    if p50_s is not None and len(largest) == len(kept):
+        # Within its bucket a value is only estimated; the largest that was seen is known.
+        p50_s = min(p50_s, max(largest))
+    return Overhead(endpoint, count, mean_s, p50_s)
 
 
 def median(bounds: Sequence[float], counts: Sequence[int]) -> float | None:

@@ -61,15 +61,16 @@ class Sandbox:
         self._init_error: SandboxError | None = None
         self._failure: asyncio.Future[SandboxError] = asyncio.get_running_loop().create_future()
 
-    async def init(self) -> None:
-        """Extensions, then the runtime, until everybody has asked for an event; SandboxError when that does not come about.
+    async def init(self, timeout_s: float) -> None:
+        """Extensions, then the runtime, until everybody has asked for an event; SandboxError when that does not come about
+        within ``timeout_s``.
 
         It is tried once: what went wrong is raised again for whoever else waited.
         """
         if self._init_error:
             raise self._init_error
         try:
-            await self._init()
+            await self._init(timeout_s)
         except SandboxError as error:
             self._init_error = error
             raise
@@ -78,13 +79,12 @@ class Sandbox:
         """Run one invocation to its end: the runtime and every INVOKE extension ask for the next event, or, under Managed
         Instances, its result is there.
         """
-        ends_at_s = time.monotonic() + invocation.timeout_s
-        await self._find_worker(ends_at_s)
-        invocation.stamp()
+        await self._find_worker(invocation.ends_at_s)
+        invocation.begin()
         self._raise_failure()
         self.extensions.invoke(invocation)
         self.runtime.deliver(invocation)
-        if not await self._comes_true(lambda: self._is_over(invocation), ends_at_s):
+        if not await self._comes_true(lambda: self._is_over(invocation), invocation.ends_at_s):
             raise SandboxTimeoutError(f"Task timed out after {invocation.timeout_s:.2f} seconds")
         self.runtime.finish(invocation)
 
@@ -98,18 +98,16 @@ class Sandbox:
         self.is_stopping = True
         await asyncio.gather(*(process.destroy() for process in self.processes()))
 
-    async def _init(self) -> None:
-        ends_at_s = time.monotonic() + self.config.init_timeout_s
-        await self._register_extensions(ends_at_s)
+    async def _init(self, timeout_s: float) -> None:
+        ends_at_s = time.monotonic() + timeout_s
+        await self._register_extensions(ends_at_s, timeout_s)
         self._start_runtime()
         if not await self._comes_true(self._init_is_over, ends_at_s):
-            raise SandboxTimeoutError(
-                f"init did not end within {self.config.init_timeout_s:g} s: {self._who_is_missing()}"
-            )
+            raise SandboxTimeoutError(f"init did not end within {timeout_s:g} s: {self._who_is_missing()}")
         self.extensions.is_open = False
         self.is_ready = True
 
-    async def _register_extensions(self, ends_at_s: float) -> None:
+    async def _register_extensions(self, ends_at_s: float, timeout_s: float) -> None:
         environment = extension_environment(self._environment)
         for name, path in self._files.items():
             self.extension_processes[name] = self._start(
@@ -121,9 +119,7 @@ class Sandbox:
             return
         missing = ", ".join(self.extensions.missing())
         heard = ", ".join(sorted(self.extensions.registered)) or "nobody"
-        raise SandboxTimeoutError(
-            f"extension {missing} did not register within {self.config.init_timeout_s:g} s (registered: {heard})"
-        )
+        raise SandboxTimeoutError(f"extension {missing} did not register within {timeout_s:g} s (registered: {heard})")
 
     def _start_runtime(self) -> None:
         if not self.config.command:

@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from lrap_otel.emulator import overhead, waterfall
 from lrap_otel.emulator.checks import extension_problem, outcome_problem, sandbox_problem, span_problem, traceparent_in
-from lrap_otel.emulator.sandbox import SandboxError
+from lrap_otel.emulator.invoke import DEFAULT_PORT
+from lrap_otel.emulator.sandbox import SandboxError, SandboxTimeoutError
+from lrap_otel.emulator.traces import Traces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +36,20 @@ class Session:
         self._emulator = emulator
         self._terminal = terminal
         self._require_traces = require_traces
-        self._drawn = 0
-        self._has_shut_down = False
+        self._traces = Traces()
+        self._received = 0
+        # By request id, the title that an invocation was shown under; and whose is the last one.
+        self._titles: dict[str, str] = {}
+        self._last_shown = ""
 
     async def start(self) -> bool:
-        """Whether init came to its end."""
+        """Whether events can be sent: init came to its end, or runs again within the first invocation."""
         try:
             await self._emulator.start()
+        except SandboxTimeoutError as error:
+            if self._emulator.config.is_managed:
+                self.problems.append(sandbox_problem(error.error_type, str(error)))
+                return False
         except SandboxError as error:
             self.problems.append(sandbox_problem(error.error_type, str(error)))
             return False
@@ -48,28 +58,34 @@ class Session:
     async def send(self, files: Sequence[Path]) -> None:
         """Send each file's event in turn, and show what came of it."""
         for file in files:
-            self._terminal.title(f"event {file.name}")
+            title = f"event {file.name}"
+            self._terminal.title(title)
             outcome = await self._emulator.invoke(file.read_bytes())
-            self._show_outcome(outcome)
+            self._show_outcome(outcome, title)
             if self._emulator.config.extension_files():
                 await self._emulator.otlp.wait(lambda sent=outcome: self._has_span(sent), FIRST_WAIT_S)  # type: ignore[misc]
-            self._draw_new_spans()
+            self._draw_traces()
 
     async def serve(self) -> None:
         """Show each invocation and each trace as it comes, until it is cancelled."""
         url = self._emulator.invoke_url
         self._terminal.title("ready; Ctrl-C ends it")
         self._terminal.field("invoke", url)
-        self._terminal.field("try", f"curl -d @event.json {url}", max_lines=2)
+        port = urlsplit(url).port
+        option = "" if port == DEFAULT_PORT else f" --port {port}"
+        self._terminal.field("try", f"lrap-otel invoke{option} event.json")
+        self._terminal.field("or", f"curl -d @event.json {url}", max_lines=2)
         await asyncio.gather(self._watch_outcomes(), self._watch_spans())
 
     async def finish(self) -> None:
         """SHUTDOWN, what came last, and every check."""
         self._terminal.title("shutdown")
+        self._last_shown = ""
         await self._shut_down()
         if self._require_traces:
             await self._emulator.otlp.wait(lambda: all(map(self._has_span, self._emulator.outcomes)), SPAN_WAIT_S)
-        self._draw_new_spans()
+        self._draw_traces()
+        waterfall.draw(self._traces.take_all(), self._terminal)
         self._show_overhead()
         for outcome in self._emulator.outcomes:
             span = self._emulator.otlp.find_span(outcome.request_id)
@@ -87,26 +103,40 @@ class Session:
         while True:
             outcome = await self._emulator.outcome(number)
             number += 1
-            self._terminal.title(f"invocation {number}")
-            self._show_outcome(outcome)
+            title = f"invocation {number}"
+            self._terminal.title(title)
+            self._show_outcome(outcome, title)
+            self._draw_traces()
+            waterfall.draw(self._traces.take_strangers(), self._terminal)
 
     async def _watch_spans(self) -> None:
-        received = self._emulator.otlp.received
         while True:
             with contextlib.suppress(TimeoutError):
-                await self._emulator.otlp.spans(self._drawn + 1, timeout_s=3600)
-            if len(received) > self._drawn:
-                self._draw_new_spans()
+                await self._emulator.otlp.spans(self._received + 1, timeout_s=3600)
+            self._draw_traces()
 
     def _has_span(self, outcome: Outcome) -> bool:
         return self._emulator.otlp.find_span(outcome.request_id) is not None
 
-    def _draw_new_spans(self) -> None:
+    def _draw_traces(self) -> None:
+        """What has come of every invocation shown so far, each below its own title: it often comes
+        when the next one has begun. A trace whose invocation was not shown yet waits for that.
+        """
         received = self._emulator.otlp.received
-        fresh, self._drawn = received[self._drawn :], len(received)
-        waterfall.draw(fresh, self._terminal)
+        self._traces.add(received[self._received :])
+        self._received = len(received)
+        for request_id in self._traces.owners():
+            if request_id not in self._titles:
+                continue
+            if request_id != self._last_shown:
+                self._terminal.title(f"{self._titles[request_id]}: its trace")
+                self._last_shown = request_id
+            waterfall.draw(self._traces.take(request_id), self._terminal)
 
-    def _show_outcome(self, outcome: Outcome) -> None:
+    def _show_outcome(self, outcome: Outcome, title: str) -> None:
+        """The outcome, below its title."""
+        self._titles[outcome.request_id] = title
+        self._last_shown = outcome.request_id
         show = self._terminal
         show.field("event", _one_line(outcome.event))
         if sent := traceparent_in(outcome.event):

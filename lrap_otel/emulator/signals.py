@@ -90,6 +90,7 @@ class Point:
     value: float = 0.0
     count: int = 0
     sum: float = 0.0
+    max: float | None = None
     bounds: tuple[float, ...] = ()
     bucket_counts: tuple[int, ...] = ()
 
@@ -227,6 +228,7 @@ def _histogram(point: metrics_pb2.HistogramDataPoint, temporality: str) -> Point
         temporality,
         count=point.count,
         sum=point.sum,
+        max=point.max if point.HasField("max") else None,
         bounds=tuple(point.explicit_bounds),
         bucket_counts=tuple(point.bucket_counts),
     )

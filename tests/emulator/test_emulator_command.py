@@ -78,6 +78,16 @@ def test_the_example_events_run_through_and_exit_0(capsys: pytest.CaptureFixture
     assert "status      error, result after" in out
 
 
+def test_the_readmes_example_of_a_function_of_ones_own_runs_as_it_is_written() -> None:
+    root = Path(__file__).parents[2]
+    blocks = re.findall(r"```sh\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    (example,) = (block for block in blocks if "lrap-otel" in block and "app.py" in block)
+    ran = subprocess.run(["sh", "-e", "-c", example], cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert 'returned    "hello you"' in ran.stdout
+    assert re.search(r"trace [0-9a-f]{32}\n +function server ", ran.stdout)
+
+
 def test_traces_and_overhead_are_shown_and_required(
     config: Callable[..., Config], event: str, exporting: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +96,7 @@ def test_traces_and_overhead_are_shown_and_required(
     out = capsys.readouterr().out
     assert "invocation server   1.00 ms ███" in out
     assert "next        p50 100 µs, mean 100 µs, 2 calls" in out
+    assert "elsewhere" not in out
     assert re.search(r"extension exporting: SHUTDOWN seen, exit 0, \d+ ms", out)
 
 
@@ -118,6 +129,8 @@ def test_a_step_that_fails_is_one_clear_line(
                 "emulate",
                 "--init-timeout",
                 "1",
+                "--timeout",
+                "1",
                 "--extension",
                 f"mine={made.extensions['mine']}",
                 "--event",
@@ -147,6 +160,71 @@ def test_an_extension_that_exits_with_an_error_fails(
     made = config(extensions={"bad": good_extension.replace("sys.exit(0)", "sys.exit(5)")})
     assert run(["emulate", "--opt", str(made.extensions["bad"].parents[1]), "--event", event, "--", *made.command]) == 1
     assert "failed: extension bad ended with 5 after SHUTDOWN; it must exit with 0" in capsys.readouterr().err
+
+
+def test_traces_that_go_elsewhere_are_said_to(
+    config: Callable[..., Config], event: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    elsewhere = "https://user:secret@collector.example:4318/here?token=secret"
+    environment = ["--env", f"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={elsewhere}"]
+    assert run(["emulate", "--event", event, *environment, "--", *config().command]) == 0
+    out = capsys.readouterr().out.replace("\n              ", "")
+    assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT sends to https://collector.example:4318/here: look there" in out
+    assert "secret" not in out
+
+
+def test_an_init_that_is_too_slow_twice_is_told_with_an_option_that_there_is(
+    config: Callable[..., Config], event: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--init-timeout", "0.3", "--timeout", "0.5"]
+    assert run(["emulate", *options, "--event", event, "--", *config("time.sleep(60)").command]) == 1
+    out, err = capsys.readouterr()
+    assert "Lambda runs init again, within the first invocation and its time-out" in out
+    assert "init did not end within 0.5 s: the runtime did not ask for an event" in err
+    assert "allow more with --init-timeout" in err
+
+
+def test_each_option_that_a_message_advises_exists(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run(["emulate", "--help"])
+    known = capsys.readouterr().out
+    sources = (Path(__file__).parents[2] / "lrap_otel" / "emulator").glob("*.py")
+    advised = {option for source in sources for option in re.findall(r"(?<![\w-])--[a-z-]+", source.read_text())}
+    assert advised
+    assert [option for option in sorted(advised) if option not in known] == []
+
+
+def test_a_late_trace_is_shown_below_the_invocation_that_it_belongs_to(
+    config: Callable[..., Config], exporting: list[str], event: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = exporting[1].partition("=")[2]
+    late = (
+        Path(path)
+        .read_text()
+        .replace('    export("/v1/traces", traces)', '    kept = [traces] + globals().get("kept", [])')
+    )
+    late = late.replace(
+        "metrics = Export", 'for traces in kept:\n    export("/v1/traces", traces)\nmetrics = Export', 1
+    )
+    Path(path).write_text(late)
+    second = tmp_path / "second.json"
+    second.write_text(ECHO_EVENT)
+    argv = [
+        "emulate",
+        "--require-traces",
+        *exporting,
+        "--env",
+        "PARENT=00f067aa0ba902b7",
+        "--event",
+        event,
+        str(second),
+    ]
+    assert run([*argv, "--", *config().command]) == 0
+    out = capsys.readouterr().out
+    ends = out[out.index("shutdown") :]
+    titles = re.findall(r"event \w+\.json: its trace|invocation server", ends)
+    assert sorted(titles[::2]) == ["event event.json: its trace", "event second.json: its trace"]
+    assert titles[1::2] == ["invocation server"] * 2
 
 
 def test_a_missing_event_file_and_a_taken_port_are_told(
@@ -186,10 +264,10 @@ def test_without_events_it_serves_until_ctrl_c(config: Callable[..., Config], ex
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as serving:
         assert serving.stdout
         try:
-            port = next(
-                found[1] for line in serving.stdout if (found := re.search(r"invoke +http://127\.0\.0\.1:(\d+)/", line))
+            tried = next(
+                found[1] for line in serving.stdout if (found := re.search(r"try +lrap-otel (invoke.*)", line))
             )
-            invoke = [sys.executable, "-m", "lrap_otel.emulator", "invoke", "--port", port, event]
+            invoke = [sys.executable, "-m", "lrap_otel.emulator", *tried.split()[:-1], event]
             posted = subprocess.run(invoke, capture_output=True, text=True, check=True, env=environment)
             assert json.loads(posted.stdout) == json.loads(ECHO_EVENT)
             assert any("invocation server" in line for line in serving.stdout)
@@ -229,3 +307,27 @@ def test_ctrl_c_in_the_middle_of_an_event_ends_everything(config: Callable[..., 
 def test_invoking_nobody_says_so(event: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["invoke", "--port", "1", event]) == 1
     assert "is an emulator listening on port 1?" in capsys.readouterr().err
+
+
+def test_the_second_of_two_emulators_says_which_port_it_took(config: Callable[..., Config], event: str) -> None:
+    argv = [sys.executable, "-m", "lrap_otel.emulator", "emulate", "--", *config().command]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
+    running: list[subprocess.Popen[str]] = []
+    advice = []
+    try:
+        for _ in range(2):
+            one = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
+            running.append(one)
+            assert one.stdout
+            advice.append(
+                next(found[1] for line in one.stdout if (found := re.search(r"try +lrap-otel (invoke.*)", line)))
+            )
+        for words in advice:
+            invoke = [sys.executable, "-m", "lrap_otel.emulator", *words.split()[:-1], event]
+            posted = subprocess.run(invoke, capture_output=True, text=True, check=True, env=environment)
+            assert json.loads(posted.stdout) == json.loads(ECHO_EVENT)
+    finally:
+        for one in running:
+            one.send_signal(signal.SIGINT)
+            one.communicate()
+    assert advice[1].startswith("invoke --port ")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from conftest import ECHO
 
 from lrap_otel.emulator import Config, Emulator, SandboxError, SandboxTimeoutError
 
@@ -131,7 +132,7 @@ def test_a_wrapper_that_cannot_run_ends_the_runtime_as_its_bootstrap_does(
 
 def test_an_extension_under_a_wrong_name_never_registers_and_init_times_out(config: Callable[..., Config]) -> None:
     wrong = 'client.register("other", b\'{"events":["INVOKE"]}\')\ntime.sleep(60)'
-    outcome, _, _ = once(config(extensions={"named": wrong}, init_timeout_s=1.5))
+    outcome, _, _ = once(config(extensions={"named": wrong}, init_timeout_s=0.3, timeout_s=1.5))
     assert (outcome.status, outcome.error_type) == ("timeout", "Sandbox.Timedout")
     assert outcome.reason == "extension named did not register within 1.5 s (registered: other)"
     assert [(report.name, report.killed, report.shutdown_seen) for report in outcome.reports] == [
@@ -140,7 +141,8 @@ def test_an_extension_under_a_wrong_name_never_registers_and_init_times_out(conf
 
 
 def test_an_extension_that_never_polls_keeps_init_open(config: Callable[..., Config]) -> None:
-    outcome, _, _ = once(config(extensions={"lazy": REGISTER + "time.sleep(1.7)\n" + POLL}, init_timeout_s=1.5))
+    lazy = REGISTER + "time.sleep(1.7)\n" + POLL
+    outcome, _, _ = once(config(extensions={"lazy": lazy}, init_timeout_s=0.5, timeout_s=1.5))
     assert outcome.reason == "init did not end within 1.5 s: extension lazy did not ask for an event"
     assert outcome.reports[0].shutdown_seen
 
@@ -152,6 +154,50 @@ def test_a_runtime_that_never_polls_keeps_init_open(config: Callable[..., Config
                 await emulator.start()
 
     asyncio.run(run())
+
+
+# Slow in its first init, not in its second.
+SLOW_ONCE = """
+if not os.path.exists("tried"):
+    open("tried", "w").close()
+    time.sleep(60)
+"""
+
+
+def test_an_init_that_ran_out_of_time_runs_again_within_the_first_invocation(
+    config: Callable[..., Config],
+) -> None:
+    async def run() -> None:
+        echo = config(SLOW_ONCE + "time.sleep(0.4)\n" + ECHO, init_timeout_s=0.5, timeout_s=5)
+        async with Emulator(echo) as emulator:
+            first, second = await emulator.invoke(b'"1"'), await emulator.invoke(b'"2"')
+        assert [first.status, first.payload, second.status] == ["success", b'"1"', "success"]
+        # The second init is not reported as one: the invocation pays for it.
+        assert first.init_ms == 0
+        assert first.billed_ms >= first.duration_ms >= 400
+        assert second.billed_ms < 400
+
+    asyncio.run(run())
+
+
+def test_the_second_init_and_its_event_share_the_functions_time(config: Callable[..., Config]) -> None:
+    slow = SLOW_ONCE + "time.sleep(1.2)\nclient.next()\ntime.sleep(60)"
+
+    async def run() -> None:
+        async with Emulator(config(slow, init_timeout_s=0.5, timeout_s=2)) as emulator:
+            with pytest.raises(SandboxTimeoutError):
+                await emulator.start()
+            outcome = await emulator.invoke(b"{}")
+        assert (outcome.status, outcome.reason) == ("timeout", "Task timed out after 2.00 seconds")
+        assert 2000 <= outcome.billed_ms < 3000
+
+    asyncio.run(run())
+
+
+def test_managed_instances_have_no_second_init(config: Callable[..., Config]) -> None:
+    managed = config(SLOW_ONCE + ECHO, init_timeout_s=0.5, initialization_type="lambda-managed-instances")
+    outcome, _, _ = once(managed)
+    assert outcome.reason.startswith("init did not end within 0.5 s")
 
 
 def test_an_extension_that_exits_early_is_a_crash_even_with_0(config: Callable[..., Config]) -> None:

@@ -150,6 +150,18 @@ def test_deltas_of_the_overhead_add_up_and_of_totals_the_last_counts() -> None:
     assert (response.count, response.mean_s, response.p50_s) == (2, 0.0005, 0.0005)
 
 
+def test_the_median_is_never_above_the_largest_value() -> None:
+    def with_max(largest: float | None) -> Metric:
+        made = a_histogram("next", "DELTA", (0, 3, 0), 0.0033)
+        return dataclasses.replace(made, points=[dataclasses.replace(made.points[0], max=largest)])
+
+    assert summarize([with_max(None)])[0].p50_s == 0.0015
+    assert summarize([with_max(0.0011)])[0].p50_s == 0.0011
+    assert summarize([with_max(0.0011), with_max(0.0012)])[0].p50_s == 0.0012
+    # Of a point that does not say its largest value, the bucket is all that is known.
+    assert summarize([with_max(0.0011), with_max(None)])[0].p50_s == 0.0015
+
+
 @pytest.mark.parametrize(
     ("bounds", "counts", "value"),
     [
