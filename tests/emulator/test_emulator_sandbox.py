@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import ECHO
 
 from lrap_otel.emulator import Config, Emulator, SandboxError, SandboxTimeoutError
 
@@ -156,6 +155,11 @@ def test_a_runtime_that_never_polls_keeps_init_open(config: Callable[..., Config
     asyncio.run(run())
 
 
+ECHO = """
+while True:
+    event = client.next()
+    client.respond(event["Lambda-Runtime-Aws-Request-Id"], event.body)
+"""
 # Slow in its first init, not in its second.
 SLOW_ONCE = """
 if not os.path.exists("tried"):
