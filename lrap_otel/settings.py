@@ -160,6 +160,9 @@ class ExportSettings:
     """What the telemetry process needs. Most of it is OpenTelemetry's own, with OpenTelemetry's defaults."""
 
     __slots__ = (
+        "captured_exception",
+        "captures_client_address",
+        "captures_query",
         "environment",
         "export_timeout_ms",
         "function_memory_mb",
@@ -177,6 +180,7 @@ class ExportSettings:
         "metric_interval_ms",
         "metric_temporality",
         "metrics",
+        "redacted_names",
         "region",
         "resource_attributes",
         "sampler",
@@ -220,6 +224,10 @@ class ExportSettings:
         # `Settings` has warned of a value that is no sampler.
         self.sampler = read.text("OTEL_TRACES_SAMPLER").lower()
         self.sampler_argument = read.text("OTEL_TRACES_SAMPLER_ARG")
+        self.captures_query = read.flag("LRAP_CAPTURE_QUERY", default=True)
+        self.captures_client_address = read.flag("LRAP_CAPTURE_CLIENT_ADDRESS", default=True)
+        self.captured_exception = read.one_of("LRAP_CAPTURE_EXCEPTION", "stack", ("type", "message", "stack"))
+        self.redacted_names = tuple(filter(None, map(str.strip, read.text("LRAP_REDACT").split(","))))
         self.known_http_methods = read.text("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS")
         self.resource_attributes = read.text("OTEL_RESOURCE_ATTRIBUTES")
         self.service_name = read.text("OTEL_SERVICE_NAME")

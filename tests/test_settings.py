@@ -109,8 +109,8 @@ def test_no_bytes_in_a_variable_raise(variables: dict[str, bytes]) -> None:
     Settings({name.encode(): value for name, value in variables.items()})
 
 
-def test_every_variable_of_ours_stands_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text()
+def test_every_variable_of_ours_stands_in_the_documentation() -> None:
+    documentation = (ROOT / "docs/settings.md").read_text()
     sources = [*ROOT.glob("lrap_otel/*.py"), *ROOT.glob("opt/*")]
     ours = {name for source in sources for name in re.findall(r"\bLRAP_[A-Z_]+\b", source.read_text())}
-    assert {name for name in ours if f"`{name}`" not in readme} <= {"LRAP_PYTHON", "LRAP_DEPENDENCIES"}
+    assert {name for name in ours if f"`{name}`" not in documentation} <= {"LRAP_PYTHON", "LRAP_DEPENDENCIES"}

@@ -49,6 +49,7 @@ class Invocation:
         "head_attributes",
         "http_status",
         "item_failures",
+        "privacy",
         "refused_status",
     )
 
@@ -56,6 +57,7 @@ class Invocation:
         payload = delivered.payload or b""
         head = Head(payload[: delivered.head_length])
         self.delivered = delivered
+        self.privacy = options.privacy
         self.deadline_ms = head.deadline_ms
         self.head_attributes = _arn_attributes(head.get("lambda-runtime-invoked-function-arn"), function_version)
         self.description = _describe(head, payload[delivered.head_length :], options)
@@ -90,9 +92,10 @@ class Invocation:
         self.end_ns = self.delivered.delivered_ns + max(finished.duration_ns, 0)
         self.refused_status = finished.status if finished.status >= 400 else 0
         if finished.endpoint == "error":
-            self.failure = failures.from_error(head, body)
+            self.failure = self.privacy.of_failure(failures.from_error(head, body))
             return
-        self.failure = _transport_failure(finished) or failures.from_trailers(body)
+        failure = _transport_failure(finished) or failures.from_trailers(body)
+        self.failure = self.privacy.of_failure(failure) if failure is not None else None
         if finished.payload is not None:
             self._read_result(head, body)
 

@@ -19,6 +19,7 @@ from lrap_otel.telemetry.heads import Head
 from lrap_otel.telemetry.invocations import Invocation, Invocations
 from lrap_otel.telemetry.limits import Limits
 from lrap_otel.telemetry.metrics import Metrics
+from lrap_otel.telemetry.redaction import Privacy
 from lrap_otel.telemetry.resource import build_resource
 from lrap_otel.telemetry.spans import init_span, invocation_span
 from lrap_otel.telemetry.triggers.description import HTTP_METHODS, Options
@@ -193,6 +194,7 @@ class Pipeline:
         payload = record.payload or b""
         head, rest = Head(payload[: record.head_length]), payload[record.head_length :]
         failure = failures.from_error(head, Body(head, rest, len(rest), len(rest)))
+        failure = self._options.privacy.of_failure(failure)
         flags = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
         context = SpanContext(trace_id, RandomIdGenerator().generate_span_id(), is_remote=False, trace_flags=flags)
         start_ns = self._started.at_ns if self._started else record.at_ns
@@ -230,7 +232,13 @@ class Pipeline:
 
 def _options(settings: ExportSettings) -> Options:
     named = frozenset(method.strip() for method in settings.known_http_methods.split(",") if method.strip())
-    return Options(named or HTTP_METHODS)
+    privacy = Privacy.of_names(
+        settings.redacted_names,
+        has_query=settings.captures_query,
+        has_client_address=settings.captures_client_address,
+        exception=settings.captured_exception,
+    )
+    return Options(named or HTTP_METHODS, privacy)
 
 
 def _samples_roots(settings: ExportSettings, trace_id: int) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lrap_otel.telemetry import semconv
+from lrap_otel.telemetry.redaction import Privacy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ class Options(NamedTuple):
     """What describing an event depends on beside the event."""
 
     known_methods: frozenset[str] = HTTP_METHODS
+    privacy: Privacy = Privacy()
 
 
 class LinkTo(NamedTuple):

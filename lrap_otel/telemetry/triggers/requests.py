@@ -16,19 +16,6 @@ from lrap_otel.telemetry.triggers.description import Description
 if TYPE_CHECKING:
     from lrap_otel.telemetry.triggers.description import Attributes, Event, Options
 
-# Parameters whose values sign a request (semantic conventions, `url.query`).
-_SIGNING_PARAMETERS = frozenset(
-    {
-        "AWSAccessKeyId",
-        "Signature",
-        "X-Amz-Credential",
-        "X-Amz-Security-Token",
-        "X-Amz-Signature",
-        "X-Goog-Signature",
-        "sig",
-    }
-)
-
 
 class Request:
     """What the event leaves out is empty. `made_s` is when it came to the service that sent the event."""
@@ -72,8 +59,11 @@ def query_of(event: Event) -> str:
 
 
 def raw_query_of(event: Event) -> str:
-    """A load balancer passes the parameters as they stood in the query."""
-    return "&".join(f"{name}={value}" for name, value in _parameters(event))
+    """A load balancer passes the parameters as they stood in the query. An ampersand in one that is
+    decoded all the same would begin another.
+    """
+    pairs = [(name.replace("&", "%26"), value.replace("&", "%26")) for name, value in _parameters(event)]
+    return "&".join(f"{name}={value}" for name, value in pairs)
 
 
 def _parameters(event: Event) -> list[tuple[str, str]]:
@@ -93,7 +83,7 @@ def describe(request: Request, options: Options) -> Description:
     attributes[semconv.URL_PATH] = request.path
     attributes[semconv.URL_SCHEME] = _outermost(request, "proto").lower() or request.scheme
     if request.query:
-        attributes[semconv.URL_QUERY] = _redacted(request.query)
+        attributes[semconv.URL_QUERY] = request.query
     if request.route:
         attributes[semconv.HTTP_ROUTE] = request.route
     if request.protocol.startswith("HTTP/"):
@@ -158,12 +148,3 @@ def _split_port(host: str) -> tuple[str, int]:
 
 def _port(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
-
-
-def _redacted(query: str) -> str:
-    return "&".join(_redacted_parameter(parameter) for parameter in query.split("&"))
-
-
-def _redacted_parameter(parameter: str) -> str:
-    name, equals, _ = parameter.partition("=")
-    return f"{name}=REDACTED" if equals and name in _SIGNING_PARAMETERS else parameter

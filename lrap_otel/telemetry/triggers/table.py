@@ -49,6 +49,7 @@ def describe(event: Any, options: Options) -> Description:
         for trigger in TRIGGERS:
             if (trigger.member is None or trigger.member in event) and trigger.matches(event):
                 description = trigger.describe(event, options)
+                description.attributes = options.privacy.of_attributes(description.attributes)
                 description.name = trigger.name
                 return description
     return unknown()

@@ -1,0 +1,167 @@
+"""What is withheld from an attribute: values of parameters whose names say that they are secret, and
+what the user does not want to be sent.
+
+Everything that a trigger or a failure says passes `Privacy` on its way to a span, so that a new
+trigger is covered without knowing of it.
+
+Sources: OpenTelemetry, "Semantic conventions for URL" (``url.query``, ``url.full``), which ask for
+the values of signing parameters and for credentials to be replaced by ``REDACTED``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import unquote_plus
+
+from lrap_otel.telemetry import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lrap_otel.telemetry.failures import Failure
+    from lrap_otel.telemetry.triggers.description import Attributes, Value
+
+REDACTED = "REDACTED"
+
+# Names are compared in lower case, without percent-encoding and without "-", "_", ".", brackets
+# and blanks: "X-Amz-Signature" is "xamzsignature", "user[password]" is "userpassword".
+# A name that contains one of these is secret ...
+SECRET_PARTS = (
+    "accesskey",
+    "apikey",
+    "assertion",
+    "authorization",
+    "credential",
+    "csrf",
+    "jwt",
+    "oauth",
+    "passcode",
+    "passphrase",
+    "passwd",
+    "password",
+    "privatekey",
+    "pwd",
+    "saml",
+    "secret",
+    "sessionid",
+    "signature",
+    "token",
+    "xsrf",
+)
+# ... and one that is one of these. As a part of a longer name they mean other things ("zipcode").
+SECRET_NAMES = frozenset(
+    {
+        "auth",
+        "bearer",
+        "code",
+        "codeverifier",
+        "cookie",
+        "cvc",
+        "cvv",
+        "hmac",
+        "jsessionid",
+        "otp",
+        "pass",
+        "phpsessid",
+        "pin",
+        "session",
+        "sid",
+        "sig",
+        "subscriptionkey",
+        "ticket",
+    }
+)
+
+_LEFT_OUT_OF_NAMES = re.compile(r"[-_.\[\]\s]+")
+# A parameter of a URL within a text: of its query, its fragment or its path (";jsessionid="), where a
+# question mark ends the value.
+_PARAMETER = re.compile(r"([?&#]|(;))([^?&#;=\s\"'<>]+)=((?(2)[^?&#\s\"'<>]*|[^&#\s\"'<>]*))")
+_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"'<>@]+@")
+# A parameter may hold a URL, and that one's parameter another: "next=%2Flogin%3Fcode%3D1".
+_DEEPEST = 3
+_ADDRESSES = frozenset({semconv.CLIENT_ADDRESS, semconv.NETWORK_PEER_ADDRESS})
+
+
+class Privacy(NamedTuple):
+    """What is withheld. `names` are those that the user adds to the secret ones, normalized."""
+
+    names: frozenset[str] = frozenset()
+    has_query: bool = True
+    has_client_address: bool = True
+    exception: str = "stack"
+
+    @classmethod
+    def of_names(cls, names: tuple[str, ...], *, has_query: bool, has_client_address: bool, exception: str) -> Privacy:
+        """`names` as the user writes them; `exception` is ``type``, ``message`` or ``stack``:
+        the last part of an exception that is sent.
+        """
+        return cls(frozenset(map(_normalized, names)), has_query, has_client_address, exception)
+
+    def of_attributes(self, attributes: Mapping[str, Value]) -> Attributes:
+        """What may be sent of `attributes`."""
+        return {
+            name: self._value(name, value)
+            for name, value in attributes.items()
+            if not (name in _ADDRESSES and not self.has_client_address)
+            and not (name == semconv.URL_QUERY and not self.has_query)
+        }
+
+    def of_failure(self, failure: Failure) -> Failure:
+        """What may be sent of `failure`. Its type, a class name, always may."""
+        return failure._replace(
+            message=self.of_text(failure.message) if self.exception != "type" else "",
+            stack=self.of_text(failure.stack) if self.exception == "stack" else "",
+        )
+
+    def of_text(self, text: str) -> str:
+        """`text` with the secrets of the URLs in it replaced: of parameters, and before a host."""
+        if "://" in text and "@" in text:
+            text = _CREDENTIALS.sub(f"{REDACTED}:{REDACTED}@", text)
+        if "=" not in text:
+            return text
+        return _PARAMETER.sub(lambda found: found[1] + self._parameter(found[3], found[4], 1), text)
+
+    def of_query(self, query: str) -> str:
+        """`query`, which is a URL's without its question mark, with the values of secret parameters
+        replaced.
+        """
+        return "&".join(self._pair(pair, 1) for pair in query.split("&"))
+
+    def is_secret(self, name: str) -> bool:
+        """Whether the value of a parameter of this name, percent-encoded or not, is withheld."""
+        plain = _normalized(name)
+        return plain in SECRET_NAMES or plain in self.names or any(part in plain for part in SECRET_PARTS)
+
+    def _value(self, name: str, value: Value) -> Value:
+        if not isinstance(value, str):
+            return value
+        return self.of_query(value) if name == semconv.URL_QUERY else self.of_text(value)
+
+    def _pair(self, pair: str, depth: int) -> str:
+        name, equals, value = pair.partition("=")
+        if "%" in name and self._holds_secret(name, depth):
+            return REDACTED
+        return self._parameter(name, value, depth) if equals else pair
+
+    def _parameter(self, name: str, value: str, depth: int) -> str:
+        if not value or not (self.is_secret(name) or self._holds_secret(value, depth)):
+            return f"{name}={value}"
+        return f"{name}={REDACTED}"
+
+    def _holds_secret(self, value: str, depth: int) -> bool:
+        """Whether `value` is or has, perhaps percent-encoded, a URL or a query with a secret parameter."""
+        if "=" not in value and "%" not in value:
+            return False
+        if any(found[4] and self.is_secret(found[3]) for found in _PARAMETER.finditer("&" + value)):
+            return True
+        plain = unquote_plus(value) if "%" in value else value
+        return plain != value and (depth >= _DEEPEST or self._holds_secret(plain, depth + 1))
+
+
+def _normalized(name: str) -> str:
+    # Twice: a name that is encoded twice is decoded by servers that decode twice.
+    for _ in range(2):
+        if "%" in name or "+" in name:
+            name = unquote_plus(name)
+    return _LEFT_OUT_OF_NAMES.sub("", name).lower()
