@@ -6,7 +6,7 @@ its headers where the first one had them, which takes two microseconds to see at
 match tells all that is kept of it and all that is read.
 """
 
-from lrap_otel.patterns import Brake, Group, Value, compile_pattern
+from lrap_otel.patterns import Brake, Group, Value, compile_pattern, lower_hex
 from lrap_otel.propagation import w3c
 from lrap_otel.propagation.places import KEEPS_ITS_SPELLING, Fitted, Shape, Slot, hidden
 
@@ -25,6 +25,10 @@ _DIGITS = b"0123456789"
 # The inside of a JSON string: no quote, no backslash, no control byte.
 _STRING = Value(bytes(set(range(32, 256)) - set(b'"\\')), 0)
 _NO_CONTROL = bytes(1 if byte == 0 else 0 if byte < 32 else byte for byte in range(256))
+
+# A traceparent of the version that is in use: trace id, span id and flags are the groups.
+_TRACEPARENT = b"00-", Group(lower_hex(32)), b"-", Group(lower_hex(16)), b"-", Group(lower_hex(2))
+_TRACEPARENT_BYTES = 55
 
 # Patterns at once, and how long what they have in common with their events may be: some 8 bytes of memory for each of these.
 _SHAPES_LIMIT = 16
@@ -136,6 +140,12 @@ def _cuts_of(carrier: "Carrier") -> "Cuts | None":
     return None if is_null else cuts
 
 
+def _is_usual(traceparent: bytes) -> bool:
+    """Valid, and nothing but version, ids and flags."""
+    is_known = len(traceparent) == _TRACEPARENT_BYTES and traceparent.startswith(b"00-")
+    return is_known and w3c.parse_traceparent(traceparent.decode("latin-1")) is not None
+
+
 class _ShapeInTheMaking:
     """Takes the parts of a pattern in their order, and makes groups of those between two slots."""
 
@@ -158,11 +168,11 @@ class _ShapeInTheMaking:
         if not slot.name or slot.is_name:
             slot.text = (text,)
             self._parts.append(text)
-        elif slot.is_read and slot.name == "traceparent" and w3c.USUAL_PATTERN.fullmatch(text):
-            # The groups of its three values, as `w3c.USUAL` has them.
+        elif slot.is_read and slot.name == "traceparent" and _is_usual(text):
+            # The groups of its three values, as `_TRACEPARENT` has them.
             self._parent_at = number = self._groups
             slot.text = b"00-", number, b"-", number + 1, b"-", number + 2
-            self._parts += w3c.USUAL
+            self._parts += _TRACEPARENT
             self._groups += 3
         else:
             slot.text = (self._groups,)

@@ -1,24 +1,22 @@
 """W3C Trace Context, level 2: ``traceparent`` and ``tracestate``."""
 
-from lrap_otel.patterns import Group, compile_pattern, compile_text_pattern, lower_hex
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID, RANDOM, SAMPLED, SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.propagation.places import Headers
 
-_TRACEPARENT = compile_text_pattern((lower_hex(2), b"-", lower_hex(32), b"-", lower_hex(16), b"-", lower_hex(2)))
 _TRACEPARENT_LENGTH = 55
-
-# A traceparent of the version that is in use, whose groups are trace id, span id and flags; either id may be all zeros.
-USUAL = b"00-", Group(lower_hex(32)), b"-", Group(lower_hex(16)), b"-", Group(lower_hex(2))
-USUAL_PATTERN = compile_pattern(USUAL)
+# How many digits version, trace id, span id and flags have.
+_DIGITS = [2, 32, 16, 2]
+_LOWER_HEX = "0123456789abcdef"
 
 # A longer tracestate is dropped, as the SDK does; the recommendation asks for 512 at least.
 _TRACESTATE_LIMIT = 8192
 _TRACESTATE_MEMBERS = 32
-_KEY_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-*/"
-_VALUE_LIMIT = 256
+_KEY_STARTS = "abcdefghijklmnopqrstuvwxyz0123456789"
+_KEY_CHARACTERS = _KEY_STARTS + "_-*/@"
+_KEY_LIMIT = _VALUE_LIMIT = 256
 
 
 def parse_traceparent(value: str) -> SpanContext | None:
@@ -31,9 +29,11 @@ def parse_traceparent(value: str) -> SpanContext | None:
     """
     if len(value) != _TRACEPARENT_LENGTH:
         value = _without_more(value)
-    if not _TRACEPARENT.match(value):
+    fields = value.split("-")
+    # What is left when hex digits are taken off both ends has a character that is none.
+    if list(map(len, fields)) != _DIGITS or "".join(fields).strip(_LOWER_HEX):
         return None
-    version, trace_id_hex, span_id_hex, flags = value.split("-")
+    version, trace_id_hex, span_id_hex, flags = fields
     if version == "ff" or trace_id_hex == NO_TRACE_ID or span_id_hex == NO_SPAN_ID:
         return None
     return SpanContext(trace_id_hex, span_id_hex, int(flags, 16))
@@ -61,7 +61,7 @@ def parse_tracestate(value: str) -> str:
     Several fields are joined with a comma first. One malformed member, a key that comes twice, more than 32 members or
     8,192 characters: the whole is dropped, and the result is empty.
 
-    Source: W3C Trace Context, "tracestate Header Field Values".
+    Source: W3C Trace Context, level 2, "tracestate Header Field Values".
     """
     if not value or len(value) > _TRACESTATE_LIMIT:
         return ""
@@ -73,18 +73,15 @@ def parse_tracestate(value: str) -> str:
 
 
 def _key_of(member: str) -> str:
-    """The key of one list member, empty if the member is malformed."""
+    """The key of one list member, empty if the member is malformed.
+
+    Level 2 made of a key what level 1 had as two forms: the first character is a letter or a digit, and ``@`` may
+    stand anywhere behind it.
+    """
     key, _, value = member.partition("=")
-    tenant, at, system = key.partition("@")
-    is_key = _is_key(tenant, 241, may_start_with_digit=True) and _is_key(system, 14) if at else _is_key(key, 256)
+    is_key = 0 < len(key) <= _KEY_LIMIT and key[0] in _KEY_STARTS and not key.strip(_KEY_CHARACTERS)
     is_value = 0 < len(value) <= _VALUE_LIMIT and value.isascii() and value.isprintable() and "=" not in value
     return key if is_key and is_value else ""
-
-
-def _is_key(text: str, limit: int, *, may_start_with_digit: bool = False) -> bool:
-    if not 0 < len(text) <= limit or text.strip(_KEY_CHARACTERS):
-        return False
-    return text[0].isalpha() or (may_start_with_digit and text[0].isdigit())
 
 
 def extract(headers: "Headers") -> SpanContext | None:

@@ -3,55 +3,11 @@
 A trace id in X-Ray's notation, ``1-<8 hex>-<24 hex>``, and the same id in W3C's, 32 hex digits, are one id.
 """
 
-from lrap_otel.patterns import Group, Value, compile_text_pattern, lower_hex
-from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID, SAMPLED, SpanContext
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lrap_otel.patterns import Part
+from lrap_otel.propagation.context import SAMPLED, SpanContext
 
 _ROOT_LENGTH = 35
 _HEX = "0123456789abcdefABCDEF"
 _SAMPLED = {"1": True, "0": False, None: None}
-
-_ROOT = b"Root=1-", Group(lower_hex(8)), b"-", Group(lower_hex(24))
-_PARENT = b";Parent=", Group(lower_hex(16)), b";Sampled=", Group(Value(b"01", 1, 1))
-_LINEAGE = b";Lineage=", Group(Value(bytes(set(range(33, 127)) - set(b';="\\'))))
-
-
-class UsualForm:
-    """One of the ways in which Lambda writes the header: Root, then Parent and Sampled or neither, then a Lineage or nothing.
-
-    `parts` are those of a pattern. What stands in its groups is what `read` takes: the two parts of the trace id, at `parent_at` the
-    parent and whether it is sampled, and at `lineage_at` the lineage; 0 where there is none. `count` is the number of groups.
-    """
-
-    __slots__ = ("count", "lineage_at", "parent_at", "parts", "pattern")
-
-    def __init__(self, *, has_parent: bool, has_lineage: bool) -> None:
-        self.parent_at = 2 if has_parent else 0
-        self.lineage_at = (4 if has_parent else 2) if has_lineage else 0
-        self.parts: tuple[Part, ...] = (*_ROOT, *(_PARENT if has_parent else ()), *(_LINEAGE if has_lineage else ()))
-        self.count = 2 + (2 if has_parent else 0) + (1 if has_lineage else 0)
-        self.pattern = compile_text_pattern(self.parts)
-
-    def read(self, values: "Sequence[str]") -> "XRayHeader":
-        """The header that has these values."""
-        trace_id_hex, parent_id_hex, sampled = values[0] + values[1], "", None
-        if self.parent_at:
-            parent_id_hex, sampled = values[self.parent_at], values[self.parent_at + 1] == "1"
-        return XRayHeader(
-            trace_id_hex if trace_id_hex != NO_TRACE_ID else "",
-            parent_id_hex if parent_id_hex != NO_SPAN_ID else "",
-            sampled,
-            values[self.lineage_at] if self.lineage_at else "",
-            is_well_formed=True,
-        )
-
-
-_USUAL = [UsualForm(has_parent=parent, has_lineage=lineage) for parent in (False, True) for lineage in (True, False)]
 
 
 class XRayHeader:
@@ -79,23 +35,6 @@ def parse(value: str) -> XRayHeader:
 
     Source: AWS X-Ray Developer Guide, "Tracing header"; what makes a header ill-formed: OpenTelemetry's AwsXRayPropagator.
     """
-    for usual in _USUAL:
-        found = usual.pattern.fullmatch(value)
-        if found is not None:
-            return usual.read(found.groups())
-    return _in_any_form(value)
-
-
-def usual_form(value: str) -> UsualForm | None:
-    """How Lambda has written this header; None where it is written otherwise."""
-    return next((usual for usual in _USUAL if usual.pattern.fullmatch(value)), None)
-
-
-def _is_plain(text: str) -> bool:
-    return text.isascii() and text.isprintable()
-
-
-def _in_any_form(value: str) -> XRayHeader:
     parts = [part.split("=") for part in value.split(";")]
     try:
         fields = dict(parts)
@@ -106,14 +45,14 @@ def _in_any_form(value: str) -> XRayHeader:
     if " " in value or not value.isprintable():
         fields = {key.strip(): text.strip() for key, text in fields.items()}
     if len(fields) != len(parts):
-        is_well_formed = is_well_formed and all(_in_any_form(part).is_well_formed for part in value.split(";"))
+        is_well_formed = is_well_formed and all(parse(part).is_well_formed for part in value.split(";"))
     root, parent, sampled = fields.get("Root"), fields.get("Parent"), fields.get("Sampled")
     trace_id_hex = _trace_id(root) if root is not None else ""
     parent_id_hex = _id(parent, 16) if parent is not None else ""
     if trace_id_hex is None or parent_id_hex is None or sampled not in _SAMPLED:
         is_well_formed = False
     lineage = fields.get("Lineage", "")
-    if not _is_plain(lineage):
+    if not (lineage.isascii() and lineage.isprintable()):
         lineage = ""
     return XRayHeader(trace_id_hex or "", parent_id_hex or "", _SAMPLED.get(sampled), lineage, is_well_formed)
 

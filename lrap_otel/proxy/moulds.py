@@ -6,7 +6,7 @@ places for those values; what fits into it is valid too, which takes a microseco
 """
 
 from lrap_otel.patterns import Brake, Group, Template, Value, compile_pattern
-from lrap_otel.propagation import xray
+from lrap_otel.propagation import xray, xray_forms
 from lrap_otel.proxy.http1 import CHUNKED, HEAD_END, INVOCATION_FIELDS, LAST_CHUNK, TRACE_ID
 
 TYPE_CHECKING = False
@@ -75,7 +75,7 @@ class Mould:
     def __init__(self, head: "Head", start: "tuple[Part, ...]") -> None:
         """`start` is the start line; `head` is one that `_may_leave_mould`."""
         self.is_chunked = head.body_length == CHUNKED
-        self._trace = trace = xray.usual_form(head.fields.get(TRACE_ID, b"").decode("latin-1"))
+        self._trace = trace = xray_forms.usual_form(head.fields.get(TRACE_ID, b"").decode("latin-1"))
         # The start line and each field line: its name, and what it is made of.
         self._lines = [(b"", start)]
         parts: list[Part] = [Group(), *start]
@@ -167,7 +167,7 @@ def known_reply(data: bytes) -> "KnownReply | None":
 def learn_reply(reply: "Response") -> None:
     """Keep the mould of a valid reply that brought an event, if it fits none."""
     trace = reply.fields.get(TRACE_ID)
-    is_usual = trace is None or xray.usual_form(trace.decode("latin-1")) is not None
+    is_usual = trace is None or xray_forms.usual_form(trace.decode("latin-1")) is not None
     is_event = reply.status == 200 and b"content-type" in reply.fields and is_usual
     start = reply.raw + b"1\r\n" if reply.body_length == CHUNKED else reply.raw
     if is_event and _fits_none(start, _replies) and _may_leave_mould(reply) and _replies_brake.lets_learn():

@@ -161,5 +161,15 @@ def _exception_events(failure: Failure | None, at_ns: int, limits: Limits) -> tu
     return (Event(semconv.EXCEPTION_EVENT, limits.applied(attributes), at_ns),)
 
 
+class _TraceState(TraceState):
+    """A tracestate as the proxy has let it pass, by level 2. The SDK, by level 1, would refuse some keys and then the whole."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        for member in text.split(","):
+            key, _, value = member.partition("=")
+            self._dict[key] = value
+
+
 def _trace_state(text: str) -> TraceState | None:
-    return TraceState.from_header([text]) if text else None
+    return _TraceState(text) if text else None

@@ -5,6 +5,7 @@ Outside these marks the answers are the same for whatever is generated.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from tests.propagation.oracle import extracted
@@ -20,6 +21,17 @@ XRAY_TRACE, XRAY_SPAN = "5759e988bd862e3fe1be46a994272793", "53995c3f42cd8ad8"
 XRAY = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
 BY_W3C: Found = (W3C_TRACE, W3C_SPAN, 1, "")
 BY_XRAY: Found = (XRAY_TRACE, XRAY_SPAN, 1, "")
+
+
+# W3C Trace Context, "Key", of both levels.
+_LEVEL_1 = re.compile("[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}")
+_LEVEL_2 = re.compile("[a-z0-9][a-z0-9_*/@-]{0,255}")
+
+
+def has_key_of_level_2(tracestate: str) -> bool:
+    """A key in it that the SDK, which follows level 1, refuses with all the others."""
+    keys = [member.strip(" \t").partition("=")[0] for member in tracestate.split(",")]
+    return any(_LEVEL_2.fullmatch(key) and not _LEVEL_1.fullmatch(key) for key in keys)
 
 
 class Difference(NamedTuple):
@@ -89,6 +101,18 @@ ALL = [
         None,
         BY_W3C,
         lambda names, headers, runtime: "tracecontext" in names and len(headers.get("traceparent", "")) > 512,
+    ),
+    Difference(
+        "a tracestate key of level 2",
+        "W3C, level 2: a key may begin with a digit and have @ anywhere; the SDK follows level 1",
+        "tracecontext",
+        {"traceparent": TRACEPARENT, "tracestate": "1abc=x,vendor@=y"},
+        "",
+        BY_W3C,
+        (W3C_TRACE, W3C_SPAN, 1, "1abc=x,vendor@=y"),
+        lambda names, headers, runtime: (
+            "tracecontext" in names and has_key_of_level_2(headers.get("tracestate", ""))
+        ),
     ),
     Difference(
         "b3 digits of other scripts",

@@ -1,5 +1,9 @@
 """Which parent is taken: the composite propagator's answers, in the order of OTEL_PROPAGATORS."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +15,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from lrap_otel.propagation import xray
 from lrap_otel.propagation.extract import parent_of
 
+ROOT = Path(__file__).parents[2]
 W3C_TRACE = "0af7651916cd43dd8448eb211c80319c"
 W3C_SPAN = "b7ad6b7169203331"
 XRAY_TRACE = "5759e988bd862e3fe1be46a994272793"
@@ -121,3 +126,14 @@ def test_the_composite_of_the_sdk_finds_the_same(names: tuple[str, ...], headers
         context.trace_state.to_header(),
     )
     assert parent(",".join(names), headers) == (expected if context.is_valid else None)
+
+
+def test_a_parent_is_read_without_the_matcher_whose_code_may_change() -> None:
+    names = "w3c", "b3", "xray", "extract", "sampling"
+    lines = ["import sys", f"sys.path.insert(0, {str(ROOT)!r})"]
+    lines += [f"import lrap_otel.propagation.{name}" for name in names]
+    lines.append("print(sorted({'re', '_sre', 'lrap_otel.patterns'} & set(sys.modules)))")
+    # Without `site`, which may import anything.
+    ran = subprocess.run([sys.executable, "-I", "-S", "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+
+    assert ran.stdout == "[]\n"

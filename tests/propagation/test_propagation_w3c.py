@@ -8,6 +8,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from lrap_otel.propagation import w3c
 from lrap_otel.propagation.context import SpanContext
+from tests.propagation.differences import has_key_of_level_2
 
 TRACE_ID = "12345678901234567890123456789012"
 SPAN_ID = "1234567890123456"
@@ -133,18 +134,22 @@ def test_a_traceparent_means_what_it_means_to_the_sdk(value: str) -> None:
         ("foo =1", ""),
         ("FOO=1", ""),
         ("foo.bar=1", ""),
-        ("foo@=1,bar=2", ""),
+        ("foo@=1,bar=2", "foo@=1,bar=2"),
         ("@foo=1,bar=2", ""),
-        ("foo@@bar=1,bar=2", ""),
-        ("foo@bar@baz=1,bar=2", ""),
+        ("_foo=1,bar=2", ""),
+        ("foo@@bar=1,bar=2", "foo@@bar=1,bar=2"),
+        ("foo@bar@baz=1,bar=2", "foo@bar@baz=1,bar=2"),
         ("0tenant@system=1", "0tenant@system=1"),
-        ("0key=1", ""),
-        ("tenant@0system=1", ""),
+        ("0key=1", "0key=1"),
+        ("1abc=x,vendor@=y", "1abc=x,vendor@=y"),
+        ("tenant@0system=1", "tenant@0system=1"),
         ("foo=1," + "z" * 256 + "=1", "foo=1," + "z" * 256 + "=1"),
         ("foo=1," + "z" * 257 + "=1", ""),
         ("t" * 241 + "@" + "v" * 14 + "=1", "t" * 241 + "@" + "v" * 14 + "=1"),
-        ("t" * 242 + "@v=1", ""),
-        ("t@" + "v" * 15 + "=1", ""),
+        ("t" * 242 + "@v=1", "t" * 242 + "@v=1"),
+        ("t@" + "v" * 15 + "=1", "t@" + "v" * 15 + "=1"),
+        ("t" * 254 + "@v=1", "t" * 254 + "@v=1"),
+        ("t" * 255 + "@v=1", ""),
         ("foo=" + "v" * 256, "foo=" + "v" * 256),
         ("foo=" + "v" * 257, ""),
         ("foo=bar=baz", ""),
@@ -162,11 +167,11 @@ def test_a_traceparent_means_what_it_means_to_the_sdk(value: str) -> None:
 def test_a_tracestate_is_passed_on_or_dropped_as_a_whole(value: str, passed_on: str) -> None:
     assert w3c.parse_tracestate(value) == passed_on
     headers = {"traceparent": VALID, "tracestate": value}
-    assert by_us(headers) == by_the_sdk(headers)
+    assert has_key_of_level_2(value) or by_us(headers) == by_the_sdk(headers)
 
 
 def test_every_character_that_a_tracestate_may_have_is_kept() -> None:
-    key = "abcdefghijklmnopqrstuvwxyz0123456789_-*/"
+    key = "abcdefghijklmnopqrstuvwxyz0123456789_-*/@"
     value = "".join(chr(code) for code in range(0x20, 0x7F) if chr(code) not in ",=")
     for state in (f"{key}={value}", f"{key}@a-z0-9_-*/={value}"):
         assert w3c.parse_tracestate(state) == state
@@ -175,7 +180,7 @@ def test_every_character_that_a_tracestate_may_have_is_kept() -> None:
 @given(st.lists(st.text("ab0@_-*/ =\t~A\x7fé", max_size=8), max_size=6).map(",".join))
 def test_a_tracestate_means_what_it_means_to_the_sdk(value: str) -> None:
     headers = {"traceparent": VALID, "tracestate": value}
-    assert by_us(headers) == by_the_sdk(headers)
+    assert has_key_of_level_2(value) or by_us(headers) == by_the_sdk(headers)
 
 
 def test_a_tracestate_without_a_valid_traceparent_means_nothing() -> None:
