@@ -1,26 +1,28 @@
 """Patterns: bytes that stand there each time, with places for values between them.
 
 Python's own matcher looks at a kilobyte in one call of a microsecond; the same in steps takes five to ten. Its compiler is
-`re`, which costs 6 to 10 ms to import, and several more for such a pattern. So what stands here writes the matcher's code
-itself. That code has changed with Python's versions, which number it: for a number that is not known here, `re` tells.
+`re`, which costs 6 to 10 ms to import, and several more for such a pattern. So this module writes the matcher's code itself.
+That code changes with Python's versions, which number it. Patterns only ever save time: with a number that is not known here,
+or once the matcher has refused one, none is made and none is learned, and everything is parsed.
 
 Source: CPython, Modules/_sre and Lib/re/_constants.py.
 """
 
-import _sre  # type: ignore[import-not-found]  # the C part of `re`
 from _operator import itemgetter
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
     from collections.abc import Callable, Sequence
-    from typing import Any, TypeAlias
+    from typing import TypeAlias
 
     Part: TypeAlias = "bytes | Value | Group"
     # What stands there each time, or the number of the value that does.
     Piece: TypeAlias = "bytes | int"
 
 _FAILURE, _SUCCESS = 0, 1
+# The largest number of repetitions is the largest that the matcher's code has room for.
+_UNLIMITED = 2**32 - 1
 # CHARSET, IN, LITERAL, MARK, REPEAT_ONE.
 _CODES = {
     20171005: (10, 14, 17, 18, 25),  # 3.10
@@ -30,43 +32,15 @@ _CODES = {
 }
 
 
-def _codes() -> tuple[int, ...]:
-    known = _CODES.get(_sre.MAGIC)
-    if known is not None:
-        return known
-    import re  # noqa: PLC0415 - dear, and for a new Python alone
-
-    compiler = getattr(re, "_compiler", None) or re.sre_compile  # type: ignore[attr-defined]  # as it is called before 3.11
-    names = ("CHARSET", "IN", "LITERAL", "MARK", "REPEAT_ONE")
-    return tuple(int(getattr(compiler, name)) for name in names)
-
-
-_CHARSET, _IN, _LITERAL, _MARK, _REPEAT_ONE = _codes()
-
-
 class Value:
-    """What may stand in a place: as many bytes as there are of the `legal` ones, and not fewer than `least` or more than `most`."""
+    """A place for a value: as many bytes as there are of the `legal` ones, at least `least` and at most `most`."""
 
-    __slots__ = ("code",)
+    __slots__ = ("least", "legal", "most")
 
-    def __init__(self, legal: bytes, least: int = 1, most: int = int(_sre.MAXREPEAT)) -> None:
-        one = _set_of(legal)
-        self.code = [_REPEAT_ONE, len(one) + 4, least, most, *one, _SUCCESS]
-
-
-_sets: dict[bytes, list[int]] = {}
-
-
-def _set_of(legal: bytes) -> list[int]:
-    """The matcher's code for one of these bytes: a bit for each of 256."""
-    known = _sets.get(legal)
-    if known is None:
-        bits = 0
-        for byte in legal:
-            bits |= 1 << byte
-        words = memoryview(bits.to_bytes(32, "little")).cast("I").tolist()
-        known = _sets[legal] = [_IN, len(words) + 3, _CHARSET, *words, _FAILURE]
-    return known
+    def __init__(self, legal: bytes, least: int = 1, most: int = _UNLIMITED) -> None:
+        self.legal = legal
+        self.least = least
+        self.most = most
 
 
 _FREE_ATTEMPTS = 4
@@ -121,6 +95,8 @@ class Brake:
 
     def lets_learn(self) -> bool:
         """Whether this chance is one to take."""
+        if _matcher is None:
+            return False
         if self.in_vain > _FREE_ATTEMPTS and self._left > 0:
             self._left -= 1
             return False
@@ -129,36 +105,74 @@ class Brake:
         return True
 
 
-def compile_pattern(parts: "Sequence[Part]") -> "re.Pattern[bytes]":
-    """The pattern of these parts, one behind the other, for bytes."""
-    pattern: re.Pattern[bytes] = _compiled(parts, b"")
-    return pattern
+class Matcher:
+    """Python's matcher, of a version that is known here. LookupError if this one is not."""
+
+    __slots__ = ("_charset", "_compile", "_in", "_literal", "_mark", "_repeat_one", "_sets")
+
+    def __init__(self) -> None:
+        import _sre  # type: ignore[import-not-found]  # noqa: PLC0415 - the C part of `re`; a Python may come without
+
+        self._charset, self._in, self._literal, self._mark, self._repeat_one = _CODES[_sre.MAGIC]
+        self._compile = _sre.compile
+        self._sets: dict[bytes, list[int]] = {}
+
+    def compile(self, parts: "Sequence[Part]") -> "re.Pattern[bytes]":
+        """The pattern of these parts. Whatever the matcher raises if it refuses the code."""
+        code: list[int] = []
+        groups = 0
+        for part in parts:
+            if isinstance(part, Group):
+                code += [self._mark, 2 * groups]
+                for inner in part.parts:
+                    code += self._code_of(inner)
+                code += [self._mark, 2 * groups + 1]
+                groups += 1
+            else:
+                code += self._code_of(part)
+        pattern: re.Pattern[bytes] = self._compile(b"", 0, [*code, _SUCCESS], groups, {}, (None,) * (groups + 1))
+        return pattern
+
+    def _code_of(self, part: "bytes | Value") -> list[int]:
+        if isinstance(part, Value):
+            one = self._set_of(part.legal)
+            return [self._repeat_one, len(one) + 4, part.least, part.most, *one, _SUCCESS]
+        code = [self._literal] * (2 * len(part))
+        code[1::2] = part
+        return code
+
+    def _set_of(self, legal: bytes) -> list[int]:
+        """The code for one of these bytes: a bit for each of 256."""
+        known = self._sets.get(legal)
+        if known is None:
+            bits = 0
+            for byte in legal:
+                bits |= 1 << byte
+            words = memoryview(bits.to_bytes(32, "little")).cast("I").tolist()
+            known = self._sets[legal] = [self._in, len(words) + 3, self._charset, *words, _FAILURE]
+        return known
 
 
-def compile_text_pattern(parts: "Sequence[Part]") -> "re.Pattern[str]":
-    """The same for text."""
-    pattern: re.Pattern[str] = _compiled(parts, "")
-    return pattern
+def _known_matcher() -> "Matcher | None":
+    try:
+        return Matcher()
+    except (ImportError, AttributeError, LookupError):
+        return None
 
 
-def _compiled(parts: "Sequence[Part]", kind: "bytes | str") -> "Any":
-    code: list[int] = []
-    groups = 0
-    for part in parts:
-        if isinstance(part, Group):
-            code += [_MARK, 2 * groups]
-            for inner in part.parts:
-                code += _code_of(inner)
-            code += [_MARK, 2 * groups + 1]
-            groups += 1
-        else:
-            code += _code_of(part)
-    return _sre.compile(kind, 0, [*code, _SUCCESS], groups, {}, (None,) * (groups + 1))
+_matcher = _known_matcher()
 
 
-def _code_of(part: "bytes | Value") -> list[int]:
-    if isinstance(part, Value):
-        return part.code
-    code = [_LITERAL] * (2 * len(part))
-    code[1::2] = part
-    return code
+def compile_pattern(parts: "Sequence[Part]") -> "re.Pattern[bytes] | None":
+    """The pattern of these parts, one after the other, for bytes. None if this Python's matcher is not one that is known, or
+    refuses: then it is not asked again.
+    """
+    global _matcher  # noqa: PLW0603 - one process, one matcher
+    matcher = _matcher
+    if matcher is None:
+        return None
+    try:
+        return matcher.compile(parts)
+    except (RuntimeError, TypeError, ValueError, OverflowError, AttributeError):
+        _matcher = None
+        return None

@@ -54,8 +54,6 @@ LAYERS: dict[str, set[str]] = {
     "emulator": {"emulator"},
     "cli": {"boot", "emulator"},
 }
-# What a version of Python that is not known yet is asked through.
-OF_A_NEW_PYTHON = {"patterns": {"re"}}
 IN_THE_PROXY_PROCESS = (
     "settings",
     "records",
@@ -120,4 +118,4 @@ def test_a_module_imports_only_what_its_layer_may(name: str) -> None:
 def test_the_proxy_process_loads_nothing_of_others_and_nothing_slow(name: str) -> None:
     for source in sources(name):
         tops = {module.partition(".")[0] for module in imports(ast.parse(source.read_text()))} - {"lrap_otel"}
-        assert tops <= (sys.stdlib_module_names - SLOW) | OF_A_NEW_PYTHON.get(name, set()), source
+        assert tops <= sys.stdlib_module_names - SLOW, source

@@ -4,13 +4,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from shutil import which
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel import patterns
-from lrap_otel.patterns import Brake, Group, Value, compile_pattern, compile_text_pattern, lower_hex
+from lrap_otel.patterns import Brake, Group, Matcher, Value, compile_pattern, lower_hex
 
 ROOT = Path(__file__).parents[1]
 DIGITS = Value(b"0123456789")
@@ -49,31 +50,25 @@ def test_a_pattern_finds_what_re_finds(parts: list[tuple[Any, bool]], data: byte
 
 
 def test_a_value_takes_all_it_can_and_gives_back_what_the_rest_needs() -> None:
-    pattern = compile_pattern([b"<", Group(Value(b"ab")), Group(b"b"), b">"])
-    found = pattern.match(b"<aabb>")
+    found = Matcher().compile([b"<", Group(Value(b"ab")), Group(b"b"), b">"]).match(b"<aabb>")
     assert found is not None
     assert found.groups() == (b"aab", b"b")
 
 
 def test_an_empty_group_tells_a_place() -> None:
-    found = compile_pattern([b"ab", Group(), DIGITS]).match(b"ab12")
+    found = Matcher().compile([b"ab", Group(), DIGITS]).match(b"ab12")
     assert found is not None
     assert found.regs == ((0, 4), (2, 2))
 
 
-def test_text_is_matched_as_bytes_are_and_other_scripts_fit_nothing() -> None:
-    pattern = compile_text_pattern([b"x-", Group(lower_hex(2))])
-    assert [bool(pattern.match(text)) for text in ("x-0f", "x-0F", "x-\u0661\u0662", "x-0")] == [
-        True,
-        False,
-        False,
-        False,
-    ]
+def test_hex_is_lower_case_and_has_its_length() -> None:
+    pattern = Matcher().compile([b"x-", Group(lower_hex(2))])
+    assert [bool(pattern.match(text)) for text in (b"x-0f", b"x-0F", b"x-0")] == [True, False, False]
 
 
 def test_a_hostile_text_costs_no_more_than_its_length() -> None:
     # Each value ends where the next mark begins, so there is nothing to try again: this returns, and not next year.
-    pattern = compile_pattern([part for _ in range(60) for part in (b'"', Value(b"ab", 0), b'",')])
+    pattern = Matcher().compile([part for _ in range(60) for part in (b'"', Value(b"ab", 0), b'",')])
     assert pattern.match(b'"aaaaaaaaaa",' * 59 + b'"' + b"a" * 1_000_000) is None
 
 
@@ -91,20 +86,51 @@ def test_a_brake_lets_through_one_chance_in_257_in_the_end() -> None:
     assert sum(brake.lets_learn() for _ in range(257)) == 1
 
 
-def test_the_matchers_code_is_that_of_this_interpreter() -> None:
+PYTHONS = [path for path in (which(f"python3.{minor}") for minor in range(10, 15)) if path] or [sys.executable]
+
+AGREES = """if True:
+    import sys
+    sys.path.insert(0, sys.argv[1])
+    from lrap_otel.patterns import Matcher
+    assert "re" not in sys.modules
+    import re
     constants = sys.modules.get("re._constants") or sys.modules["sre_constants"]
+    matcher = Matcher()
     names = ("CHARSET", "IN", "LITERAL", "MARK", "REPEAT_ONE")
-    assert patterns._codes() == tuple(int(getattr(constants, name)) for name in names)
+    written = [getattr(matcher, "_" + name.lower()) for name in names]
+    assert written == [int(getattr(constants, name)) for name in names], written
     assert (int(constants.FAILURE), int(constants.SUCCESS)) == (0, 1)
+    assert int(constants.MAXREPEAT) == 2**32 - 1
+"""
 
-
-def test_an_interpreter_that_is_not_known_yet_is_asked_for_its_code() -> None:
-    code = """if True:
-        import _sre, re, sys
+REFUSES = """if True:
+    import _sre, sys
+    def refuse(*_):
+        raise RuntimeError("invalid SRE code")
+    if sys.argv[2] == "unknown":
         _sre.MAGIC = 1  # as of a version to come
-        sys.path.insert(0, sys.argv[1])
-        from lrap_otel.patterns import Group, Value, compile_pattern
-        print(compile_pattern([b"a", Group(Value(b"0123456789"))]).match(b"a12").groups())
-    """
-    run = subprocess.run([sys.executable, "-I", "-S", "-c", code, ROOT], check=True, capture_output=True, text=True)
-    assert run.stdout == "(b'12',)\n"
+    else:
+        _sre.compile = refuse
+    sys.path.insert(0, sys.argv[1])
+    from lrap_otel.patterns import Brake, Group, Value, compile_pattern
+    from lrap_otel.propagation import w3c, xray
+    brake = Brake()
+    print(compile_pattern([b"a", Group(Value(b"0123456789"))]), brake.lets_learn(), "re" in sys.modules)
+"""
+
+
+def run(python: str, code: str, *arguments: str) -> str:
+    command = [python, "-I", "-S", "-c", code, str(ROOT), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_matchers_code_is_that_of_each_python_at_hand(python: str) -> None:
+    if subprocess.run([python, "-c", "pass"], check=False, capture_output=True).returncode:
+        pytest.skip("a shim for a Python that is not there")
+    run(python, AGREES)
+
+
+@pytest.mark.parametrize("how", ["unknown", "refuses"])
+def test_a_matcher_that_is_unknown_or_refuses_makes_no_patterns_and_loads_no_re(how: str) -> None:
+    assert run(sys.executable, REFUSES, how) == "None False False\n"

@@ -185,11 +185,12 @@ class _ShapeInTheMaking:
         self._groups += 1
         self._stretch = []
 
-    def shape(self) -> Shape:
-        """After the last part."""
+    def shape(self) -> Shape | None:
+        """After the last part; None if there are no patterns."""
         self._end_stretch()
+        pattern = compile_pattern(self._parts)
         has_state = any(slot.name == "tracestate" for slot in self._slots)
-        return Shape(compile_pattern(self._parts), self._slots, self._kept, -1 if has_state else self._parent_at)
+        return Shape(pattern, self._slots, self._kept, -1 if has_state else self._parent_at) if pattern else None
 
 
 def _shape_of(plain: bytes, cuts: "Cuts") -> Shape | None:

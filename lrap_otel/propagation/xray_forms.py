@@ -1,6 +1,6 @@
 """The ways in which Lambda writes X-Ray's header, as patterns: for heads that are recognised instead of parsed."""
 
-from lrap_otel.patterns import Group, Value, compile_text_pattern, lower_hex
+from lrap_otel.patterns import Group, Value, compile_pattern, lower_hex
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID
 from lrap_otel.propagation.xray import XRayHeader
 
@@ -32,13 +32,13 @@ class UsualForm:
         parent, lineage = _PARENT if has_parent else (), _LINEAGE if has_lineage else ()
         self.parts: tuple[Part, ...] = (*_ROOT, *parent, *lineage)
         self.count = 2 + (2 if has_parent else 0) + (1 if has_lineage else 0)
-        self._pattern: Pattern[str] | None = None
+        self._pattern: Pattern[bytes] | None = None
 
     def fits(self, value: str) -> bool:
-        """Whether this header is written so."""
+        """Whether this header is written so; False as well if there are no patterns."""
         if self._pattern is None:
-            self._pattern = compile_text_pattern(self.parts)
-        return self._pattern.fullmatch(value) is not None
+            self._pattern = compile_pattern(self.parts)
+        return self._pattern is not None and self._pattern.fullmatch(value.encode("latin-1", "replace")) is not None
 
     def read(self, values: "Sequence[str]") -> XRayHeader:
         """The header that has these values."""

@@ -49,6 +49,10 @@ _MOULDS_LIMIT = 4
 _NOTHING, _REQUEST_ID = 0, 1
 
 
+class UnknownMatcherError(Exception):
+    """This Python's matcher has refused a pattern. None is asked of it again."""
+
+
 class Mould:
     """What the heads of one form share.
 
@@ -92,7 +96,7 @@ class Mould:
         if self.is_chunked:
             groups[b"content-length"] = _count_groups(parts)
             parts += Group(_CHUNK_SIZE), b"\r\n"
-        self.pattern: Pattern[bytes] = compile_pattern(parts)
+        self.pattern = _compiled(parts)
         self.request_id_at, self.attempt_at, self.deadline_at, self.length_at, self.root_at = [
             groups.get(name, _NOTHING) for name in (*INVOCATION_FIELDS, b"content-length", TRACE_ID)
         ]
@@ -135,6 +139,13 @@ class Mould:
             and values[parent + 1] == b"1"
             and bool(values[parent].strip(b"0") and (values[root] + values[root + 1]).strip(b"0"))
         )
+
+
+def _compiled(parts: "Sequence[Part]") -> "Pattern[bytes]":
+    pattern = compile_pattern(parts)
+    if pattern is None:
+        raise UnknownMatcherError
+    return pattern
 
 
 def _count_groups(parts: "Sequence[Part]") -> int:
