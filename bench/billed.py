@@ -115,7 +115,7 @@ class Sandbox:
 
     def cpu_ns(self) -> list[int]:
         """CPU time of each process of the extension, the first one first."""
-        return [cpu_ns(pid) for pid in self._group.members()] if self._group else []
+        return [cpu_ns(pid) for pid in self._group.workers()] if self._group else []
 
     def shut_down(self) -> None:
         """End the extension as Lambda does. LaneError where it does not end well."""

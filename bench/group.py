@@ -12,12 +12,13 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from bench.machine import pinned, process_fields, processes, thread_states
+from bench.machine import executable, pinned, process_fields, processes, thread_states
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+SHELLS = ("bash", "busybox", "dash", "sh")
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -38,13 +39,17 @@ class Group:
         """Its processes, the first one first."""
         return sorted(pid for pid in processes() if process_fields(pid)[2:3] == [str(self.pid)])
 
+    def workers(self) -> list[int]:
+        """Its processes but for a shell, which only waits for the others."""
+        return [pid for pid in self.members() if executable(pid) not in SHELLS]
+
     def left(self) -> str:
         """Its processes with their states (R, S, T, Z and so on), for a message."""
         return ", ".join(f"{pid} {''.join(process_fields(pid)[:1])}" for pid in self.members())
 
     def cpu_s(self) -> list[float]:
         """User and system time of each process in seconds, by ticks of 10 ms."""
-        return [sum(int(ticks) for ticks in process_fields(pid)[11:13]) * TICK_S for pid in self.members()]
+        return [sum(int(ticks) for ticks in process_fields(pid)[11:13]) * TICK_S for pid in self.workers()]
 
     def settle(self, quiet_s: float = 0.1, limit_s: float = 60) -> None:
         """Wait until it has done what it had left to do: none of its threads is about to run, and it has used a tick at most.

@@ -152,7 +152,7 @@ class Lane:
 
     def _of_each(self, ask: Callable[[int], int]) -> list[int]:
         self._thaw()
-        answers = [ask(pid) for pid in self._group.members()] if self._group else []
+        answers = [ask(pid) for pid in self._group.workers()] if self._group else []
         self._freeze()
         return answers
 

@@ -79,6 +79,14 @@ def processes() -> list[int]:
     return [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
 
 
+def executable(pid: int) -> str:
+    """The name of the file that a process runs; empty where the process has gone."""
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name
+    except OSError:
+        return ""
+
+
 def process_fields(pid: int) -> list[str]:
     """The fields of /proc/PID/stat after the command, from the state on; none where the process has gone."""
     try:

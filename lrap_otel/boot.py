@@ -6,7 +6,9 @@ what a bare interpreter has loaded (tests/test_boot.py holds it).
 """
 
 import _socket
+import _thread
 import posix
+import sys
 
 from lrap_otel.settings import Settings
 
@@ -33,13 +35,16 @@ _REGISTER = (
 )
 
 
-def main(script: str, dependencies: str) -> int:
+def main(script: str, dependencies: str, skipped: str = "", shell: int = 0) -> int:
     """Be the extension until SHUTDOWN. Returns the exit status.
 
     `script` is the path this was started by, which names the extension where it lies in a folder called ``extensions``;
-    `dependencies` is the folder that the telemetry process imports the SDK from.
+    `dependencies` is the folder that the telemetry process imports the SDK from; `skipped` says which interpreters
+    would not do, and `shell` is the process that waits for us under the id that Lambda knows, 0 where that is ours.
     """
     settings = Settings(posix.environ)
+    if skipped:
+        settings.warnings.append(f"{skipped}; {sys.executable or sys.orig_argv[0]} is used instead")
     if settings.extensions_api is None or settings.runtime_api is None:
         return _fail(
             "AWS_LAMBDA_RUNTIME_API is not set: this runs as a Lambda extension; `lrap-otel emulate` starts it locally"
@@ -54,6 +59,8 @@ def main(script: str, dependencies: str) -> int:
     except OSError as error:
         return _fail(f"the Extensions API at {settings.extensions_api} does not answer: {error}")
     channel, process_id = _fork_telemetry(api, listener, dependencies) if traces else (None, 0)
+    if shell:
+        _thread.start_new_thread(_end_with, (shell,))
     from lrap_otel.service import run  # noqa: PLC0415 - everything else is loaded while Lambda answers
 
     return run(settings, api, listener, channel, process_id, dependencies)
@@ -130,6 +137,23 @@ def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel:
         status = 0
     finally:
         posix._exit(status)  # noqa: SLF001 - `os` is not loaded; nothing of the parent's may run twice
+
+
+def _end_with(shell: int) -> None:
+    """End when our parent does: whoever kills it means us, and the next extension needs our port."""
+    import time  # noqa: PLC0415 - only a child of a shell needs it
+
+    try:
+        import select  # noqa: PLC0415
+
+        watch = select.poll()
+        watch.register(posix.pidfd_open(shell), select.POLLIN)
+        if posix.getppid() == shell:
+            watch.poll()
+    except (AttributeError, OSError):  # an older kernel's, or built for one
+        while posix.getppid() == shell:
+            time.sleep(1.0)
+    posix._exit(1)  # noqa: SLF001 - `os` is not loaded
 
 
 def _fail(text: str) -> int:

@@ -1,6 +1,7 @@
 """The wrapper's question where there is no bash to ask it: a script, started by its path.
 
-``hello.py PORT PID`` exits with 0 if the proxy answers, with 1 if somebody else, or nobody, does.
+``hello.py PORT PID`` exits with 0 if the proxy answers, with 3 if somebody else, or nobody, does. Any other status is that of an
+interpreter that will not do.
 """
 
 import _socket
@@ -8,6 +9,7 @@ import posix
 import sys
 
 TIMEOUT_S = 1.0
+NOBODY = 3
 
 _ANSWER = b"HTTP/1.1 200 lrap-otel\r\n"
 _HAND_OVER = (
@@ -41,4 +43,4 @@ def _question(process_id: str) -> bytes:
 
 
 if __name__ == "__main__":
-    sys.exit(0 if is_answered(int(sys.argv[1]), sys.argv[2]) else 1)
+    sys.exit(0 if is_answered(int(sys.argv[1]), sys.argv[2]) else NOBODY)

@@ -15,6 +15,7 @@ import pytest
 
 from lrap_otel import boot
 from lrap_otel.settings import Settings
+from tests.processes import children, proxies_of
 from tests.upstream import Upstream, connect
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ def test_the_telemetry_process_loads_nothing_until_the_proxy_has_been_loaded() -
     try:
         lambda_side = api.accept()
         lambda_side.read_message()
-        process = Path(f"/proc/{wait_for(lambda: children(extension.pid))[0]}")
+        process = Path(f"/proc/{telemetry_of(extension)}")
         wait_for(lambda: " S " in (process / "stat").read_text(encoding="ascii"))  # it sleeps: it waits
         assert paths["LRAP_DEPENDENCIES"] not in (process / "maps").read_text(encoding="utf-8")
         lambda_side.send(REGISTERED)
@@ -140,7 +141,7 @@ def test_a_telemetry_process_whose_proxy_is_never_loaded_ends_with_it(how: str) 
     extension = start_extension(api.port, LRAP_LISTENER_PORT=str(free_port()))
     lambda_side = api.accept()
     lambda_side.read_message()
-    (child,) = wait_for(lambda: children(extension.pid))
+    child = telemetry_of(extension)
     if how == "refused":
         lambda_side.send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}")
     else:
@@ -207,8 +208,10 @@ def start_extension(
     return subprocess.Popen([entrypoint], env=environment, stderr=subprocess.PIPE)
 
 
-def children(process_id: int) -> list[str]:
-    return Path(f"/proc/{process_id}/task/{process_id}/children").read_text(encoding="ascii").split()
+def telemetry_of(extension: subprocess.Popen[bytes]) -> int:
+    (proxy,) = wait_for(lambda: proxies_of(extension.pid))
+    (telemetry,) = wait_for(lambda: children(proxy))
+    return telemetry
 
 
 def wait_for(condition: Callable[[], T]) -> T:

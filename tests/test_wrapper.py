@@ -170,3 +170,18 @@ def test_the_wrapper_whose_place_ours_takes_is_run_as_well(shell: tuple[list[str
     environment = json.loads(wrapped.stdout)["environment"]
     assert environment["OTHER_WAS_HERE"] == "yes"
     assert environment["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize("place", ["wrapper", "lrap-otel/wrapper"])
+def test_without_bash_the_wrapper_finds_an_interpreter_as_the_entrypoint_does(tmp_path: Path, place: str) -> None:
+    layer, commands = tmp_path / "opt", tmp_path / "bin"
+    (layer / "lrap-otel").mkdir(parents=True)
+    commands.mkdir()
+    wrapper = shutil.copy(WRAPPER, layer / place)
+    (layer / "lrap_otel").symlink_to(WRAPPER.parents[1] / "lrap_otel")
+    (layer / ".lrap-paths").write_text("LRAP_PYTHON=/gone/python3\r\n")
+    (commands / "sh").symlink_to(shutil.which("dash") or "/bin/sh")
+    (commands / "python3").symlink_to(Path(sys.executable).resolve())
+    with listening(answer_as_the_proxy) as (port, _):
+        wrapped = start(([str(commands / "sh"), str(wrapper)], str(commands)), port)
+    assert json.loads(wrapped.stdout)["environment"]["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{port}"

@@ -13,6 +13,7 @@ import pytest
 
 from lrap_otel.emulator.otlp import Receiver
 from tests.e2e.conftest import HTTP_EVENT, emulated, function, invoke
+from tests.processes import children, proxies_of
 
 if TYPE_CHECKING:
     from lrap_otel.emulator.emulator import Emulator
@@ -157,9 +158,7 @@ def test_spans_that_a_collector_refused_are_sent_when_it_is_back() -> None:
 
 
 def telemetry_process() -> int:
-    """The process id of the extension's one child; the extension is a child of this process."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    (extension,) = [
-        child for child in children if b"lrap_otel/__main__.py" in Path(f"/proc/{child}/cmdline").read_bytes()
-    ]
-    return int(Path(f"/proc/{extension}/task/{extension}/children").read_text())
+    """The process id of the extension's telemetry process; the extension descends from this process."""
+    (proxy,) = proxies_of(os.getpid())
+    (telemetry,) = children(proxy)
+    return telemetry

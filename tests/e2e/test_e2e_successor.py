@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lrap_otel.extension.supervisor import SUCCESSORS_LIMIT
 from tests.e2e.conftest import HTTP_EVENT, emulated, function, invoke
+from tests.processes import children, proxies_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,16 +24,14 @@ PATIENT = {"LRAP_FLUSH_BUDGET_MS": "8000"}
 
 
 def extension_process() -> int:
-    """The extension is a child of this process."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    (found,) = [child for child in children if b"lrap_otel/__main__.py" in Path(f"/proc/{child}/cmdline").read_bytes()]
-    return int(found)
+    """The extension descends from this process."""
+    (found,) = proxies_of(os.getpid())
+    return found
 
 
 def telemetry_processes() -> list[int]:
-    """The extension's children; a successor belongs to the thread that started it."""
-    tasks = Path(f"/proc/{extension_process()}/task").iterdir()
-    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+    """The extension's children."""
+    return children(extension_process())
 
 
 async def eventually(holds: Callable[[], bool]) -> None:

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import IO
 
+from tests.processes import proxies_of
 from tests.upstream import Peer, Upstream, connect
 
 ROOT = Path(__file__).parents[2]
@@ -63,8 +64,9 @@ class Extension:
 
     def limit_descriptors(self, most: int) -> None:
         """Of what it may open from now on."""
-        _, hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)
-        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (most, hard))
+        (proxy,) = proxies_of(self.process.pid)
+        _, hard = resource.prlimit(proxy, resource.RLIMIT_NOFILE)
+        resource.prlimit(proxy, resource.RLIMIT_NOFILE, (most, hard))
 
     def end(self) -> tuple[int, bytes]:
         """Its exit status and what it printed, once it ends by itself."""
