@@ -2,7 +2,7 @@
 
 import posix
 
-_LEVELS = ("info", "warning", "error")
+_LEVELS = ("debug", "info", "warning", "error")
 _threshold = _LEVELS.index("warning")
 
 
@@ -10,6 +10,15 @@ def set_level(level: str) -> None:
     """Print lines of `level` and above."""
     global _threshold  # noqa: PLW0603 - one process, one log
     _threshold = _LEVELS.index(level)
+
+
+def is_printed(level: str) -> bool:
+    """Whether lines of `level` are printed: for what costs something to say."""
+    return _LEVELS.index(level) >= _threshold
+
+
+def debug(text: str) -> None:
+    _write("debug", text)
 
 
 def info(text: str) -> None:
@@ -25,7 +34,7 @@ def error(text: str) -> None:
 
 
 def _write(level: str, text: str) -> None:
-    if _LEVELS.index(level) >= _threshold:
+    if is_printed(level):
         try:
             posix.write(2, f"lrap-otel: {level}: {text}\n".encode("utf-8", "backslashreplace"))
         except OSError:

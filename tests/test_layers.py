@@ -33,6 +33,7 @@ PURE = {"propagation", "json_scan", "patterns"}
 SEAM = {"bell", "channel", "invocations", "runtime_process"}
 LAYERS: dict[str, set[str]] = {
     "settings": set(),
+    "export_settings": {"settings"},
     "records": set(),
     "log": set(),
     "hello": set(),
@@ -47,10 +48,10 @@ LAYERS: dict[str, set[str]] = {
     "invocations": BASE | PURE,
     "proxy": BASE | PURE | SEAM | {"proxy"},
     "extension": BASE | PURE | SEAM | {"proxy", "extension"},
-    "service": BASE | PURE | SEAM | {"proxy", "extension"},
+    "service": BASE | PURE | SEAM | {"export_settings", "proxy", "extension"},
     "boot": BASE | SEAM | {"service", "telemetry"},
     "__main__": {"boot"},
-    "telemetry": BASE | PURE | {"bell", "channel", "telemetry"},
+    "telemetry": BASE | PURE | {"bell", "channel", "export_settings", "telemetry"},
     "emulator": {"emulator"},
     "cli": {"boot", "emulator"},
 }

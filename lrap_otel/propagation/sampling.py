@@ -9,7 +9,8 @@ _WITH_RATIO = ("traceidratio", "parentbased_traceidratio")
 class Sampler:
     """Decides whether a span is recorded, as the SDK does for ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG``.
 
-    An argument that is no number from 0 to 1, and is needed, counts as 1; `warning` then says so, else it is empty.
+    Without an argument, and with one that is no number from 0 to 1, a ratio is 1 (OpenTelemetry's
+    default); `warning` then says that an argument cannot be used, else it is empty.
     """
 
     __slots__ = ("_bound", "_follows_parent", "warning")
@@ -20,13 +21,15 @@ class Sampler:
         self._bound = self._ratio_bound(argument) if name in _WITH_RATIO else 0 if name.endswith("always_off") else _ALL
 
     def _ratio_bound(self, argument: str) -> int:
+        if not argument:
+            return _ALL
         try:
             ratio = float(argument)
-            if 0.0 <= ratio <= 1.0:
-                return round(ratio * _ALL)
         except ValueError:
-            pass
-        self.warning = f"OTEL_TRACES_SAMPLER_ARG={argument!r} is not a number from 0 to 1; 1.0 is used instead"
+            ratio = -1.0
+        if 0.0 <= ratio <= 1.0:  # which nan is not
+            return round(ratio * _ALL)
+        self.warning = f"OTEL_TRACES_SAMPLER_ARG={argument[:60]!r} is not a number from 0 to 1; 1.0 is used instead"
         return _ALL
 
     def decide(self, parent_flags: int | None, trace_id_hex: str) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.view import Aggregation
     from opentelemetry.sdk.resources import Resource
 
-    from lrap_otel.settings import ExportSettings
+    from lrap_otel.export_settings import ExportSettings
     from lrap_otel.telemetry.invocations import Invocation
 
 _SECONDS_PER_NANOSECOND = 1e-9

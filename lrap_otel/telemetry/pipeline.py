@@ -6,9 +6,9 @@ from time import monotonic, time_ns
 from typing import TYPE_CHECKING, NamedTuple
 
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 from opentelemetry.trace import SpanContext, TraceFlags
 
+from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.records import Delivered, Finished, InitError, Restored, Runtime, Started
 from lrap_otel.telemetry import failures
 from lrap_otel.telemetry.bodies import Body
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
 
     from lrap_otel.bell import Bell
+    from lrap_otel.export_settings import ExportSettings
     from lrap_otel.records import Record
-    from lrap_otel.settings import ExportSettings
     from lrap_otel.telemetry.export.deadline import Deadline
 
 OPEN_INVOCATIONS_LIMIT = 10_000
@@ -52,6 +52,7 @@ class Pipeline:
         self._settings = settings
         self._limits = Limits(settings.max_attribute_length, settings.max_attributes, settings.max_links)
         self._options = _options(settings)
+        self._sampler = Sampler(settings.sampler, settings.sampler_argument)
         self._exporter = Exporter(settings, warn)
         self._invocations = Invocations(OPEN_INVOCATIONS_LIMIT)
         self._started: Started | None = None
@@ -189,7 +190,8 @@ class Pipeline:
 
     def _fail_init(self, record: InitError) -> None:
         trace_id = RandomIdGenerator().generate_trace_id()
-        if not _samples_roots(self._settings, trace_id):
+        # The proxy samples invocations; a failed init has none, and its span is a root of its own.
+        if not self._sampler.decide(None, f"{trace_id:032x}"):
             return
         payload = record.payload or b""
         head, rest = Head(payload[: record.head_length]), payload[record.head_length :]
@@ -239,17 +241,3 @@ def _options(settings: ExportSettings) -> Options:
         exception=settings.captured_exception,
     )
     return Options(named or HTTP_METHODS, privacy)
-
-
-def _samples_roots(settings: ExportSettings, trace_id: int) -> bool:
-    """The proxy samples invocations; a failed init has none, and its span is a root of its own."""
-    if settings.sampler.endswith("traceidratio"):
-        return trace_id & TraceIdRatioBased.TRACE_ID_LIMIT < TraceIdRatioBased(_ratio(settings)).bound
-    return not settings.sampler.endswith("always_off")
-
-
-def _ratio(settings: ExportSettings) -> float:
-    try:
-        return min(max(float(settings.sampler_argument), 0.0), 1.0)
-    except ValueError:
-        return 1.0

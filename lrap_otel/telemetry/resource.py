@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.version import __version__ as sdk_version
@@ -17,8 +16,8 @@ from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.limits import Limits
 
 if TYPE_CHECKING:
+    from lrap_otel.export_settings import ExportSettings
     from lrap_otel.records import Runtime, Started
-    from lrap_otel.settings import ExportSettings
     from lrap_otel.telemetry.triggers.description import Attributes
 
 _BYTES_PER_MB = 1_048_576
@@ -41,7 +40,7 @@ def build_resource(settings: ExportSettings, started: Started | None, runtime: R
     }
     attributes.update(_function(settings, started))
     attributes.update(_log_stream(settings, runtime))
-    attributes.update(parse_resource_attributes(settings.resource_attributes))
+    attributes.update(settings.resource_attributes)
     if settings.service_name:
         attributes[semconv.SERVICE_NAME] = settings.service_name
     return Resource(Limits().applied(attributes), semconv.SCHEMA_URL)
@@ -72,16 +71,4 @@ def _log_stream(settings: ExportSettings, runtime: Runtime | None) -> Attributes
         attributes[semconv.FAAS_INSTANCE] = stream
     if runtime and runtime.execution_env:
         attributes[semconv.LRAP_EXECUTION_ENV] = runtime.execution_env
-    return attributes
-
-
-def parse_resource_attributes(text: str) -> dict[str, str]:
-    """``k=v,k2=v2`` with percent-encoded values; empty if any part is malformed, as the specification asks."""
-    attributes = {}
-    for part in text.split(","):
-        name, equals, value = part.partition("=")
-        if part.strip() and not (name.strip() and equals):
-            return {}
-        if name.strip():
-            attributes[unquote(name.strip())] = unquote(value.strip())
     return attributes

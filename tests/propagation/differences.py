@@ -110,9 +110,7 @@ ALL = [
         "",
         BY_W3C,
         (W3C_TRACE, W3C_SPAN, 1, "1abc=x,vendor@=y"),
-        lambda names, headers, runtime: (
-            "tracecontext" in names and has_key_of_level_2(headers.get("tracestate", ""))
-        ),
+        lambda names, headers, runtime: "tracecontext" in names and has_key_of_level_2(headers.get("tracestate", "")),
     ),
     Difference(
         "b3 digits of other scripts",

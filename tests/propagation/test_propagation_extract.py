@@ -134,6 +134,8 @@ def test_a_parent_is_read_without_the_matcher_whose_code_may_change() -> None:
     lines += [f"import lrap_otel.propagation.{name}" for name in names]
     lines.append("print(sorted({'re', '_sre', 'lrap_otel.patterns'} & set(sys.modules)))")
     # Without `site`, which may import anything.
-    ran = subprocess.run([sys.executable, "-I", "-S", "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    ran = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+    )
 
     assert ran.stdout == "[]\n"

@@ -62,7 +62,7 @@ def test_a_ratio_cuts_where_the_sdk_cuts(low: int, ratio: str) -> None:
     )
 
 
-@pytest.mark.parametrize("argument", ["", "half", "-0.1", "1.1", "nan", "inf", "50%"])
+@pytest.mark.parametrize("argument", ["half", "-0.1", "1.1", "nan", "inf", "50%"])
 @pytest.mark.parametrize("name", ["traceidratio", "parentbased_traceidratio"])
 def test_a_ratio_that_cannot_be_used_gives_one_warning_and_samples_all(
     name: str, argument: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -76,6 +76,13 @@ def test_a_ratio_that_cannot_be_used_gives_one_warning_and_samples_all(
     with caplog.at_level(logging.WARNING):
         assert "1.0" in sdk._get_from_env_or_default().get_description()
     assert "TRACES_SAMPLER_ARG" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["traceidratio", "parentbased_traceidratio"])
+def test_a_ratio_without_an_argument_is_one_and_needs_no_warning(name: str) -> None:
+    sampler = Sampler(name, "")
+
+    assert (sampler.warning, sampler.decide(None, "f" * 32)) == ("", True)
 
 
 @pytest.mark.parametrize("name", ["always_on", "always_off", "parentbased_always_on", "parentbased_always_off"])

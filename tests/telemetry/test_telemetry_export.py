@@ -353,13 +353,17 @@ def test_a_signal_can_be_switched_off(start: Start, collector: Collector, variab
 
 
 def test_an_endpoint_that_cannot_be_used_is_told_and_the_rest_goes_on(start: Start, collector: Collector) -> None:
-    telemetry = start(collector, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="http://127.0.0.1:99999/")
+    telemetry = start(
+        collector,
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="https://127.0.0.1/",
+        OTEL_EXPORTER_OTLP_CERTIFICATE="/nowhere",
+    )
     telemetry.offer(*invocations(1))
 
     assert telemetry.flush()
     assert [post.path for post in collector.received()] == ["/v1/metrics"]
     (warning,) = telemetry.warnings
-    assert warning.startswith("traces cannot be exported with these settings: ValueError")
+    assert warning.startswith("traces cannot be exported with these settings: FileNotFoundError")
 
 
 def test_tls_trusts_the_users_certificate_and_keeps_its_connection(

@@ -5,13 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from opentelemetry.sdk.version import __version__ as sdk_version
 from proxy_records import DELIVERED_NS, VARIABLES, delivered, finished
 from telemetry_thread import plain
 
 from lrap_otel import records
-from lrap_otel.telemetry.resource import parse_resource_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,6 +81,20 @@ def test_the_user_has_the_last_word(start: Start, collector: Collector) -> None:
     assert resource["deployment.environment.name"] == "a b"
 
 
-@pytest.mark.parametrize("text", ["a", "a=1,b", "=1", "a=1,=2"])
-def test_malformed_resource_attributes_are_discarded_as_a_whole(text: str) -> None:
-    assert parse_resource_attributes(text) == {}
+def test_a_slip_of_the_pen_costs_one_attribute_and_is_told(start: Start, collector: Collector) -> None:
+    telemetry = start(
+        collector, OTEL_RESOURCE_ATTRIBUTES="team=shop,broken,service.name=,deployment.environment.name=a%2Cb"
+    )
+    telemetry.offer(delivered(), finished())
+    assert telemetry.flush()
+
+    resource = resource_of(collector)
+    assert (resource["team"], resource["deployment.environment.name"], resource["service.name"]) == (
+        "shop",
+        "a,b",
+        "orders",
+    )
+    assert telemetry.warnings == [
+        "OTEL_RESOURCE_ATTRIBUTES: entry 2 has no = (a comma in a value is written %2C); it is left out",
+        "OTEL_RESOURCE_ATTRIBUTES: entry 3 (service.name) is empty; it is left out",
+    ]

@@ -15,7 +15,7 @@ from lrap_otel.telemetry.export.http1 import BrokenError, Connection, NotSentErr
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-    from lrap_otel.settings import SignalSettings
+    from lrap_otel.export_settings import SignalSettings
     from lrap_otel.telemetry.export.deadline import Deadline
 
 _GZIP_WINDOW = 31
@@ -79,24 +79,6 @@ def _gzipped(body: bytes) -> bytes:
     return gzip.compress(body) + gzip.flush()
 
 
-def parse_headers(text: str) -> dict[str, str]:
-    """``k=v,k2=v2``, values percent-encoded; a part that is malformed or no header field is left out.
-
-    Source: OTLP exporter, "Specifying headers via environment variables".
-    """
-    fields = {}
-    for part in text.split(","):
-        name, equals, value = part.partition("=")
-        name, value = unquote(name.strip()), unquote(value.strip())
-        if equals and name and not _breaks_a_head(name + value) and ":" not in name:
-            fields[name] = value
-    return fields
-
-
-def _breaks_a_head(text: str) -> bool:
-    return any(character in text for character in "\r\n\0")
-
-
 def _fields(settings: SignalSettings) -> dict[str, str]:
     fields = {
         "Content-Type": "application/x-protobuf",
@@ -109,9 +91,8 @@ def _fields(settings: SignalSettings) -> dict[str, str]:
         # As the stock exporter's HTTP client does.
         pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
         fields["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-    given = parse_headers(settings.headers)
-    replaced = {name.lower() for name in given}
-    return {name: value for name, value in fields.items() if name.lower() not in replaced} | given
+    replaced = {name.lower() for name in settings.headers}
+    return {name: value for name, value in fields.items() if name.lower() not in replaced} | settings.headers
 
 
 @cache

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.trace import ReadableSpan
 
-    from lrap_otel.settings import ExportSettings, SignalSettings
+    from lrap_otel.export_settings import ExportSettings, SignalSettings
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.metrics import Metrics
 

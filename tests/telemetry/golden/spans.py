@@ -15,13 +15,14 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from lrap_otel.channel import Channel, TelemetryEnd
+from lrap_otel.export_settings import ExportSettings
 from lrap_otel.invocations import Invocations
 from lrap_otel.propagation.context import SpanContext
 from lrap_otel.proxy.delivery import delivered
 from lrap_otel.proxy.http1 import parse_reply
 from lrap_otel.proxy.polls import Event
 from lrap_otel.proxy.tracer import Tracer
-from lrap_otel.settings import ExportSettings, Settings
+from lrap_otel.settings import Settings
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.pipeline import Pipeline
 from tests.telemetry import proxy_records as proxy

@@ -1,0 +1,309 @@
+"""The environment variables that the telemetry process reads. Most are OpenTelemetry's own, with
+OpenTelemetry's defaults; docs/settings.md has them all.
+
+Sources: OpenTelemetry, "Environment Variable Specification"; "OTLP Exporter", "Configuration Options";
+"Resource SDK", "Specifying resource information via an environment variable".
+"""
+
+import _socket
+
+from lrap_otel.settings import LONGEST_MS, Environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    # Name, value, and what the user did wrong, of one entry of a list.
+    Entry = tuple[str, str, str]
+
+# The largest number that OpenTelemetry asks for.
+_LARGEST = 2**31 - 1
+_NO_LIMIT = "no limit"
+# Of a header field's name (RFC 9110, "Tokens"), beside letters and digits.
+_NAME_MARKS = "!#$%&'*+-.^_`|~"
+# What the client writes itself, about the body and the connection; twice, or another, it would break
+# the request.
+_FIELDS_OF_THE_CLIENT = (
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+)
+
+
+class SignalSettings:
+    """Where one signal goes: `signal` is ``TRACES`` or ``METRICS``. Its own variable comes before the
+    common one, which it falls back to.
+    """
+
+    __slots__ = (
+        "certificate",
+        "client_certificate",
+        "client_key",
+        "compression",
+        "enabled",
+        "headers",
+        "timeout_ms",
+        "url",
+    )
+
+    def __init__(self, read: Environment, signal: str) -> None:
+        def own_or_common(name: str) -> str:
+            own = f"OTEL_EXPORTER_OTLP_{signal}_{name}"
+            return own if read.text(own) else f"OTEL_EXPORTER_OTLP_{name}"
+
+        def one_of(name: str, default: str, choices: tuple[str, ...]) -> str:
+            common = read.one_of(f"OTEL_EXPORTER_OTLP_{name}", default, choices)
+            return read.one_of(f"OTEL_EXPORTER_OTLP_{signal}_{name}", common, choices)
+
+        self.enabled = read.one_of(f"OTEL_{signal}_EXPORTER", "otlp", ("otlp", "none")) == "otlp"
+        common_url = _url(read, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+        self.url = _url(read, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", _with_path(common_url, f"/v1/{signal.lower()}"))
+        one_of("PROTOCOL", "http/protobuf", ("http/protobuf",))
+        self.headers = _headers(read, own_or_common("HEADERS"))
+        common_timeout_ms = _timeout_ms(read, "OTEL_EXPORTER_OTLP_TIMEOUT", 10_000)
+        self.timeout_ms = _timeout_ms(read, f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", common_timeout_ms)
+        self.compression = one_of("COMPRESSION", "none", ("none", "gzip"))
+        self.certificate = read.text(own_or_common("CERTIFICATE"))
+        self.client_key = read.text(own_or_common("CLIENT_KEY"))
+        self.client_certificate = read.text(own_or_common("CLIENT_CERTIFICATE"))
+
+
+class ExportSettings:
+    """What the telemetry process needs."""
+
+    __slots__ = (
+        "captured_exception",
+        "captures_client_address",
+        "captures_query",
+        "environment",
+        "exemplar_filter",
+        "export_timeout_ms",
+        "function_memory_mb",
+        "function_name",
+        "function_version",
+        "histogram_aggregation",
+        "known_http_methods",
+        "log_group",
+        "log_stream",
+        "max_attribute_length",
+        "max_attributes",
+        "max_batch_spans",
+        "max_event_attributes",
+        "max_events",
+        "max_link_attributes",
+        "max_links",
+        "max_queue_spans",
+        "metric_interval_ms",
+        "metric_temporality",
+        "metrics",
+        "redacted_names",
+        "region",
+        "resource_attributes",
+        "sampler",
+        "sampler_argument",
+        "schedule_delay_ms",
+        "service_name",
+        "traces",
+    )
+
+    def __init__(self, variables: "Mapping[bytes, bytes]") -> None:
+        read = self.environment = Environment(variables)
+        self.traces = SignalSettings(read, "TRACES")
+        self.metrics = SignalSettings(read, "METRICS")
+        self._read_batching(read)
+        self._read_metrics(read)
+        self._read_limits(read)
+        self._read_privacy(read)
+        # `Settings` has warned of a value that is no sampler.
+        self.sampler = read.text("OTEL_TRACES_SAMPLER").lower()
+        self.sampler_argument = read.text("OTEL_TRACES_SAMPLER_ARG")
+        self.known_http_methods = read.text("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS")
+        self.resource_attributes = _resource_attributes(read, "OTEL_RESOURCE_ATTRIBUTES")
+        self.service_name = read.text("OTEL_SERVICE_NAME")
+        self.region = read.text("AWS_REGION", read.text("AWS_DEFAULT_REGION"))
+        self.function_name = read.text("AWS_LAMBDA_FUNCTION_NAME")
+        self.function_version = read.text("AWS_LAMBDA_FUNCTION_VERSION")
+        self.function_memory_mb = read.number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", 0, 0, 1_000_000)
+        self.log_group = read.text("AWS_LAMBDA_LOG_GROUP_NAME")
+        self.log_stream = read.text("AWS_LAMBDA_LOG_STREAM_NAME")
+
+    @property
+    def warnings(self) -> list[str]:
+        return self.environment.warnings
+
+    def _read_batching(self, read: Environment) -> None:
+        self.max_queue_spans = read.number("OTEL_BSP_MAX_QUEUE_SIZE", 2_048, 1, _LARGEST)
+        batch = read.number("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512, 1, _LARGEST)
+        self.max_batch_spans = min(batch, self.max_queue_spans)
+        self.schedule_delay_ms = read.number("OTEL_BSP_SCHEDULE_DELAY", 5_000, 0, _LARGEST) or 1
+        self.export_timeout_ms = _timeout_ms(read, "OTEL_BSP_EXPORT_TIMEOUT", 30_000)
+
+    def _read_metrics(self, read: Environment) -> None:
+        self.metric_interval_ms = read.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000, 1, _LARGEST)
+        # One attempt has two limits, this and OTLP's own.
+        self.metrics.timeout_ms = min(self.metrics.timeout_ms, _timeout_ms(read, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000))
+        self.exemplar_filter = read.one_of(
+            "OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", ("always_on", "always_off", "trace_based")
+        )
+        # Not OpenTelemetry's cumulative: sandboxes are many short-lived streams, and each would be a
+        # series of its own.
+        self.metric_temporality = read.one_of(
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", ("delta", "cumulative", "lowmemory")
+        )
+        self.histogram_aggregation = read.one_of(
+            "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+            "explicit_bucket_histogram",
+            ("explicit_bucket_histogram", "base2_exponential_bucket_histogram"),
+        )
+
+    def _read_limits(self, read: Environment) -> None:
+        # 0 stands for OpenTelemetry's default: no limit.
+        every_length = read.number("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 0, 1, _LARGEST, _NO_LIMIT)
+        self.max_attribute_length = read.number(
+            "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+            every_length,
+            1,
+            _LARGEST,
+            str(every_length) if every_length else _NO_LIMIT,
+        )
+        every_count = read.number("OTEL_ATTRIBUTE_COUNT_LIMIT", 128, 0, _LARGEST)
+        self.max_attributes = read.number("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST)
+        self.max_events = read.number("OTEL_SPAN_EVENT_COUNT_LIMIT", 128, 0, _LARGEST)
+        self.max_links = read.number("OTEL_SPAN_LINK_COUNT_LIMIT", 128, 0, _LARGEST)
+        self.max_event_attributes = read.number("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST)
+        self.max_link_attributes = read.number("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST)
+
+    def _read_privacy(self, read: Environment) -> None:
+        self.captures_query = read.flag("LRAP_CAPTURE_QUERY", default=True)
+        self.captures_client_address = read.flag("LRAP_CAPTURE_CLIENT_ADDRESS", default=True)
+        self.captured_exception = read.one_of("LRAP_CAPTURE_EXCEPTION", "stack", ("type", "message", "stack"))
+        self.redacted_names = tuple(filter(None, map(str.strip, read.text("LRAP_REDACT").split(","))))
+
+
+def _timeout_ms(read: Environment, name: str, default: int) -> int:
+    """Milliseconds; 0 means as long as it takes (OpenTelemetry's rule), which here is `LONGEST_MS`."""
+    return min(read.number(name, default, 0, _LARGEST) or LONGEST_MS, LONGEST_MS)
+
+
+def _url(read: Environment, name: str, default: str) -> str:
+    """An ``http`` or ``https`` address. It may hold a password, so no warning repeats it."""
+    text = read.text(name)
+    if not text:
+        return default
+    url, mark, _ = text.partition("#")
+    if not _is_url(url):
+        read.warn(f"{name} is no http:// or https:// address; the default is used instead")
+        return default
+    if mark:
+        read.warn(f"{name} has a fragment (#...), which is never sent to a server; it is left out")
+    return url
+
+
+def _with_path(url: str, path: str) -> str:
+    """`url` with `path` after its own, and its query after that."""
+    base, mark, query = url.partition("?")
+    return f"{base.removesuffix('/')}{path}{mark}{query}"
+
+
+def _is_url(text: str) -> bool:
+    scheme, _, rest = text.partition("://")
+    # A blank or a control character would end the request line; other alphabets are percent-encoded.
+    if scheme.lower() not in {"http", "https"} or not all("!" <= character <= "~" for character in rest):
+        return False
+    authority = rest.partition("/")[0].partition("?")[0].rpartition("@")[2]
+    if authority.startswith("["):
+        host, bracket, port = authority[1:].partition("]")
+        return bracket != "" and _is_ipv6(host) and (not port or (port[0] == ":" and _is_port(port[1:])))
+    host, _, port = authority.partition(":")
+    return host != "" and not any(mark in host for mark in "[]\\") and _is_port(port)
+
+
+def _is_port(text: str) -> bool:
+    """Whether `text` is a port, or empty: the scheme's."""
+    return text == "" or (text.isdigit() and len(text) < 6 and 0 < int(text) < 65_536)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        _socket.inet_pton(_socket.AF_INET6, text)
+    except OSError:
+        return False
+    return True
+
+
+def _headers(read: Environment, name: str) -> dict[str, str]:
+    """Header fields. What would break the request is left out with a warning, which never repeats a
+    value: it is often a key.
+    """
+    fields: dict[str, str] = {}
+    for number, (key, value, malformed) in enumerate(_entries(read.text(name)), 1):
+        if fault := malformed or _header_fault(key, value):
+            read.warn(f"{name}: entry {number} {fault}; it is left out")
+            continue
+        for same in [other for other in fields if other.lower() == key.lower()]:
+            del fields[same]
+        fields[key] = value
+    return fields
+
+
+def _header_fault(key: str, value: str) -> str:
+    if not all(letter.isascii() and (letter.isalnum() or letter in _NAME_MARKS) for letter in key):
+        return "has a name that is no header field's"
+    if any((letter < " " and letter != "\t") or letter == "\x7f" for letter in value):
+        return f"({key}) has a control character in its value"
+    if key.lower() in _FIELDS_OF_THE_CLIENT:
+        return f"({key}) is written by the client itself"
+    return ""
+
+
+def _resource_attributes(read: Environment, name: str) -> dict[str, str]:
+    """Attributes of the resource. An entry that is malformed is left out with a warning, as the stock
+    SDK for Python does, and not all of them, as the specification suggests: one slip of the pen should
+    not cost the environment's and the team's names.
+    """
+    attributes: dict[str, str] = {}
+    for number, (key, value, malformed) in enumerate(_entries(read.text(name)), 1):
+        is_nameless = key == "service.name" and not value
+        if fault := malformed or ("(service.name) is empty" if is_nameless else ""):
+            read.warn(f"{name}: entry {number} {fault}; it is left out")
+        else:
+            attributes[key] = value
+    return attributes
+
+
+def _entries(text: str) -> "list[Entry]":
+    """``name=value,name=value``, both percent-encoded. A comma too many is no entry."""
+    return [_entry(part) for part in text.split(",") if part.strip()]
+
+
+def _entry(text: str) -> "Entry":
+    name, equals, value = text.partition("=")
+    if not equals:
+        return "", "", "has no = (a comma in a value is written %2C)"
+    try:
+        key, plain = _percent_decoded(name.strip()), _percent_decoded(value.strip())
+    except UnicodeDecodeError:
+        return "", "", "is not UTF-8 once it is decoded"
+    return (key, plain, "") if key else ("", "", "has no name")
+
+
+def _percent_decoded(text: str) -> str:
+    """`text` without its percent-encoding. A percent sign before anything but two hexadecimal digits
+    stands for itself. UnicodeDecodeError where the bytes are no UTF-8.
+    """
+    if "%" not in text:
+        return text
+    first, *rest = text.encode("utf-8", "surrogateescape").split(b"%")
+    decoded = first
+    for part in rest:
+        is_encoded = len(part) >= 2 and all(byte in b"0123456789abcdefABCDEF" for byte in part[:2])
+        decoded += bytes([int(part[:2], 16)]) + part[2:] if is_encoded else b"%" + part
+    return decoded.decode()
