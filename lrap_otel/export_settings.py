@@ -7,11 +7,13 @@ Sources: OpenTelemetry, "Environment Variable Specification"; "OTLP Exporter", "
 
 import _socket
 
-from lrap_otel.settings import LONGEST_MS, Environment
+from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, SAMPLERS, Environment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from lrap_otel.settings import Settings
 
     # Name, value, and what the user did wrong, of one entry of a list.
     Entry = tuple[str, str, str]
@@ -122,8 +124,9 @@ class ExportSettings:
         self._read_metrics(read)
         self._read_limits(read)
         self._read_privacy(read)
-        # `Settings` has warned of a value that is no sampler.
-        self.sampler = read.text("OTEL_TRACES_SAMPLER").lower()
+        # The proxy process warns of a value that is no sampler, or no argument of one.
+        sampler = read.text("OTEL_TRACES_SAMPLER").lower()
+        self.sampler = sampler if sampler in SAMPLERS else DEFAULT_SAMPLER
         self.sampler_argument = read.text("OTEL_TRACES_SAMPLER_ARG")
         self.known_http_methods = read.text("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS")
         self.resource_attributes = _resource_attributes(read, "OTEL_RESOURCE_ATTRIBUTES")
@@ -186,6 +189,25 @@ class ExportSettings:
         self.captures_client_address = read.flag("LRAP_CAPTURE_CLIENT_ADDRESS", default=True)
         self.captured_exception = read.one_of("LRAP_CAPTURE_EXCEPTION", "stack", ("type", "message", "stack"))
         self.redacted_names = tuple(filter(None, map(str.strip, read.text("LRAP_REDACT").split(","))))
+
+
+def in_force(settings: "Settings") -> str:
+    """One line for the log: where telemetry goes, without credentials and query, and what is traced."""
+    export = ExportSettings(settings.environment.variables)
+    traces, metrics = (
+        _shown(signal.url) if signal.enabled else "nowhere" for signal in (export.traces, export.metrics)
+    )
+    ratio = f" ({settings.sampler_argument})" if settings.sampler_argument else ""
+    return (
+        f"traces go to {traces}, metrics to {metrics}; sampler {settings.sampler}{ratio}, "
+        f"propagators {','.join(settings.propagators)}"
+    )
+
+
+def _shown(url: str) -> str:
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    authority, slash, path = rest.partition("/")
+    return scheme + separator + authority.rpartition("@")[2] + slash + path
 
 
 def _timeout_ms(read: Environment, name: str, default: int) -> int:

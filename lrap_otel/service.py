@@ -56,6 +56,10 @@ def run(
         f"registered for {registration.get('functionName')}; the runtime's calls come through port {settings.listener_port}"
     )
     sandbox.tell(_started(registration))
+    if channel is not None and log.is_printed("info"):
+        from lrap_otel.export_settings import in_force  # noqa: PLC0415 - the proxy needs them for this line alone
+
+        log.info(in_force(settings))
     Lifecycle(client, invocations, sandbox.polls, telemetry, settings.flush_budget_ms).run()
     return 0
 

@@ -23,6 +23,7 @@ SAMPLERS = (
     "parentbased_always_off",
     "parentbased_traceidratio",
 )
+DEFAULT_SAMPLER = "parentbased_always_on"
 LOG_LEVELS = ("debug", "info", "warning", "error")
 # An invocation of Managed Instances may run for 90 minutes; nothing of ours takes longer.
 LONGEST_MS = 90 * 60 * 1_000
@@ -32,15 +33,15 @@ _QUOTED_LIMIT = 60
 class Environment:
     """The variables of one process, read by kind; `warnings` collects what could not be used."""
 
-    __slots__ = ("_variables", "warnings")
+    __slots__ = ("variables", "warnings")
 
     def __init__(self, variables: "Mapping[bytes, bytes]") -> None:
-        self._variables = variables
+        self.variables = variables
         self.warnings: list[str] = []
 
     def text(self, name: str, default: str = "") -> str:
         """The value as it stands; `default` where it is unset or empty."""
-        return self._variables.get(name.encode(), b"").decode("utf-8", "surrogateescape").strip() or default
+        return self.variables.get(name.encode(), b"").decode("utf-8", "surrogateescape").strip() or default
 
     def flag(self, name: str, default: bool) -> bool:
         """``true`` or ``false``, in any case."""
@@ -118,7 +119,7 @@ class Settings:
         self.flush_budget_ms = read.number("LRAP_FLUSH_BUDGET_MS", 500, 0, LONGEST_MS)
         self.log_level = read.one_of("LRAP_LOG_LEVEL", "warning", LOG_LEVELS)
         self.propagators = read.several_of("OTEL_PROPAGATORS", ("tracecontext", "baggage"), PROPAGATORS)
-        self.sampler = read.one_of("OTEL_TRACES_SAMPLER", "parentbased_always_on", SAMPLERS)
+        self.sampler = read.one_of("OTEL_TRACES_SAMPLER", DEFAULT_SAMPLER, SAMPLERS)
         self.sampler_argument = read.text("OTEL_TRACES_SAMPLER_ARG")
         self.xray_header = read.one_of("LRAP_XRAY_HEADER", "auto", ("auto", "always", "never"))
         self.scan_limit_bytes = read.number("LRAP_SCAN_LIMIT_BYTES", 2_097_152, 0, 6_291_556)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrap_otel.export_settings import in_force
 from lrap_otel.settings import Settings
 
 ROOT = Path(__file__).parents[1]
@@ -114,3 +115,38 @@ def test_every_variable_of_ours_stands_in_the_documentation() -> None:
     sources = [*ROOT.glob("lrap_otel/*.py"), *ROOT.glob("opt/*")]
     ours = {name for source in sources for name in re.findall(r"\bLRAP_[A-Z_]+\b", source.read_text())}
     assert {name for name in ours if f"`{name}`" not in documentation} <= {"LRAP_PYTHON", "LRAP_DEPENDENCIES"}
+
+
+def test_what_is_in_force_is_one_line_without_credentials_and_query() -> None:
+    line = in_force(
+        settings(
+            OTEL_EXPORTER_OTLP_ENDPOINT="https://me:hunter2@collector:4318/otlp?key=hunter2",
+            OTEL_EXPORTER_OTLP_HEADERS="api-key=hunter2",
+            OTEL_METRICS_EXPORTER="none",
+            OTEL_TRACES_SAMPLER="parentbased_traceidratio",
+            OTEL_TRACES_SAMPLER_ARG="0.25",
+            OTEL_PROPAGATORS="b3,tracecontext,b3",
+        )
+    )
+
+    assert line == (
+        "traces go to https://collector:4318/otlp/v1/traces, metrics to nowhere; "
+        "sampler parentbased_traceidratio (0.25), propagators b3,tracecontext"
+    )
+
+
+def test_debug_is_a_level_of_the_log() -> None:
+    read = settings(LRAP_LOG_LEVEL="DEBUG")
+
+    assert (read.log_level, read.warnings) == ("debug", [])
+
+
+def test_a_very_long_value_is_cut_in_its_warning() -> None:
+    (warning,) = settings(LRAP_FLUSH_BUDGET_MS="9" * 100_000).warnings
+
+    assert len(warning) < 150
+
+
+@pytest.mark.parametrize("value", ["+5", "5_0", "\u0665", "0x5", "5.0"])
+def test_a_number_is_plain_digits(value: str) -> None:
+    assert settings(LRAP_FLUSH_BUDGET_MS=value).flush_budget_ms == 500

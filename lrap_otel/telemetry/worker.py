@@ -15,6 +15,7 @@ from lrap_otel.export_settings import ExportSettings
 from lrap_otel.records import Flush, Shutdown
 from lrap_otel.telemetry.export.deadline import Deadline, attempt
 from lrap_otel.telemetry.inbox import Arrival, Inbox
+from lrap_otel.telemetry.setting_names import warnings_of
 
 if TYPE_CHECKING:
     import _socket
@@ -64,7 +65,7 @@ def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: s
     inbox.start()
     warnings = _Warnings(end)
     settings = ExportSettings(variables)
-    for text in settings.warnings:
+    for text in (*settings.warnings, *warnings_of(variables)):
         warnings.warn(text)
     if dependencies and dependencies not in sys.path:
         sys.path.append(dependencies)

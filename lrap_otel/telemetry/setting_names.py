@@ -1,0 +1,96 @@
+"""Variables that are set, and that nobody reads: a name of ours that is none, and OpenTelemetry's that
+we do not honour. Each is said once, after the start, where it costs the function nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+# Every variable of ours, whoever reads it; a test compares with the sources and with docs/settings.md.
+OURS = (
+    "LRAP_CAPTURE_CLIENT_ADDRESS",
+    "LRAP_CAPTURE_EXCEPTION",
+    "LRAP_CAPTURE_QUERY",
+    "LRAP_DEPENDENCIES",
+    "LRAP_ENABLED",
+    "LRAP_EXTENSION_NAME",
+    "LRAP_FLUSH_BUDGET_MS",
+    "LRAP_LISTENER_PORT",
+    "LRAP_LOG_LEVEL",
+    "LRAP_NEXT_WRAPPER",
+    "LRAP_PYTHON",
+    "LRAP_REDACT",
+    "LRAP_RUNTIME_API_ENDPOINT",
+    "LRAP_SCAN_LIMIT_BYTES",
+    "LRAP_XRAY_HEADER",
+)
+_SCHEME_DECIDES = "the endpoint's scheme says whether TLS is used"
+_NO_FILE = "it is not read; the variables are used"
+# OpenTelemetry's that would change what we send, with what holds instead.
+NOT_HONOURED = {
+    "OTEL_CONFIG_FILE": _NO_FILE,
+    "OTEL_EXPERIMENTAL_CONFIG_FILE": _NO_FILE,
+    "OTEL_EXPORTER_OTLP_INSECURE": _SCHEME_DECIDES,
+    "OTEL_EXPORTER_OTLP_METRICS_INSECURE": _SCHEME_DECIDES,
+    "OTEL_EXPORTER_OTLP_TRACES_INSECURE": _SCHEME_DECIDES,
+    "OTEL_LOGS_EXPORTER": "no logs are sent",
+    "OTEL_LOG_LEVEL": "ours is LRAP_LOG_LEVEL",
+    "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": "exceptions are events of spans",
+}
+# They ask for what is so anyway.
+_HARMLESS = frozenset({"", "none", "false"})
+_PREFIX = "LRAP_"
+# Of a name that is none: more say nothing new, and longer ones are compared at a price.
+_NAMES_LIMIT = 10
+_LENGTH_LIMIT = 64
+
+
+def warnings_of(variables: Mapping[bytes, bytes]) -> list[str]:
+    """What to say about these variables. No value is repeated."""
+    unknown = sorted(_unknown(variables))
+    found = [f"{name} is no setting{_suggestion(name)}" for name in unknown[:_NAMES_LIMIT]]
+    unused = [
+        f"{name} ({instead})"
+        for name, instead in NOT_HONOURED.items()
+        if _text(variables.get(name.encode(), b"")).lower() not in _HARMLESS
+    ]
+    if unused:
+        found.append(f"set for others, and not used by lrap-otel: {', '.join(unused)}")
+    return found
+
+
+def _unknown(variables: Mapping[bytes, bytes]) -> Iterator[str]:
+    for encoded in variables:
+        name = _text(encoded)
+        if name.upper().startswith(_PREFIX) and name not in OURS:
+            short = name if len(name) <= _LENGTH_LIMIT else name[:_LENGTH_LIMIT] + "..."
+            yield short if short.isprintable() else ascii(short)
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "replace").strip()
+
+
+def _suggestion(name: str) -> str:
+    """Names the setting that was probably meant, if there is one."""
+    words = name.upper().removeprefix(_PREFIX)
+    # LRAP_PORT means LRAP_LISTENER_PORT, far as it is from it.
+    within = [known for known in OURS if set(words.split("_")) <= set(known.split("_"))]
+    nearest = min(within or OURS, key=lambda known: _distance(words, known.removeprefix(_PREFIX)))
+    is_near = bool(within) or 2 * _distance(words, nearest.removeprefix(_PREFIX)) <= len(words)
+    return f"; do you mean {nearest}?" if is_near else "; docs/settings.md has them all"
+
+
+def _distance(one: str, other: str) -> int:
+    """How many letters must be inserted, left out or replaced (Levenshtein)."""
+    above = list(range(len(other) + 1))
+    for row, letter in enumerate(one, 1):
+        line = [row]
+        for column, letter_of_other in enumerate(other, 1):
+            kept = above[column - 1] + (letter != letter_of_other)
+            line.append(min(kept, above[column] + 1, line[-1] + 1))
+        above = line
+    return above[-1]
