@@ -1,4 +1,4 @@
-"""Where an event carries trace context: the headers of HTTP-shaped events, and the client context.
+"""Where an event carries trace context: the headers that some have, and the client context.
 
 Every event passes here before the function has it, so those of a shape that was met before take a few calls into C (`shapes`).
 What is not as Lambda usually writes it is left to `closer_look`.
@@ -16,22 +16,24 @@ if TYPE_CHECKING:
 
 # A batch has many producers and is never edited; it is told by its first bytes, so that it costs nothing.
 _BATCHES = (b'{"Records"', b'{"records"', b'{"eventSource"', b'{"invocationId"')
+# As API Gateway's passthrough template spells it.
+_PASSTHROUGH_HEADERS = b'"header"'
 _LONGEST_START_BYTES = max(map(len, _BATCHES))
 
 
 def find(payload: "bytes | memoryview", limit_bytes: int) -> "Carrier | Fitted | None":
-    """The carrier in an HTTP-shaped event, None where there is none, or where there is any doubt.
+    """The carrier in an event with headers, None where there is none, or where there is any doubt.
 
-    HTTP-shaped are API Gateway (REST, HTTP, WebSocket connect), Function URL, ALB, VPC Lattice, and AppSync with
-    ``request.headers``. Batches, other payloads, what is not an object, not UTF-8, too deep or larger than `limit_bytes`
-    are None. What stands behind the members that are needed is not looked at.
+    These are API Gateway (REST, HTTP, WebSocket connect), Function URL, ALB, VPC Lattice, AppSync (``request.headers``, of
+    authorizers ``requestHeaders``), any other object whose ``headers`` hold a trace field, and API Gateway's passthrough template
+    (``params.header``, which is only read). Batches, other payloads, what is not an object, not UTF-8, too deep or larger than
+    `limit_bytes` are None. What stands behind the members that are needed is not looked at.
     """
     if len(payload) > limit_bytes or _is_batch(bytes(payload[:_LONGEST_START_BYTES])):
         return None
     event = bytes(payload)  # a copy only of what came as a view
     fitted = shapes.find(event)
-    # `x in bytes` tries x as a number first, and makes and drops an error: slower than the search.
-    if fitted is None and event.find(shapes.ANY_HEADERS) < 0:
+    if fitted is None and not _may_have_headers(event, 0):
         return None
     try:
         if not event.isascii():
@@ -60,11 +62,16 @@ def find_known(data: bytes, start: int, end: int) -> "Known | None":
                 shapes.brake.in_vain = 0
                 return shape, found.groups(), rest
             return None
-    if _is_batch(data, start) or data.find(shapes.ANY_HEADERS, start) < 0:
+    if _is_batch(data, start) or not _may_have_headers(data, start):
         return None, (), start
     event = data[start:end]
     fitted = shapes.find_with_escapes(event) if event.find(b"\\") >= 0 and _is_utf8(event) else None
     return (fitted.shape, fitted.values, fitted.end + start) if fitted is not None else None
+
+
+def _may_have_headers(data: bytes, start: int) -> bool:
+    # `x in bytes` tries x as a number first, and makes and drops an error: slower than the search.
+    return data.find(shapes.ANY_HEADERS, start) >= 0 or data.find(_PASSTHROUGH_HEADERS, start) >= 0
 
 
 def _is_batch(data: bytes, start: int = 0) -> bool:

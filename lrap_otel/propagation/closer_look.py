@@ -1,4 +1,4 @@
-"""The carrier of an HTTP-shaped event in whatever form: member by member, every position known.
+"""The carrier of an event in whatever form: member by member, every position known.
 
 It takes ten times as long as a known shape does (`shapes`), which is learned from what it finds.
 """
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lrap_otel.propagation.places import Spot
 
 _HEADERS = 'eaders"'
+# In AppSync's `info`: of a resolver, of a handler of the Event API.
+_INFO_NAMES = frozenset(("fieldName", "channel"))
 
 
 def find(text: str) -> Carrier | None:
@@ -22,7 +24,13 @@ def find(text: str) -> Carrier | None:
     A carrier without places can be read but has nothing that may be written: headers that are no strings, names that are
     spelled with escapes.
     """
-    return _http_event(text) or _lattice_v1_event(text) or _appsync_event(text)
+    return (
+        _http_event(text)
+        or _lattice_v1_event(text)
+        or _appsync_event(text)
+        or _call_with_headers(text)
+        or _passthrough_event(text)
+    )
 
 
 def _http_event(text: str) -> Carrier | None:
@@ -30,7 +38,9 @@ def _http_event(text: str) -> Carrier | None:
     if not _is_object(text, members.get("requestContext")):
         return None
     # Where API Gateway, Function URL and ALB have no headers, consoles and test tools write null.
-    return _carrier(text, members, may_be_null="httpMethod" in members or "rawPath" in members)
+    may_be_null = "httpMethod" in members or "rawPath" in members
+    # The last are those of AppSync's authorizers.
+    return _carrier(text, members, may_be_null=may_be_null) or _carrier(text, members, ("requestHeaders",))
 
 
 def _lattice_v1_event(text: str) -> Carrier | None:
@@ -39,11 +49,49 @@ def _lattice_v1_event(text: str) -> Carrier | None:
 
 
 def _appsync_event(text: str) -> Carrier | None:
-    members = _members_until(text, "info")
-    request = members.get("request")
-    if "arguments" not in members or not _is_object(text, request) or not _is_object(text, members.get("info")):
+    """Of a resolver or a handler of the Event API."""
+    for name in ("info", "fieldName"):
+        members = _members_until(text, name)
+        request = members.get("request")
+        if request is not None and _is_object(text, request) and _is_from_appsync(text, members):
+            return _carrier(text, json_scan.members(text, request[0]))
+    return None
+
+
+def _is_from_appsync(text: str, members: "dict[str, Member]") -> bool:
+    info = members.get("info")
+    if info is None or not _is_object(text, info):
+        # As Amplify's template writes it.
+        return "typeName" in members and "fieldName" in members
+    return "arguments" in members or not _INFO_NAMES.isdisjoint(json_scan.members(text, info[0]))
+
+
+def _call_with_headers(text: str) -> Carrier | None:
+    """Of a caller that passes on headers in a form of its own, as Serverless's ``integration: lambda`` does.
+
+    Only what stands there is replaced: whoever reads the event expects no other fields.
+    """
+    lowered = text.lower()
+    if not any(f'"{name}"' in lowered for name in NAMES):
         return None
-    return _carrier(text, json_scan.members(text, request[0])) if request else None
+    members = _members_until(text, "headers")
+    if not _is_object(text, members.get("headers")):
+        return None
+    carrier = _carrier(text, members, ("headers",), takes_more=False)
+    return carrier if carrier is not None and carrier.headers else None
+
+
+def _passthrough_event(text: str) -> Carrier | None:
+    """API Gateway's mapping template "method request passthrough". It is the user's own: it is read, not written."""
+    if '"header"' not in text or '"params"' not in text:
+        return None
+    start = json_scan.after_space(text, 0)
+    params = json_scan.members(text, start, "params", start).get("params")
+    if params is None or not _is_object(text, params):
+        return None
+    header = json_scan.members(text, params[0], "header", text.rfind('"header"')).get("header")
+    headers = _values_by_name(header[2]) if header is not None else {}
+    return Carrier(text, headers, []) if headers else None
 
 
 def _members_until(text: str, name: str) -> "dict[str, Member]":
@@ -57,23 +105,31 @@ def _is_object(text: str, member: "Member | None") -> bool:
     return member is not None and text.startswith("{", member[0])
 
 
-def _carrier(text: str, members: "dict[str, Member]", *, may_be_null: bool = False) -> Carrier | None:
-    names = [name for name in ("headers", "multiValueHeaders") if name in members]
-    places = [_place(text, members[name], name == "multiValueHeaders", may_be_null) for name in names]
+def _carrier(
+    text: str,
+    members: "dict[str, Member]",
+    may_be: "tuple[str, ...]" = ("headers", "multiValueHeaders"),
+    *,
+    may_be_null: bool = False,
+    takes_more: bool = True,
+) -> Carrier | None:
+    """In those of the members of these names that are there."""
+    names = [name for name in may_be if name in members]
+    places = [_place(text, members[name], name == "multiValueHeaders", may_be_null, takes_more) for name in names]
     headers: dict[str, str] = {}
     for name in names:
         headers.update(_values_by_name(members[name][2]))
     return Carrier(text, headers, [place for place in places if place] if all(places) else []) if names else None
 
 
-def _place(text: str, member: "Member", has_arrays: bool, may_be_null: bool) -> Place | None:
+def _place(text: str, member: "Member", has_arrays: bool, may_be_null: bool, takes_more: bool) -> Place | None:
     start, end, pairs = member
     if pairs is None and may_be_null and end > start:
         return Place(start, {}, has_arrays, is_empty=True, is_null=True)
     if type(pairs) is not tuple:
         return None
-    # VPC Lattice v2 has arrays in `headers` itself.
-    has_arrays = has_arrays or (len(pairs) > 0 and type(pairs[0][1]) is list)
+    # VPC Lattice v2 has arrays in `headers` itself. Nobody else has.
+    has_arrays = has_arrays or (takes_more and (len(pairs) > 0 and type(pairs[0][1]) is list))
     if not all(map(_is_strings if has_arrays else _is_string, [value for _, value in pairs])):
         return None
     names = [name.lower() for name, _ in pairs]
@@ -81,7 +137,7 @@ def _place(text: str, member: "Member", has_arrays: bool, may_be_null: bool) -> 
     # A name that is spelled with escapes is not found by its letters.
     if any(len(found) != names.count(name) for name, found in spots.items()):
         return None
-    return Place(start, spots, has_arrays, is_empty=not pairs)
+    return Place(start, spots, has_arrays, is_empty=not pairs, takes_more=takes_more)
 
 
 def _is_string(value: object) -> bool:

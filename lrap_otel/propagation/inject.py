@@ -103,14 +103,15 @@ def _into_places(event: "bytes | memoryview", carrier: "Carrier", fields: "Field
                 written = f"[{written}]"
             if name in place.spots:
                 _replace(edits, carrier.text, place.spots[name], name, written)
-            else:
+            elif place.takes_more:
                 added += f'"{name}":{written},'
         if added:
             edits.append(_addition(place, added))
-        for name in _STALE_WITH:
-            if name in place.spots and _is_stale(name, fields):
+        for name, ours in _STALE_WITH.items():
+            is_beside_ours = place.takes_more or ours in place.spots
+            if name in place.spots and is_beside_ours and _is_stale(name, fields):
                 _replace(edits, carrier.text, place.spots[name], name, '[""]' if place.has_arrays else '""')
-    return _edited(event, carrier.text, edits)
+    return _edited(event, carrier.text, edits) if edits else None
 
 
 def into_shape(shape: "Shape", kept: "Values", names: "Texts", values: "Values") -> bytes:

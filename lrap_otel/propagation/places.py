@@ -35,19 +35,28 @@ class Place:
     """One headers object in an event. Positions are byte offsets, and characters of `Carrier.text`.
 
     `start` is where its brace stands, or the ``null`` instead. `spots` has the members of each name that matters and is there,
-    names in lower case. `has_arrays` says that values are arrays of strings, else they are strings.
+    names in lower case. `has_arrays` says that values are arrays of strings, else they are strings. `takes_more` says that fields
+    which are not there may be added.
     """
 
-    __slots__ = ("has_arrays", "is_empty", "is_null", "spots", "start")
+    __slots__ = ("has_arrays", "is_empty", "is_null", "spots", "start", "takes_more")
 
     def __init__(
-        self, start: int, spots: "dict[str, tuple[Spot, ...]]", has_arrays: bool, is_empty: bool, is_null: bool = False
+        self,
+        start: int,
+        spots: "dict[str, tuple[Spot, ...]]",
+        has_arrays: bool,
+        *,
+        is_empty: bool,
+        is_null: bool = False,
+        takes_more: bool = True,
     ) -> None:
         self.start = start
         self.spots = spots
         self.has_arrays = has_arrays
         self.is_empty = is_empty
         self.is_null = is_null
+        self.takes_more = takes_more
 
 
 class Carrier:

@@ -6,7 +6,7 @@ What comes out is ready to be sent; nothing here waits, and nothing is recorded 
 from posix import urandom
 
 from lrap_otel.invocations import Invocation
-from lrap_otel.propagation import carriers, extract, inject, w3c, xray
+from lrap_otel.propagation import carriers, durable, extract, inject, w3c, xray
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID, RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.places import Fitted
 from lrap_otel.propagation.sampling import Sampler
@@ -37,6 +37,7 @@ class Tracer:
         "_injects",
         "_invocations",
         "_is_usual",
+        "_keeps_durable_xray",
         "_keeps_sampled_xray",
         "_propagators",
         "_sampler",
@@ -55,6 +56,7 @@ class Tracer:
         # Where X-Ray traces the function, its SDK and AWS's segments hang on that header.
         is_xray_backend = not {"xray", "xray-lambda"}.isdisjoint(settings.propagators)
         self._keeps_sampled_xray = settings.xray_header == "auto" and not is_xray_backend
+        self._keeps_durable_xray = settings.xray_header != "always"
         # By whether the context has a tracestate, whether X-Ray's field goes into Lambda's own, and whether the connection ends.
         self._forms = [
             [
@@ -79,6 +81,7 @@ class Tracer:
         request_id, invocation_id, deadline = reply.invocation()
         from_xray = xray.parse(reply.fields.get(TRACE_ID, b"").decode("latin-1"))
         carrier = carriers.find(event.payload, self._scan_limit_bytes) if self._injects else None
+        is_durable = self._injects and carrier is None and durable.is_invocation(event.payload)
         in_front = _from_proxy_in_front(reply) if self._injects else None
         if in_front is not None and in_front.span_id_hex == from_xray.parent_id_hex:
             from_xray.sampled = None  # that proxy wrote it, not X-Ray
@@ -90,11 +93,17 @@ class Tracer:
             deadline_ms = int(deadline) if deadline.isdecimal() and len(deadline) < 20 else 0
             invocation = Invocation(request_id, invocation_id, deadline_ms)
             parent = in_front or extract.parent_of(self._propagators, carrier or _NO_HEADERS, from_xray)
-            if parent is None and CLIENT_CONTEXT in reply.fields:
+            # All invocations of an execution are in one trace; only the first has a caller.
+            is_in_its_trace = is_durable and from_xray.trace_id_hex != ""
+            if parent is None and CLIENT_CONTEXT in reply.fields and not is_in_its_trace:
                 headers = carriers.in_client_context(reply.fields[CLIENT_CONTEXT])
                 parent = extract.parent_of(self._propagators, headers, from_xray)
             self._decide(invocation, parent, from_xray, now_ns)
-        keeps_xray = self._keeps_sampled_xray and xray.is_traced(from_xray)
+            if is_in_its_trace and parent is None and from_xray.parent_id_hex and from_xray.sampled is not False:
+                # Under that span the execution's own spans stand, sampled or undecided: ours stands beside them.
+                invocation.link = (from_xray.trace_id_hex, from_xray.parent_id_hex)
+        keeps_xray = is_durable and self._keeps_durable_xray
+        keeps_xray = keeps_xray or (self._keeps_sampled_xray and xray.is_traced(from_xray))
         form = self._forms[invocation.context.trace_state != ""][self._writes_xray and not keeps_xray][closes]
         values = inject.field_values(invocation.context, form.names, from_xray.lineage.encode())
         written = inject.into_event(event.payload, carrier, form.names, values) if carrier is not None else None
@@ -116,6 +125,8 @@ class Tracer:
             if carrier is None:
                 return None
             shape, kept, rest = carrier
+        if shape is None and self._injects and durable.may_be_invocation(data, start, end):
+            return None
         request_id = head[mould.request_id_at].decode()
         invocation_id = head[mould.attempt_at].decode() if mould.attempt_at else ""
         if not request_id or self._invocations.find(request_id, invocation_id) is not None:

@@ -40,6 +40,8 @@ _EVENT_KINDS = {
     "info": "object",
     "arguments": "object",
     "request": "request",
+    "requestHeaders": "headers",
+    "params": "params",
 }
 _CONTEXT_KINDS = {"w3c": "headers", "custom": "headers"}
 
@@ -101,6 +103,7 @@ class _Writer:
             "headers": lambda: self._headers("text"),
             "arrays": lambda: self._headers("texts"),
             "request": lambda: self.object([("headers", "headers"), (random.choice(OTHER_NAMES), "any")]),
+            "params": lambda: self.object([("header", "headers"), (random.choice(OTHER_NAMES), "any")]),
             "text": lambda: self._string(random.choice(STRINGS)),
             "texts": lambda: f"[{self._list(['text'] * random.choice((0, 1, 1, 1, 2)))}]",
         }

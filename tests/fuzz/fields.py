@@ -22,6 +22,10 @@ FIELDS = (
 )
 
 
+# What must not stay as it was beside which field.
+STALE = {"tracestate": "traceparent", "b3": "x-b3-traceid", "x-b3-flags": "x-b3-traceid"}
+
+
 def fields_for(data: bytes) -> dict[str, str]:
     """One of `FIELDS`, the same for the same bytes."""
     return dict(FIELDS[zlib.crc32(data) % len(FIELDS)])
@@ -29,5 +33,4 @@ def fields_for(data: bytes) -> dict[str, str]:
 
 def stale_with(fields: dict[str, str]) -> dict[str, str]:
     """`fields`, and empty what would contradict them."""
-    stale = {"tracestate": "traceparent", "b3": "x-b3-traceid", "x-b3-flags": "x-b3-traceid"}
-    return {name: "" for name, other in stale.items() if other in fields and name not in fields} | fields
+    return {name: "" for name, other in STALE.items() if other in fields and name not in fields} | fields

@@ -19,20 +19,29 @@ _READ = (
 )
 
 
+_PLACES = ("headers", "multiValueHeaders", "requestHeaders")
+
+
 def changed_meaning(before: Any, after: Any, fields: dict[str, str]) -> str | None:
     """What else the edit did, by both documents. None of them where the event is no JSON: it must remain none."""
     if before is None or after is None:
         return None if before is after else "the edit made JSON of what was none, or the reverse"
     if _without_fields(before, fields) != _without_fields(after, fields):
         return "the edit changed more than its fields"
-    if not any(_has_all(pairs, fields) for pairs in _places(after)):
+    if not any((there := _those_in(pairs, fields)) and _has_all(pairs, there) for pairs in _places(after)):
         return "a field is missing, stands in another spelling, or has another value"
     return None
 
 
+def _those_in(pairs: Any, fields: dict[str, str]) -> dict[str, str]:
+    """In a call of a form of its own, those of its headers that were there are ours, and the others are not added."""
+    there = {name.lower() for name, _ in pairs} if isinstance(pairs, tuple) else set()
+    return {name: value for name, value in fields.items() if name in there}
+
+
 def _places(event: Any) -> list[Any]:
     """All that could be headers, wherever they stand."""
-    return [value for holder in _holders(event) for name, value in holder if name in {"headers", "multiValueHeaders"}]
+    return [value for holder in _holders(event) for name, value in holder if name in _PLACES]
 
 
 def _has_all(pairs: Any, fields: dict[str, str]) -> bool:
@@ -53,7 +62,7 @@ def _has_all(pairs: Any, fields: dict[str, str]) -> bool:
 def _without_fields(event: Any, fields: dict[str, str]) -> Any:
     """The event without the members that may change. Headers that are null count as empty."""
     return tuple(
-        (name, _without(value, fields) if name in {"headers", "multiValueHeaders"} else value)
+        (name, _without(value, fields) if name in _PLACES else value)
         if name != "request" or not isinstance(value, tuple)
         else (name, _without_fields(value, fields))
         for name, value in event
@@ -71,7 +80,18 @@ def _without(headers: Any, fields: dict[str, str]) -> Any:
 
 def readings(document: Any) -> list[dict[str, str]]:
     """What the headers of a document say, of each object that may hold them."""
-    return [_read(holder) for holder in _holders(document)]
+    params = dict(document).get("params")
+    return [
+        *(_read(holder) for holder in _holders(document)),
+        # A call in a form of its own, AppSync's authorizers, API Gateway's passthrough template.
+        _read(_renamed(document, "headers")),
+        _read(_renamed(document, "requestHeaders")),
+        _read(_renamed(params, "header") if isinstance(params, tuple) else ()),
+    ]
+
+
+def _renamed(holder: Any, place: str) -> Any:
+    return tuple(("headers", value) for name, value in holder if name == place)
 
 
 def _holders(document: Any) -> list[Any]:

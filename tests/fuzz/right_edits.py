@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from tests.fuzz.fields import KEEPS_ITS_SPELLING, stale_with
+from tests.fuzz.fields import KEEPS_ITS_SPELLING, STALE, stale_with
 from tests.fuzz.outline import Edit, Member, after_space, edited, is_text, last, members
 
 if TYPE_CHECKING:
@@ -14,11 +14,15 @@ if TYPE_CHECKING:
 
 def right_edits(text: str, fields: dict[str, str]) -> list[str]:
     """By each shape that the event has, the edited text. Where headers may not be written, none."""
+    every = members(text, after_space(text, 0))
     found = [
         _edits(text, holder, fields, may_be_null=_may_be_null(top))
-        for top in _as_far_as_read(text, members(text, after_space(text, 0)))
+        for top in _as_far_as_read(text, every)
         for holder in _holders_of(text, top)
     ]
+    plain = [member for member in every if is_plainly_spelled(text, member)]
+    if not any(last(holder, name) for holder in _holders_of(text, plain) for name in ("headers", "multiValueHeaders")):
+        found += [_edits_of_call(text, top, fields) for top in _as_far_as_read(text, every)]
     return [edited(text, edits) for edits in found if edits]
 
 
@@ -41,10 +45,35 @@ def _holders_of(text: str, top: list[Member]) -> list[list[Member]]:
     holders = []
     if "requestContext" in objects or {"raw_path", "method"} <= names:
         holders.append(top)
+    if "requestContext" in objects and names.isdisjoint({"headers", "multiValueHeaders"}):
+        # AppSync's authorizers.
+        holders.append([member._replace(name="headers") for member in top if member.name == "requestHeaders"])
     request = last(top, "request")
-    if request is not None and "arguments" in names and {"request", "info"} <= objects:
+    if request is not None and "request" in objects and _is_from_appsync(text, top, names, objects):
         holders.append(members(text, request.start))
     return holders
+
+
+def _is_from_appsync(text: str, top: list[Member], names: set[str], objects: set[str]) -> bool:
+    info = last(top, "info")
+    if info is None or "info" not in objects:
+        return {"typeName", "fieldName"} <= names
+    inner = {member.name for member in members(text, info.start)}
+    return "arguments" in names or not inner.isdisjoint({"fieldName", "channel"})
+
+
+def _edits_of_call(text: str, top: list[Member], fields: dict[str, str]) -> list[Edit]:
+    """Of an object of any other shape that has headers: what stands in them is replaced, and nothing is added."""
+    place = last(top, "headers")
+    if place is None or not isinstance(place.value, tuple) or _is_array(place.value):
+        return []
+    found = members(text, place.start)
+    there = {member.name.lower() for member in found}
+    # What is not ours goes only beside what is.
+    kept = [member for member in found if STALE.get(member.name.lower(), "") not in {"", *there}]
+    kept = [member for member in kept if member.name.lower() not in fields]
+    edits = _edits_of_place(text, place, fields, may_be_null=False)[:-1]
+    return [edit for edit in edits if not any(member.name_start <= edit[0] < member.end for member in kept)]
 
 
 def _may_be_null(top: list[Member]) -> bool:

@@ -11,6 +11,7 @@ OTHER_NAMES = (
 )
 EVENT_NAMES = (
     "headers", "multiValueHeaders", "requestContext", "request", "info", "arguments", "raw_path", "method", "httpMethod", "rawPath",
+    "requestHeaders", "params", "typeName", "fieldName",
 )
 BATCHES = ("Records", "records", "eventSource", "invocationId")
 SHAPES = (
@@ -24,6 +25,12 @@ SHAPES = (
     ("headers", "method", "raw_path", "body"),
     ("arguments", "request", "info"),
     ("info", "request", "headers", "arguments"),
+    ("request", "info"),
+    ("typeName", "fieldName", "request"),
+    ("requestHeaders", "requestContext"),
+    ("headers",),
+    ("body", "headers", "method"),
+    ("body-json", "params", "context"),
     (),
 )
 STRINGS = (
@@ -43,7 +50,7 @@ ODD_ESCAPES = ("\\ud800", "\\udc00\\ud800", "\\u0000", "\\/", "\\u00E9")
 PIECES = [piece.encode() for piece in (
     *(f'"{name}"' for name in TRACE_NAMES), *(f'"{name}":' for name in (*EVENT_NAMES, *BATCHES, "w3c", "custom")),
     *SCALARS, *BROKEN, *ODD_ESCAPES, '"headers":{', '"headers":{}', '"headers":null', '"multiValueHeaders":{"a":["b"]}',
-    '"requestContext":{}', '"requestContext":{', '"\\u0068eaders":{}', '"heade\\u0072s":{}', '"\\u0074raceparent":"1"',
+    '"requestContext":{}', '"channel":{}', '"fieldName":"f"', '"params":{"header":{', '"info":{"channel":{}}', '"requestContext":{', '"\\u0068eaders":{}', '"heade\\u0072s":{}', '"\\u0074raceparent":"1"',
     '"traceparent":"1",', '"traceparent":"1","traceparent":"1",', '"Traceparent":["1"],', '"TRACESTATE":"a=1"', '"w3c":{"baggage":"u=1"}', '"custom":{', "\\", '"',
     "{", "}", "[", "]", ",", ":", " ", "\n", '{"', '"}', '":"', '","', '\\"', "\\\\", "}}", '"headers" :', "[" * 60, '{"a":' * 60,
 )]

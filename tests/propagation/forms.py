@@ -97,7 +97,41 @@ def appsync(lines: Lines) -> Any:
     }
 
 
-FORMS: list[Callable[[Lines], Any]] = [rest_api, http_api, load_balancer, websocket, lattice_1, lattice_2, appsync]
+def appsync_without_arguments(lines: Lines) -> Any:
+    """AppSync, a resolver of a field that takes none."""
+    return {name: value for name, value in appsync(lines).items() if name != "arguments"}
+
+
+def amplify(lines: Lines) -> Any:
+    """AppSync, a resolver with Amplify's template."""
+    return {"typeName": "Query", "fieldName": "pet", "request": {"headers": _joined(lines)}, "prev": {}}
+
+
+def appsync_events(lines: Lines) -> Any:
+    """AppSync, a handler of the Event API."""
+    info = {"channel": {"path": "/orders/eu"}, "channelNamespace": {"name": "orders"}, "operation": "PUBLISH"}
+    return {"identity": None, "request": {"headers": _joined(lines)}, "info": info, "events": [{"id": "1"}]}
+
+
+def appsync_authorizer(lines: Lines) -> Any:
+    """AppSync, an authorizer."""
+    context = {"apiId": "abc", "operation": "EVENT_PUBLISH", "channel": "/orders/eu"}
+    return {"authorizationToken": "token", "requestContext": context, "requestHeaders": _joined(lines)}
+
+
+FORMS: list[Callable[[Lines], Any]] = [
+    rest_api,
+    http_api,
+    load_balancer,
+    websocket,
+    lattice_1,
+    lattice_2,
+    appsync,
+    appsync_without_arguments,
+    amplify,
+    appsync_events,
+    appsync_authorizer,
+]
 
 
 def payload(event: Any) -> bytes:
@@ -107,7 +141,8 @@ def payload(event: Any) -> bytes:
 
 def headers_of(event: Any) -> list[dict[str, list[str]]]:
     """All objects of an event that hold headers, their values as lists."""
-    found = [event.get("headers"), event.get("multiValueHeaders"), event.get("request", {}).get("headers")]
+    found = [event.get(name) for name in ("headers", "multiValueHeaders", "requestHeaders")]
+    found.append(event.get("request", {}).get("headers"))
     return [
         {name: value if isinstance(value, list) else [value] for name, value in headers.items()}
         for headers in found

@@ -223,6 +223,37 @@ WRITTEN = [
         '{"headers":{},"query":{"traceparent":"q","requestContext":{"headers":{}}},"requestContext":{}}',
         f'{{"headers":{{{ADDED}}},"query":{{"traceparent":"q","requestContext":{{"headers":{{}}}}}},"requestContext":{{}}}}',
     ),
+    # A caller's own form: what stands there is replaced, and nothing is added.
+    (
+        '{"headers":{"traceparent":"1","x-tenant":"a"}}',
+        f'{{"headers":{{"traceparent":"{TRACEPARENT}","x-tenant":"a"}}}}',
+    ),
+    (
+        '{ "n" : 1, "headers" : { "TraceParent" : "1" } }',
+        f'{{ "n" : 1, "headers" : {{ "traceparent" : "{TRACEPARENT}" }} }}',
+    ),
+    ('{"headers":{"X-Amzn-Trace-Id":"Root=1"},"x":[]}', f'{{"headers":{{"X-Amzn-Trace-Id":"{XRAY}"}},"x":[]}}'),
+    (
+        '{"headers":{"tracestate":"a=1","traceparent":"1"},"requestContext":null}',
+        f'{{"headers":{{"tracestate":"","traceparent":"{TRACEPARENT}"}},"requestContext":null}}',
+    ),
+    # AppSync: what a resolver without arguments, Amplify's and one of the Event API are known by, and an authorizer.
+    (
+        '{"info":{"fieldName":"items"},"request":{"headers":{}}}',
+        f'{{"info":{{"fieldName":"items"}},"request":{{"headers":{{{ADDED}}}}}}}',
+    ),
+    (
+        '{"request":{"headers":{"a":"b"}},"info":{"channel":{"path":"/a"}}}',
+        f'{{"request":{{"headers":{{{ADDED},"a":"b"}}}},"info":{{"channel":{{"path":"/a"}}}}}}',
+    ),
+    (
+        '{"request":{"headers":{"a":"b"}},"typeName":"Query","fieldName":"items"}',
+        f'{{"request":{{"headers":{{{ADDED},"a":"b"}}}},"typeName":"Query","fieldName":"items"}}',
+    ),
+    (
+        f'{{"requestHeaders":{{"a":"b"}},{CONTEXT},"authorizationToken":"t"}}',
+        f'{{"requestHeaders":{{{ADDED},"a":"b"}},{CONTEXT},"authorizationToken":"t"}}',
+    ),
     # Of equal names every parser takes the last.
     (
         f'{{"headers":{{"a":"1"}},{CONTEXT},"headers":{{"a":"2"}}}}',
@@ -256,7 +287,22 @@ def test_what_was_written_once_can_be_written_again(event: str) -> None:
         f'[{{"headers":{{}},{CONTEXT}}}]',
         "{}",
         '{"headers":{}}',
-        '{"headers":{"traceparent":"1"},"body":"requestContext"}',
+        '{"headers":{"a":"traceparent"},"body":"requestContext"}',
+        '{"headers":{"a":"b"},"traceparent":"1"}',
+        '{"headers":{"a":"b"},"other":{"traceparent":"1"}}',
+        # Read, not written: what the caller made of headers is in doubt.
+        '{"headers":{"traceparent":["1"]}}',
+        '{"headers":{"traceparent":"1","n":1}}',
+        '{"headers":{"\\u0074raceparent":"1"}}',
+        '{"headers":[{"traceparent":"1"}]}',
+        '{"headers":"traceparent"}',
+        '[{"headers":{"traceparent":"1"}}]',
+        '{"event":{"headers":{"traceparent":"1"}}}',
+        '{"multiValueHeaders":{"traceparent":["1"]}}',
+        '{"requestHeaders":{"traceparent":"1"}}',
+        '{"body-json":{},"params":{"path":{},"querystring":{},"header":{"traceparent":"1"}}}',
+        # Whose tracestate it is nobody knows.
+        '{"headers":{"tracestate":"a=1"}}',
         '{"requestContext":{}}',
         '{"requestContext":null,"headers":{}}',
         '{"requestContext":"x","headers":{}}',
@@ -291,6 +337,9 @@ def test_what_was_written_once_can_be_written_again(event: str) -> None:
         '{"requestContext":{},"headers":{"a":"\x01"}}',
         '{"raw_path":"/","headers":{}}',
         '{"request":{"headers":{}},"info":{}}',
+        '{"request":{"headers":{}},"info":{"operation":"PUBLISH"}}',
+        '{"request":{"headers":{}},"fieldName":"items"}',
+        '{"request":{"headers":{}},"event":{"typeName":"Query","fieldName":"items"}}',
         '{"arguments":{},"request":{"headers":{}},"info":null}',
         '{"arguments":{},"request":[{"headers":{}}],"info":{}}',
         '{"arguments":{},"request":{"headers":null},"info":{}}',
@@ -381,9 +430,20 @@ def test_an_edited_event_is_the_event_and_the_fields(
     carrier = carriers.find(text, LIMIT_BYTES)
     edited = written_into(text, carrier, *columns(FIELDS)) if carrier else None
     shaped = "requestContext" in event and ("headers" in event or "multiValueHeaders" in event)
+    written = {"traceparent", "x-amzn-trace-id"} & {name.lower() for name in event.get("headers", {})}
     plain = is_plain(event.get("headers", {})) and is_plain(event.get("multiValueHeaders", {}))
-    if not shaped:
+    if not shaped and not written:
         assert edited is None
+    elif not shaped and plain and text.isascii():
+        headers = edited_headers(event["headers"])
+        if "traceparent" not in written:
+            headers |= {name: value for name, value in event["headers"].items() if name.lower() == "tracestate"}
+        headers = {
+            name: value for name, value in headers.items() if name.lower() in written or name not in dict(FIELDS)
+        }
+        assert edited is not None
+        assert json.loads(edited)["headers"] == headers
+        assert repr(json.loads(edited) | {"headers": 0}) == repr(event | {"headers": 0})
     elif plain and text.isascii():
         expected = dict(event)
         for key, has_arrays in (("headers", False), ("multiValueHeaders", True)):
@@ -465,6 +525,18 @@ def test_no_bytes_raise(data: bytes) -> None:
         (f'{{"headers":{{"traceparent":"1","age":7}},{CONTEXT}}}', {"traceparent": "1"}),
         (f'{{"headers":{{"\\u0074raceparent":"1"}},{CONTEXT}}}', {"traceparent": "1"}),
         (f'{{"headers":{{"traceparent":"\\u0031"}},{CONTEXT}}}', {"traceparent": "1"}),
+        (
+            '{"headers":{"TraceParent":"1","tracestate":"a=1"},"path":{"id":"7"}}',
+            {"traceparent": "1", "tracestate": "a=1"},
+        ),
+        ('{"headers":{"traceparent":"1","n":7}}', {"traceparent": "1"}),
+        ('{"headers":{"b3":"1"},"requestContext":"none"}', {"b3": "1"}),
+        (
+            '{\n"body-json" : {"headers":{"traceparent":"2"}},\n"params" : {\n"path" : {},"header" : {"TraceParent":"1"}}}',
+            {"traceparent": "1"},
+        ),
+        ('{"params":{"header":{"traceparent":"1"}},"body-json":{}}', {"traceparent": "1"}),
+        (f'{{{CONTEXT},"requestHeaders":{{"traceparent":"1"}}}}', {"traceparent": "1"}),
     ],
 )
 def test_a_carrier_tells_what_the_headers_say(event: str, headers: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.propagation.headers import examples
@@ -153,8 +153,16 @@ def test_an_event_is_what_it_was_but_for_our_fields(
 @given(st.one_of(VALUES, MEMBERS.map(_object)), SPACES)
 @examples(100)
 def test_any_other_payload_is_not_touched(live: Callable[..., Live], value: str, space: str) -> None:
+    assume(not is_call_with_headers(value))
     sent = f"{space}{value}{space}".encode()
     assert live().deliver(sent).payload == sent
+
+
+def is_call_with_headers(value: str) -> bool:
+    """What a caller passes on as headers holds a field of ours, which is replaced."""
+    event = json.loads(value, parse_int=len)
+    headers = event.get("headers") if isinstance(event, dict) else None
+    return isinstance(headers, dict) and "traceparent" in headers
 
 
 @given(st.binary(max_size=80))

@@ -94,7 +94,28 @@ def other(path: str, headers: dict[str, str]) -> str:
     return json.dumps({"n": [path, *headers.values()]})
 
 
-FORMS = st.sampled_from([http_api, rest_api, batch, other])
+def call(path: str, headers: dict[str, str]) -> str:
+    return as_lambda_writes({"headers": headers, "body": path})
+
+
+def passthrough(path: str, headers: dict[str, str]) -> str:
+    return as_lambda_writes({"body-json": path, "params": {"path": {}, "header": headers}, "stage-variables": {}})
+
+
+def appsync(path: str, headers: dict[str, str]) -> str:
+    return as_lambda_writes({"request": {"headers": headers}, "info": {"channel": {"path": path}}, "events": []})
+
+
+def authorizer(path: str, headers: dict[str, str]) -> str:
+    return as_lambda_writes({"requestContext": {"channel": path}, "requestHeaders": headers})
+
+
+def durable(path: str, headers: dict[str, str]) -> str:
+    state = {"Operations": [{"ExecutionDetails": {"InputPayload": json.dumps([path, headers])}}]}
+    return as_lambda_writes({"DurableExecutionArn": path, "CheckpointToken": "t", "InitialExecutionState": state})
+
+
+FORMS = st.sampled_from([http_api, rest_api, batch, other, call, passthrough, appsync, authorizer, durable])
 
 
 @pytest.fixture(autouse=True)
@@ -152,7 +173,7 @@ def learn(tracer: Tracer, payload: bytes, x_ray: str | None, *, is_chunked: bool
         moulds.learn_reply(parse_reply(head_of(data), b"GET"))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(
     VARIABLES,
     FORMS,
@@ -210,6 +231,19 @@ def test_the_usual_events_go_the_short_way(
         short = by_the_short_way(tracer, data)
         assert short is not None
         assert told(short) == told(by_the_long_way(tracer, data, payload))
+
+
+@pytest.mark.parametrize("form", [call, passthrough, appsync, authorizer, durable])
+def test_no_event_that_has_to_be_looked_at_is_passed_on_unseen(form: object) -> None:
+    tracer = Tracer(Settings({}), Invocations())
+    x_ray = f"{X_RAY_ROOT};Parent=53995c3f42cd8ad8;Sampled=0"
+    learn(tracer, form("/a", {"traceparent": STRICT}).encode(), x_ray, is_chunked=False)  # type: ignore[operator]
+    payload = form("/b", {"traceparent": STRICT}).encode()  # type: ignore[operator]
+    data = reply(b"id-1", payload, x_ray, is_chunked=False)
+    short, long = by_the_short_way(tracer, data), by_the_long_way(tracer, data, payload)
+    assert long[1].parent_span_id_hex == ("" if form is durable else SPAN_ID)
+    assert (f"\r\nLambda-Runtime-Trace-Id: {x_ray}\r\n".encode() in long[0]) is (form is durable)
+    assert short is None or told(short) == told(long)
 
 
 def test_an_event_that_is_open_goes_the_long_way() -> None:

@@ -1,0 +1,34 @@
+"""Durable functions: one execution is many invocations, whose spans AWS's OpenTelemetry plugins put into one trace.
+
+Each invocation exports the span of the whole workflow again, with the same id. Its parent is the one that
+``Lambda-Runtime-Trace-Id`` names, which is the same each time; so for these that header stays as it came.
+
+Source: aws-durable-execution-sdk-python-otel 2.0.0, "xray_context_extractor", "ExecutionTraceContext".
+"""
+
+from lrap_otel import json_scan
+
+_ARN, _ARN_MEMBER = "DurableExecutionArn", b'"DurableExecutionArn"'
+# One of them stands beside it. Without them the event is a call that mentions an execution.
+_OTHER_MEMBERS = b'"CheckpointToken"', b'"InitialExecutionState"'
+
+
+def may_be_invocation(data: bytes, start: int, end: int) -> bool:
+    """Whether the event that stands there in `data` is worth asking `is_invocation` about."""
+    return data.find(_ARN_MEMBER, start, end) >= 0
+
+
+def is_invocation(event: "bytes | memoryview") -> bool:
+    """Whether the event is an invocation of a durable function: ``DurableExecutionArn`` is one of its own members.
+
+    No event is too large to be asked: only what stands in front of that name, which comes first, is looked at.
+    """
+    event = bytes(event)
+    at = event.find(_ARN_MEMBER)
+    if at < 0 or not any(event.find(name) >= 0 for name in _OTHER_MEMBERS):
+        return False
+    start = event[: event.find(b":", at) + 2].decode("latin-1")
+    try:
+        return _ARN in json_scan.members(start, json_scan.after_space(start, 0), _ARN, -1)
+    except ValueError:
+        return False
