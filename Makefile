@@ -19,7 +19,7 @@ SECONDS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format conformance golden fuzz soak bench bench-peers bench-compare bench-save bench-instructions
-.PHONY: lock clean
+.PHONY: deploy lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,9 @@ bench-save: $(STAMP) ## save what ours costs in C relays, for bench-compare
 
 bench-instructions: $(STAMP) ## how many instructions a cycle takes in the thread that serves it (needs valgrind)
 	$(BIN)/python -m bench.instructions
+
+deploy: $(STAMP) ## publish the layer: REGIONS="eu-west-1 us-east-1"; also PUBLIC=1, ORGANIZATION=o-…, ALIGN=1
+	@$(BIN)/lrap-otel deploy $(REGIONS:%=--region %) $(if $(PUBLIC),--public) $(ORGANIZATION:%=--organization %) $(if $(ALIGN),--align)
 
 lock: ## choose newest versions and lock them with their hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements.in -o requirements.txt

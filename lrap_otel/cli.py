@@ -1,30 +1,46 @@
-"""The console script ``lrap-otel``."""
+"""The console script ``lrap-otel``.
+
+Each subcommand is a module with `add_arguments` and `run`. Only the chosen one is imported, since
+they need different extras.
+"""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 
-from lrap_otel.emulator import client
-from lrap_otel.emulator import main as emulate
+# Name: module, what it does, the extra that holds what it imports.
+COMMANDS = {
+    "emulate": ("lrap_otel.emulator.main", "run a function in a local Lambda, with its extensions", "emulator"),
+    "invoke": ("lrap_otel.emulator.client", "send an event to a function that `emulate` runs", "emulator"),
+    "instrument": ("lrap_otel.aws.instrument", "put the layer on functions", "aws"),
+    "uninstrument": ("lrap_otel.aws.uninstrument", "take the layer off functions, as they were before", "aws"),
+    "deploy": ("lrap_otel.aws.deploy", "publish the layer in several regions", "aws"),
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one subcommand; the exit status."""
+    given = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(
         prog="lrap-otel",
         description="OpenTelemetry for any AWS Lambda function, without code or an SDK in it.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    emulation = commands.add_parser("emulate", help="run a function in a local Lambda, with its extensions")
-    emulate.add_arguments(emulation)
-    emulation.set_defaults(run=emulate.run)
-    invocation = commands.add_parser("invoke", help="send an event to a function that `emulate` runs")
-    client.add_arguments(invocation)
-    invocation.set_defaults(run=client.run)
+    for name, (module_name, summary, extra) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name in given[:1]:
+            try:
+                module = importlib.import_module(module_name)
+            except ModuleNotFoundError as error:
+                print(f"failed: {name} needs {error.name}: pip install 'lrap-otel[{extra}]'", file=sys.stderr)
+                return 2
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
     extension = commands.add_parser("extension", help="be the extension, by hand: what opt/entrypoint starts")
     extension.set_defaults(run=_run_extension)
-    chosen = parser.parse_args(arguments)
+    chosen = parser.parse_args(given)
     return int(chosen.run(chosen))
 
 

@@ -53,7 +53,8 @@ LAYERS: dict[str, set[str]] = {
     "__main__": {"boot"},
     "telemetry": BASE | PURE | {"bell", "channel", "export_settings", "telemetry"},
     "emulator": {"emulator"},
-    "cli": {"boot", "emulator"},
+    "aws": {"aws"},
+    "cli": {"boot"},
 }
 IN_THE_PROXY_PROCESS = (
     "settings",

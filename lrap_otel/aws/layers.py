@@ -1,0 +1,145 @@
+"""Our layer in a region: find it, publish it, let others use it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import zipfile
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lrap_otel.aws.function import LayerVersion
+from lrap_otel.aws.session import AwsError, code_of, errors_of_aws, explain
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from types_boto3_lambda import LambdaClient
+
+# Of a zip sent with the request. A larger one would have to be in S3, and ours has no reason to be.
+MAX_ZIP_BYTES = 52_428_800
+LICENSE = "Apache-2.0"
+_CONTENT = ("extensions/lrap-otel", "lrap-otel/wrapper")
+
+
+@dataclass(frozen=True)
+class LayerZip:
+    """The file that `make layer` builds. Sizes in bytes; `sha256` as Lambda writes it, in base64."""
+
+    content: bytes = field(repr=False)
+    sha256: str
+    unzipped_bytes: int
+    version: str
+
+    @classmethod
+    def read(cls, path: Path) -> LayerZip:
+        """`AwsError` if the file is not there or is no layer of ours."""
+        try:
+            content = path.read_bytes()
+            with zipfile.ZipFile(path) as archive:
+                unzipped = sum(entry.file_size for entry in archive.infolist())
+                missing = {*_CONTENT} - {*archive.namelist()}
+                version = "" if missing else _version(archive)
+        except OSError as error:
+            raise AwsError(f"cannot read the layer {path}: {error.strerror}; `make layer` builds it") from None
+        except zipfile.BadZipFile:
+            raise AwsError(f"{path} is no zip; `make layer` builds build/lrap-otel.zip") from None
+        if missing:
+            raise AwsError(f"{path} is not this layer: {', '.join(sorted(missing))} is missing; `make layer` builds it")
+        if len(content) > MAX_ZIP_BYTES:
+            raise AwsError(f"{path} has {len(content)} bytes, Lambda takes {MAX_ZIP_BYTES} at once; `make layer` again")
+        digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
+        return cls(content, digest, unzipped, version)
+
+
+def _version(archive: zipfile.ZipFile) -> str:
+    try:
+        return archive.read("lrap-otel/VERSION").decode().strip()
+    except (KeyError, UnicodeDecodeError):
+        return ""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A version of the layer as Lambda has it."""
+
+    arn: str
+    version: int
+    sha256: str
+
+
+def newest(client: LambdaClient, name: str) -> Published | None:
+    """The account's newest version of the layer; None if it has none."""
+    try:
+        versions = client.list_layer_versions(LayerName=name).get("LayerVersions", [])
+        highest = max((found["Version"] for found in versions), default=0)
+        return read_version(client, name, highest) if highest else None
+    except errors_of_aws() as error:
+        if code_of(error) == "ResourceNotFoundException":
+            return None
+        raise AwsError(explain(error)) from None
+
+
+def read_version(client: LambdaClient, name: str, version: int) -> Published:
+    """One version as Lambda has it; botocore's error if it has none."""
+    got = client.get_layer_version(LayerName=name, VersionNumber=version)
+    return Published(got["LayerVersionArn"], got["Version"], got["Content"].get("CodeSha256", ""))
+
+
+def publish(client: LambdaClient, name: str, layer: LayerZip) -> Published:
+    """Publish the zip as the layer's next version."""
+    try:
+        got = client.publish_layer_version(
+            LayerName=name,
+            Description=f"lrap-otel {layer.version}".strip(),
+            Content={"ZipFile": layer.content},
+            CompatibleArchitectures=["x86_64", "arm64"],
+            LicenseInfo=LICENSE,
+        )
+    except errors_of_aws() as error:
+        raise AwsError(explain(error)) from None
+    return Published(got["LayerVersionArn"], got["Version"], got["Content"].get("CodeSha256", ""))
+
+
+def ensure(client: LambdaClient, name: str, layer: LayerZip) -> Published:
+    """The newest version if it is this zip, byte for byte; else publish it."""
+    found = newest(client, name)
+    return found if found and found.sha256 == layer.sha256 else publish(client, name, layer)
+
+
+def require(client: LambdaClient, arn: str) -> None:
+    """`AwsError` if there is no such version, or we may not use it. Without the right to look, nothing is said."""
+    layer = LayerVersion.parse(arn)
+    try:
+        client.get_layer_version(LayerName=layer.layer_arn, VersionNumber=layer.version)
+    except errors_of_aws() as error:
+        if code_of(error) == "ResourceNotFoundException":
+            raise AwsError(f"there is no layer {arn}; `make deploy` prints those that there are") from None
+        if code_of(error) != "AccessDeniedException":
+            raise AwsError(explain(error)) from None
+
+
+def permit(client: LambdaClient, name: str, version: int, organization: str) -> None:
+    """Let an organization use this version, or everybody if `organization` is empty."""
+    whom = {"OrganizationId": organization} if organization else {}
+    try:
+        client.add_layer_version_permission(
+            LayerName=name,
+            VersionNumber=version,
+            StatementId=organization or "public",
+            Action="lambda:GetLayerVersion",
+            Principal="*",
+            **whom,
+        )
+    except errors_of_aws() as error:
+        # It has that permission already.
+        if code_of(error) != "ResourceConflictException":
+            raise AwsError(f"published, but not shared: {explain(error)}") from None
+
+
+def remove_version(client: LambdaClient, name: str, version: int) -> None:
+    """Delete a version; functions that use it keep it."""
+    try:
+        client.delete_layer_version(LayerName=name, VersionNumber=version)
+    except errors_of_aws() as error:
+        raise AwsError(explain(error)) from None

@@ -1,0 +1,190 @@
+"""What a function's layers and variables become: pure functions, nothing is called or written.
+
+Everything that is not ours stays, in its order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from lrap_otel.aws.function import (
+    ENDPOINT_VARIABLE,
+    LAYER_NAME,
+    NEXT_WRAPPER_VARIABLE,
+    SHORT_WRAPPER,
+    WRAPPER,
+    WRAPPER_VARIABLE,
+    layer_name,
+)
+from lrap_otel.aws.obstacles import limit_exceeded, notes, obstacle, runs_wrappers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from lrap_otel.aws.function import Function
+    from lrap_otel.aws.undo import Record
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What `instrument` is asked for in one region. `layer_bytes` is its unzipped size, 0 if not known."""
+
+    layer_arn: str
+    variables: Mapping[str, str] = field(repr=False)
+    layer_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one function shall have. `refusal` says why nothing will be done; `notes` are for the user."""
+
+    function: Function
+    layers: tuple[str, ...]
+    variables: Mapping[str, str] = field(repr=False)
+    notes: tuple[str, ...] = ()
+    refusal: str = ""
+
+    @property
+    def changes_layers(self) -> bool:
+        return self.layers != self.function.layers
+
+    @property
+    def changes_variables(self) -> bool:
+        # The order of a JSON object says nothing, yet an exact restoration keeps it.
+        return list(self.variables.items()) != list(self.function.variables.items())
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return not self.refusal and (self.changes_layers or self.changes_variables)
+
+
+def instrumented(function: Function, wish: Wish) -> Plan:
+    """The function with our layer, wrapper and variables; as it is, with a refusal, if that cannot be."""
+    refusal = obstacle(function)
+    layers = with_layer(function.layers, wish.layer_arn)
+    variables, said = _with_variables(function, wish)
+    refusal = refusal or limit_exceeded(function, layers, variables, wish.layer_bytes)
+    if refusal:
+        return Plan(function, function.layers, function.variables, refusal=refusal)
+    return Plan(function, layers, variables, (*notes(function), *said))
+
+
+def with_layer(layers: Sequence[str], ours: str) -> tuple[str, ...]:
+    """Our layer once: where a version of it stands already, else first.
+
+    A later layer's files replace an earlier one's: as the first, ours replaces nothing of another's,
+    not even where both have a /opt/wrapper.
+    """
+    name = layer_name(ours)
+    if not any(is_ours(layer, name) for layer in layers):
+        return (ours, *layers)
+    replaced = (ours if is_ours(layer, name) else layer for layer in layers)
+    return tuple(dict.fromkeys(replaced))
+
+
+def is_ours(layer: str, other_name: str = "") -> bool:
+    """Whether a layer is a version of ours: by its name, or by the other name that the user gave it."""
+    return layer_name(layer) in {LAYER_NAME, other_name or LAYER_NAME}
+
+
+def _with_variables(function: Function, wish: Wish) -> tuple[dict[str, str], list[str]]:
+    variables = dict(function.variables)
+    said: list[str] = []
+    if runs_wrappers(function.runtime):
+        current = variables.get(WRAPPER_VARIABLE, "")
+        has_layer = any(is_ours(layer, layer_name(wish.layer_arn)) for layer in function.layers)
+        if current and current != WRAPPER and not (current == SHORT_WRAPPER and has_layer):
+            if variables.get(NEXT_WRAPPER_VARIABLE, current) != current:
+                said.append(f"{NEXT_WRAPPER_VARIABLE} was set beside another wrapper, without effect; it is replaced")
+            variables[NEXT_WRAPPER_VARIABLE] = current
+            said.append(f"its wrapper {current} runs after ours, by {NEXT_WRAPPER_VARIABLE}")
+        variables[WRAPPER_VARIABLE] = WRAPPER
+    if variables.get(NEXT_WRAPPER_VARIABLE) == WRAPPER:
+        del variables[NEXT_WRAPPER_VARIABLE]
+        said.append(f"{NEXT_WRAPPER_VARIABLE} named our own wrapper, which would start itself for ever")
+    variables.update(wish.variables)
+    return variables, said
+
+
+def uninstrumented(function: Function, record: Record | None, other_name: str = "") -> Plan:
+    """The function as it was before, by its record; without one, less what is ours by rule.
+
+    What somebody else has changed since then stays as it is.
+    """
+    if function.environment_error:
+        return Plan(function, function.layers, function.variables, refusal=obstacle(function))
+    if record is None:
+        return _without_ours(function, other_name)
+    layers, are_exact = record.restore_layers(function.layers, lambda layer: is_ours(layer, other_name))
+    variables, changed = record.restore_variables(function.variables)
+    said = [f"{name} was changed since; it stays as it is" for name in changed]
+    if not are_exact:
+        said.append("its layers were changed since; only ours is taken out")
+        # A wrapper that no layer holds would stop the function dead.
+        if not any(is_ours(layer, other_name) for layer in layers):
+            _restore_wrapper(variables)
+    return Plan(function, layers, variables, tuple(said))
+
+
+def _without_ours(function: Function, other_name: str) -> Plan:
+    layers = tuple(layer for layer in function.layers if not is_ours(layer, other_name))
+    variables = dict(function.variables)
+    if layers != function.layers and variables.get(WRAPPER_VARIABLE) == SHORT_WRAPPER:
+        variables[WRAPPER_VARIABLE] = WRAPPER
+    _restore_wrapper(variables)
+    variables = {name: value for name, value in variables.items() if not name.startswith("LRAP_")}
+    plan = Plan(function, layers, variables)
+    if plan.changes and ENDPOINT_VARIABLE in variables:
+        kept = f"no record of this function: {ENDPOINT_VARIABLE} and other OTEL_* stay, an SDK may read them"
+        return Plan(function, layers, variables, (kept,))
+    return plan
+
+
+def _restore_wrapper(variables: dict[str, str]) -> None:
+    """Put the wrapper that ours took the place of back into its own; change `variables`."""
+    if variables.get(WRAPPER_VARIABLE) != WRAPPER:
+        return
+    following = variables.pop(NEXT_WRAPPER_VARIABLE, "")
+    if following and following != WRAPPER:
+        variables[WRAPPER_VARIABLE] = following
+    else:
+        del variables[WRAPPER_VARIABLE]
+
+
+def difference(plan: Plan) -> Iterator[str]:
+    """The lines that show what a plan changes: layers, and the variables that change, no others."""
+    before, after = plan.function.layers, plan.layers
+    yield from (f"- layer {layer}" for layer in before if layer not in after)
+    yield from (f"+ layer {layer}" for layer in after if layer not in before)
+    if plan.changes_layers and set(before) == set(after):
+        yield f"~ layers in the order {', '.join(map(layer_name, after))}"
+    old, new = plan.function.variables, plan.variables
+    for name in dict.fromkeys((*old, *new)):
+        if name not in new:
+            yield f"- {name}"
+        elif name not in old:
+            yield f"+ {name}={shown(name, new[name])}"
+        elif old[name] != new[name]:
+            yield f"~ {name}={shown(name, old[name])} -> {shown(name, new[name])}"
+
+
+def shown(name: str, value: str) -> str:
+    """A value as it may be printed: those of wrappers, and of settings that hold no secret."""
+    if name in {WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE}:
+        return value
+    if name.startswith("OTEL_") and name.endswith("_ENDPOINT"):
+        return _without_secrets(value)
+    return "(not shown)"
+
+
+def _without_secrets(url: str) -> str:
+    """Scheme, host and port; a path, a query or a user may be a token."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(not shown)"
+    return f"{parts.scheme}://{host}{'/…' if parts.path.strip('/') or parts.query else ''}"

@@ -1,0 +1,116 @@
+"""Clients for AWS, and what to do next when they cannot be had or refuse.
+
+boto3 is an extra; it is imported here, when a command runs, so that `lrap-otel --help` needs none.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from boto3.session import Session
+    from types_boto3_lambda import LambdaClient
+
+INSTALL_LINE = "pip install 'lrap-otel[aws]'"
+# Of a throttled call, by botocore's exponential back-off of at most 20 s each.
+ATTEMPTS = 10
+
+_LOGIN = "log in with `aws sso login` or `aws configure`, or name a profile by AWS_PROFILE"
+_EXPIRED = {
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidClientTokenId",
+    "InvalidSignatureException",
+    "UnrecognizedClientException",
+}
+
+
+class AwsError(Exception):
+    """What went wrong, and what to do next, for a person to read."""
+
+
+class Account:
+    """One Lambda client for each region, with the standard chain of credentials of boto3.
+
+    Clients may be used by several threads; `connections` is how many of them do at once.
+    """
+
+    def __init__(self, connections: int) -> None:
+        try:
+            import boto3  # noqa: PLC0415 - an extra
+        except ImportError:
+            raise AwsError(f"this command needs boto3: {INSTALL_LINE}") from None
+        from botocore.config import Config  # noqa: PLC0415 - comes with boto3
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - see above
+
+        self._config = Config(
+            retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+            max_pool_connections=connections,
+            connect_timeout=10,
+            read_timeout=60,
+        )
+        self._clients: dict[str, LambdaClient] = {}
+        self._lock = threading.Lock()
+        try:
+            self._session: Session = boto3.Session()
+        except BotoCoreError as error:
+            raise AwsError(explain(error)) from None
+
+    def regions(self, named: Sequence[str]) -> list[str]:
+        """The regions named, each once; else the one that the environment or the profile names.
+
+        Empty if neither names any.
+        """
+        # The aws CLI reads AWS_REGION, boto3 only AWS_DEFAULT_REGION and the profile.
+        usual = os.environ.get("AWS_REGION") or self._session.region_name
+        return list(dict.fromkeys(named)) or ([usual] if usual else [])
+
+    def client(self, region: str) -> LambdaClient:
+        """The region's client. `AwsError` if there can be none."""
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - comes with boto3
+
+        with self._lock:
+            if region not in self._clients:
+                try:
+                    self._clients[region] = self._session.client("lambda", region_name=region, config=self._config)
+                except (BotoCoreError, ValueError) as error:
+                    raise AwsError(explain(error)) from None
+            return self._clients[region]
+
+
+def errors_of_aws() -> tuple[type[Exception], ...]:
+    """Every exception that a call of a client may end in, for `except`."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - comes with boto3
+
+    return BotoCoreError, ClientError
+
+
+def code_of(error: Exception) -> str:
+    """AWS's name of an error, such as ``ResourceNotFoundException``; empty if AWS did not answer."""
+    answer: Mapping[str, Any] = getattr(error, "response", {})
+    return str(answer.get("Error", {}).get("Code", ""))
+
+
+def explain(error: Exception) -> str:
+    """One line: what AWS or boto3 says, and what to do next."""
+    name = type(error).__name__
+    code = code_of(error)
+    text = " ".join(str(error).split()).rstrip(".")
+    if "Credentials" in name or code in _EXPIRED:
+        return f"no valid AWS credentials ({text}): {_LOGIN}"
+    if "Token" in name or "SSO" in name or name == "ProfileNotFound":
+        return f"{text}: {_LOGIN}"
+    if name == "NoRegionError":
+        return NO_REGION
+    if name in {"EndpointConnectionError", "ConnectTimeoutError", "InvalidRegionError"}:
+        return f"{text}: is the region's name right, and is AWS reachable from here?"
+    if code in {"AccessDeniedException", "AccessDenied"}:
+        return f"{text}: ask for that permission (docs/install.md lists what is needed)"
+    return text
+
+
+NO_REGION = "no region: pass --region eu-west-1 (several are allowed), or set AWS_REGION"

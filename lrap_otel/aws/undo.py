@@ -1,0 +1,207 @@
+"""The undo file: what each function had before `instrument` changed it.
+
+A JSON file, readable by its owner alone, since a value that was replaced may be a secret. It holds
+only what we changed, so that taking it back undoes nothing of anybody else's:
+
+    {"format": "lrap-otel undo", "version": 1, "functions": {ARN: {
+        "layers": {"before": [ARN, …], "after": [ARN, …]},
+        "variables": {NAME: {"before": VALUE or null, "after": VALUE or null}, …},
+        "names": [NAME, …]}}}
+
+`names` are those of all variables before the change, in their order. A record is written before its
+function is changed; each writing replaces the file as a whole, so that a process killed at any
+moment leaves the old or the new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lrap_otel.aws.session import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from lrap_otel.aws.plan import Plan
+
+FORMAT = "lrap-otel undo"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one function had and what we gave it; None stands for a variable that is not set."""
+
+    layers_before: tuple[str, ...]
+    layers_after: tuple[str, ...]
+    variables: Mapping[str, tuple[str | None, str | None]] = field(repr=False)
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan) -> Record:
+        """The record of a plan for a function that has none yet."""
+        old, new = plan.function.variables, plan.variables
+        changed = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
+        return cls(
+            plan.function.layers,
+            plan.layers,
+            {name: (old.get(name), new.get(name)) for name in changed},
+            tuple(old),
+        )
+
+    def followed_by(self, later: Record) -> Record:
+        """The record of both changes: where this one's result was still in place, its `before` counts."""
+        variables = dict(later.variables)
+        has_held = self.layers_after == later.layers_before
+        is_in_place = has_held and self.layers_after != self.layers_before
+        for name, (before, after) in self.variables.items():
+            if name not in later.variables:
+                # The later change left it alone: it stands as this one made it, or is somebody else's
+                # by now, which restoring will find out.
+                variables[name] = (before, after)
+            elif later.variables[name][0] == after:
+                variables[name] = (before, later.variables[name][1])
+                is_in_place = True
+        return Record(
+            self.layers_before if has_held else later.layers_before,
+            later.layers_after,
+            variables,
+            self.names if is_in_place else later.names,
+        )
+
+    def restore_layers(self, current: tuple[str, ...], is_ours: Callable[[str], bool]) -> tuple[tuple[str, ...], bool]:
+        """The layers as they were, and whether nobody else has changed them since.
+
+        If somebody has, ours gives way to the version of it that stood there before, if any.
+        """
+        if current in {self.layers_after, self.layers_before}:
+            return self.layers_before, True
+        ours = {*self.layers_after} - {*self.layers_before}
+        earlier = [layer for layer in self.layers_before if is_ours(layer)][:1]
+        found: list[str] = []
+        for layer in current:
+            found += earlier if layer in ours else [layer]
+        return tuple(dict.fromkeys(found)), False
+
+    def restore_variables(self, current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+        """The variables as they were, and the names of ours that somebody else has changed since."""
+        restored: dict[str, str] = dict(current)
+        changed: list[str] = []
+        for name, (before, after) in self.variables.items():
+            if current.get(name) not in {before, after}:
+                changed.append(name)
+            elif before is None:
+                restored.pop(name, None)
+            else:
+                restored[name] = before
+        if set(restored) == set(self.names):
+            restored = {name: restored[name] for name in self.names}
+        return restored, changed
+
+
+class UndoFile:
+    """The records of one file, by the ARN of the function. Several processes may use it at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def records(self) -> dict[str, Record]:
+        """All of them; none if there is no file. `AwsError` if it cannot be understood."""
+        try:
+            text = self.path.read_text("utf-8")
+        except FileNotFoundError:
+            return {}
+        except (OSError, UnicodeDecodeError) as error:
+            raise AwsError(f"cannot read {self.path}: {error}") from None
+        try:
+            return _decode(json.loads(text))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise AwsError(
+                f"{self.path} is no undo file of this version ({error or type(error).__name__}): "
+                "name another by --undo-file, or use the lrap-otel that wrote it"
+            ) from None
+
+    def remember(self, plans: Iterable[Plan]) -> None:
+        """Add what these plans will change to what is recorded of their functions."""
+        with self._locked():
+            records = self.records()
+            for plan in plans:
+                record = Record.of(plan)
+                earlier = records.get(plan.function.arn)
+                records[plan.function.arn] = earlier.followed_by(record) if earlier else record
+            self._write(records)
+
+    def forget(self, arns: Sequence[str]) -> None:
+        """Drop the records of functions that are as they were; an empty file is removed."""
+        with self._locked():
+            records = self.records()
+            for arn in arns:
+                records.pop(arn, None)
+            if records:
+                self._write(records)
+            else:
+                self.path.unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        # The file is replaced at each writing, so its folder holds the lock.
+        try:
+            folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise AwsError(f"cannot write {self.path}: {error}; name another by --undo-file") from None
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(folder)
+
+    def _write(self, records: Mapping[str, Record]) -> None:
+        try:
+            # It is created for its owner alone.
+            descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    json.dump(_encode(records), file, indent=1)
+                    file.flush()
+                    os.fsync(descriptor)
+                Path(name).replace(self.path)
+            except BaseException:
+                Path(name).unlink()
+                raise
+        except OSError as error:
+            raise AwsError(f"cannot write {self.path}: {error}; name another by --undo-file") from None
+
+
+def _encode(records: Mapping[str, Record]) -> dict[str, Any]:
+    functions = {
+        arn: {
+            "layers": {"before": record.layers_before, "after": record.layers_after},
+            "variables": {
+                name: {"before": before, "after": after} for name, (before, after) in record.variables.items()
+            },
+            "names": record.names,
+        }
+        for arn, record in records.items()
+    }
+    return {"format": FORMAT, "version": VERSION, "functions": functions}
+
+
+def _decode(document: Any) -> dict[str, Record]:
+    if document["format"] != FORMAT or document["version"] != VERSION:
+        raise ValueError(f"format {document['format']!r}, version {document['version']!r}")
+    return {
+        arn: Record(
+            tuple(record["layers"]["before"]),
+            tuple(record["layers"]["after"]),
+            {name: (value["before"], value["after"]) for name, value in record["variables"].items()},
+            tuple(record["names"]),
+        )
+        for arn, record in document["functions"].items()
+    }
