@@ -84,6 +84,9 @@ REF_BRANCH = "branch"
 REF_TAG = "tag"
 AWS_SECRETSMANAGER_SECRET_ARN = "aws.secretsmanager.secret.arn"  # noqa: S105 - a name
 AWS_STEP_FUNCTIONS_STATE_MACHINE_ARN = "aws.step_functions.state_machine.arn"
+# The conventions have no word for durable functions.
+AWS_DURABLE_EXECUTION_ARN = "aws.durable.execution.arn"
+AWS_DURABLE_EXECUTION_REPLAY = "aws.durable.execution.replay"
 
 # Data sources: faas.document.operation.
 OPERATION_INSERT = "insert"

@@ -15,7 +15,7 @@ import pytest
 from lrap_otel.telemetry import semconv
 from tests.telemetry.golden.spans import AGE_S, DATA, golden
 from tests.telemetry.golden.tables import EXPECTED, SPANS, Case, json_text, read_cases
-from tests.telemetry.test_telemetry_names import constants, words_of_the_conventions
+from tests.telemetry.test_telemetry_names import OURS, constants, words_of_the_conventions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def attribute_names(span: Case) -> Iterator[str]:
 
 
 def test_every_attribute_is_the_conventions_or_stands_in_our_own_list() -> None:
-    ours = {name for name in constants(semconv) if name.startswith("lrap.")} | {semconv.LRAP_LINK_SOURCE}
+    ours = {name for name in constants(semconv) if name.startswith("lrap.")} | {semconv.LRAP_LINK_SOURCE} | OURS
     emitted = {name for span in GOLDEN.values() for name in attribute_names(span)}
 
     assert emitted - words_of_the_conventions() - ours == set()

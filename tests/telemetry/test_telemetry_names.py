@@ -18,7 +18,15 @@ DOCUMENT = (SOURCE / "docs" / "telemetry.md").read_text(encoding="utf-8")
 
 # Named by AWS's or OpenTelemetry's prose alone; the constants have none of them.
 IN_PROSE_ALONE = {"x-ray-env", "source", "exception"}
-OURS = {"lrap-otel", semconv.SCOPE_VERSION, "aws.kinesis", "aws.firehose", "aws.eventbridge"}
+OURS = {
+    "lrap-otel",
+    semconv.SCOPE_VERSION,
+    "aws.kinesis",
+    "aws.firehose",
+    "aws.eventbridge",
+    "aws.durable.execution.arn",
+    "aws.durable.execution.replay",
+}
 
 
 def constants(module: object) -> set[str]:

@@ -75,6 +75,26 @@ def test_every_real_event_has_its_row(name: str) -> None:
         # AppSync, "Resolver mapping template context reference"; several fields of one batch come as a list.
         ({"arguments": {}, "info": {"fieldName": "getPet"}, "request": {"headers": {}}}, ("http", "appsync_resolver")),
         ([{"arguments": {}, "info": {"fieldName": "getPet"}}], ("http", "appsync_resolver")),
+        ({"request": {"headers": {}}, "info": {"fieldName": "getPet"}}, ("http", "appsync_resolver")),
+        # Amplify, "Function directive": a template of its own.
+        ({"typeName": "Query", "fieldName": "getPet", "request": {}, "prev": {}}, ("http", "appsync_resolver")),
+        ({"typeName": "Query", "fieldName": "getPet"}, ("other", "")),
+        # AppSync Events, "Context reference for the Event API", "Lambda authorization".
+        (
+            {"request": {"headers": {}}, "info": {"channel": {"path": "/a"}, "operation": "PUBLISH"}, "events": []},
+            ("http", "appsync_events"),
+        ),
+        ({"info": {"channel": {"path": "/a"}}}, ("other", "")),
+        *(
+            ({"authorizationToken": "t", "requestContext": {"operation": operation}}, ("http", "appsync_authorizer"))
+            for operation in ("EVENT_CONNECT", "EVENT_SUBSCRIBE", "EVENT_PUBLISH")
+        ),
+        ({"authorizationToken": "t", "requestContext": {"operation": "GET"}}, ("other", "")),
+        # API Gateway, cut down to what it is known by.
+        (
+            {"resource": "/a", "path": "/a", "httpMethod": "GET", "requestContext": {}},
+            ("http", "api_gateway_rest"),
+        ),
         # VPC Lattice, "Receive events from the VPC Lattice service".
         ({"raw_path": "/a", "method": "GET", "headers": {}}, ("http", "vpc_lattice")),
         (
@@ -84,6 +104,13 @@ def test_every_real_event_has_its_row(name: str) -> None:
         # EventBridge Pipes, "Amazon SQS queue as a source".
         ([{"eventSource": "aws:sqs", "messageId": "1"}], ("pubsub", "sqs")),
         ({"eventSource": "SelfManagedKafka", "records": {}}, ("pubsub", "kafka")),
+        ({"eventSource": "aws:SelfManagedKafka", "records": {}}, ("pubsub", "kafka")),
+        ({"eventSource": "aws:amq", "messages": []}, ("pubsub", "activemq")),
+        # EventBridge Pipes, "Sources": its lists of the other sources.
+        ([{"eventSource": "aws:amq", "messageID": "1"}], ("pubsub", "activemq")),
+        ([{"eventSource": "aws:rmq", "eventSourceKey": "q::/"}], ("pubsub", "rabbitmq")),
+        ([{"eventSource": "aws:kafka", "topic": "t"}], ("pubsub", "kafka")),
+        ([{"eventSource": "SelfManagedKafka", "topic": "t"}], ("pubsub", "kafka")),
         ({"eventSource": "aws:docdb", "events": []}, ("datasource", "documentdb")),
         # Lambda, "Stateful stream processing": the last event of a window has no records.
         (
@@ -110,9 +137,19 @@ def test_every_real_event_has_its_row(name: str) -> None:
             {"Payload": {"Execution": {"Id": "arn:aws:states:us-east-1:1:execution:m:e"}, "State": {}}},
             ("other", "step_functions"),
         ),
+        *(
+            (event, ("other", "step_functions"))
+            for context in [{"Execution": {"Id": "arn:aws:states:us-east-1:1:execution:m:e"}, "State": {}}]
+            for event in (
+                {"n": 1, "context": context},
+                {"FunctionName": "f", "Payload": {"n": 1, "context": context}},
+                {"Payload": {"_datadog": context}},
+            )
+        ),
         ({"Execution": {"Id": "arn:aws:lambda:us-east-1:1:function:f"}, "State": {}}, ("other", "")),
         # Lambda, "Durable functions".
         ({"DurableExecutionArn": "arn:aws:x", "CheckpointToken": "t"}, ("other", "durable_execution")),
+        ({"DurableExecutionArn": "arn:aws:x"}, ("other", "")),
         # CloudFormation, "Custom resource request objects".
         (
             {"RequestType": "Create", "ResponseURL": "https://x", "StackId": "arn:aws:x"},

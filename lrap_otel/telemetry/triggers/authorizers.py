@@ -30,8 +30,10 @@ def _is_authorizer(event: Event) -> bool:
     return event.get("type") in ("REQUEST", "TOKEN") and ("methodArn" in event or "routeArn" in event)
 
 
-def _is_graphql_authorizer(event: Event) -> bool:
-    return "queryString" in context_of(event)
+def _is_appsync_authorizer(event: Event) -> bool:
+    """Of a GraphQL API, or of the Event API (``EVENT_CONNECT``, ``EVENT_PUBLISH``, ``EVENT_SUBSCRIBE``)."""
+    context = context_of(event)
+    return "queryString" in context or as_text(context.get("operation")).startswith("EVENT_")
 
 
 def _describe_authorizer(event: Event, options: Options) -> Description:
@@ -49,7 +51,7 @@ def _describe_authorizer(event: Event, options: Options) -> Description:
     return description
 
 
-def _describe_graphql_authorizer(event: Event, _options: Options) -> Description:
+def _describe_appsync_authorizer(event: Event, _options: Options) -> Description:
     request = Request(headers_of({"headers": event.get("requestHeaders")}))
     description = Description(semconv.TRIGGER_HTTP, requests.peers(request))
     operation = as_text(context_of(event).get("operationName"))
@@ -60,5 +62,5 @@ def _describe_graphql_authorizer(event: Event, _options: Options) -> Description
 
 TRIGGERS = (
     Trigger("api_gateway_authorizer", "type", _is_authorizer, _describe_authorizer),
-    Trigger("appsync_authorizer", "authorizationToken", _is_graphql_authorizer, _describe_graphql_authorizer),
+    Trigger("appsync_authorizer", "authorizationToken", _is_appsync_authorizer, _describe_appsync_authorizer),
 )

@@ -24,10 +24,23 @@ def _describe_activemq(event: Event, _options: Options) -> Description:
 def _activemq_message(message: dict[str, Any]) -> Message:
     return Message(
         named(as_text(message.get("messageID"))),
-        as_text(as_object(message.get("destination")).get("physicalName")),
+        _queue_of(as_object(message.get("destination"))),
         made_s=times.from_milliseconds(message.get("timestamp")),
         contexts=contexts(of_strings(message.get("properties"))),
     )
+
+
+def _queue_of(destination: dict[str, Any]) -> str:
+    """EventBridge Pipes writes it in lower case."""
+    return as_text(destination.get("physicalName")) or as_text(destination.get("physicalname"))
+
+
+def by_queue(records: list[Any]) -> dict[str, list[Any]]:
+    """Records of EventBridge Pipes, which name their queue each, as RabbitMQ's own come."""
+    queues: dict[str, list[Any]] = {}
+    for record in records:
+        queues.setdefault(as_text(as_object(record).get("eventSourceKey")), []).append(record)
+    return queues
 
 
 def _describe_rabbitmq(event: Event, _options: Options) -> Description:
@@ -49,6 +62,6 @@ def _rabbitmq_message(queue: str, properties: dict[str, Any]) -> Message:
 
 
 TRIGGERS = (
-    Trigger("activemq", "messages", is_from("aws:mq"), _describe_activemq),
+    Trigger("activemq", "messages", is_from("aws:mq", "aws:amq"), _describe_activemq),
     Trigger("rabbitmq", "rmqMessagesByQueue", is_from("aws:rmq"), _describe_rabbitmq),
 )

@@ -1,4 +1,4 @@
-"""AppSync's resolvers. The event has the request's headers, but neither method nor path."""
+"""AppSync: resolvers, and handlers of its Event API. The event has the request's headers, but neither method nor path."""
 
 from __future__ import annotations
 
@@ -17,18 +17,35 @@ _OPERATIONS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscr
 
 
 def is_resolver(event: Any) -> bool:
-    """Of one field; several fields of one batch come as a list of such events."""
-    return isinstance(event, dict) and "arguments" in event and "fieldName" in as_object(event.get("info"))
+    """Of one field; several fields of one batch come as a list of such events.
+
+    A field without arguments may come without that member. Amplify's template writes two names in place of ``info``.
+    """
+    if not isinstance(event, dict) or not ("arguments" in event or "request" in event):
+        return False
+    return "fieldName" in as_object(event.get("info")) or ("typeName" in event and "fieldName" in event)
 
 
-def _describe(event: Event, _options: Options) -> Description:
-    request = Request(headers_of(as_object(event.get("request"))))
-    description = Description(semconv.TRIGGER_HTTP, requests.peers(request))
+def _is_event_handler(event: Event) -> bool:
+    return "channel" in as_object(event.get("info")) and "request" in event
+
+
+def _describe_resolver(event: Event, options: Options) -> Description:
+    description = _describe_event_handler(event, options)
     # The fields of a nested type are resolved in an operation that the event does not name.
-    operation = _OPERATIONS.get(as_text(as_object(event.get("info")).get("parentTypeName")))
+    parent = as_object(event.get("info")).get("parentTypeName") or event.get("typeName")
+    operation = _OPERATIONS.get(as_text(parent))
     if operation:
         description.attributes[semconv.GRAPHQL_OPERATION_TYPE] = operation
     return description
 
 
-TRIGGERS = (Trigger("appsync_resolver", "arguments", is_resolver, _describe),)
+def _describe_event_handler(event: Event, _options: Options) -> Description:
+    request = Request(headers_of(as_object(event.get("request"))))
+    return Description(semconv.TRIGGER_HTTP, requests.peers(request))
+
+
+TRIGGERS = (
+    Trigger("appsync_resolver", None, is_resolver, _describe_resolver),
+    Trigger("appsync_events", "info", _is_event_handler, _describe_event_handler),
+)

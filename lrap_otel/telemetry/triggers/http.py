@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 def is_rest_api(event: Event) -> bool:
-    """API Gateway's payload format 1.0."""
-    return "httpMethod" in event and "resource" in event and "stage" in context_of(event)
+    """API Gateway's payload format 1.0, also where somebody has cut it down to what it is known by."""
+    return "httpMethod" in event and "resource" in event and isinstance(event.get("requestContext"), dict)
 
 
 def is_http_api(event: Event) -> bool:

@@ -79,7 +79,7 @@ def _kafka_message(record: dict[str, Any]) -> Message:
 
 
 TRIGGERS = (
-    Trigger("kafka", "records", is_from("aws:kafka", "SelfManagedKafka"), _describe_kafka),
+    Trigger("kafka", "records", is_from("aws:kafka", "SelfManagedKafka", "aws:SelfManagedKafka"), _describe_kafka),
     Trigger("kinesis", "Records", holds_records_of("aws:kinesis"), _describe_kinesis),
     Trigger("firehose", "records", has("deliveryStreamArn"), _describe_firehose),
 )

@@ -58,7 +58,13 @@ def describe(event: Any, options: Options) -> Description:
 def _of_list(events: list[Any]) -> Any:
     """AppSync brings the fields of one batch as a list, all of one request; EventBridge Pipes the records of its source."""
     first = events[0] if events else None
-    if isinstance(first, dict) and "eventSource" in first:
-        # Kafka's, to Lambda itself, come by partition.
-        return {"eventSource": first["eventSource"], "Records": events, "records": {"": events}}
-    return first if graphql.is_resolver(first) else None
+    if not isinstance(first, dict) or "eventSource" not in first:
+        return first if graphql.is_resolver(first) else None
+    # To Lambda itself come ActiveMQ's as messages, RabbitMQ's by queue and Kafka's by partition.
+    return {
+        "eventSource": first["eventSource"],
+        "Records": events,
+        "messages": events,
+        "rmqMessagesByQueue": brokers.by_queue(events),
+        "records": {"": events},
+    }

@@ -8,16 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lrap_otel.telemetry import semconv
-from lrap_otel.telemetry.json_text import as_object, as_text
+from lrap_otel.telemetry.json_text import as_list, as_object, as_text
 from lrap_otel.telemetry.triggers import times
 from lrap_otel.telemetry.triggers.description import Description, Trigger
-from lrap_otel.telemetry.triggers.events import arn_part, has
+from lrap_otel.telemetry.triggers.events import arn_part
 
 if TYPE_CHECKING:
-    from lrap_otel.telemetry.triggers.description import Event, Options
-
-# Where a state's parameters put the context object: as the whole input, or as one member of it (the second is Datadog's).
-_PLACES = ("Payload", "_datadog")
+    from lrap_otel.telemetry.triggers.description import Attributes, Event, Options
 
 
 def _is_state(event: Event) -> bool:
@@ -25,8 +22,11 @@ def _is_state(event: Event) -> bool:
 
 
 def _state_context(event: Event) -> dict[str, Any]:
-    """``$$`` of the Amazon States Language; empty if it is not there."""
-    for value in (event, *(event.get(name) for name in _PLACES)):
+    """``$$`` of the Amazon States Language; empty if it is not there.
+
+    A state's parameters make it the whole input, or a member of it or of its ``Payload``, by whatever name.
+    """
+    for value in (event, *event.values(), *as_object(event.get("Payload")).values()):
         context = as_object(value)
         execution = as_object(context.get("Execution"))
         if arn_part(execution.get("Id"), 2) == "states" and "State" in context:
@@ -44,12 +44,26 @@ def _describe_state(event: Event, _options: Options) -> Description:
     return description
 
 
-def _describe_durable(_event: Event, _options: Options) -> Description:
-    """It is called again for each step, and does not tell since when this one waits."""
-    return Description(semconv.TRIGGER_OTHER)
+def _is_durable(event: Event) -> bool:
+    return "CheckpointToken" in event or "InitialExecutionState" in event
+
+
+def _describe_durable(event: Event, _options: Options) -> Description:
+    """It is called again for each step, and does not tell since when this one waits.
+
+    The first operation is the execution itself. With more of them, or more pages of them, this invocation replays what
+    those before it have done.
+    """
+    state = as_object(event.get("InitialExecutionState"))
+    is_replay = len(as_list(state.get("Operations"))) > 1 or bool(as_text(state.get("NextMarker")))
+    attributes: Attributes = {semconv.AWS_DURABLE_EXECUTION_REPLAY: is_replay}
+    arn = as_text(event.get("DurableExecutionArn"))
+    if arn:
+        attributes[semconv.AWS_DURABLE_EXECUTION_ARN] = arn
+    return Description(semconv.TRIGGER_OTHER, attributes)
 
 
 TRIGGERS = (
-    Trigger("durable_execution", "DurableExecutionArn", has("CheckpointToken"), _describe_durable),
+    Trigger("durable_execution", "DurableExecutionArn", _is_durable, _describe_durable),
     Trigger("step_functions", None, _is_state, _describe_state),
 )
