@@ -29,6 +29,9 @@ LOG_LEVELS = ("debug", "info", "warning", "error")
 LONGEST_MS = 90 * 60 * 1_000
 _QUOTED_LIMIT = 60
 
+_SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_PORT_DIGITS, _HIGHEST_PORT = 5, 65_535
+
 
 class Environment:
     """The variables of one process, read by kind; `warnings` collects what could not be used."""
@@ -46,6 +49,22 @@ class Environment:
     def flag(self, name: str, default: bool) -> bool:
         """``true`` or ``false``, in any case."""
         return self._parsed(name, default, _flag)
+
+    def switch(self, name: str, default: bool) -> bool:
+        """On or off, in the words that people write. OpenTelemetry's variables have `flag`."""
+        return self._parsed(name, default, lambda text: _SWITCHES[text.lower()])
+
+    def port(self, name: str, default: int) -> int:
+        """A plain decimal from 1 to 65535, blanks around it ignored: what `opt/wrapper` takes too."""
+        text = self.variables.get(name.encode(), b"").strip(b" \t\n")
+        if not text:
+            return default
+        is_plain = text.isdigit() and not text.startswith(b"0") and len(text) <= _PORT_DIGITS
+        if is_plain and int(text) <= _HIGHEST_PORT:
+            return int(text)
+        quoted = ascii(text[:_QUOTED_LIMIT])[1:]
+        self.warn(f"{name}={quoted} cannot be used; {default} is used instead")
+        return default
 
     def number(self, name: str, default: int, lowest: int, highest: int, says: str = "") -> int:
         """A whole number within bounds that are both allowed. `says` are the warning's words for the
@@ -81,7 +100,7 @@ class Environment:
             return default
         try:
             return parse(text)
-        except ValueError:
+        except (KeyError, ValueError):
             self.warn(f"{name}={_quoted(text)} cannot be used; {says or repr(default)} is used instead")
             return default
 
@@ -110,10 +129,10 @@ class Settings:
         read = self.environment = Environment(variables)
         self.extensions_api = read.address("AWS_LAMBDA_RUNTIME_API", None)
         self.runtime_api = read.address("LRAP_RUNTIME_API_ENDPOINT", self.extensions_api)
-        self.listener_port = read.number("LRAP_LISTENER_PORT", 9009, 1, 65_535)
+        self.listener_port = read.port("LRAP_LISTENER_PORT", 9009)
         self.extension_name = read.text("LRAP_EXTENSION_NAME", "lrap-otel")
         self.is_managed_instances = read.text("AWS_LAMBDA_INITIALIZATION_TYPE") == MANAGED_INSTANCES
-        self.export_enabled = read.flag("LRAP_ENABLED", default=True) and not read.flag(
+        self.export_enabled = read.switch("LRAP_ENABLED", default=True) and not read.flag(
             "OTEL_SDK_DISABLED", default=False
         )
         self.flush_budget_ms = read.number("LRAP_FLUSH_BUDGET_MS", 500, 0, LONGEST_MS)

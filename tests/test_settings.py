@@ -41,7 +41,7 @@ def test_the_defaults_are_those_that_the_readme_states() -> None:
         ("LRAP_LISTENER_PORT", "65536", "listener_port", 9009),
         ("LRAP_LISTENER_PORT", "nine", "listener_port", 9009),
         ("LRAP_FLUSH_BUDGET_MS", "-1", "flush_budget_ms", 500),
-        ("LRAP_ENABLED", "1", "export_enabled", True),
+        ("LRAP_ENABLED", "maybe", "export_enabled", True),
         ("OTEL_SDK_DISABLED", "yes", "export_enabled", True),
         ("LRAP_XRAY_HEADER", "sometimes", "xray_header", "auto"),
         ("OTEL_TRACES_SAMPLER", "jaeger_remote", "sampler", "parentbased_always_on"),
@@ -58,6 +58,16 @@ def test_a_value_that_cannot_be_used_is_named_in_one_warning(
     (warning,) = read.warnings
     assert name in warning
     assert value in warning
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [(word, word in ["true", "1", "yes", "on"]) for word in ["true", "1", "yes", "on", "false", "0", "no", "off"]],
+)
+def test_it_is_switched_on_and_off_in_the_words_that_people_write(value: str, *, expected: bool) -> None:
+    for spelling in (value, value.upper(), f" {value} "):
+        read = settings(LRAP_ENABLED=spelling)
+        assert (read.export_enabled, read.warnings) == (expected, [])
 
 
 def test_an_unknown_propagator_is_left_out_and_the_others_stay() -> None:

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.upstream import Peer
+
 WRAPPER = Path(__file__).parents[1] / "opt/wrapper"
 RUNTIME_API = "169.254.100.1:9001"
 
@@ -155,10 +157,10 @@ def test_nobody_at_the_port_leaves_the_runtime_untouched(shell: tuple[list[str],
     assert (wrapped.returncode, wrapped.stderr) == (7, "")
 
 
-def test_a_port_that_is_no_number_leaves_the_runtime_untouched(shell: tuple[list[str], str]) -> None:
-    wrapped = start(shell, 0, LRAP_LISTENER_PORT="$(touch /tmp/x); 9009")
-    assert json.loads(wrapped.stdout)["environment"]["AWS_LAMBDA_RUNTIME_API"] == RUNTIME_API
+def test_a_port_that_is_no_number_runs_nothing(shell: tuple[list[str], str], tmp_path: Path) -> None:
+    wrapped = start(shell, 0, LRAP_LISTENER_PORT=f"$(touch {tmp_path}/x); 9009")
     assert (wrapped.returncode, wrapped.stderr) == (7, "")
+    assert not (tmp_path / "x").exists()
 
 
 def test_the_wrapper_whose_place_ours_takes_is_run_as_well(shell: tuple[list[str], str], tmp_path: Path) -> None:
@@ -185,3 +187,122 @@ def test_without_bash_the_wrapper_finds_an_interpreter_as_the_entrypoint_does(tm
     with listening(answer_as_the_proxy) as (port, _):
         wrapped = start(([str(commands / "sh"), str(wrapper)], str(commands)), port)
     assert json.loads(wrapped.stdout)["environment"]["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{port}"
+
+
+def file_with(path: Path, text: str, mode: int) -> Path:
+    path.write_text(text)
+    path.chmod(mode)
+    return path
+
+
+NEXT_WRAPPERS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "blanks": (lambda folder: "  ", "is not there or not executable"),
+    "not there": (lambda folder: folder / "gone", "is not there or not executable"),
+    "no such command": (lambda folder: "lrap-otel-no-such-command", "is not there or not executable"),
+    "not executable": (lambda folder: file_with(folder / "x", "#!/bin/sh\n", 0o644), "is not there or not executable"),
+    "a folder": (lambda folder: folder, "is not there or not executable"),
+    "ourselves": (lambda folder: WRAPPER, "is this wrapper itself"),
+    "a link to us": (lambda folder: symlink(folder / "x", WRAPPER), "is this wrapper itself"),
+    "a copy of us": (lambda folder: shutil.copy(WRAPPER, folder / "x"), "is this wrapper itself"),
+    "no interpreter": (lambda folder: file_with(folder / "x", "#!/no/such\n", 0o755), "cannot be started"),
+}
+
+
+def symlink(path: Path, to: Path) -> Path:
+    path.symlink_to(to)
+    return path
+
+
+@pytest.mark.parametrize("kind", NEXT_WRAPPERS)
+def test_where_the_next_wrapper_cannot_be_run_the_runtime_starts_and_a_line_says_why(
+    shell: tuple[list[str], str], tmp_path: Path, kind: str
+) -> None:
+    make, reason = NEXT_WRAPPERS[kind]
+    (tmp_path / "next").mkdir()
+    name = make(tmp_path / "next")
+    with listening(answer_as_the_proxy) as (port, _):
+        wrapped = start(shell, port, LRAP_NEXT_WRAPPER=str(name))
+    told = json.loads(wrapped.stdout)
+    assert (wrapped.returncode, told["arguments"]) == (7, ARGUMENTS)
+    assert told["environment"]["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{port}"
+    (line,) = [line for line in wrapped.stderr.splitlines() if line.startswith("lrap-otel: ")]
+    assert line == f"lrap-otel: warning: LRAP_NEXT_WRAPPER={name} {reason}; the runtime starts without it"
+
+
+def test_wrappers_that_name_each_other_start_the_runtime(shell: tuple[list[str], str], tmp_path: Path) -> None:
+    other = file_with(tmp_path / "other", f'#!/bin/sh\nexec {WRAPPER} "$@"\n', 0o755)
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    assert start(shell, port, LRAP_NEXT_WRAPPER=str(other)).returncode == 7
+
+
+PROXY = {"http_proxy": "http://proxy.invalid:3128"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "lower", "upper"),
+    [
+        ({}, None, None),
+        ({"no_proxy": "a"}, "a", None),
+        (PROXY, "127.0.0.1", "127.0.0.1"),
+        ({"HTTP_PROXY": "x"}, "127.0.0.1", "127.0.0.1"),
+        ({"all_proxy": "x"}, "127.0.0.1", "127.0.0.1"),
+        ({"ALL_PROXY": "x"}, "127.0.0.1", "127.0.0.1"),
+        ({"http_proxy": ""}, None, None),
+        ({**PROXY, "no_proxy": "169.254.100.1"}, "169.254.100.1,127.0.0.1", "169.254.100.1,127.0.0.1"),
+        ({**PROXY, "NO_PROXY": "a,b"}, "a,b,127.0.0.1", "a,b,127.0.0.1"),
+        ({**PROXY, "NO_PROXY": "a", "no_proxy": "b"}, "b,127.0.0.1", "a,127.0.0.1"),
+        ({**PROXY, "NO_PROXY": "a", "no_proxy": ""}, "127.0.0.1", "a,127.0.0.1"),
+        ({**PROXY, "no_proxy": "*"}, "*", None),
+        ({**PROXY, "NO_PROXY": "*"}, None, "*"),
+        ({**PROXY, "no_proxy": "*,a"}, "*,a,127.0.0.1", "*,a,127.0.0.1"),
+        ({**PROXY, "no_proxy": "127.0.0.1"}, "127.0.0.1", None),
+        ({**PROXY, "no_proxy": "a, 127.0.0.1 ,b"}, "a, 127.0.0.1 ,b", None),
+        ({**PROXY, "no_proxy": "127.0.0.10,x127.0.0.1"}, *["127.0.0.10,x127.0.0.1,127.0.0.1"] * 2),
+        ({**PROXY, "no_proxy": "127.0.0.1", "NO_PROXY": "a"}, "127.0.0.1", "a,127.0.0.1"),
+    ],
+)
+def test_what_goes_past_a_companys_proxy(
+    shell: tuple[list[str], str], variables: dict[str, str], lower: str | None, upper: str | None
+) -> None:
+    with listening(answer_as_the_proxy) as (port, _):
+        environment = json.loads(start(shell, port, **variables).stdout)["environment"]
+    assert (environment.get("no_proxy"), environment.get("NO_PROXY")) == (lower, upper)
+
+
+def test_where_the_runtime_is_not_redirected_what_it_is_told_of_proxies_stays(shell: tuple[list[str], str]) -> None:
+    with listening(say_something_else) as (port, _):
+        environment = json.loads(start(shell, port, **PROXY).stdout)["environment"]
+    assert not {"no_proxy", "NO_PROXY"} & environment.keys()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+@pytest.mark.parametrize("name", ["http_proxy", "ALL_PROXY"])
+def test_a_runtime_made_of_curl_reaches_us_in_spite_of_a_companys_proxy(
+    shell: tuple[list[str], str], name: str
+) -> None:
+    """Curl goes where it is told: without an exemption for our address, the poll reaches the company's proxy."""
+    event = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nevent"
+    command, path = shell
+    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as companys:
+        port = ours.getsockname()[1]
+        environment = {
+            "PATH": path,
+            "AWS_LAMBDA_RUNTIME_API": RUNTIME_API,
+            "LRAP_LISTENER_PORT": str(port),
+            "no_proxy": RUNTIME_API.partition(":")[0],
+            name: f"http://127.0.0.1:{companys.getsockname()[1]}",
+        }
+        script = f'{shutil.which("curl")} -s -m 10 "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next"'
+        runtime = subprocess.Popen([*command, "/bin/sh", "-c", script], env=environment, stdout=subprocess.PIPE)
+        ours.settimeout(10)
+        companys.settimeout(0)
+        for answer in (b"HTTP/1.1 200 lrap-otel\r\nContent-Length: 2\r\n\r\n{}", event):
+            connection, _ = ours.accept()
+            with connection:
+                Peer(connection).read_head()
+                connection.sendall(answer)
+        out, _ = runtime.communicate(timeout=10)
+        assert out == b"event"
+        with pytest.raises(BlockingIOError):
+            companys.accept()
