@@ -119,7 +119,6 @@ def test_a_registration_that_lambda_refuses_ends_the_extension_with_its_reason()
 
 
 def test_the_telemetry_process_loads_nothing_until_the_proxy_has_been_loaded() -> None:
-    paths = dict(line.split("=", 1) for line in (ROOT / ".lrap-paths").read_text(encoding="utf-8").splitlines())
     api = Upstream()
     extension = start_extension(api.port, LRAP_LISTENER_PORT=str(free_port()))
     try:
@@ -127,9 +126,10 @@ def test_the_telemetry_process_loads_nothing_until_the_proxy_has_been_loaded() -
         lambda_side.read_message()
         process = Path(f"/proc/{telemetry_of(extension)}")
         wait_for(lambda: " S " in (process / "stat").read_text(encoding="ascii"))  # it sleeps: it waits
-        assert paths["LRAP_DEPENDENCIES"] not in (process / "maps").read_text(encoding="utf-8")
+        # What its first own code sets.
+        assert (process / "oom_score_adj").read_text(encoding="ascii") == "0\n"
         lambda_side.send(REGISTERED)
-        wait_for(lambda: paths["LRAP_DEPENDENCIES"] in (process / "maps").read_text(encoding="utf-8"))
+        wait_for(lambda: (process / "oom_score_adj").read_text(encoding="ascii") == "1000\n")
     finally:
         stop(extension)
         api.close()

@@ -1,40 +1,53 @@
-"""What a value must be before it can leave: text that has an encoding, and no longer or more than the user allows."""
+"""How much of an attribute, and how many of them, the user lets leave."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lrap_otel.export_settings import ExportSettings
     from lrap_otel.telemetry.triggers.description import Attributes, Value
 
 
-class Limits(NamedTuple):
-    """0 for `max_length` means no limit (OpenTelemetry's default)."""
+class Limits:
+    """OpenTelemetry's span limits, as the user set them. `max_length` counts characters, and 0 is no limit.
 
-    max_length: int = 0
-    max_attributes: int = 128
-    max_links: int = 128
+    Source: OpenTelemetry, "Tracing SDK", "Span limits".
+    """
 
-    def applied(self, attributes: Mapping[str, Value]) -> Attributes:
-        """The first `max_attributes`, their texts encodable and cut to `max_length` characters."""
-        kept = list(attributes.items())[: self.max_attributes]
-        return {encodable(name): self._value(value) for name, value in kept}
+    __slots__ = (
+        "max_attributes",
+        "max_event_attributes",
+        "max_events",
+        "max_length",
+        "max_link_attributes",
+        "max_links",
+    )
 
-    def text(self, value: str) -> str:
-        """One text, encodable and cut."""
-        return encodable(value[: self.max_length] if self.max_length else value)
+    def __init__(self, settings: "ExportSettings") -> None:
+        self.max_length = settings.max_attribute_length
+        self.max_attributes = settings.max_attributes
+        self.max_events = settings.max_events
+        self.max_links = settings.max_links
+        self.max_event_attributes = settings.max_event_attributes
+        self.max_link_attributes = settings.max_link_attributes
 
-    def _value(self, value: Value) -> Value:
+    def applied(self, attributes: "Mapping[str, Value]", most: int) -> "tuple[Attributes, int]":
+        """The first `most` of them, their texts cut, and how many that leaves out."""
+        kept = dict(attributes)
+        if len(kept) > most:
+            kept = dict(list(kept.items())[:most])
+        if self.max_length:
+            kept = {name: self._cut(value) for name, value in kept.items()}
+        return kept, len(attributes) - len(kept)
+
+    def _cut(self, value: "Value") -> "Value":
         if isinstance(value, str):
-            return self.text(value)
+            return value[: self.max_length]
         if isinstance(value, list):
-            return [self.text(part) for part in value]
-        # Beyond 64 bits OTLP has no number for it.
-        return value if -(2**63) <= value < 2**63 else str(value)
+            return [part[: self.max_length] for part in value]
+        return value
 
 
 def encodable(text: str) -> str:
-    """`text` with a question mark for each lone surrogate: JSON may hold them, UTF-8 and so OTLP cannot."""
+    """`text` with a question mark for each lone surrogate: JSON may hold them, UTF-8 cannot."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

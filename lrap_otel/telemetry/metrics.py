@@ -3,26 +3,21 @@
 Sources: OpenTelemetry, "Semantic conventions for FaaS metrics".
 """
 
-from __future__ import annotations
+from time import time_ns
 
-from typing import TYPE_CHECKING, NamedTuple
-
-from opentelemetry.context import Context
-from opentelemetry.sdk.metrics import Counter, Histogram, MeterProvider, ObservableCounter
-from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMetricReader
-from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
-from opentelemetry.trace import NonRecordingSpan, set_span_in_context
-
+from lrap_otel.propagation.context import SAMPLED, SpanContext
 from lrap_otel.telemetry import semconv
-from lrap_otel.telemetry.spans import invocation_context
+from lrap_otel.telemetry.aggregation import ExponentialHistogram, Histogram, Sum
+from lrap_otel.telemetry.otlp.metrics import CUMULATIVE, DELTA, Metric, MetricsData
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from opentelemetry.sdk.metrics.export import MetricsData
-    from opentelemetry.sdk.metrics.view import Aggregation
-    from opentelemetry.sdk.resources import Resource
-
     from lrap_otel.export_settings import ExportSettings
     from lrap_otel.telemetry.invocations import Invocation
+    from lrap_otel.telemetry.otlp.wire import Resource
+
+    # Of one series: names and values.
+    Key = tuple[tuple[str, str], ...]
 
 _SECONDS_PER_NANOSECOND = 1e-9
 # 10 us to 100 ms, in steps of 1, 2, 5, and finer where a proxy like this should be.
@@ -72,14 +67,17 @@ AGE_BUCKETS_S = (
 DURATION_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10, 30, 60, 300, 900)
 
 
-class Instrument(NamedTuple):
+class Instrument:
     """One metric: its kind is ``histogram`` or ``counter``; `buckets` are a histogram's upper bounds."""
 
-    name: str
-    kind: str
-    unit: str
-    description: str
-    buckets: tuple[float, ...] = ()
+    __slots__ = ("buckets", "description", "kind", "name", "unit")
+
+    def __init__(self, name: str, kind: str, unit: str, description: str, buckets: tuple[float, ...] = ()) -> None:
+        self.name = name
+        self.kind = kind
+        self.unit = unit
+        self.description = description
+        self.buckets = buckets
 
 
 INSTRUMENTS = (
@@ -121,55 +119,42 @@ INSTRUMENTS = (
     ),
 )
 
+_BUCKETS = {one.name: one.buckets for one in INSTRUMENTS}
+
 
 class Metrics:
-    """The instruments of one resource. A new resource (a restored snapshot) needs new ones."""
+    """The instruments of one resource. A new resource (a restored snapshot) needs new ones.
 
-    def __init__(self, settings: ExportSettings, resource: Resource) -> None:
-        self._reader = InMemoryMetricReader(
-            preferred_temporality=_temporality(settings.metric_temporality),
-            preferred_aggregation=_aggregation(settings.histogram_aggregation),
-        )
-        provider = MeterProvider([self._reader], resource, shutdown_on_exit=False)
-        meter = provider.get_meter(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, semconv.SCHEMA_URL)
-        # Measurements of one invocation follow one another.
-        self._measured: Invocation | None = None
-        self._measured_in = Context()
-        self._histograms = {
-            one.name: meter.create_histogram(
-                one.name, one.unit, one.description, explicit_bucket_boundaries_advisory=list(one.buckets)
-            )
-            for one in INSTRUMENTS
-            if one.kind == "histogram"
-        }
-        self._counters = {
-            one.name: meter.create_counter(one.name, one.unit, one.description)
-            for one in INSTRUMENTS
-            if one.kind == "counter"
-        }
+    A series is what one instrument measured with the same attributes. These are fixed words, so that series are few.
+    """
 
-    def delivery(self, invocation: Invocation) -> None:
+    def __init__(self, settings: "ExportSettings", resource: "Resource") -> None:
+        self._resource = resource
+        self._is_exponential = settings.histogram_aggregation == "base2_exponential_bucket_histogram"
+        # The third preference differs from delta for observable instruments alone, and there are none.
+        self._is_delta = settings.metric_temporality != "cumulative"
+        self._exemplar_filter = settings.exemplar_filter
+        self._start_ns = time_ns()
+        self._sums: dict[str, dict[Key, Sum]] = {}
+        self._histograms: dict[str, dict[Key, Histogram | ExponentialHistogram]] = {}
+
+    def delivery(self, invocation: "Invocation") -> None:
         """An event of a new invocation has been delivered."""
         if invocation.delivered.cold_start:
-            self._count(semconv.FAAS_COLDSTARTS, 1, {semconv.FAAS_TRIGGER: invocation.description.trigger})
+            self._count(semconv.FAAS_COLDSTARTS, 1, _trigger(invocation))
         if invocation.event_age_s is not None:
-            self._histograms[semconv.LRAP_EVENT_AGE].record(
-                invocation.event_age_s, _source(invocation), self._context(invocation)
-            )
+            self._record(semconv.LRAP_EVENT_AGE, invocation.event_age_s, _source(invocation), invocation)
 
-    def overhead(self, endpoint: str, overhead_ns: int, invocation: Invocation) -> None:
+    def overhead(self, endpoint: str, overhead_ns: int, invocation: "Invocation") -> None:
         """What the proxy added to one call: `endpoint` is ``next``, ``response`` or ``error``."""
-        self._histograms[semconv.LRAP_PROXY_OVERHEAD].record(
-            max(overhead_ns, 0) * _SECONDS_PER_NANOSECOND, {semconv.LRAP_ENDPOINT: endpoint}, self._context(invocation)
-        )
+        overhead_s = max(overhead_ns, 0) * _SECONDS_PER_NANOSECOND
+        self._record(semconv.LRAP_PROXY_OVERHEAD, overhead_s, ((semconv.LRAP_ENDPOINT, endpoint),), invocation)
 
-    def end(self, invocation: Invocation) -> None:
+    def end(self, invocation: "Invocation") -> None:
         """An invocation has ended. An HTTP status of 5xx is the function's answer: to Lambda it succeeded."""
-        trigger = {semconv.FAAS_TRIGGER: invocation.description.trigger}
-        duration_ns = invocation.end_ns - invocation.delivered.delivered_ns
-        self._histograms[semconv.FAAS_INVOKE_DURATION].record(
-            duration_ns * _SECONDS_PER_NANOSECOND, trigger, self._context(invocation)
-        )
+        trigger = _trigger(invocation)
+        duration_s = (invocation.end_ns - invocation.delivered.delivered_ns) * _SECONDS_PER_NANOSECOND
+        self._record(semconv.FAAS_INVOKE_DURATION, duration_s, trigger, invocation)
         if invocation.is_timeout:
             self._count(semconv.FAAS_TIMEOUTS, 1, trigger)
         elif invocation.failure is not None:
@@ -179,47 +164,61 @@ class Metrics:
         self._count(semconv.LRAP_BATCH_ITEM_FAILURES, invocation.item_failures or 0, _source(invocation))
 
     def drop_records(self, count: int, reason: str) -> None:
-        self._count(semconv.LRAP_RECORDS_DROPPED, count, {semconv.ERROR_TYPE: reason})
+        """Records were lost for `reason`."""
+        self._count(semconv.LRAP_RECORDS_DROPPED, count, ((semconv.ERROR_TYPE, reason),))
 
     def drop_spans(self, count: int, reason: str) -> None:
-        self._count(semconv.LRAP_SPANS_DROPPED, count, {semconv.ERROR_TYPE: reason})
+        """Spans were given up for `reason`."""
+        self._count(semconv.LRAP_SPANS_DROPPED, count, ((semconv.ERROR_TYPE, reason),))
 
     def fail_export(self, signal: str, reason: str) -> None:
-        self._count(semconv.LRAP_EXPORTS_FAILED, 1, {semconv.LRAP_SIGNAL: signal, semconv.ERROR_TYPE: reason})
+        """An export of `signal` failed for `reason`."""
+        self._count(semconv.LRAP_EXPORTS_FAILED, 1, ((semconv.LRAP_SIGNAL, signal), (semconv.ERROR_TYPE, reason)))
 
     def collect(self) -> MetricsData | None:
         """What was measured since the last call (delta) or the start (cumulative); None where nothing was."""
-        return self._reader.get_metrics_data()
+        start_ns, end_ns = self._start_ns, max(time_ns(), self._start_ns)
+        temporality = DELTA if self._is_delta else CUMULATIVE
+        metrics = []
+        for one in INSTRUMENTS:
+            series = self._sums.get(one.name) or self._histograms.get(one.name) or {}
+            points = [each.point(dict(key), start_ns, end_ns) for key, each in series.items()]
+            if points:
+                metrics.append(Metric(one.name, one.unit, one.description, temporality, points))
+        if self._is_delta:
+            self._sums, self._histograms = {}, {}
+            self._start_ns = end_ns
+        return MetricsData(self._resource, metrics) if metrics else None
 
-    def _context(self, invocation: Invocation) -> Context:
-        """Gives a measurement its exemplar: the invocation's span, if that is sampled."""
-        if self._measured is not invocation:
-            span = NonRecordingSpan(invocation_context(invocation.delivered))
-            self._measured, self._measured_in = invocation, set_span_in_context(span, Context())
-        return self._measured_in
+    def _record(self, name: str, value: float, key: "Key", invocation: "Invocation") -> None:
+        series = self._histograms.setdefault(name, {})
+        histogram = series.get(key)
+        if histogram is None:
+            histogram = ExponentialHistogram() if self._is_exponential else Histogram(_BUCKETS[name])
+            series[key] = histogram
+        histogram.record(value, self._exemplar_span(invocation))
 
-    def _count(self, name: str, count: int, attributes: dict[str, str]) -> None:
+    def _count(self, name: str, count: int, key: "Key") -> None:
         if count > 0:
-            self._counters[name].add(count, attributes, Context())
+            series = self._sums.setdefault(name, {})
+            if key not in series:
+                series[key] = Sum()
+            series[key].add(count)
+
+    def _exemplar_span(self, invocation: "Invocation") -> SpanContext | None:
+        """The span that makes a measurement an exemplar; None where none is wanted."""
+        delivered = invocation.delivered
+        is_sampled = self._exemplar_filter == "always_on" or (
+            self._exemplar_filter == "trace_based" and delivered.trace_flags & SAMPLED
+        )
+        return SpanContext(delivered.trace_id_hex, delivered.span_id_hex, delivered.trace_flags) if is_sampled else None
 
 
-def _source(invocation: Invocation) -> dict[str, str]:
+def _trigger(invocation: "Invocation") -> "Key":
+    return ((semconv.FAAS_TRIGGER, invocation.description.trigger),)
+
+
+def _source(invocation: "Invocation") -> "Key":
     """One function has one source or a few, so this is one series or a few."""
     description = invocation.description
-    return {semconv.FAAS_TRIGGER: description.trigger, semconv.LRAP_TRIGGER: description.name}
-
-
-def _temporality(preference: str) -> dict[type, AggregationTemporality]:
-    """Source: OTLP metrics exporter, "Additional environment variable configuration"."""
-    delta = {
-        "delta": (Counter, Histogram, ObservableCounter),
-        "lowmemory": (Counter, Histogram),
-        "cumulative": (),
-    }[preference]
-    return dict.fromkeys(delta, AggregationTemporality.DELTA)
-
-
-def _aggregation(name: str) -> dict[type, Aggregation] | None:
-    if name == "base2_exponential_bucket_histogram":
-        return {Histogram: ExponentialBucketHistogramAggregation()}
-    return None
+    return (semconv.FAAS_TRIGGER, description.trigger), (semconv.LRAP_TRIGGER, description.name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from posix import urandom
 from time import monotonic, time_ns
 from typing import TYPE_CHECKING, NamedTuple
 
-from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import SpanContext, TraceFlags
-
+from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.records import Delivered, Finished, InitError, Restored, Runtime, Started
 from lrap_otel.telemetry import failures
@@ -27,13 +26,12 @@ from lrap_otel.telemetry.triggers.description import HTTP_METHODS, Options
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import ReadableSpan
-
     from lrap_otel.bell import Bell
     from lrap_otel.export_settings import ExportSettings
     from lrap_otel.records import Record
     from lrap_otel.telemetry.export.deadline import Deadline
+    from lrap_otel.telemetry.otlp.traces import Span
+    from lrap_otel.telemetry.otlp.wire import Resource
 
 OPEN_INVOCATIONS_LIMIT = 10_000
 
@@ -50,7 +48,7 @@ class Pipeline:
 
     def __init__(self, settings: ExportSettings, warn: Callable[[str], None]) -> None:
         self._settings = settings
-        self._limits = Limits(settings.max_attribute_length, settings.max_attributes, settings.max_links)
+        self._limits = Limits(settings)
         self._options = _options(settings)
         self._sampler = Sampler(settings.sampler, settings.sampler_argument)
         self._exporter = Exporter(settings, warn)
@@ -189,16 +187,14 @@ class Pipeline:
             self._add(invocation_span(invocation, self._sandbox.resource, name, self._limits))
 
     def _fail_init(self, record: InitError) -> None:
-        trace_id = RandomIdGenerator().generate_trace_id()
+        context = SpanContext(urandom(16).hex(), urandom(8).hex(), SAMPLED | RANDOM)
         # The proxy samples invocations; a failed init has none, and its span is a root of its own.
-        if not self._sampler.decide(None, f"{trace_id:032x}"):
+        if not self._sampler.decide(None, context.trace_id_hex):
             return
         payload = record.payload or b""
         head, rest = Head(payload[: record.head_length]), payload[record.head_length :]
         failure = failures.from_error(head, Body(head, rest, len(rest), len(rest)))
         failure = self._options.privacy.of_failure(failure)
-        flags = TraceFlags(TraceFlags.SAMPLED | TraceFlags.RANDOM_TRACE_ID)
-        context = SpanContext(trace_id, RandomIdGenerator().generate_span_id(), is_remote=False, trace_flags=flags)
         start_ns = self._started.at_ns if self._started else record.at_ns
         self._add(init_span(context, start_ns, record.at_ns, failure, self._sandbox.resource, self._limits))
 
@@ -207,7 +203,7 @@ class Pipeline:
         self._oldest_span_s = self._oldest_measurement_s = None
         self._exporter.forget()
 
-    def _add(self, span: ReadableSpan) -> None:
+    def _add(self, span: Span) -> None:
         self._exporter.add(span, self._sandbox.metrics)
         if self._oldest_span_s is None and self._exporter.has_spans:
             self._oldest_span_s = monotonic()

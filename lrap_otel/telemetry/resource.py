@@ -4,17 +4,12 @@ Sources: OpenTelemetry, "AWS Lambda", "Resource detector"; "Resource SDK", "Spec
 environment variable".
 """
 
-from __future__ import annotations
-
-import uuid
-from typing import TYPE_CHECKING
-
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.version import __version__ as sdk_version
+from posix import urandom
 
 from lrap_otel.telemetry import semconv
-from lrap_otel.telemetry.limits import Limits
+from lrap_otel.telemetry.otlp.wire import Resource
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.export_settings import ExportSettings
     from lrap_otel.records import Runtime, Started
@@ -23,7 +18,7 @@ if TYPE_CHECKING:
 _BYTES_PER_MB = 1_048_576
 
 
-def build_resource(settings: ExportSettings, started: Started | None, runtime: Runtime | None) -> Resource:
+def build_resource(settings: "ExportSettings", started: "Started | None", runtime: "Runtime | None") -> Resource:
     """A resource with a new ``service.instance.id``. What the user set comes before what we found.
 
     `started` and `runtime` are None where nobody told.
@@ -31,22 +26,29 @@ def build_resource(settings: ExportSettings, started: Started | None, runtime: R
     attributes: Attributes = {
         semconv.CLOUD_PROVIDER: "aws",
         semconv.CLOUD_PLATFORM: "aws_lambda",
-        semconv.TELEMETRY_SDK_NAME: "opentelemetry",
+        semconv.TELEMETRY_SDK_NAME: semconv.SCOPE_NAME,
         semconv.TELEMETRY_SDK_LANGUAGE: "python",
-        semconv.TELEMETRY_SDK_VERSION: sdk_version,
+        semconv.TELEMETRY_SDK_VERSION: semconv.SCOPE_VERSION,
         semconv.TELEMETRY_DISTRO_NAME: semconv.SCOPE_NAME,
         semconv.TELEMETRY_DISTRO_VERSION: semconv.SCOPE_VERSION,
-        semconv.SERVICE_INSTANCE_ID: str(uuid.uuid4()),
+        semconv.SERVICE_INSTANCE_ID: _random_uuid(),
     }
     attributes.update(_function(settings, started))
     attributes.update(_log_stream(settings, runtime))
     attributes.update(settings.resource_attributes)
     if settings.service_name:
         attributes[semconv.SERVICE_NAME] = settings.service_name
-    return Resource(Limits().applied(attributes), semconv.SCHEMA_URL)
+    return Resource(attributes, semconv.SCHEMA_URL)
 
 
-def _function(settings: ExportSettings, started: Started | None) -> Attributes:
+def _random_uuid() -> str:
+    """Version 4 of RFC 9562."""
+    digits = urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) % 4]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def _function(settings: "ExportSettings", started: "Started | None") -> "Attributes":
     name = settings.function_name or (started.function_name if started else "")
     found: Attributes = {
         semconv.FAAS_NAME: name,
@@ -59,7 +61,7 @@ def _function(settings: ExportSettings, started: Started | None) -> Attributes:
     return {name: value for name, value in found.items() if value}
 
 
-def _log_stream(settings: ExportSettings, runtime: Runtime | None) -> Attributes:
+def _log_stream(settings: "ExportSettings", runtime: "Runtime | None") -> "Attributes":
     """Lambda tells these only runtimes; the environment has them where somebody passed them on."""
     group = (runtime.log_group if runtime else "") or settings.log_group
     stream = (runtime.log_stream if runtime else "") or settings.log_stream

@@ -44,18 +44,9 @@ def run(far: _socket.socket, bell: Bell, variables: Mapping[bytes, bytes], depen
     """
     try:
         _step_back()
-        _hide_settings()
         serve(far, variables, dependencies, bell)
     except Exception as error:  # noqa: BLE001 - nothing leaves this process but what goes over the channel
         TelemetryEnd(far).reply(records.warning(f"telemetry ends: {type(error).__name__}: {error}"))
-
-
-def _hide_settings() -> None:
-    """Take OpenTelemetry's variables out of `os.environ`: the SDK reads some by itself, and ends at a
-    value that it cannot use. Ours have been handed over.
-    """
-    for name in [name for name in os.environ if name.startswith("OTEL_")]:
-        del os.environ[name]
 
 
 def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: str, bell: Bell | None = None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,12 +123,13 @@ def test_a_process_that_is_killed_while_it_starts_has_a_successor_too() -> None:
     emulated(function(), script)
 
 
-def test_one_whose_dependencies_are_missing_has_no_successor_that_would_miss_them_again(tmp_path: Path) -> None:
+def test_one_whose_files_are_missing_has_no_successor_that_would_miss_them_again(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     (tmp_path / "extensions").mkdir()
-    (tmp_path / "lrap_otel").symlink_to(root / "lrap_otel")
-    paths = (root / ".lrap-paths").read_text().splitlines()
-    (tmp_path / ".lrap-paths").write_text(f"{paths[0]}\nLRAP_DEPENDENCIES={tmp_path}\n")
+    shutil.copytree(
+        root / "lrap_otel", tmp_path / "lrap_otel", ignore=shutil.ignore_patterns("pipeline.py*", "__pycache__")
+    )
+    shutil.copy(root / ".lrap-paths", tmp_path / ".lrap-paths")
     entrypoint = tmp_path / "extensions/lrap-otel"
     entrypoint.write_bytes((root / "opt/entrypoint").read_bytes())
     entrypoint.chmod(0o755)

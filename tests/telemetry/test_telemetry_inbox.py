@@ -106,11 +106,11 @@ def test_nothing_comes_within_the_time() -> None:
 
 def test_a_record_that_cannot_be_worked_off_is_told_and_the_next_one_is(start: Start, collector: Collector) -> None:
     telemetry = start(collector)
-    telemetry.offer(delivered(trace_id_hex="no hex"), finished(), delivered(), finished())
+    telemetry.offer(delivered(delivered_ns="no number"), finished(), delivered(), finished())
 
     assert telemetry.flush()
     assert len(spans_of(collector)) == 1
-    assert telemetry.warnings == ["telemetry lost a record: ValueError"]
+    assert telemetry.warnings == ["telemetry lost a record: TypeError"]
 
 
 def test_what_comes_over_the_channel_and_is_no_record_is_survived(start: Start, collector: Collector) -> None:

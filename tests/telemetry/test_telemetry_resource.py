@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from opentelemetry.sdk.version import __version__ as sdk_version
 from proxy_records import DELIVERED_NS, VARIABLES, delivered, finished
 from telemetry_thread import plain
 
@@ -52,8 +51,9 @@ def test_the_resource_has_what_the_environment_lambda_and_the_wrapper_told(start
         "telemetry.distro.name": "lrap-otel",
         "telemetry.distro.version": "0.1.0",
         "telemetry.sdk.language": "python",
-        "telemetry.sdk.name": "opentelemetry",
-        "telemetry.sdk.version": sdk_version,
+        # "opentelemetry" is reserved for OpenTelemetry's own SDKs (resource conventions, "Telemetry SDK").
+        "telemetry.sdk.name": "lrap-otel",
+        "telemetry.sdk.version": "0.1.0",
     }
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-import opentelemetry.sdk
 import pytest
 from otlp_collector import PATIENCE_S, Collector, reply
 from proxy_records import VARIABLES, delivered, finished
@@ -26,11 +25,10 @@ if TYPE_CHECKING:
     from otlp_collector import Post
 
 SOURCE = Path(__file__).parents[2]
-DEPENDENCIES = Path(opentelemetry.sdk.__path__[0]).parents[1]
 # As boot does it: no site, no dependency folder, and the fork before any thread.
 PROGRAM = """
 import _socket, posix, sys
-far, bell, source, dependencies, *variables = sys.argv[1:]
+far, bell, source, *variables = sys.argv[1:]
 sys.path.insert(0, source)
 if posix.fork() == 0:
     from lrap_otel.bell import Bell
@@ -39,9 +37,9 @@ if posix.fork() == 0:
         _socket.socket(fileno=int(far)),
         Bell(int(bell)),
         dict(pair.encode().split(b"=", 1) for pair in variables),
-        dependencies,
+        "",
     )
-    wanted = ("aiohttp", "asyncio", "grpc", "psutil", "requests", "ssl", "urllib3")
+    wanted = ("aiohttp", "asyncio", "google", "grpc", "opentelemetry", "psutil", "requests", "ssl", "urllib3")
     posix._exit(1 if any(name in sys.modules for name in wanted) else 0)
 sys.stdout.close()
 posix.close(1)
@@ -51,14 +49,14 @@ sys.exit(posix.WEXITSTATUS(status))
 
 
 class Process:
-    def __init__(self, url: str, dependencies: Path = DEPENDENCIES) -> None:
+    def __init__(self, url: str) -> None:
         self.channel = Channel()
         self.channel.near.settimeout(PATIENCE_S)
         variables = VARIABLES | {b"OTEL_EXPORTER_OTLP_ENDPOINT": url.encode()}
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", "-c", PROGRAM),
-                *(str(self.channel.far.fileno()), str(self.channel.bell.fileno()), str(SOURCE), str(dependencies)),
+                *(str(self.channel.far.fileno()), str(self.channel.bell.fileno()), str(SOURCE)),
                 *(f"{name.decode()}={value.decode()}" for name, value in variables.items()),
             ],
             pass_fds=[self.channel.far.fileno(), self.channel.bell.fileno()],
@@ -119,18 +117,6 @@ def test_what_is_finished_is_exported_when_the_proxy_dies(process: Process, coll
 
     assert process.process.wait(PATIENCE_S) == 0
     assert len(spans_of(collector)) == 1
-
-
-def test_without_its_dependencies_it_says_so_and_ends(tmp_path: Path) -> None:
-    process = Process("http://127.0.0.1:1", tmp_path)
-
-    kind, (text,) = process.channel.receive_reply()
-
-    assert kind == records.WARNING
-    assert "ModuleNotFoundError" in str(text)
-    assert process.process.wait(PATIENCE_S) == 0
-    process.process.stdout.close()
-    process.channel.near.close()
 
 
 @pytest.mark.parametrize("begun_s", [0, 0.9], ids=["at its begin", "later"])

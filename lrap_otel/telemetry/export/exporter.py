@@ -11,11 +11,10 @@ from lrap_otel.telemetry.export.endpoint import Answer, Endpoint, Outcome
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from opentelemetry.sdk.trace import ReadableSpan
-
     from lrap_otel.export_settings import ExportSettings, SignalSettings
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.metrics import Metrics
+    from lrap_otel.telemetry.otlp.traces import Span
 
 TRACES = "traces"
 METRICS = "metrics"
@@ -34,7 +33,7 @@ class Exporter:
         self._metrics = self._endpoint(settings.metrics, METRICS, warn)
         self._batch_size = settings.max_batch_spans
         self._queue_size = settings.max_queue_spans
-        self._spans: deque[ReadableSpan] = deque()
+        self._spans: deque[Span] = deque()
         self._metric_requests: deque[bytes] = deque(maxlen=_METRIC_REQUESTS_KEPT)
         self._warn = warn
 
@@ -46,7 +45,7 @@ class Exporter:
     def has_full_batch(self) -> bool:
         return len(self._spans) >= self._batch_size
 
-    def add(self, span: ReadableSpan, metrics: Metrics) -> None:
+    def add(self, span: Span, metrics: Metrics) -> None:
         """Keep a finished span until the next export."""
         if self._traces is None:
             return
@@ -99,9 +98,7 @@ class Exporter:
             if endpoint is not None:
                 endpoint.close()
 
-    async def _post_spans(
-        self, to: Endpoint, batch: list[ReadableSpan], metrics: Metrics, deadline: Deadline
-    ) -> Outcome:
+    async def _post_spans(self, to: Endpoint, batch: list[Span], metrics: Metrics, deadline: Deadline) -> Outcome:
         answer = await to.post(encode.traces_request(batch), deadline)
         self._note(answer, TRACES, metrics)
         if answer.outcome is Outcome.REJECTED:

@@ -101,7 +101,7 @@ class Metric:
         unit: str,
         description: str,
         temporality: int,
-        points: "Sequence[SumPoint] | Sequence[HistogramPoint] | Sequence[ExponentialPoint]",
+        points: "Sequence[SumPoint | HistogramPoint | ExponentialPoint]",
     ) -> None:
         self.name = name
         self.unit = unit
@@ -147,14 +147,13 @@ def _point(point: SumPoint | HistogramPoint | ExponentialPoint) -> bytes:
     if isinstance(point, SumPoint):
         value = b"\x31" + point.value.to_bytes(8, "little", signed=True)  # part of a oneof, so zero stands there
         return times + value + wire.attributes(7, point.attributes)
-    if isinstance(point, HistogramPoint):
-        return times + _histogram(point)
-    return times + _exponential(point)
+    return _histogram(point, times) if isinstance(point, HistogramPoint) else _exponential(point, times)
 
 
-def _histogram(point: HistogramPoint) -> bytes:
+def _histogram(point: HistogramPoint, times: bytes) -> bytes:
     return b"".join(
         [
+            times,
             wire.fixed_64(4, sum(point.counts)),
             wire.double(5, point.sum),
             wire.packed_fixed_64(6, point.counts),
@@ -167,17 +166,17 @@ def _histogram(point: HistogramPoint) -> bytes:
     )
 
 
-def _exponential(point: ExponentialPoint) -> bytes:
+def _exponential(point: ExponentialPoint, times: bytes) -> bytes:
+    buckets = wire.signed(1, point.offset) + wire.packed_varints(2, point.counts)
     return b"".join(
         [
             wire.attributes(1, point.attributes),
+            times,
             wire.fixed_64(4, point.count),
             wire.double(5, point.sum),
             wire.signed(6, point.scale),
             wire.fixed_64(7, point.zero_count),
-            wire.message(8, wire.signed(1, point.offset) + wire.packed_varints(2, point.counts))
-            if point.counts
-            else b"",
+            wire.message(8, buckets) if point.counts else b"",
             *[wire.message(11, _exemplar(exemplar)) for exemplar in point.exemplars],
             wire.double(12, point.minimum),
             wire.double(13, point.maximum),

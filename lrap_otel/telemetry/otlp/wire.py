@@ -10,10 +10,10 @@ from _struct import pack
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     # What OTLP's AnyValue holds.
-    Value = str | int | float | bool | bytes | None | list["Value"] | tuple["Value", ...] | Mapping[str, "Value"]
+    Value = str | int | float | bool | bytes | None | Sequence["Value"] | Mapping[str, "Value"]
     Attributes = Mapping[str, Value]
 
 VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5
@@ -108,12 +108,12 @@ def any_value(value: "Value") -> bytes:
     return b"" if value is None else _compound(value)
 
 
-def _compound(value: "bytes | list[Value] | tuple[Value, ...] | Mapping[str, Value]") -> bytes:
+def _compound(value: "bytes | Sequence[Value] | Mapping[str, Value]") -> bytes:
     if isinstance(value, bytes):
         return message(7, value)
-    if isinstance(value, (list, tuple)):
-        return message(5, b"".join([message(1, any_value(each)) for each in value]))
-    return message(6, attributes(1, value))
+    if isinstance(value, dict):
+        return message(6, attributes(1, value))
+    return message(5, b"".join([message(1, any_value(each)) for each in value]))
 
 
 def _key_value(key: str, value: "Value") -> bytes:
