@@ -94,7 +94,9 @@ def _variable(text: str) -> tuple[str, str]:
     # A name alone stands for the value in our own environment: a secret then is on no command line.
     name, value = (text, os.environ.get(text, "")) if "=" not in text else selection.pair(text)
     if not _VARIABLE.fullmatch(name):
-        raise argparse.ArgumentTypeError(f"{name!r} is no name of a variable: two or more letters, digits and _, a letter first")
+        raise argparse.ArgumentTypeError(
+            f"{name!r} is no name of a variable: two or more letters, digits and _, a letter first"
+        )
     if name in {WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE}:
         raise argparse.ArgumentTypeError(f"{name} is what this command sets by itself")
     if "=" not in text and name not in os.environ:
