@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 from lrap_otel.telemetry.heads import Head, parse_fields
 
-# Inside a chunked body that was cut, what stands between two chunks. JSON never holds a bare CR LF inside a string.
-_CHUNK_SEAM = re.compile(rb"\r\n[0-9A-Fa-f]{1,16}(?:;[^\r\n]*)?\r\n")
-_LAST_CHUNK = re.compile(rb"(?:\A|\r\n)0+(?:;[^\r\n]*)?\r\n")
+_HEX = b"0123456789ABCDEFabcdef"
+_SIZE_LIMIT_DIGITS = 16
 
 
 class Body:
@@ -37,11 +34,43 @@ class Body:
         if self.is_whole:
             self.trailers = _trailers(rest)
             return data, b""
-        ends = list(_LAST_CHUNK.finditer(last))
-        if ends:
-            self.trailers = _trailers(last[ends[-1].end() :])
-            last = last[: ends[-1].start()]
-        return data, _CHUNK_SEAM.sub(b"", last)
+        lines = last.split(b"\r\n")
+        end = _last_chunk(lines)
+        if end >= 0:
+            self.trailers = _trailers(b"\r\n".join(lines[end + 1 :]))
+            lines = lines[:end]
+        return data, _without_seams(lines)
+
+
+def _last_chunk(lines: list[bytes]) -> int:
+    """Which of the lines that end a chunked body is its last chunk; -1 if it is not among them.
+
+    Found from the end: two empty strings (the blank line, and what follows it), before them nothing but
+    trailer fields, before these the chunk of size zero. What data looks like further up does not count.
+
+    Source: RFC 9112, 7.1.
+    """
+    number = len(lines) - 3
+    if lines[-2:] != [b"", b""]:
+        return -1
+    while number >= 0 and lines[number].find(b":") > 0 and _chunk_size(lines[number]) is None:
+        number -= 1
+    return number if number >= 0 and _chunk_size(lines[number]) == 0 else -1
+
+
+def _without_seams(lines: list[bytes]) -> bytes:
+    """Of the end of a chunked body, the data: without the lines between two chunks.
+
+    Where a chunk begins is not known, so a line that looks like a size is taken for one. JSON has no such
+    line: inside a string there is no bare CR LF.
+    """
+    parts = lines[:1]
+    is_seam = False
+    for number, line in enumerate(lines[1:], start=1):
+        was_seam, is_seam = is_seam, not is_seam and number < len(lines) - 1 and _chunk_size(line) is not None
+        if not is_seam:
+            parts.append(line if was_seam else b"\r\n" + line)
+    return b"".join(parts)
 
 
 def dechunk(data: bytes) -> tuple[bytes, bytes]:
@@ -67,10 +96,8 @@ def dechunk(data: bytes) -> tuple[bytes, bytes]:
 
 def _chunk_size(line: bytes) -> int | None:
     digits = line.partition(b";")[0].strip()
-    try:
-        return int(digits, 16) if digits.isalnum() else None
-    except ValueError:
-        return None
+    is_size = 0 < len(digits) <= _SIZE_LIMIT_DIGITS and not digits.strip(_HEX)
+    return int(digits, 16) if is_size else None
 
 
 def _trailers(data: bytes) -> dict[str, str]:

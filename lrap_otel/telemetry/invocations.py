@@ -23,7 +23,6 @@ SHUTDOWN_FAILURES = {
 }
 SHUTDOWN_OTHER = Failure("shutdown", is_exception=False)
 
-_STREAMED_RESULT_TYPE = "application/vnd.awslambda.http-integration-response"
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 _QUALIFIED_ARN_PARTS = 8
 _EARLY_LIMIT = 64
@@ -103,7 +102,7 @@ class Invocation:
         if self.description.result_is_http:
             self.http_status = results.http_status(
                 body,
-                is_streamed=head.get("content-type").lower() == _STREAMED_RESULT_TYPE,
+                is_streamed=results.is_streamed(head),
                 has_default=self.description.result_has_default_status,
             )
         if self.description.result_names_failures and self.failure is None:

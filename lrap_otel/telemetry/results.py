@@ -8,22 +8,33 @@ from lrap_otel.telemetry import json_text
 
 if TYPE_CHECKING:
     from lrap_otel.telemetry.bodies import Body
+    from lrap_otel.telemetry.heads import Head
 
+_PRELUDE_TYPE = "application/vnd.awslambda.http-integration-response"
 _PRELUDE_END = b"\0" * 8
 
 
 def http_status(body: Body, *, is_streamed: bool, has_default: bool) -> int | None:
     """The HTTP status that the caller gets for this result; None where the result does not tell.
 
-    `is_streamed`: the body starts with a prelude of JSON and eight NUL bytes. `has_default`: the trigger makes 200 of
-    whatever has no ``statusCode`` (API Gateway's payload format 2.0, Function URLs).
+    `is_streamed`: the body may start with a prelude, which is a JSON object and eight NUL bytes, and says all.
+    `has_default`: the trigger makes 200 of whatever has no ``statusCode`` (API Gateway's payload format 2.0, Function URLs).
 
     Source: AWS, "Working with AWS Lambda proxy integrations for HTTP APIs", "Response payload of a function URL".
     """
-    if is_streamed:
-        return _prelude_status(body)
+    prelude, end, _ = body.first.partition(_PRELUDE_END) if is_streamed else (b"", b"", b"")
+    members = json_text.parse(prelude or b"{}") if end else None
+    if isinstance(members, dict):
+        return _status(members.get("statusCode"), has_default=True)
     has_default = has_default and (body.is_whole or not body.first.lstrip().startswith(b"{"))
-    return _status(_member(body, "statusCode"), has_default=has_default)
+    # Of a prelude too long for us the beginning counts: at the end of the body stands the response.
+    return _status(_member(body, "statusCode", may_trail=not is_streamed), has_default=has_default)
+
+
+def is_streamed(head: Head) -> bool:
+    """Whether a result with this head may start with a prelude: it is streamed, or says so by its content type."""
+    mode = head.get("lambda-runtime-function-response-mode").lower()
+    return mode == "streaming" or head.get("content-type").partition(";")[0].strip().lower() == _PRELUDE_TYPE
 
 
 def item_failures(body: Body) -> int | None:
@@ -35,19 +46,12 @@ def item_failures(body: Body) -> int | None:
     return len(failures) if isinstance(failures, list) else None
 
 
-def _prelude_status(body: Body) -> int | None:
-    prelude, end, _ = body.first.partition(_PRELUDE_END)
-    if end:
-        return _status(json_text.parse_object(prelude).get("statusCode"), has_default=True)
-    return _status(json_text.leading_members(prelude.decode("utf-8", "replace")).get("statusCode"), has_default=False)
-
-
-def _member(body: Body, name: str) -> Any:
+def _member(body: Body, name: str, *, may_trail: bool = True) -> Any:
     if body.is_whole:
         return json_text.parse_object(body.first).get(name)
     members = json_text.leading_members(body.first.decode("utf-8", "replace"))
-    if name in members:
-        return members[name]
+    if name in members or not may_trail:
+        return members.get(name)
     return json_text.trailing_member(body.last.decode("utf-8", "replace"), name)
 
 

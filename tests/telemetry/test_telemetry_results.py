@@ -144,6 +144,7 @@ STREAMED = (
     b"POST / HTTP/1.1\r\nLambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
     b"Content-Type: application/vnd.awslambda.http-integration-response\r\n\r\n"
 )
+STREAMING = b"Lambda-Runtime-Function-Response-Mode: Streaming\r\n"
 
 
 @pytest.mark.parametrize(
@@ -171,6 +172,63 @@ def test_a_streamed_result_has_the_status_of_its_prelude() -> None:
     assert streamed(b'{"statusCode":503}').error_type == "503"
     assert streamed(b'{"statusCode":404}').http_status == 404
     assert streamed(b"{}").http_status == 200
+
+
+def streamed_as(fields: bytes, body: bytes, event: dict[str, Any], *, sizes: tuple[int, ...] = ()) -> Invocation:
+    """A result with these fields, in chunks that end at `sizes`."""
+    ends = [*sizes, len(body)]
+    chunks = [body[start:end] for start, end in zip([0, *sizes], ends, strict=True) if end > start]
+    wire = b"".join([b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]) + b"0\r\n\r\n"
+    head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + fields + b"\r\n"
+    message, payload = delivered(json.dumps(event).encode())
+    invocation = Invocation(records.Delivered(message[1], payload), "7", Options())
+    first, last = wire[: records.CAPTURE_FIRST_BYTES], wire[records.CAPTURE_FIRST_BYTES :][-4_096:]
+    lengths = {"first_length": len(first), "last_length": len(last), "body_length": len(wire)}
+    message, _ = finished(head_length=len(head), **lengths)
+    invocation.finish(records.Finished(message[1], head + first + last))
+    return invocation
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        STREAMING,
+        STREAMING + b"Content-Type: application/octet-stream\r\n",
+        STREAMING + b"Content-Type: application/vnd.awslambda.http-integration-response; charset=utf-8\r\n",
+        b"Content-Type: Application/Vnd.AwsLambda.Http-Integration-Response;a=b\r\n",
+    ],
+)
+@pytest.mark.parametrize("event", [REST, LOAD_BALANCER, HTTP_API, FUNCTION_URL])
+@pytest.mark.parametrize("rest", [b"", b"<html>", b'{"statusCode":200}', bytes(range(256)) * 600])
+def test_a_prelude_is_known_by_its_form(fields: bytes, event: dict[str, Any], rest: bytes) -> None:
+    invocation = streamed_as(fields, b'{"statusCode":503}' + b"\0" * 8 + rest, event)
+
+    assert (invocation.http_status, invocation.error_type) == (503, "503")
+    assert streamed_as(fields, b'{"cookies":[]}' + b"\0" * 8 + rest, event).http_status == 200
+
+
+@pytest.mark.parametrize("cut", range(1, 28))
+def test_a_prelude_may_be_cut_anywhere_by_chunks(cut: int) -> None:
+    body = b'{"statusCode":503}' + b"\0" * 8 + b"<html>"
+
+    assert streamed_as(STREAMING, body, FUNCTION_URL, sizes=(cut,)).http_status == 503
+    assert streamed_as(STREAMING, body, FUNCTION_URL, sizes=(cut, cut + 1)).http_status == 503
+
+
+@pytest.mark.parametrize(
+    ("body", "without", "with_default"),
+    [
+        # What stands before the eight NUL bytes is no object, or there are none: it is no prelude.
+        (b"<html>" + b"\0" * 8 + b'{"statusCode":503}', None, 200),
+        (b'["statusCode",503]' + b"\0" * 8, None, 200),
+        (b'{"statusCode":503}' + b"\0" * 7 + b"<html>", None, 200),
+        (b"<html>" + LARGE.encode() + b'","statusCode":503}', None, 200),
+        (b'{"a":"' + LARGE.encode() + b'","statusCode":503}', None, None),
+    ],
+)
+def test_what_has_not_the_form_of_a_prelude_is_none(body: bytes, without: int | None, with_default: int | None) -> None:
+    assert streamed_as(STREAMING, body, REST).http_status == without
+    assert streamed_as(STREAMING, body, FUNCTION_URL).http_status == with_default
 
 
 def test_a_stream_that_fails_in_its_middle_is_an_error_whatever_its_status() -> None:
@@ -234,6 +292,47 @@ def test_trailers_of_a_long_chunked_body_are_read() -> None:
     wire = b"20000\r\n" + b"x" * 0x20000 + b"\r\n0\r\nLambda-Runtime-Function-Error-Type: A\r\n\r\n"
 
     assert captured(wire, CHUNKED).trailers == {"lambda-runtime-function-error-type": "A"}
+
+
+ERROR = b"Lambda-Runtime-Function-Error-Type: A\r\n"
+# What looks like the end of a chunked body, as data may.
+LIKE_AN_END = st.sampled_from(
+    [b"\r\n0\r\n", b"0\r\n\r\n", b"\r\n0\r\n" + ERROR + b"\r\n", ERROR, b"\r\n", b"\r\n1f\r\n"]
+)
+
+
+@given(st.lists(LIKE_AN_END | st.binary(max_size=20), max_size=60).map(b"".join), st.booleans())
+def test_no_data_passes_for_the_end_of_a_long_chunked_body(data: bytes, has_failed: bool) -> None:
+    large = LARGE.encode()
+    wire = b"%x\r\n%b\r\n" % (len(large), large) + (b"%x\r\n%b\r\n" % (len(data), data) if data else b"")
+    wire += b"0\r\n" + (b"X-Other: 0\r\n" + ERROR if has_failed else b"") + b"\r\n"
+
+    found = captured(wire, CHUNKED)
+
+    assert not found.is_whole
+    expected = {"x-other": "0", "lambda-runtime-function-error-type": "A"} if has_failed else {}
+    assert found.trailers == expected
+
+
+@pytest.mark.parametrize("end", [b"", b"\r\n0\r\n", b"\r\n0\r\n" + ERROR, b"\r\n0\r\n" + ERROR + b"\r\nmore\r\n"])
+def test_a_chunked_body_that_broke_off_has_no_trailers(end: bytes) -> None:
+    assert captured(b"20000\r\n" + LARGE.encode() + end, CHUNKED).trailers == {}
+
+
+@given(st.dictionaries(st.text("abc"), st.integers() | st.text(), max_size=40), st.data())
+def test_the_lines_between_chunks_are_taken_out_of_the_end(members: dict[str, Any], data: st.DataObject) -> None:
+    text = json.dumps(
+        {"": LARGE} | {f"k{name}": value for name, value in members.items()} | {"statusCode": 503}
+    ).encode()
+    cuts = sorted(data.draw(st.sets(st.integers(100_020, len(text) - 1), max_size=6)))
+    chunks = [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    wire = b"".join([b"%X;e=1\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]) + b"0\r\n\r\n"
+
+    found = captured(wire, CHUNKED)
+
+    # Where it begins, a line may have been cut.
+    assert text.endswith(found.last[1_000:])
+    assert status(found) == 503
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.binary(max_size=9))
