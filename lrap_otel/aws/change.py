@@ -132,13 +132,18 @@ def _publish(client: LambdaClient, function: Function, publication: Publication)
         return ""
     try:
         version = client.publish_version(FunctionName=function.name)["Version"]
-        if publication.alias:
+    except errors_of_aws() as error:
+        raise AwsError(f"configured, yet no version is published: {explain(error)}") from None
+    if publication.alias:
+        try:
             client.get_waiter("published_version_active").wait(
                 FunctionName=function.name, Qualifier=version, WaiterConfig=WAIT
             )
             _move_alias(client, function.name, publication.alias, version)
-    except errors_of_aws() as error:
-        raise AwsError(f"configured, yet no version is published: {explain(error)}") from None
+        except errors_of_aws() as error:
+            raise AwsError(
+                f"version {version} is published, yet the alias {publication.alias} is not moved: {explain(error)}"
+            ) from None
     return version
 
 
@@ -147,7 +152,7 @@ def _move_alias(client: LambdaClient, name: str, alias: str, version: str) -> No
     if current.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
         raise AwsError(
             f"version {version} is published; the alias {alias} shares its traffic between versions and is left alone: "
-            f"move it with your deployment tool"
+            "move it with your deployment tool"
         )
     if current["FunctionVersion"] != version:
         client.update_alias(

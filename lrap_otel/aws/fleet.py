@@ -38,6 +38,9 @@ class Command(Protocol):
     def plan(self, function: Function, *, is_named: bool) -> Plan:
         """What this function shall have."""
 
+    def may_publish(self, plan: Plan) -> bool:
+        """Whether a version may be published of a function that is not changed."""
+
     def commit(self, account: Account) -> None:
         """Do what comes before the first change, once it is confirmed; the next plans count."""
 
@@ -88,7 +91,7 @@ class _Run:
         self._command.prepare(self._account, functions)
         plans = [self._plan(function) for function in functions]
         self._show(readings, plans)
-        work = [plan for plan in plans if plan.changes or (self._publication.wanted and not plan.refusal)]
+        work = [plan for plan in plans if plan.changes or self._is_to_publish(plan)]
         self._outcomes += [_outcome_of(plan) for plan in plans if plan not in work]
         if self._args.dry_run:
             self._outcomes += [_outcome_of(plan) for plan in work]
@@ -125,12 +128,18 @@ class _Run:
             title = f"{plan.function.region}  {plan.function.name}  ({_kind(plan.function)})"
             if plan.refusal:
                 self._terminal.line(f"{title}  cannot be done: {plan.refusal}")
-            elif plan.changes:
+            elif plan.changes or self._is_to_publish(plan):
                 self._terminal.line(title)
                 for line in difference(plan):
                     self._terminal.line(f"    {line}")
+                if self._publication.wanted:
+                    alias = self._publication.alias
+                    self._terminal.line(f"    a version is published{f', and {alias} names it' if alias else ''}")
                 for note in plan.notes:
                     self._terminal.line(f"    note: {note}")
+
+    def _is_to_publish(self, plan: Plan) -> bool:
+        return self._publication.wanted and not plan.refusal and self._command.may_publish(plan)
 
     def _is_confirmed(self, count: int) -> bool:
         if self._args.yes:

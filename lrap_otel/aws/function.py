@@ -28,9 +28,9 @@ _LAYER_ARN = re.compile(
     r"arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):\d{12}:layer:(?P<name>[A-Za-z0-9_-]+):(?P<version>\d+)"
 )
 _FUNCTION_ARN = re.compile(
-    r"(?:arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):)?\d{12}:function:(?P<name>[A-Za-z0-9_.-]+)(?::(?P<qualifier>.+))?"
+    r"(?:arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):)?\d{12}:function:(?P<name>[A-Za-z0-9_.-]+)(?::(?P<qualifier>[$A-Za-z0-9_-]+))?"
 )
-_FUNCTION_NAME = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?::(?P<qualifier>.+))?")
+_FUNCTION_NAME = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?::(?P<qualifier>[$A-Za-z0-9_-]+))?")
 
 
 class NotFoundError(AwsError):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from lrap_otel.aws.change import Outcome
     from lrap_otel.aws.function import Function
-    from lrap_otel.aws.layers import Published
+    from lrap_otel.aws.layers import LayerZip, Published
     from lrap_otel.aws.selection import Target
     from lrap_otel.aws.session import Account
 
@@ -113,14 +113,15 @@ class Instrument:
         self._args = args
         self._undo = UndoFile(args.undo_file)
         self._remembered: dict[str, Record] = {}
-        self._zip = layers.LayerZip.read(args.zip) if args.zip else None
+        self._zip: LayerZip | None = None
         self._newest: dict[str, Published | None] = {}
         self._wishes: dict[str, Wish] = {}
         endpoint = {ENDPOINT_VARIABLE: args.endpoint} if args.endpoint else {}
         self._variables: Mapping[str, str] = {**endpoint, **dict(args.env)}
 
     def targets(self, account: Account) -> list[Target]:
-        # An undo file that cannot be read would fail once the first function has been planned.
+        # What cannot be read is said before an account is asked for all its functions.
+        self._zip = layers.LayerZip.read(self._args.zip) if self._args.zip else None
         self._undo.records()
         return selection.find_targets(account, self._args)
 
@@ -154,6 +155,9 @@ class Instrument:
             said = "no --endpoint: traces go to 127.0.0.1:4318, where another layer's collector must listen"
             return replace(plan, notes=(*plan.notes, said))
         return plan
+
+    def may_publish(self, plan: Plan) -> bool:  # noqa: ARG002 - any that was chosen is instrumented by then
+        return True
 
     def commit(self, account: Account) -> None:
         """Publish the layer in each region that has not got it."""

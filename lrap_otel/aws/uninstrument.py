@@ -69,6 +69,10 @@ class Uninstrument:
     def plan(self, function: Function, *, is_named: bool) -> Plan:  # noqa: ARG002 - what is ours is taken off, however it was chosen
         return uninstrumented(function, self._records.get(function.arn), self._args.layer_name)
 
+    def may_publish(self, plan: Plan) -> bool:
+        """A run cut short may have left this to do; a function that never was ours is not published."""
+        return plan.function.arn in self._records
+
     def commit(self, account: Account) -> None:
         """Nothing comes before the first change."""
 
