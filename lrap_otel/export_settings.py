@@ -185,8 +185,8 @@ class ExportSettings:
         self.max_link_attributes = read.number("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST)
 
     def _read_privacy(self, read: Environment) -> None:
-        self.captures_query = read.flag("LRAP_CAPTURE_QUERY", default=True)
-        self.captures_client_address = read.flag("LRAP_CAPTURE_CLIENT_ADDRESS", default=True)
+        self.captures_query = read.switch("LRAP_CAPTURE_QUERY", default=True)
+        self.captures_client_address = read.switch("LRAP_CAPTURE_CLIENT_ADDRESS", default=True)
         self.captured_exception = read.one_of("LRAP_CAPTURE_EXCEPTION", "stack", ("type", "message", "stack"))
         self.redacted_names = tuple(filter(None, map(str.strip, read.text("LRAP_REDACT").split(","))))
 

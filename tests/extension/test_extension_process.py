@@ -56,7 +56,7 @@ def test_shutdown_is_understood_in_every_form_that_lambda_gives_it(start: Start,
 
 
 @pytest.mark.parametrize(
-    "initialization_type", ["on-demand", "provisioned-concurrency", "snap-start", "of the future", ""]
+    "initialization_type", ["on-demand", "provisioned-concurrency", "snap-start", "native-http", "of the future", ""]
 )
 def test_an_initialization_that_nobody_knows_is_an_ordinary_one(start: Start, initialization_type: str) -> None:
     # H5

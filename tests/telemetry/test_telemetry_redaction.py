@@ -153,7 +153,7 @@ def test_a_span_has_no_secret_of_its_query(trace: Trace) -> None:
 
 
 def test_the_user_switches_query_and_client_address_off(trace: Trace) -> None:
-    span = trace(delivered(REQUEST), finished(), LRAP_CAPTURE_QUERY="false", LRAP_CAPTURE_CLIENT_ADDRESS="false")
+    span = trace(delivered(REQUEST), finished(), LRAP_CAPTURE_QUERY="false", LRAP_CAPTURE_CLIENT_ADDRESS="off")
 
     assert not plain(span.attributes).keys() & {"url.query", "client.address", "network.peer.address"}
 
