@@ -19,7 +19,7 @@ SECONDS ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format conformance golden fuzz soak bench bench-peers bench-compare bench-save bench-instructions
-.PHONY: deploy lock clean
+.PHONY: deploy examples lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,9 @@ format: $(STAMP) ## rewrite the sources in the project's format
 conformance: $(STAMP) ## run real clients of six languages and a real collector (builds them: 10 minutes the first time)
 	$(BIN)/python -m pytest tests/conformance -m "$(CLIENTS)"
 
+examples: $(STAMP) ## check every example with the tools of its users, without an account (installs them: a minute the first time)
+	$(BIN)/python -m pytest tests/examples
+
 $(VENV)/.fuzz: requirements-fuzz.txt $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
 	@touch $@
@@ -98,6 +101,7 @@ lock: ## choose newest versions and lock them with their hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-fuzz.in -o requirements-fuzz.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade tests/conformance/python/requirements.in -o tests/conformance/python/requirements.txt
+	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-examples.in -o requirements-examples.txt
 
 clean: ## remove what the other targets made
 	rm -rf $(VENV) .lrap-paths .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis .benchmarks build dist
