@@ -73,11 +73,14 @@ SECRET_NAMES = frozenset(
     }
 )
 
+_SECRET_PART = re.compile("|".join(SECRET_PARTS))
 _LEFT_OUT_OF_NAMES = re.compile(r"[-_.\[\]\s]+")
 # A parameter of a URL within a text: of its query, its fragment or its path (";jsessionid="), where a
 # question mark ends the value.
 _PARAMETER = re.compile(r"([?&#]|(;))([^?&#;=\s\"'<>]+)=((?(2)[^?&#\s\"'<>]*|[^&#\s\"'<>]*))")
 _CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"'<>@]+@")
+# What is longer is looked through, and sent, up to here: no server takes such a URL.
+_LIMIT_CHARACTERS = 65_536
 # A parameter may hold a URL, and that one's parameter another: "next=%2Flogin%3Fcode%3D1".
 _DEEPEST = 3
 _ADDRESSES = frozenset({semconv.CLIENT_ADDRESS, semconv.NETWORK_PEER_ADDRESS})
@@ -120,18 +123,19 @@ class Privacy(NamedTuple):
             text = _CREDENTIALS.sub(f"{REDACTED}:{REDACTED}@", text)
         if "=" not in text:
             return text
-        return _PARAMETER.sub(lambda found: found[1] + self._parameter(found[3], found[4], 1), text)
+        looked_through = text[:_LIMIT_CHARACTERS]
+        return _PARAMETER.sub(lambda found: found[1] + self._parameter(found[3], found[4], 1), looked_through)
 
     def of_query(self, query: str) -> str:
         """`query`, which is a URL's without its question mark, with the values of secret parameters
         replaced.
         """
-        return "&".join(self._pair(pair, 1) for pair in query.split("&"))
+        return "&".join(self._pair(pair, 1) for pair in query[:_LIMIT_CHARACTERS].split("&"))
 
     def is_secret(self, name: str) -> bool:
         """Whether the value of a parameter of this name, percent-encoded or not, is withheld."""
         plain = _normalized(name)
-        return plain in SECRET_NAMES or plain in self.names or any(part in plain for part in SECRET_PARTS)
+        return plain in SECRET_NAMES or plain in self.names or _SECRET_PART.search(plain) is not None
 
     def _value(self, name: str, value: Value) -> Value:
         if not isinstance(value, str):

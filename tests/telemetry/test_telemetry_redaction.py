@@ -113,6 +113,14 @@ def test_a_text_that_is_no_url_stays_as_it_is() -> None:
     assert PRIVACY.of_text(text) == text
 
 
+def test_of_a_text_that_no_url_could_be_the_beginning_is_looked_through_and_sent() -> None:
+    padding = "x" * 65_530
+
+    assert PRIVACY.of_query(f"{padding}&token=hunter2") == f"{padding}&token"
+    assert PRIVACY.of_text(f"https://me:hunter2@{padding}?token=hunter2").count("hunter2") == 0
+    assert PRIVACY.of_text(padding * 2) == padding * 2
+
+
 def test_names_of_the_user_are_added() -> None:
     privacy = Privacy.of_names(("Customer-No", "q"), has_query=True, has_client_address=True, exception="stack")
 
