@@ -240,7 +240,9 @@ def _is_url(text: str) -> bool:
     # A blank or a control character would end the request line; other alphabets are percent-encoded.
     if scheme.lower() not in {"http", "https"} or not all("!" <= character <= "~" for character in rest):
         return False
-    authority = rest.partition("/")[0].partition("?")[0].rpartition("@")[2]
+    credentials, _, authority = rest.partition("/")[0].partition("?")[0].rpartition("@")
+    if "[" in credentials or "]" in credentials:  # in a password they are percent-encoded
+        return False
     if authority.startswith("["):
         host, bracket, port = authority[1:].partition("]")
         return bracket != "" and _is_ipv6(host) and (not port or (port[0] == ":" and _is_port(port[1:])))

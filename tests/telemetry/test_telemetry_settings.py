@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,7 @@ def test_a_batch_is_never_larger_than_the_queue() -> None:
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[colon]:4318"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[::1]4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a[b@collector"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a b:4318"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector/a\x01b"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector/\u00fc"),
@@ -247,3 +249,13 @@ def test_a_failed_init_is_sampled_as_an_invocation_is(
 
     assert telemetry.flush()
     assert len(spans_of(collector)) == count == Sampler("traceidratio", argument).decide(None, "7" * 32)
+
+
+@given(st.lists(st.sampled_from([*"[]:@/?%\\.-_~!1a", "::1", "4318", "host", "v1", "65536"]), max_size=8).map("".join))
+def test_whatever_is_taken_as_an_address_is_one_to_pythons_own_parser(rest: str) -> None:
+    read = settings(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"http://{rest}")
+
+    parts = urlsplit(read.traces.url)
+    assert parts.hostname
+    assert parts.port is None or 0 < parts.port < 65_536
+    assert read.warnings or read.traces.url == f"http://{rest}"
