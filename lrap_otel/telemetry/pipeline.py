@@ -59,6 +59,8 @@ class Pipeline:
         self._channel_dropped = 0
         self._oldest_span_s: float | None = None
         self._oldest_measurement_s: float | None = None
+        # From then on (monotonic) an export takes with it what was measured.
+        self._metrics_due_s = 0.0
         self._last_failed = False
 
     def accept(self, record: Record) -> None:
@@ -77,12 +79,15 @@ class Pipeline:
             self._restore()
 
     def flush(self, deadline: Deadline, *, is_last: bool = False) -> bool:
-        """Export everything before `deadline`; whether the collector has it.
+        """Export what is finished before `deadline`; whether the collector has it.
 
-        Spans and metrics are under way at once: a function is billed for the time.
+        Metrics go with the first flush, with one that comes `OTEL_METRIC_EXPORT_INTERVAL` or more after they last went, with
+        the one after a failure, and with the last. They go at the same time as the spans: a function is billed for it.
         """
         if self._made is None:
             return True
+        if not is_last and not self._takes_metrics:
+            return all(carry_out(self._export_spans(deadline)))
         if is_last:
             # What becomes of the spans is counted, and no metrics follow that could tell it: these wait for it.
             return all(carry_out(self._export_spans(deadline)) + carry_out(self._export_metrics(deadline)))
@@ -110,12 +115,11 @@ class Pipeline:
 
         A slow collector is given up for what `bell` rings for.
         """
-        now = monotonic()
         deadline = attempt(self._settings.export_timeout_ms / 1_000, bell)
+        takes_metrics = self._takes_metrics
         if self._oldest_span_s is not None:
             carry_out(self._export_spans(deadline))
-        measured_s = self._oldest_measurement_s
-        if measured_s is not None and measured_s + self._settings.metric_interval_ms / 1_000 <= now:
+        if takes_metrics:
             carry_out(self._export_metrics(deadline))
 
     def count_dropped(self, in_channel: int, in_inbox: int, malformed: int) -> None:
@@ -143,6 +147,11 @@ class Pipeline:
         if self._oldest_measurement_s is None:
             self._oldest_measurement_s = monotonic()
         return self._sandbox.metrics
+
+    @property
+    def _takes_metrics(self) -> bool:
+        """Something was measured, and metrics may go again."""
+        return self._oldest_measurement_s is not None and monotonic() >= self._metrics_due_s
 
     @property
     def _function_name(self) -> str:
@@ -201,6 +210,7 @@ class Pipeline:
     def _restore(self) -> None:
         self._made = None
         self._oldest_span_s = self._oldest_measurement_s = None
+        self._metrics_due_s = 0.0
         self._exporter.forget()
 
     def _add(self, span: Span) -> None:
@@ -222,8 +232,11 @@ class Pipeline:
 
     async def _export_metrics(self, deadline: Deadline) -> bool:
         self._oldest_measurement_s = None
+        next_s = monotonic() + self._settings.metric_interval_ms / 1_000
         has_all = await self._exporter.export_metrics(self._sandbox.metrics, deadline)
-        if not has_all:
+        if has_all:
+            self._metrics_due_s = next_s
+        else:
             self._oldest_measurement_s = monotonic()
         return has_all
 

@@ -96,7 +96,8 @@ def _work(inbox: Inbox, pipeline: Pipeline, end: TelemetryEnd, warnings: _Warnin
     try:
         arrival = inbox.take(pipeline.seconds_until_due())
         is_over = arrival is not None and _work_off(arrival, inbox, pipeline, end)
-        if not is_over and pipeline.seconds_until_due() == 0:
+        # A command exports what is due, too, and perhaps somebody waits for it.
+        if not is_over and pipeline.seconds_until_due() == 0 and not inbox.has_command:
             pipeline.export_due(inbox.bell)
     except Exception as error:  # noqa: BLE001 - the one broad except of this process: the next record counts
         pipeline.count_dropped(0, 0, 1)

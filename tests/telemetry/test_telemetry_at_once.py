@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from otlp_collector import DROP, HANG, Collector, reply
 from proxy_records import invocations
-from telemetry_thread import points, spans_of
+from telemetry_thread import EVERY_FLUSH, points, spans_of
 
 if TYPE_CHECKING:
     import ssl
@@ -94,7 +94,7 @@ def full_port() -> Iterator[int]:
 @pytest.mark.parametrize("compression", ["none", "gzip"])
 def test_the_metrics_arrive_before_the_spans_are_answered(start: Start, compression: str) -> None:
     with Collector(Meeting().answer) as collector:
-        telemetry = start(collector, OTEL_EXPORTER_OTLP_COMPRESSION=compression)
+        telemetry = start(collector, **EVERY_FLUSH, OTEL_EXPORTER_OTLP_COMPRESSION=compression)
         for number in (1, 2, 3):
             telemetry.offer(*invocations(number))
             assert telemetry.flush()
@@ -105,7 +105,7 @@ def test_the_metrics_arrive_before_the_spans_are_answered(start: Start, compress
 def test_the_metrics_arrive_before_the_spans_are_answered_where_each_has_a_collector(start: Start) -> None:
     meeting = Meeting()
     with Collector(meeting.answer) as one, Collector(meeting.answer) as other:
-        telemetry = start(one, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{other.url}{METRICS}")
+        telemetry = start(one, **EVERY_FLUSH, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{other.url}{METRICS}")
         for number in (1, 2):
             telemetry.offer(*invocations(number))
             assert telemetry.flush()
@@ -118,7 +118,7 @@ def test_the_metrics_arrive_before_the_spans_are_answered_over_tls(
     start: Start, tls: ssl.SSLContext, certificate: Path
 ) -> None:
     with Collector(Meeting().answer, tls) as collector:
-        telemetry = start(collector, OTEL_EXPORTER_OTLP_CERTIFICATE=str(certificate))
+        telemetry = start(collector, **EVERY_FLUSH, OTEL_EXPORTER_OTLP_CERTIFICATE=str(certificate))
         for number in (1, 2):
             telemetry.offer(*invocations(number))
             assert telemetry.flush()
@@ -139,7 +139,7 @@ def test_both_requests_go_again_when_both_kept_connections_have_died(start: Star
         return reply() if number == 0 else DROP if number == 1 else again.answer(number, post)
 
     with Collector(answer) as collector:
-        telemetry = start(collector)
+        telemetry = start(collector, **EVERY_FLUSH)
         telemetry.offer(*invocations(1))
         assert telemetry.flush()
         collector.received()
@@ -216,7 +216,7 @@ def test_what_became_of_the_spans_is_told_by_the_next_metrics(start: Start) -> N
         assert not telemetry.flush()
         assert counted(collector.received(), "lrap.exports.failed") == []
 
-        assert telemetry.flush()
+        assert telemetry.shutdown()
         posts = collector.received()
         assert counted(posts, "lrap.spans.dropped") == [({"error.type": "400"}, 1)]
         assert counted(posts, "lrap.exports.failed") == [({"lrap.signal": "traces", "error.type": "400"}, 1)]
@@ -235,7 +235,9 @@ def test_the_last_metrics_wait_for_the_spans_and_tell_what_became_of_them(start:
 
 def test_several_batches_and_requests_kept_back_all_go_with_one_flush(start: Start) -> None:
     with Collector(trouble_with(METRICS, reply(503), reply(503))) as collector:
-        telemetry = start(collector, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2", OTEL_BSP_SCHEDULE_DELAY="900000")
+        telemetry = start(
+            collector, **EVERY_FLUSH, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2", OTEL_BSP_SCHEDULE_DELAY="900000"
+        )
         for number in (1, 2):
             telemetry.offer(*invocations(number))
             assert not telemetry.flush()

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from otlp_collector import DROP, HANG, Collector, reply
 from proxy_records import DELIVERED_NS, invocations
-from telemetry_thread import plain, points, spans_of
+from telemetry_thread import EVERY_FLUSH, plain, points, spans_of
 
 from lrap_otel import records
 
@@ -37,7 +37,7 @@ def closed_port() -> int:
 
 
 def test_each_signal_keeps_its_connection(start: Start, collector: Collector) -> None:
-    telemetry = start(collector)
+    telemetry = start(collector, **EVERY_FLUSH)
     for number in (1, 2, 3):
         telemetry.offer(*invocations(number))
         assert telemetry.flush()
@@ -71,7 +71,7 @@ def test_spans_the_collector_could_not_take_now_are_sent_with_the_next_flush(sta
 @pytest.mark.parametrize("status", [302, 400, 401, 404, 413, 500])
 def test_spans_the_collector_will_never_take_are_given_up_with_one_warning(start: Start, status: int) -> None:
     with Collector(lambda number, post: reply(status) if "traces" in post.path else reply()) as collector:
-        telemetry = start(collector)
+        telemetry = start(collector, **EVERY_FLUSH)
         for number in (1, 2):
             telemetry.offer(*invocations(number))
             assert not telemetry.flush()
@@ -374,6 +374,7 @@ def test_tls_trusts_the_users_certificate_and_keeps_its_connection(
     with Collector(tls=tls) as collector:
         telemetry = start(
             collector,
+            **EVERY_FLUSH,
             OTEL_EXPORTER_OTLP_CERTIFICATE=str(certificate),
             OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE=str(certificate),
             OTEL_EXPORTER_OTLP_CLIENT_KEY=str(certificate),

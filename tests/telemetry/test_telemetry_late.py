@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from otlp_collector import HANG, PATIENCE_S, Collector, reply
 from proxy_records import invocations
-from telemetry_thread import points, spans_of
+from telemetry_thread import EVERY_FLUSH, points, spans_of
 
 from lrap_otel import records
 
@@ -43,7 +43,7 @@ def test_an_answer_that_comes_when_nobody_waits_any_more_still_counts(start: Sta
         return reply()
 
     with Collector(answer) as collector:
-        telemetry = start(collector)
+        telemetry = start(collector, **EVERY_FLUSH)
         telemetry.offer(*invocations(1))
         telemetry.channel.offer(records.flush(1, int(BUDGET_S * 1_000), 0))
         time.sleep(BUDGET_S + 0.1)

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.semconv._incubating.metrics import faas_metrics
-from proxy_records import DELIVERED_NS, SPAN_ID_HEX, TRACE_ID_HEX, delivered, finished
-from telemetry_thread import plain
+from otlp_collector import Collector, reply
+from proxy_records import DELIVERED_NS, SPAN_ID_HEX, TRACE_ID_HEX, delivered, finished, invocations
+from telemetry_thread import EVERY_FLUSH, plain, points
 
+from lrap_otel import records
 from lrap_otel.telemetry.metrics import INSTRUMENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
-    from otlp_collector import Collector
+    from otlp_collector import Post
     from telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
@@ -87,7 +90,7 @@ def test_a_time_out_is_neither_an_error_nor_an_invocation(start: Start, collecto
 
 
 def test_what_telemetry_lost_is_counted(start: Start, collector: Collector) -> None:
-    telemetry = start(collector)
+    telemetry = start(collector, **EVERY_FLUSH)
     # Results may overtake their events, so some are kept; these are of another sandbox, and one is too many.
     telemetry.offer(*(finished(request_id=f"of another sandbox {number}") for number in range(65)))
     assert telemetry.flush(dropped=3)
@@ -188,7 +191,7 @@ def test_the_faas_metrics_are_those_of_the_conventions() -> None:
 def test_temporality_is_delta_unless_the_user_says_otherwise(
     start: Start, collector: Collector, preference: str, expected: tuple[int, int]
 ) -> None:
-    telemetry = start(collector, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=preference)
+    telemetry = start(collector, **EVERY_FLUSH, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=preference)
     for _ in range(2):
         telemetry.offer(delivered(), finished())
         assert telemetry.flush()
@@ -206,3 +209,87 @@ def test_histograms_can_be_exponential(start: Start, collector: Collector) -> No
 
     metric = metrics_of(collector)["lrap.proxy.overhead"]
     assert sum(point.count for point in metric.exponential_histogram.data_points) == 2
+
+
+HOUR = {"OTEL_METRIC_EXPORT_INTERVAL": "3600000"}
+
+
+def counts(posts: list[Post]) -> list[int]:
+    """How many invocations each export of metrics counts."""
+    exports = [points(post, "faas.invocations") for post in posts if post.path == "/v1/metrics"]
+    return [sum(count for _, count in export) for export in exports]
+
+
+def test_metrics_go_with_the_first_flush_and_then_by_their_interval_and_none_is_lost(
+    start: Start, collector: Collector
+) -> None:
+    telemetry = start(collector, **HOUR)
+    for number in range(1, 6):
+        telemetry.offer(*invocations(number))
+        assert telemetry.flush()
+    assert telemetry.shutdown()
+
+    posts = collector.received()
+    assert sum(post.path == "/v1/traces" for post in posts) == 5
+    assert counts(posts) == [1, 4]
+
+
+def test_the_deltas_of_an_interval_begin_where_the_ones_before_ended(start: Start, collector: Collector) -> None:
+    telemetry = start(collector, **HOUR)
+    for number in range(1, 4):
+        telemetry.offer(*invocations(number))
+        assert telemetry.flush()
+    assert telemetry.shutdown()
+
+    first, last = [
+        metric.sum.data_points[0]
+        for post in collector.received("/v1/metrics")
+        for metric in post.metrics().resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == "faas.invocations"
+    ]
+    assert first.start_time_unix_nano < first.time_unix_nano == last.start_time_unix_nano < last.time_unix_nano
+
+
+def test_a_flush_after_the_interval_takes_the_metrics_along(start: Start, collector: Collector) -> None:
+    telemetry = start(collector, OTEL_METRIC_EXPORT_INTERVAL="1000")
+    telemetry.offer(*invocations(1))
+    assert telemetry.flush()
+    time.sleep(1.0)
+    telemetry.offer(*invocations(2))
+    assert telemetry.flush()
+
+    assert counts(collector.received()) == [1, 1]
+
+
+def test_metrics_that_the_collector_refused_go_with_the_next_flush(start: Start) -> None:
+    def answer(number: int, post: Post) -> bytes:
+        return reply(503 if post.path == "/v1/metrics" and number == 0 else 200)
+
+    with Collector(answer) as collector:
+        telemetry = start(collector, **HOUR)
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush()
+        telemetry.offer(*invocations(2))
+        telemetry.flush()
+        telemetry.shutdown()
+
+        assert sum(counts(collector.received())[1:]) == 2
+
+
+def test_metrics_go_without_any_flush(start: Start, collector: Collector) -> None:
+    telemetry = start(collector, OTEL_METRIC_EXPORT_INTERVAL="200", OTEL_TRACES_EXPORTER="none")
+    telemetry.offer(*invocations(1))
+
+    assert points(collector.next("/v1/metrics"), "faas.invocations") == [({"faas.trigger": "other"}, 1)]
+
+
+def test_what_was_measured_before_a_snapshot_is_restored_is_not_counted_after_it(
+    start: Start, collector: Collector
+) -> None:
+    telemetry = start(collector, **HOUR)
+    telemetry.offer(*invocations(1))
+    assert telemetry.flush()
+    telemetry.offer(*invocations(2), (records.restored(DELIVERED_NS), b""), *invocations(3))
+    assert telemetry.flush()  # the first of the new sandbox
+
+    assert counts(collector.received()) == [1, 1]
