@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
 # What opt/entrypoint goes on with the next interpreter for.
 TOO_OLD, FREE_THREADED, CANNOT_LOAD = 64, 65, 66
-SIGUSR1 = 10
 
 
 def unfit(version: "tuple[int, int]", is_gil_enabled: "Callable[[], bool]") -> int:
@@ -35,15 +34,12 @@ if __name__ == "__main__":
 
                 dependencies = sysconfig.get_path("purelib")
             from lrap_otel.boot import main
-        except BaseException as error:  # noqa: BLE001 - a broken package must not end the function
+
+            status = main(script, dependencies, skipped, posix.getppid() if how == "other" else 0)
+        except BaseException as error:  # noqa: BLE001 - nothing has registered yet, and something must
             status = CANNOT_LOAD
             posix.write(2, ascii("lrap-otel: error: %s: %s" % (type(error).__name__, error))[1:-1].encode() + b"\n")  # noqa: UP031
-    if not status:
-        shell = posix.getppid() if how == "other" else 0
-        if shell:
-            posix.kill(shell, SIGUSR1)  # from here on no other interpreter may register
-        status = main(script, dependencies, skipped, shell)
-    elif how == "layer":
+    if how == "layer" and status in {TOO_OLD, FREE_THREADED, CANNOT_LOAD}:
         posix.execv("/bin/sh", ["sh", script, str(status)])
     # Not sys.exit: taking an interpreter apart is up to 100 ms at 7 % of a CPU, in the two seconds that SHUTDOWN leaves.
     posix._exit(status)  # noqa: SLF001 - `os` is not loaded

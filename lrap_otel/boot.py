@@ -1,14 +1,17 @@
 """The order of start, which decides what we cost: the runtime may not start before every extension has registered.
 
-Bind; connect and send the register request; fork the telemetry process, while no thread exists; read the answer; load the
-rest; accept; only then ask for the first extension event. What stands above the register request imports nothing beyond
-what a bare interpreter has loaded (tests/test_boot.py holds it).
+Bind; connect and send the register request; fork the telemetry process, while no thread exists; answer the wrapper, so
+that the runtime starts; load the rest meanwhile; accept; only then ask for the first extension event. What stands above
+the register request imports nothing beyond what a bare interpreter has loaded (tests/test_boot.py holds it).
+
+Once it has registered, no fault of ours may end this process: Lambda would take the sandbox with it.
 """
 
 import _socket
 import _thread
 import posix
 import sys
+import time
 
 from lrap_otel.settings import Settings
 
@@ -22,6 +25,12 @@ if TYPE_CHECKING:
 
 _BACKLOG = 1_024
 _CONNECT_TIMEOUT_S = 5.0
+_HEAD_LIMIT_BYTES = 65_536
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 30.0
+_SIGUSR1 = 10
+_NICENESS = 19
+# By which a process in the sandbox reaches itself.
+_OUR_NAMES = ("localhost", "0.0.0.0", "sandbox", "sandbox.localdomain")
 
 _REGISTER = (
     "POST /2020-01-01/extension/register HTTP/1.1\r\n"
@@ -33,10 +42,11 @@ _REGISTER = (
     "\r\n"
     "{body}"
 )
+_NEXT = b"GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: %s\r\nLambda-Extension-Identifier: %s\r\n\r\n"
 
 
 def main(script: str, dependencies: str, skipped: str = "", shell: int = 0) -> int:
-    """Be the extension until SHUTDOWN. Returns the exit status.
+    """Be the extension until SHUTDOWN. Returns the exit status; what it raises, it raises before it has registered.
 
     `script` is the path this was started by, which names the extension where it lies in a folder called ``extensions``;
     `dependencies` is the folder that the telemetry process imports the SDK from; `skipped` says which interpreters
@@ -46,24 +56,75 @@ def main(script: str, dependencies: str, skipped: str = "", shell: int = 0) -> i
     if skipped:
         settings.warnings.append(f"{skipped}; {sys.executable or sys.orig_argv[0]} is used instead")
     if settings.extensions_api is None or settings.runtime_api is None:
+        _commit(shell)
         return _fail(
             "AWS_LAMBDA_RUNTIME_API is not set: this runs as a Lambda extension; `lrap-otel emulate` starts it locally"
         )
+    _avoid_ourselves(settings)
     listener = _bind(settings.listener_port)
+    if listener is not None and _is_our_port(settings.extensions_api, settings):
+        _commit(shell)
+        return _fail(
+            "AWS_LAMBDA_RUNTIME_API is our own port, so there is nobody to register with; set LRAP_LISTENER_PORT"
+        )
     proxies = listener is not None
     traces = proxies and settings.export_enabled
     takes_invoke = traces and not settings.is_managed_instances
+    request = _register_request(settings, extension_name(script, settings), takes_invoke=takes_invoke)
+    _commit(shell)
     try:
-        api = _connect(settings.extensions_api)
-        api.sendall(_register_request(settings, extension_name(script, settings), takes_invoke=takes_invoke))
+        registration = Registration(settings.extensions_api)
+        registration.api.sendall(request)
     except OSError as error:
         return _fail(f"the Extensions API at {settings.extensions_api} does not answer: {error}")
-    channel, process_id = _fork_telemetry(api, listener, dependencies) if traces else (None, 0)
-    if shell:
-        _thread.start_new_thread(_end_with, (shell,))
-    from lrap_otel.service import run  # noqa: PLC0415 - everything else is loaded while Lambda answers
+    try:
+        return _serve(settings, registration, listener, dependencies, shell, traces=traces)
+    except BaseException as error:  # noqa: BLE001 - see the module's docstring
+        _fail(f"nothing is traced: {type(error).__name__}: {error}. The function is not affected")
+    try:
+        return registration.wait_for_shutdown()
+    except BaseException:  # noqa: BLE001 - and whoever started us must not have another one register
+        return 1
 
-    return run(settings, api, listener, channel, process_id, dependencies)
+
+def _commit(shell: int) -> None:
+    """From here on the shell may not have another interpreter register."""
+    if shell:
+        posix.kill(shell, _SIGUSR1)
+
+
+def _serve(
+    settings: Settings,
+    registration: "Registration",
+    listener: _socket.socket | None,
+    dependencies: str,
+    shell: int,
+    *,
+    traces: bool,
+) -> int:
+    """The rest, which is loaded only now. Before it raises, whoever relies on us already has another way."""
+    channel = handshake = None
+    process_id = 0
+    try:
+        if traces:
+            channel, process_id = _fork_telemetry(registration.api, listener, dependencies)
+        if shell:
+            _thread.start_new_thread(_end_with, (shell,))
+        if listener is not None:
+            from lrap_otel.handshake import Handshake  # noqa: PLC0415 - the register request is out
+
+            handshake = Handshake(listener)
+        from lrap_otel.service import run  # noqa: PLC0415 - everything else is loaded while the runtime starts
+
+        return run(settings, registration, handshake, channel, process_id, dependencies)
+    except BaseException:
+        if channel is not None:
+            channel.near.close()  # which ends the telemetry process
+        if handshake is not None:
+            handshake.fall_back(settings.runtime_api or registration.address, registration.address)
+        elif listener is not None:
+            listener.close()
+        raise
 
 
 def extension_name(script: str, settings: Settings) -> str:
@@ -88,12 +149,79 @@ def _bind(port: int) -> _socket.socket | None:
     return listener
 
 
+class Registration:
+    """The Extensions API with little code, enough to live on if the rest fails.
+
+    `api` is the connection that carries the register request. OSError where nobody answers at `address`.
+    """
+
+    __slots__ = ("_identifier", "address", "api")
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        self.address = address
+        self.api = _connect(address)
+        self._identifier = b""
+
+    def look(self) -> None:
+        """Wait for the register reply and remember the identifier in it; the reply stays unread."""
+        head = self.api.recv(_HEAD_LIMIT_BYTES, _socket.MSG_PEEK)
+        for line in head.partition(b"\r\n\r\n")[0].split(b"\r\n"):
+            name, _, value = line.partition(b":")
+            if name.lower() == b"lambda-extension-identifier":
+                self._identifier = value.strip()
+
+    def wait_for_shutdown(self) -> int:
+        """Ask for one event after the other until SHUTDOWN. The exit status: 1 where Lambda has not registered us."""
+        if not self._identifier:
+            self.look()
+        pause_s = _FIRST_PAUSE_S
+        while self._identifier:
+            try:
+                event = self._next_event()
+            except OSError:
+                event = b""
+            if b'"SHUTDOWN"' in event:
+                return 0
+            if event:
+                pause_s = _FIRST_PAUSE_S
+            else:
+                time.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        return 1
+
+    def _next_event(self) -> bytes:
+        """An event's JSON; empty where Lambda does not give any."""
+        api = _connect(self.address)
+        host = "{}:{}".format(*self.address).encode()
+        api.sendall(_NEXT % (host, self._identifier))
+        reply = b""
+        while more := api.recv(_HEAD_LIMIT_BYTES):
+            reply += more
+            head, blank, body = reply.partition(b"\r\n\r\n")
+            if blank and (b'"eventType"' in body or b" 200 " not in head[:13]):
+                return body if b" 200 " in head[:13] else b""
+        return b""
+
+
 def _connect(address: tuple[str, int]) -> _socket.socket:
     api = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
     api.settimeout(_CONNECT_TIMEOUT_S)
     api.connect(address)
     api.settimeout(None)  # whatever is asked from now on may be answered in hours
     return api
+
+
+def _avoid_ourselves(settings: Settings) -> None:
+    """A runtime's call that we pass on to our own port would come again, and so on for ever."""
+    address = settings.runtime_api
+    if address and address != settings.extensions_api and _is_our_port(address, settings):
+        settings.warnings.append("LRAP_RUNTIME_API_ENDPOINT is our own port; AWS_LAMBDA_RUNTIME_API is used instead")
+        settings.runtime_api = settings.extensions_api
+
+
+def _is_our_port(address: tuple[str, int], settings: Settings) -> bool:
+    host, port = address
+    return port == settings.listener_port and (host in _OUR_NAMES or host.startswith("127.0.0."))
 
 
 def _register_request(settings: Settings, name: str, *, takes_invoke: bool) -> bytes:
@@ -121,15 +249,17 @@ def _fork_telemetry(
 def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel: "Channel", dependencies: str) -> None:
     """The forked child: closes what is the proxy's, above all the listener, and never returns.
 
-    The runtime waits for the proxy, which still has to be loaded, and for nobody else: until the first record, which says that it
-    is, this process takes no CPU from it.
+    The runtime waits for the proxy, which still has to be loaded, and for nobody else: until the first record, which says
+    that it is, this process takes no CPU from it.
     """
     status = 1
     try:
+        posix.nice(_NICENESS)
         api.close()
         if listener is not None:
             listener.close()
         channel.near.close()
+        channel.alive.close()
         if channel.far.recv(1, _socket.MSG_PEEK):
             from lrap_otel.telemetry.worker import run  # noqa: PLC0415 - in the child alone
 
@@ -141,8 +271,6 @@ def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel:
 
 def _end_with(shell: int) -> None:
     """End when our parent does: whoever kills it means us, and the next extension needs our port."""
-    import time  # noqa: PLC0415 - only a child of a shell needs it
-
     try:
         import select  # noqa: PLC0415
 

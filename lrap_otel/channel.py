@@ -30,14 +30,16 @@ class Channel:
     """Both ends of the pair. The telemetry process keeps `far` and `bell` alone; the proxy keeps both ends, so that records
     nobody has read yet reach a successor of a telemetry process that died.
 
-    `bell` rings when what is on the channel should be read at once: see `TelemetryEnd.rest`.
+    `bell` rings when what is on the channel should be read at once: see `TelemetryEnd.rest`. `lifeline` is held by
+    the telemetry process too, and `alive`, its other end, by the proxy alone: see `extension/lifeline.py`.
     """
 
-    __slots__ = ("_backlog", "_in_flight_bytes", "_refused", "bell", "far", "near")
+    __slots__ = ("_backlog", "_in_flight_bytes", "_refused", "alive", "bell", "far", "lifeline", "near")
 
     def __init__(self) -> None:
         self.near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self.bell = new_bell()
+        self.alive, self.lifeline = _socket.socketpair()
         self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         send = self.near.send  # of the channel itself the backlog must not know: they would keep each other
         self._backlog = Backlog(self.near.fileno(), lambda datagram: send(datagram, _DO_NOT_WAIT))

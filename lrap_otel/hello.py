@@ -1,6 +1,6 @@
 """The wrapper's question where there is no bash to ask it: a script, started by its path.
 
-``hello.py PORT PID`` exits with 0 if the proxy answers, with 3 if somebody else, or nobody, does. Any other status is that of an
+``hello.py PORT PID WRAPPER`` exits with 0 if the proxy answers, with 3 if somebody else, or nobody, does. Any other status is that of an
 interpreter that will not do.
 """
 
@@ -20,13 +20,15 @@ _HAND_OVER = (
 )
 
 
-def is_answered(port: int, process_id: str) -> bool:
-    """Is the proxy at this port of 127.0.0.1? It is told the runtime's process id and what Lambda tells only runtimes."""
+def is_answered(port: int, process_id: str, wrapper: str) -> bool:
+    """Is the proxy at this port of 127.0.0.1? It is told the runtime's process id, what the wrapper was started as, and what Lambda
+    tells only runtimes.
+    """
     try:
         socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
         socket.settimeout(TIMEOUT_S)
         socket.connect(("127.0.0.1", port))
-        socket.sendall(_question(process_id))
+        socket.sendall(_question(process_id, wrapper))
         answer = b""
         while len(answer) < len(_ANSWER) and (more := socket.recv(len(_ANSWER))):
             answer += more
@@ -35,12 +37,13 @@ def is_answered(port: int, process_id: str) -> bool:
     return answer.startswith(_ANSWER)
 
 
-def _question(process_id: str) -> bytes:
+def _question(process_id: str, wrapper: str) -> bytes:
     lines = [b"GET /lrap-otel/hello HTTP/1.1", b"Host: 127.0.0.1", b"Lrap-Runtime-Pid: " + process_id.encode()]
+    lines.append(b"Lrap-Wrapper: " + wrapper.encode("utf-8", "surrogateescape").translate(None, b"\r\n"))
     for name, variable in _HAND_OVER:
         lines.append(name + b": " + posix.environ.get(variable, b"").translate(None, b"\r\n"))
     return b"\r\n".join((*lines, b"\r\n"))
 
 
 if __name__ == "__main__":
-    sys.exit(0 if is_answered(int(sys.argv[1]), sys.argv[2]) else NOBODY)
+    sys.exit(0 if is_answered(int(sys.argv[1]), *sys.argv[2:]) else NOBODY)

@@ -16,7 +16,9 @@ each_interpreter() {
         lrap_find_architecture
         lrap_layer=$root/lrap-otel/$lrap_architecture
         if [ -x "$lrap_layer/ld.so" ] && [ -r "$lrap_layer/python" ]; then
-            try layer "$lrap_layer/ld.so" --library-path "$lrap_layer/lib" "$lrap_layer/python" && return
+            lrap_dependencies=${lrap_dependencies:-$lrap_layer/packages}
+            # Not by the cache of the system's loader: it names another C library's files.
+            try layer "$lrap_layer/ld.so" --inhibit-cache --library-path "$lrap_layer/lib" "$lrap_layer/python" && return
         else
             skip "$lrap_layer/python" "is not there"
         fi

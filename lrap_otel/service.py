@@ -1,7 +1,6 @@
 """The proxy process once it has asked to be registered: the second half of the start, and the run until SHUTDOWN."""
 
 import _socket
-import _thread
 import time
 
 from lrap_otel import log, records
@@ -18,35 +17,38 @@ from lrap_otel.proxy.upstream import Upstream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lrap_otel.boot import Registration
     from lrap_otel.channel import Channel
+    from lrap_otel.handshake import Handshake, Hello
     from lrap_otel.settings import Settings
 
 
 def run(
     settings: "Settings",
-    api: _socket.socket,
-    listener: _socket.socket | None,
+    registered: "Registration",
+    handshake: "Handshake | None",
     channel: "Channel | None",
     process_id: int,
     dependencies: str = "",
 ) -> int:
     """Serve until SHUTDOWN; the exit status.
 
-    `listener` is None where the port is taken, `channel` where there is no telemetry process. `dependencies` is the folder
+    `handshake` is None where the port is taken, `channel` where there is no telemetry process. `dependencies` is the folder
     that a successor of the telemetry process imports the SDK from.
     """
     log.set_level(settings.log_level)
     invocations = Invocations()
-    upstream = Upstream(settings.runtime_api or ("", 0))
+    upstream = Upstream(settings.runtime_api or registered.address)
     tracer = Tracer(settings, invocations) if channel is not None else None
-    _warn_of(settings, listener, channel)
     sandbox = Sandbox(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
     telemetry = _telemetry(settings, channel, sandbox, dependencies) if channel is not None else None
     if telemetry is not None:
         telemetry.watch(process_id)
-    if listener is not None:
-        _thread.start_new_thread(accept_connections, (listener, sandbox))
-    client = Client(Stream(api), settings.extensions_api or ("", 0))
+    if handshake is not None:
+        handshake.serve(lambda listener, early, hellos: _accept(listener, early, hellos, sandbox))
+    _warn_of(settings, handshake, channel)
+    registered.look()
+    client = Client(Stream(registered.api), registered.address)
     try:
         registration = client.read_registration()
     except (RefusedError, BrokenError, OSError) as error:
@@ -64,6 +66,12 @@ def run(
     return 0
 
 
+def _accept(listener: _socket.socket, early: "list[_socket.socket]", hellos: "list[Hello]", sandbox: Sandbox) -> None:
+    for hello in hellos:
+        sandbox.meet_runtime(hello.fields, hello.lives)
+    accept_connections(listener, sandbox, early)
+
+
 def _telemetry(settings: "Settings", channel: "Channel", sandbox: Sandbox, dependencies: str) -> Telemetry:
     return Telemetry(
         channel,
@@ -75,10 +83,10 @@ def _telemetry(settings: "Settings", channel: "Channel", sandbox: Sandbox, depen
     )
 
 
-def _warn_of(settings: "Settings", listener: _socket.socket | None, channel: "Channel | None") -> None:
+def _warn_of(settings: "Settings", handshake: "Handshake | None", channel: "Channel | None") -> None:
     for warning in settings.warnings:
         log.warning(warning)
-    if listener is None:
+    if handshake is None:
         log.warning(
             f"port {settings.listener_port} is taken, so nothing is traced; set LRAP_LISTENER_PORT to a free port. The function is not affected"
         )

@@ -1,6 +1,6 @@
 """A fresh telemetry process in the place of one that died: a script, started by its path.
 
-``succeed.py ROOT DEPENDENCIES RECORD...``, the channel's far end as stdin and its bell as stdout. What the one before has been told
+``succeed.py ROOT DEPENDENCIES RECORD...``, the channel's far end as stdin, its bell as stdout and its lifeline as descriptor 3. What the one before has been told
 about the sandbox comes again, as hex, before what is on the channel.
 """
 
@@ -39,3 +39,4 @@ if __name__ == "__main__":
     far = FarEnd(fileno=posix.dup(0))
     far.told = [bytes.fromhex(record) for record in told]
     run(far, Bell(posix.dup(1)), posix.environ, dependencies)
+    posix._exit(0)  # noqa: SLF001 - as the proxy does: threads are left, and taking an interpreter apart takes time

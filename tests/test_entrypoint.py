@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.layer_folder import NEXT, REGISTERED, Layer, free_port
 from tests.processes import proxies_of
-from tests.upstream import TIMEOUT_S, Upstream
+from tests.upstream import TIMEOUT_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 MACHINE = platform.machine()
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
-REGISTERED = b"HTTP/1.1 200 OK\r\nlambda-extension-identifier: me\r\nContent-Length: 2\r\n\r\n{}"
-SHUTDOWN = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":1}'
-NEXT = b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n"
 
 
 @pytest.fixture(params=sorted(name for name in SHELLS if shutil.which(name)))
@@ -33,71 +31,11 @@ def shell(request: pytest.FixtureRequest) -> list[str]:
     return SHELLS[request.param]
 
 
-class Layer:
-    """A folder as /opt is, with an extension that is started in it; PATH holds `commands` alone."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        (root / "extensions").mkdir(parents=True)
-        shutil.copytree(ROOT / "lrap_otel", root / "lrap_otel", ignore=shutil.ignore_patterns("__pycache__"))
-        self.entrypoint = root / "extensions/lrap-otel"
-        shutil.copy(ROOT / "opt/entrypoint", self.entrypoint)
-        self.commands = root / "commands"
-        self.commands.mkdir()
-        for name in ("sleep", "uname", "bash"):
-            self.add(name, Path(shutil.which(name) or ""))
-        self.api = Upstream()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def add(self, name: str, command: Path) -> None:
-        (self.commands / name).symlink_to(command)
-
-    def name_interpreter(self, path: Path | str, *, end: str = "\n") -> None:
-        (self.root / ".lrap-paths").write_text(f"LRAP_PYTHON={path}{end}LRAP_DEPENDENCIES={end}", newline="")
-
-    def start(self, shell: list[str], **variables: str) -> None:
-        told = {"PATH": str(self.commands), "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.api.port}", **variables}
-        told.setdefault("LRAP_LISTENER_PORT", str(free_port()))
-        command = [shutil.which(shell[0]) or "", *shell[1:], str(self.entrypoint)]
-        self.process = subprocess.Popen(command, env=told, stderr=subprocess.PIPE)
-
-    def live(self) -> tuple[bytes, str]:
-        """From its registration to its end after SHUTDOWN: the head of the register request, and what it printed."""
-        lambda_side = self.api.accept()
-        request, _ = lambda_side.read_message()
-        lambda_side.send(REGISTERED)
-        if lambda_side.has_news(TIMEOUT_S) and lambda_side.has_ended():
-            lambda_side = self.api.accept()  # the last resort makes a connection for each call
-        asked = lambda_side.read_head()
-        assert asked.startswith(NEXT)
-        assert b"\r\nLambda-Extension-Identifier: me\r\n" in asked
-        assert self.process is not None
-        assert self.process.poll() is None
-        lambda_side.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(SHUTDOWN), SHUTDOWN))
-        _, errors = self.process.communicate(timeout=30)
-        assert self.process.returncode == 0, errors
-        assert not self.api.has_caller(), "it registered twice"
-        return request, errors.decode()
-
-    def close(self) -> None:
-        self.api.close()
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
-
-
 @pytest.fixture
 def layer(tmp_path: Path) -> Iterator[Layer]:
     layer = Layer(tmp_path / "opt")
     yield layer
     layer.close()
-
-
-def free_port() -> int:
-    listener = Upstream()
-    port = listener.port
-    listener.close()
-    return port
 
 
 def executable(path: Path, text: str) -> Path:

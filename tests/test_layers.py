@@ -38,6 +38,7 @@ LAYERS: dict[str, set[str]] = {
     "log": set(),
     "hello": set(),
     "succeed": {"bell", "telemetry"},
+    "handshake": {"bell", "runtime_process"},
     "json_scan": set(),
     "patterns": set(),
     "runtime_process": set(),
@@ -49,7 +50,7 @@ LAYERS: dict[str, set[str]] = {
     "proxy": BASE | PURE | SEAM | {"proxy"},
     "extension": BASE | PURE | SEAM | {"proxy", "extension"},
     "service": BASE | PURE | SEAM | {"export_settings", "proxy", "extension"},
-    "boot": BASE | SEAM | {"service", "telemetry"},
+    "boot": BASE | SEAM | {"handshake", "service", "telemetry"},
     "__main__": {"boot"},
     "telemetry": BASE | PURE | {"bell", "channel", "export_settings", "telemetry"},
     "emulator": {"emulator"},
@@ -71,6 +72,7 @@ IN_THE_PROXY_PROCESS = (
     "proxy",
     "extension",
     "service",
+    "handshake",
     "boot",
 )
 

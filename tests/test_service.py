@@ -13,6 +13,7 @@ import pytest
 
 from lrap_otel import boot, records, service
 from lrap_otel.channel import Channel, TelemetryEnd
+from lrap_otel.handshake import Handshake
 from lrap_otel.settings import Settings
 from tests.upstream import Peer, Upstream, connect
 
@@ -43,10 +44,10 @@ def test_the_life_of_an_extension_from_registration_to_shutdown() -> None:
     listener.listen()
     address = f"127.0.0.1:{lambda_side.port}".encode()
     settings = Settings({b"AWS_LAMBDA_RUNTIME_API": address, b"LRAP_FLUSH_BUDGET_MS": b"60000"})
-    api = connect(lambda_side.port).socket
+    registered = boot.Registration(("127.0.0.1", lambda_side.port))
     statuses: list[int] = []
     child = sleeping_child()
-    arguments = (settings, api, listener, channel, child)
+    arguments = (settings, registered, Handshake(listener), channel, child)
     thread = threading.Thread(target=lambda: statuses.append(service.run(*arguments)), daemon=True)
     thread.start()
 
@@ -136,13 +137,33 @@ def test_a_lambda_that_is_not_there_is_an_error(
     assert "AWS_LAMBDA_RUNTIME_API is not set" in capfd.readouterr().err
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "sandbox.localdomain"])
+def test_a_runtime_api_that_is_our_own_port_is_told_and_not_used(host: str) -> None:
+    variables = {"AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001", "LRAP_RUNTIME_API_ENDPOINT": f"{host}:9009"}
+    settings = Settings({name.encode(): value.encode() for name, value in variables.items()})
+    boot._avoid_ourselves(settings)
+    assert settings.runtime_api == ("169.254.100.1", 9001)
+    (warning,) = settings.warnings
+    assert "LRAP_RUNTIME_API_ENDPOINT" in warning
+
+
+def test_a_lambda_at_our_own_port_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reserved = Upstream()
+    port = str(reserved.port)
+    reserved.close()
+    assert run_boot(monkeypatch, AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{port}", LRAP_LISTENER_PORT=port) == 1
+    assert "AWS_LAMBDA_RUNTIME_API is our own port" in capfd.readouterr().err
+
+
 def test_a_sampler_argument_that_cannot_be_used_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     lambda_side = Upstream()
-    api = connect(lambda_side.port).socket
+    registered = boot.Registration(("127.0.0.1", lambda_side.port))
     lambda_side.accept().send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
     settings = Settings({b"OTEL_TRACES_SAMPLER": b"traceidratio", b"OTEL_TRACES_SAMPLER_ARG": b"10%"})
     child = sleeping_child()
-    assert service.run(settings, api, None, Channel(), child) == 1
+    assert service.run(settings, registered, None, Channel(), child) == 1
     assert "10%" in capfd.readouterr().err
     os.kill(child, 9)
     lambda_side.close()
@@ -150,8 +171,8 @@ def test_a_sampler_argument_that_cannot_be_used_is_told(capfd: pytest.CaptureFix
 
 def test_a_refused_registration_ends_the_service(capfd: pytest.CaptureFixture[str]) -> None:
     lambda_side = Upstream()
-    api = connect(lambda_side.port).socket
+    registered = boot.Registration(("127.0.0.1", lambda_side.port))
     lambda_side.accept().send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-    assert service.run(Settings({}), api, None, None, 0) == 1
+    assert service.run(Settings({}), registered, None, None, 0) == 1
     assert "403" in capfd.readouterr().err
     lambda_side.close()

@@ -123,7 +123,8 @@ def test_the_proxy_is_told_what_lambda_tells_only_runtimes(shell: tuple[list[str
     assert lines[0] == b"GET /lrap-otel/hello HTTP/1.1"
     # What execs keeps its process id, so the wrapper's is the runtime's.
     assert lines[2] == b"Lrap-Runtime-Pid: %d" % json.loads(wrapped.stdout)["pid"]
-    assert lines[3:7] == [
+    assert lines[3] == b"Lrap-Wrapper: " + str(shell[0][-1]).encode()
+    assert lines[4:8] == [
         b"Lrap-Log-Group: /aws/lambda/function",
         b"Lrap-Log-Stream: 2026/11/22/[$LATEST]0123",
         b"Lrap-Execution-Env: AWS_Lambda_python3.13",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lrap_otel.channel import Channel
 
 _ROOT = __file__.rpartition("/lrap_otel/")[0]
-_STDIN, _STDOUT = 0, 1
+_STDIN, _STDOUT, _LIFELINE = 0, 1, 3
 
 
 def start(channel: "Channel", dependencies: str, told: "Sequence[records.Message]") -> int:
@@ -32,6 +32,7 @@ def start(channel: "Channel", dependencies: str, told: "Sequence[records.Message
         file_actions=[
             (posix.POSIX_SPAWN_DUP2, channel.far.fileno(), _STDIN),
             (posix.POSIX_SPAWN_DUP2, channel.bell.fileno(), _STDOUT),
+            (posix.POSIX_SPAWN_DUP2, channel.lifeline.fileno(), _LIFELINE),
         ],
     )
 

@@ -7,6 +7,7 @@ from _signal import SIGKILL  # type: ignore[import-not-found]  # the C part of `
 from lrap_otel import log, records
 from lrap_otel.extension.child import Child
 from lrap_otel.extension.flush import FAILURES_BEFORE_NO_HOLD, may_stand_aside, may_wait_for_ready
+from lrap_otel.extension.lifeline import tie
 from lrap_otel.extension.stand_aside import StandAside
 
 TYPE_CHECKING = False
@@ -196,6 +197,7 @@ class Telemetry:
     def _take_on(self, process_id: int) -> Child:
         """A process that has just been started: from now on it stands aside, until it is ready."""
         child = self._child = Child(process_id)
+        tie(process_id, self._channel.lifeline)
         if self._stands_aside:
             self._stand_aside = StandAside(child, self._is_in_the_way)
             self._invocations.bystander = self._stand_aside.look

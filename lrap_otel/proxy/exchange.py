@@ -24,6 +24,8 @@ from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from lrap_otel.channel import Channel
     from lrap_otel.invocations import Invocation, Invocations
     from lrap_otel.proxy.tracer import Tracer
@@ -87,6 +89,13 @@ class Sandbox:
         """Give a record that says who we run beside, and keep it for a later telemetry process."""
         self.told[message[0]] = message
         self.offer(message)
+
+    def meet_runtime(self, fields: "Mapping[bytes, bytes]", lives: "Callable[[], bool] | None") -> None:
+        """Take over what the wrapper says, and whether the process that becomes the runtime lives, if that can be told."""
+        told = [fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
+        self.tell(records.runtime(*told))
+        if lives is not None:
+            self.invocations.know_runtime(lives)
 
     def count_failure(self, error: Exception) -> None:
         """Our own code failed on a message, which goes on all the same. The first failure is logged."""
@@ -305,11 +314,8 @@ class Exchange:
 
     def _say_hello(self, request: Request) -> bool:
         """Answer the wrapper, and take over what Lambda tells only runtimes, and the process that becomes the runtime."""
-        told = [request.fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
-        self._sandbox.tell(records.runtime(*told))
         lives = runtime_process.watched(request.fields.get(b"lrap-runtime-pid", b""))
-        if lives is not None:
-            self._sandbox.invocations.know_runtime(lives)
+        self._sandbox.meet_runtime(request.fields, lives)
         self._runtime.send(_OWN_REPLY % (200, b"lrap-otel", 2, b"{}"))
         return False
 

@@ -10,13 +10,19 @@ from lrap_otel.proxy.exchange import Sandbox
 from lrap_otel.proxy.stream import Stream
 from lrap_otel.proxy.usual import UsualExchange
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 # Out of descriptors or threads: until one is free, new connections wait in the kernel's queue.
 _PAUSE_S = 0.05
 _PASSING_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EINTR))
 
 
-def accept_connections(listener: _socket.socket, sandbox: Sandbox) -> None:
-    """Serve runtime connections for as long as the listener is open."""
+def accept_connections(listener: _socket.socket, sandbox: Sandbox, early: "Iterable[_socket.socket]" = ()) -> None:
+    """Serve runtime connections for as long as the listener is open; first those that are `early`, accepted before."""
+    for socket in early:
+        _serve(socket, sandbox)
     while True:
         try:
             descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - what `socket.accept` calls; `socket` costs 8 ms

@@ -142,7 +142,7 @@ def _step_back() -> None:
     """Out of the function's way: no output of our own, last in line for the CPU, first for the out-of-memory killer."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The kernel's, with a SIGCONT, to one that is stopped when the proxy dies.
+    # The kernel's, to one that is stopped when its process group is orphaned.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
