@@ -78,6 +78,22 @@ class SignalSettings:
         self.client_certificate = read.text(own_or_common("CLIENT_CERTIFICATE"))
 
 
+class NetworkSettings:
+    """What other HTTP clients read as well: the proxy for each scheme, the hosts that need none, and
+    the certificate authorities to trust. Empty if not set.
+    """
+
+    __slots__ = ("certificate_file", "certificate_folder", "http_proxy", "https_proxy", "no_proxy")
+
+    def __init__(self, read: Environment) -> None:
+        every_proxy = _in_either_case(read, "all_proxy")
+        self.http_proxy = _in_either_case(read, "http_proxy") or every_proxy
+        self.https_proxy = _in_either_case(read, "https_proxy") or every_proxy
+        self.no_proxy = _in_either_case(read, "no_proxy")
+        self.certificate_file = read.text("SSL_CERT_FILE")
+        self.certificate_folder = read.text("SSL_CERT_DIR")
+
+
 class ExportSettings:
     """What the telemetry process needs."""
 
@@ -106,6 +122,7 @@ class ExportSettings:
         "metric_interval_ms",
         "metric_temporality",
         "metrics",
+        "network",
         "redacted_names",
         "region",
         "resource_attributes",
@@ -120,6 +137,7 @@ class ExportSettings:
         read = self.environment = Environment(variables)
         self.traces = SignalSettings(read, "TRACES")
         self.metrics = SignalSettings(read, "METRICS")
+        self.network = NetworkSettings(read)
         self._read_batching(read)
         self._read_metrics(read)
         self._read_limits(read)
@@ -189,6 +207,12 @@ class ExportSettings:
         self.captures_client_address = read.switch("LRAP_CAPTURE_CLIENT_ADDRESS", default=True)
         self.captured_exception = read.one_of("LRAP_CAPTURE_EXCEPTION", "stack", ("type", "message", "stack"))
         self.redacted_names = tuple(filter(None, map(str.strip, read.text("LRAP_REDACT").split(","))))
+
+
+def _in_either_case(read: Environment, name: str) -> str:
+    """A variable in lower case; in upper case only if that is not set at all."""
+    upper = read.text(name.upper())
+    return read.text(name) if read.variables.get(name.encode()) is not None else upper
 
 
 def in_force(settings: "Settings") -> str:

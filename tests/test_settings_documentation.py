@@ -38,7 +38,7 @@ def rows(heading: str) -> list[list[str]]:
 
 
 def names(cell: str) -> list[str]:
-    return re.findall(r"`([A-Z_0-9]+)`", cell)
+    return re.findall(r"`([A-Za-z_0-9]+)`", cell)
 
 
 def documented(*headings: str) -> list[str]:
@@ -50,7 +50,7 @@ def test_every_variable_that_is_read_is_documented_and_none_else() -> None:
     Settings(recorder)
     ExportSettings(recorder)
 
-    told = documented("Ours", "OpenTelemetry's", "AWS's")
+    told = documented("Ours", "OpenTelemetry's", "Of every HTTP client", "AWS's")
     assert len(told) == len(set(told))
     assert set(told) == recorder.asked | OF_SHELLS
 
@@ -84,9 +84,9 @@ def values_of(variables: dict[str, str]) -> tuple[dict[str, object], list[str]]:
     encoded = {name.encode(): value.encode() for name, value in variables.items()}
     ours, export = Settings(encoded), ExportSettings(encoded)
     found: dict[str, object] = {}
-    for of in (ours, export, export.traces, export.metrics):
+    for of in (ours, export, export.traces, export.metrics, export.network):
         for slot in type(of).__slots__:
-            if slot not in {"environment", "traces", "metrics"}:
+            if slot not in {"environment", "traces", "metrics", "network"}:
                 found[f"{type(of).__name__}.{slot}{of is export.metrics}"] = getattr(of, slot)
     return found, [*ours.warnings, *export.warnings]
 

@@ -11,7 +11,6 @@ from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.records import Delivered, Finished, InitError, Restored, Runtime, Started
 from lrap_otel.telemetry import failures
 from lrap_otel.telemetry.bodies import Body
-from lrap_otel.telemetry.export.coroutines import carry_out
 from lrap_otel.telemetry.export.deadline import attempt
 from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.heads import Head
@@ -86,12 +85,10 @@ class Pipeline:
         """
         if self._made is None:
             return True
-        if not is_last and not self._takes_metrics:
-            return all(carry_out(self._export_spans(deadline)))
+        has_all = self._export(deadline, measured=is_last or self._takes_metrics, is_last=is_last)
         if is_last:
-            # What becomes of the spans is counted, and no metrics follow that could tell it: these wait for it.
-            return all(carry_out(self._export_spans(deadline)) + carry_out(self._export_metrics(deadline)))
-        return all(carry_out(self._export_spans(deadline), self._export_metrics(deadline)))
+            self._exporter.report_losses()
+        return has_all
 
     def close_open(self, reason: str) -> None:
         """The sandbox ends for `reason`: so does what is still open."""
@@ -115,12 +112,11 @@ class Pipeline:
 
         A slow collector is given up for what `bell` rings for.
         """
-        deadline = attempt(self._settings.export_timeout_ms / 1_000, bell)
-        takes_metrics = self._takes_metrics
-        if self._oldest_span_s is not None:
-            carry_out(self._export_spans(deadline))
-        if takes_metrics:
-            carry_out(self._export_metrics(deadline))
+        self._export(
+            attempt(self._settings.export_timeout_ms / 1_000, bell),
+            spans=self._oldest_span_s is not None,
+            measured=self._takes_metrics,
+        )
 
     def count_dropped(self, in_channel: int, in_inbox: int, malformed: int) -> None:
         """Records that were lost: `in_channel` since the start, the others since the last call."""
@@ -222,23 +218,25 @@ class Pipeline:
         if count > 0:
             self._metrics.drop_records(count, reason)
 
-    async def _export_spans(self, deadline: Deadline) -> bool:
+    def _export(self, deadline: Deadline, *, spans: bool = True, measured: bool = True, is_last: bool = False) -> bool:
+        """Whether the collector has all that was to be sent."""
         # Before the attempt: were it to raise, this must not be due again at once.
-        self._oldest_span_s, self._last_failed = monotonic(), True
-        has_all = await self._exporter.export_spans(self._sandbox.metrics, deadline)
-        self._last_failed = self._exporter.has_spans
-        self._oldest_span_s = monotonic() if self._last_failed else None
-        return has_all
-
-    async def _export_metrics(self, deadline: Deadline) -> bool:
-        self._oldest_measurement_s = None
+        if spans:
+            self._oldest_span_s, self._last_failed = monotonic(), True
+        if measured:
+            self._oldest_measurement_s = None
         next_s = monotonic() + self._settings.metric_interval_ms / 1_000
-        has_all = await self._exporter.export_metrics(self._sandbox.metrics, deadline)
-        if has_all:
+        has_spans, has_metrics = self._exporter.export(
+            self._sandbox.metrics, deadline, spans=spans, measured=measured, is_last=is_last
+        )
+        if spans:
+            self._last_failed = self._exporter.has_spans
+            self._oldest_span_s = monotonic() if self._last_failed else None
+        if measured and has_metrics:
             self._metrics_due_s = next_s
-        else:
+        elif measured:
             self._oldest_measurement_s = monotonic()
-        return has_all
+        return has_spans and has_metrics
 
 
 def _options(settings: ExportSettings) -> Options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import subprocess
 from typing import TYPE_CHECKING
@@ -56,18 +57,49 @@ def trace(start: Callable[..., Telemetry], collector: Collector) -> Callable[...
 
 
 @pytest.fixture
-def certificate(tmp_path: Path) -> Path:
-    path = tmp_path / "collector.pem"
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=collector"),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", tmp_path / "cert"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    path.write_bytes(path.read_bytes() + (tmp_path / "cert").read_bytes())
-    return path
+def certified(tmp_path: Path) -> Callable[[str], Path]:
+    """Makes a file with a key and its certificate for a host (``IP:...`` or ``DNS:...``)."""
+
+    def _certified(subject: str) -> Path:
+        path = tmp_path / f"{subject.replace(':', '-')}.pem"
+        subprocess.run(
+            [
+                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=collector"),
+                *("-addext", f"subjectAltName={subject}", "-keyout", path, "-out", tmp_path / "cert"),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        path.write_bytes(path.read_bytes() + (tmp_path / "cert").read_bytes())
+        return path
+
+    return _certified
+
+
+@pytest.fixture
+def certificate(certified: Callable[[str], Path]) -> Path:
+    return certified("IP:127.0.0.1")
+
+
+@pytest.fixture
+def full_port() -> Iterator[int]:
+    """One whose connections are never made: Linux does not answer for a listener whose queue is full."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        port = listener.getsockname()[1]
+        queue = [socket.socket() for _ in range(4)]
+        for one in queue:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        yield port
+        for one in queue:
+            one.close()
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """One that refuses connections."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

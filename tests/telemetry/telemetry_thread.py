@@ -52,6 +52,13 @@ class Telemetry:
         self.channel.offer(records.flush(self._number, budget_ms, dropped))
         return self._flushed()
 
+    def flush_until_sent(self) -> None:
+        """Flush until the pause after a failure is over, and all is with the collector."""
+        end_s = time.monotonic() + PATIENCE_S
+        while not self.flush():
+            assert time.monotonic() < end_s
+            time.sleep(0.05)
+
     def shutdown(self, reason: str = "spindown", seconds: float = PATIENCE_S) -> bool:
         self._number += 1
         deadline_ms = int((time.time() + seconds) * 1_000)

@@ -1,7 +1,7 @@
 """Spans and metrics as export requests, and what their answers say."""
 
 from lrap_otel.telemetry import semconv
-from lrap_otel.telemetry.otlp import metrics, responses, traces
+from lrap_otel.telemetry.otlp import metrics, responses, traces, wire
 from lrap_otel.telemetry.otlp.wire import Scope
 
 TYPE_CHECKING = False
@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 SCOPE = Scope(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, semconv.SCHEMA_URL)
 
 
-def traces_request(spans: "Sequence[Span]") -> bytes:
-    """One export request for spans of one resource, in order."""
-    return traces.traces_request(spans, SCOPE)
+def span(of: "Span") -> bytes:
+    """The message of one span, for `spans_request`."""
+    return traces.encode_span(of)
+
+
+def spans_request(first: "Span", encoded: "Sequence[bytes]") -> bytes:
+    """One export request for encoded spans of the resource that `first` has, in order."""
+    return wire.request(first.resource, SCOPE, encoded)
 
 
 def metrics_request(data: "MetricsData") -> bytes:

@@ -1,106 +1,173 @@
-"""The collector's end of one signal: its URL, its header fields, its TLS, and what its answers mean."""
-
-from __future__ import annotations
-
-import zlib
-from base64 import b64encode
-from enum import Enum
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote, urlsplit
+"""The collector's end of one signal: its URL, its header fields, and what its answers mean."""
 
 from lrap_otel.telemetry import semconv
-from lrap_otel.telemetry.export.http1 import BrokenError, Connection, NotSentError, Target
+from lrap_otel.telemetry.export.connection import BrokenError, Connection, NotSentError
+from lrap_otel.telemetry.export.proxies import proxy_for
+from lrap_otel.telemetry.export.retry import parse_retry_after
+from lrap_otel.telemetry.export.url import Url
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ssl import SSLContext
-
-    from lrap_otel.export_settings import SignalSettings
+    from lrap_otel.export_settings import NetworkSettings, SignalSettings
+    from lrap_otel.telemetry.export.connection import Reply
     from lrap_otel.telemetry.export.deadline import Deadline
+    from lrap_otel.telemetry.export.tls import Tls
+
+    # By the files it is made from.
+    TlsByFiles = dict[tuple[str, str, str], Tls]
 
 _GZIP_WINDOW = 31
 # Source: OTLP specification, "Failures", "Retryable response codes".
 _RETRYABLE = frozenset({429, 502, 503, 504})
+_TEXT_LIMIT_CHARACTERS = 200
+# A shorter value may be part of any word.
+_SECRET_CHARACTERS = 8
+
+# The outcomes of one export.
+ACCEPTED = "the collector has it"
+REFUSED = "the collector does not have it and may take it later"
+UNKNOWN = "the collector may have it"
+TOO_LARGE = "the collector will take it in smaller parts, if at all"
+REJECTED = "the collector will never take it"
 
 
-class Outcome(Enum):
-    """What became of one export."""
+class Answer:
+    """What became of one export: one of the outcomes above.
 
-    ACCEPTED = "the collector has it"
-    REFUSED = "the collector does not have it and may take it later"
-    UNKNOWN = "the collector may have it"
-    REJECTED = "the collector will never take it"
+    `error_type` is one word (a status, ``timeout``, ``connection_refused``, ...), empty when
+    accepted; `text` says it to people; `retry_after_s` is what the collector asked for, or 0.0;
+    `body` is OTLP's, when accepted.
+    """
 
+    __slots__ = ("body", "error_type", "outcome", "retry_after_s", "text")
 
-class Answer(NamedTuple):
-    """`reason` is one word (a status, ``timeout``, ``connection_refused``, ...), empty when accepted; `body` is OTLP's."""
-
-    outcome: Outcome
-    reason: str = ""
-    body: bytes = b""
+    def __init__(
+        self,
+        outcome: str,
+        error_type: str = "",
+        text: str = "",
+        retry_after_s: float = 0.0,
+        body: bytes = b"",
+    ) -> None:
+        self.outcome = outcome
+        self.error_type = error_type
+        self.text = text
+        self.retry_after_s = retry_after_s
+        self.body = body
 
 
 class Endpoint:
     """Where one signal goes, over a connection of its own: two signals may be under way at once."""
 
-    def __init__(self, settings: SignalSettings) -> None:
-        """ValueError or OSError where the settings cannot be used (a port that is none, a certificate file that is not
-        there).
+    def __init__(self, settings: "SignalSettings", network: "NetworkSettings", tls: "TlsByFiles") -> None:
+        """`tls` is shared by all endpoints.
+
+        Raises ValueError or OSError, with a text for people, if the settings cannot be used (a port
+        that is none, a certificate file that is not there).
         """
-        self._target = Target.from_url(settings.url)
+        self.url = Url(settings.url)
         self._timeout_s = settings.timeout_ms / 1_000
         self._is_gzip = settings.compression == "gzip"
-        self._fields = _fields(settings)
-        is_tls = self._target.scheme == "https"
-        tls = _tls(settings.certificate, settings.client_certificate, settings.client_key) if is_tls else None
-        self._connection = Connection(self._target, tls)
+        self._fields = _fields(settings, self.url)
+        self._secrets = _secrets(self.url, settings.headers)
+        is_tls = self.url.scheme == "https"
+        proxy = proxy_for(self.url, network)
+        self._connection = Connection(self.url, proxy, _tls(settings, network, tls) if is_tls else None)
 
-    async def post(self, body: bytes, deadline: Deadline) -> Answer:
-        """One attempt, over at `deadline` or after the signal's own time-out, whichever is sooner."""
+    def post(self, body: bytes, deadline: "Deadline") -> Answer:
+        """One attempt, over at `deadline` or after the signal's time-out, whichever is sooner."""
         if self._is_gzip:
             body = _gzipped(body)
         try:
-            reply = await self._connection.post(self._target.path, self._fields, body, deadline.within(self._timeout_s))
+            reply = self._connection.post(self._fields, body, deadline.within(self._timeout_s))
         except NotSentError as error:
-            return Answer(Outcome.REFUSED, str(error))
+            return Answer(REFUSED, error.error_type, str(error))
         except BrokenError as error:
-            return Answer(Outcome.UNKNOWN, str(error))
-        if 200 <= reply.status < 300:
-            return Answer(Outcome.ACCEPTED, body=reply.body)
-        return Answer(Outcome.REFUSED if reply.status in _RETRYABLE else Outcome.REJECTED, str(reply.status))
+            return Answer(UNKNOWN, error.error_type, str(error))
+        return self._meaning(reply)
 
     def close(self) -> None:
         """Close the connection; the next attempt opens a new one."""
         self._connection.close()
 
+    def forget(self) -> None:
+        """Close the connection, which belongs to another sandbox, as does its TLS session."""
+        self._connection.forget()
+
+    def _meaning(self, reply: "Reply") -> Answer:
+        status = reply.status
+        if 200 <= status < 300:
+            return Answer(ACCEPTED, body=reply.body)
+        text = f"it answered {status}"
+        if 300 <= status < 400 and (location := reply.fields.get("location")):
+            text += f" with the location {_without_query(location)}"
+        elif first_line := _first_line(reply.body):
+            text += f": {first_line}"
+        text = _shown(text, self._secrets)
+        if status in _RETRYABLE:
+            asked_s = parse_retry_after(reply.fields.get("retry-after"))
+            return Answer(REFUSED, str(status), text, asked_s)
+        return Answer(TOO_LARGE if status == 413 else REJECTED, str(status), text)
+
+
+def _first_line(body: bytes) -> str:
+    """The first line of a text that says anything.
+
+    OTLP's own errors are protobuf with a text in it, of which the text remains.
+    """
+    for line in body[: 4 * _TEXT_LIMIT_CHARACTERS].decode("utf-8", "replace").split("\n"):
+        if text := "".join(filter(str.isprintable, line)).strip():
+            return text
+    return ""
+
+
+def _without_query(url: str) -> str:
+    """A location may be relative, and may hold a secret where an endpoint may."""
+    scheme, separator, rest = url.partition("?")[0].partition("#")[0].rpartition("//")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
+
+
+def _shown(text: str, secrets: list[str]) -> str:
+    """A stranger's text for a log: one short line, without the secrets that it may repeat."""
+    for secret in secrets:
+        text = text.replace(secret, "...")
+    return "".join(filter(str.isprintable, text))[:_TEXT_LIMIT_CHARACTERS]
+
+
+def _secrets(url: Url, given: dict[str, str]) -> list[str]:
+    """Every word of ours that a collector could repeat and that may be nobody's business."""
+    query = url.path.partition("?")[2].replace("&", " ").replace("=", " ")
+    words = " ".join((*given.values(), url.authorization, query)).split()
+    return [word for word in words if len(word) >= _SECRET_CHARACTERS]
+
 
 def _gzipped(body: bytes) -> bytes:
+    import zlib  # noqa: PLC0415 - most collectors are near enough to need none
+
     gzip = zlib.compressobj(wbits=_GZIP_WINDOW)
     return gzip.compress(body) + gzip.flush()
 
 
-def _fields(settings: SignalSettings) -> dict[str, str]:
+def _fields(settings: "SignalSettings", url: Url) -> dict[str, str]:
     fields = {
         "Content-Type": "application/x-protobuf",
         "User-Agent": f"{semconv.SCOPE_NAME}/{semconv.SCOPE_VERSION}",
     }
     if settings.compression == "gzip":
         fields["Content-Encoding"] = "gzip"
-    url = urlsplit(settings.url)
-    if url.username is not None:
+    if url.authorization:
         # As the stock exporter's HTTP client does.
-        pair = f"{unquote(url.username)}:{unquote(url.password or '')}"
-        fields["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
-    replaced = {name.lower() for name in settings.headers}
-    return {name: value for name, value in fields.items() if name.lower() not in replaced} | settings.headers
+        fields["Authorization"] = url.authorization
+    given = settings.headers
+    replaced = {name.lower() for name in given}
+    return {name: value for name, value in fields.items() if name.lower() not in replaced} | given
 
 
-@cache
-def _tls(certificate: str, client_certificate: str, client_key: str) -> SSLContext:
-    """One for both signals, since reading the machine's certificates takes 40 ms."""
-    import ssl  # noqa: PLC0415 - 8 ms that a collector next door does not need
+def _tls(settings: "SignalSettings", network: "NetworkSettings", known: "TlsByFiles") -> "Tls":
+    from lrap_otel.telemetry.export.tls import Tls  # noqa: PLC0415 - 7 ms that most do not need
 
-    context = ssl.create_default_context(cafile=certificate or None)
-    if client_certificate:
-        context.load_cert_chain(client_certificate, client_key or None)
-    return context
+    files = settings.certificate, settings.client_certificate, settings.client_key
+    if files not in known:
+        known[files] = Tls(network, *files)
+    return known[files]

@@ -1,134 +1,323 @@
 """Sends what is finished, keeps what could not be sent, and counts what was given up."""
 
-from __future__ import annotations
-
-from collections import deque
-from typing import TYPE_CHECKING
+from time import monotonic, time
 
 from lrap_otel.telemetry.export import encode
-from lrap_otel.telemetry.export.endpoint import Answer, Endpoint, Outcome
+from lrap_otel.telemetry.export.at_once import at_once
+from lrap_otel.telemetry.export.connection import TIMEOUT
+from lrap_otel.telemetry.export.endpoint import (
+    ACCEPTED,
+    REFUSED,
+    REJECTED,
+    TOO_LARGE,
+    UNKNOWN,
+    Answer,
+    Endpoint,
+)
+from lrap_otel.telemetry.export.losses import Losses
+from lrap_otel.telemetry.export.retry import BackOff, chance
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lrap_otel.export_settings import ExportSettings, SignalSettings
     from lrap_otel.telemetry.export.deadline import Deadline
+    from lrap_otel.telemetry.export.endpoint import TlsByFiles
     from lrap_otel.telemetry.metrics import Metrics
     from lrap_otel.telemetry.otlp.traces import Span
 
 TRACES = "traces"
 METRICS = "metrics"
-_METRIC_REQUESTS_KEPT = 32
+# Of the spans in one request. Collectors take 20 MiB by default, AWS 5 MB.
+MAX_BATCH_BYTES = 4 * 1024 * 1024
+_QUEUE_FULL = "queue_full"
+
+
+class _Signal:
+    """What is known of one signal's way out."""
+
+    __slots__ = ("back_off", "endpoint", "failing_since_s", "name", "reason")
+
+    def __init__(self, name: str, endpoint: Endpoint, back_off: BackOff) -> None:
+        self.name = name
+        self.endpoint = endpoint
+        self.back_off = back_off
+        # Unix time; None while attempts do not fail.
+        self.failing_since_s: float | None = None
+        self.reason = ""
+
+    def post(self, request: bytes, deadline: "Deadline") -> Answer:
+        """One attempt. It uses nothing but this signal's, so that two can be under way at once."""
+        answer = self.endpoint.post(request, deadline)
+        if answer.outcome in {REFUSED, UNKNOWN}:
+            # One that ran out of time has waited already, and perhaps for our own reasons.
+            if answer.error_type != TIMEOUT:
+                self.back_off.fail(answer.retry_after_s)
+            self.failing_since_s = self.failing_since_s or time()
+        else:
+            self.back_off.succeed()
+            self.failing_since_s = None
+        if answer.text:
+            self.reason = f"{self.endpoint.url}: {answer.text}"
+        return answer
 
 
 class Exporter:
-    """The queue of finished spans and of metric requests, and the way out.
+    """The queue of finished spans, and the way out for them and for what was measured.
 
-    A span is sent until the collector has it or will never take it; the oldest give way when the queue is full. Metrics
-    are sent again only when the collector certainly does not have them: a delta sent twice counts twice.
+    A span is sent until the collector has it or will never take it; the oldest give way when the
+    queue is full. Metrics are sent again only when the collector certainly does not have them: a
+    delta sent twice counts twice. While one request waits for that, measurements add up where they
+    are made. After a failure, attempts of that signal pause (see `BackOff`).
     """
 
-    def __init__(self, settings: ExportSettings, warn: Callable[[str], None]) -> None:
-        self._traces = self._endpoint(settings.traces, TRACES, warn)
-        self._metrics = self._endpoint(settings.metrics, METRICS, warn)
+    def __init__(
+        self,
+        settings: "ExportSettings",
+        warn: "Callable[[str], None]",
+        *,
+        now_s: "Callable[[], float]" = monotonic,
+        chance: "Callable[[], float]" = chance,
+        max_batch_bytes: int = MAX_BATCH_BYTES,
+    ) -> None:
+        """`warn` takes a line for people."""
+        self._warn = warn
+        self._warned: set[tuple[str, str]] = set()
+        self._losses = Losses()
+        tls: TlsByFiles = {}
+
+        def signal(name: str, own: "SignalSettings") -> _Signal | None:
+            if not own.enabled:
+                return None
+            try:
+                endpoint = Endpoint(own, settings.network, tls)
+            except (ValueError, OSError) as error:
+                self._warn(f"{name} cannot be exported with these settings: {error}")
+                return None
+            return _Signal(name, endpoint, BackOff(now_s, chance))
+
+        self._traces = signal(TRACES, settings.traces)
+        self._metrics = signal(METRICS, settings.metrics)
         self._batch_size = settings.max_batch_spans
         self._queue_size = settings.max_queue_spans
-        self._spans: deque[Span] = deque()
-        self._metric_requests: deque[bytes] = deque(maxlen=_METRIC_REQUESTS_KEPT)
-        self._warn = warn
+        self._max_batch_bytes = max_batch_bytes
+        self._spans: list[Span] = []
+        self._metric_request: bytes | None = None
 
     @property
     def has_spans(self) -> bool:
+        """Whether spans wait for an export."""
         return bool(self._spans)
 
     @property
     def has_full_batch(self) -> bool:
+        """Whether an export need not wait for more spans."""
         return len(self._spans) >= self._batch_size
 
-    def add(self, span: Span, metrics: Metrics) -> None:
+    def add(self, span: "Span", metrics: "Metrics") -> None:
         """Keep a finished span until the next export."""
         if self._traces is None:
             return
         self._spans.append(span)
         if len(self._spans) > self._queue_size:
-            self._spans.popleft()
-            metrics.drop_spans(1, "queue_full")
+            self._spans.pop(0)
+            self._drop_spans(1, _QUEUE_FULL, metrics, self._traces)
 
-    async def export_spans(self, metrics: Metrics, deadline: Deadline) -> bool:
-        """Send all spans, in batches, until one fails or `deadline` comes; whether the collector has them all."""
-        has_all = True
-        while self._traces is not None and self._spans:
-            if deadline.has_come():
-                return False
-            batch = [self._spans.popleft() for _ in range(min(self._batch_size, len(self._spans)))]
-            outcome = await self._post_spans(self._traces, batch, metrics, deadline)
-            if outcome in {Outcome.REFUSED, Outcome.UNKNOWN}:
-                self._spans.extendleft(reversed(batch))
-                return False
-            has_all = has_all and outcome is Outcome.ACCEPTED
-        return has_all
+    def export(
+        self,
+        metrics: "Metrics",
+        deadline: "Deadline",
+        *,
+        spans: bool = True,
+        measured: bool = True,
+        is_last: bool = False,
+    ) -> tuple[bool, bool]:
+        """Send the finished `spans` and what was `measured`, both at once, before `deadline`.
 
-    async def export_metrics(self, metrics: Metrics, deadline: Deadline) -> bool:
-        """Send what was measured, and what of before the collector does not have; whether it has all."""
-        if self._metrics is None:
-            return True
+        Returns whether the collector has all spans, and whether it has all metrics; True for what
+        was not to be sent. A pause after a failure is kept, but not if this export `is_last`: then
+        what became of the spans is measured, and the metrics that say so are sent as well.
+        """
         if deadline.has_come():
-            return False
-        data = metrics.collect()
-        if data is not None:
-            self._metric_requests.append(encode.metrics_request(data))
-        has_all = True
-        while self._metric_requests:
-            outcome = await self._post_metrics(self._metrics, self._metric_requests[0], metrics, deadline)
-            if outcome is Outcome.REFUSED:
-                return False
-            self._metric_requests.popleft()
-            has_all = has_all and outcome is Outcome.ACCEPTED
-        return has_all
+            return not (spans and self._spans), not measured
+        was_kept = self._metric_request is not None
+        if measured:
+            self._collect(metrics, is_last=is_last)
+        apart = deadline.apart()
+        if spans and self._spans and measured and self._metric_request is not None:
+            has_spans, answer = at_once(
+                lambda: self._send_spans(metrics, deadline, is_last=is_last),
+                lambda: self._send_metrics(apart, is_last=is_last),
+            )
+        else:
+            has_spans = not spans or self._send_spans(metrics, deadline, is_last=is_last)
+            answer = self._send_metrics(apart, is_last=is_last) if measured else None
+        has_metrics = not measured or self._note_metrics(answer, metrics)
+        if measured and has_metrics and (was_kept or (is_last and not has_spans)):
+            if deadline.has_come():
+                return has_spans, False
+            self._collect(metrics, is_last=is_last)
+            answer = self._send_metrics(deadline, is_last=is_last)
+            has_metrics = self._note_metrics(answer, metrics)
+        return has_spans, has_metrics
 
     def forget(self) -> None:
-        """A snapshot has been restored: what waits belongs to another sandbox, and its connections are dead."""
+        """A snapshot has been restored.
+
+        What waits belongs to another sandbox, and its connections are dead.
+        """
         self._spans.clear()
-        self._metric_requests.clear()
-        self.close()
+        self._metric_request = None
+        self._losses = Losses()
+        for signal in self._signals:
+            signal.endpoint.forget()
+            signal.back_off.succeed()
+            signal.failing_since_s = None
+
+    def report_losses(self) -> None:
+        """Nothing is sent any more: warn of all that was lost, if anything was."""
+        for signal, spans, requests in (
+            (self._traces, len(self._spans), 0),
+            (self._metrics, 0, int(self._metric_request is not None)),
+        ):
+            if signal is not None:
+                self._losses.add(
+                    signal.reason or "no time was left to send them",
+                    spans=spans,
+                    metric_requests=requests,
+                    since_s=signal.failing_since_s,
+                )
+        if summary := self._losses.summary():
+            self._warn(summary)
 
     def close(self) -> None:
         """Close the connections; the next export opens new ones."""
-        for endpoint in (self._traces, self._metrics):
-            if endpoint is not None:
-                endpoint.close()
+        for signal in self._signals:
+            signal.endpoint.close()
 
-    async def _post_spans(self, to: Endpoint, batch: list[Span], metrics: Metrics, deadline: Deadline) -> Outcome:
-        answer = await to.post(encode.traces_request(batch), deadline)
-        self._note(answer, TRACES, metrics)
-        if answer.outcome is Outcome.REJECTED:
-            metrics.drop_spans(len(batch), answer.reason)
-        if rejected := encode.rejected_spans(answer.body):
-            metrics.drop_spans(rejected, "partial_success")
-            self._warn("the collector took only a part of the spans it was sent")
-        return answer.outcome
+    @property
+    def _signals(self) -> list[_Signal]:
+        return [signal for signal in (self._traces, self._metrics) if signal is not None]
 
-    async def _post_metrics(self, to: Endpoint, request: bytes, metrics: Metrics, deadline: Deadline) -> Outcome:
-        answer = await to.post(request, deadline)
-        self._note(answer, METRICS, metrics)
-        if encode.rejected_points(answer.body):
-            self._warn("the collector took only a part of the metrics it was sent")
-        return answer.outcome
+    def _send_spans(self, metrics: "Metrics", deadline: "Deadline", *, is_last: bool) -> bool:
+        """Send all spans, in batches, until one fails. Whether the collector has them all."""
+        signal = self._traces
+        if signal is None or not self._spans:
+            return True
+        has_all = True
+        parts: list[int] = []  # of a batch that was too large: how many spans each has
+        while self._spans:
+            if deadline.has_come() or not (is_last or signal.back_off.is_over):
+                return False
+            try:
+                batch = self._batch(parts.pop() if parts else self._batch_size)
+            except Exception as error:  # noqa: BLE001 - the other spans count
+                name = type(error).__name__
+                signal.reason = f"a span could not be encoded: {name}"
+                batch, answer = [b""], Answer(REJECTED, name, signal.reason)
+            else:
+                answer = signal.post(encode.spans_request(self._spans[0], batch), deadline)
+            count = len(batch)
+            if answer.outcome == TOO_LARGE and count > 1:
+                parts += [count - count // 2, count // 2]
+                continue
+            self._note(signal, answer, metrics)
+            if answer.outcome in {REFUSED, UNKNOWN}:
+                return False
+            del self._spans[:count]
+            if answer.outcome == ACCEPTED:
+                if rejected := encode.rejected_spans(answer.body):
+                    self._drop_spans(rejected, "partial_success", metrics, signal)
+            else:
+                has_all = False
+                self._drop_spans(count, answer.error_type, metrics, signal)
+        return has_all
 
-    def _note(self, answer: Answer, signal: str, metrics: Metrics) -> None:
-        if answer.outcome is Outcome.ACCEPTED:
+    def _batch(self, count: int) -> list[bytes]:
+        """The first spans encoded, at most `count` and as many as may go together.
+
+        They stay in the queue. Raises what the encoder does if it cannot encode the first.
+        """
+        batch: list[bytes] = []
+        size = 0
+        for span in self._spans[:count]:
+            try:
+                encoded = encode.span(span)
+            except Exception:  # noqa: BLE001 - those before it go first
+                if not batch:
+                    raise
+                break
+            size += len(encoded)
+            if batch and size > self._max_batch_bytes:
+                break
+            batch.append(encoded)
+        return batch
+
+    def _collect(self, metrics: "Metrics", *, is_last: bool) -> None:
+        """Make a request of what was measured since the last one, if it can be sent now."""
+        signal = self._metrics
+        if signal is None or self._metric_request is not None:
             return
-        metrics.fail_export(signal, answer.reason)
-        if answer.outcome is Outcome.REJECTED:
-            self._warn(f"the collector answered {answer.reason} to {signal}: they are lost")
-        else:
-            self._warn(f"{signal} could not be exported: {answer.reason}")
-
-    def _endpoint(self, settings: SignalSettings, signal: str, warn: Callable[[str], None]) -> Endpoint | None:
-        if not settings.enabled:
-            return None
+        if not (is_last or signal.back_off.is_over):
+            return
         try:
-            return Endpoint(settings)
-        except (ValueError, OSError) as error:
-            warn(f"{signal} cannot be exported with these settings: {type(error).__name__}: {error}")
+            data = metrics.collect()
+            self._metric_request = None if data is None else encode.metrics_request(data)
+        except Exception as error:  # noqa: BLE001 - what is measured next counts
+            name = type(error).__name__
+            signal.reason = f"metrics could not be encoded: {name}"
+            self._note(signal, Answer(REJECTED, name, signal.reason), metrics)
+            self._losses.add(signal.reason, metric_requests=1)
+
+    def _send_metrics(self, deadline: "Deadline", *, is_last: bool) -> Answer | None:
+        """Send the metric request; None if there is none, or no time for it.
+
+        It uses nothing that `_send_spans` uses, which may be running at the same time.
+        """
+        signal, request = self._metrics, self._metric_request
+        if signal is None or request is None or deadline.has_come():
             return None
+        if not (is_last or signal.back_off.is_over):
+            return None
+        answer = signal.post(request, deadline)
+        if answer.outcome != REFUSED:
+            self._metric_request = None
+        return answer
+
+    def _note_metrics(self, answer: Answer | None, metrics: "Metrics") -> bool:
+        """Count and report what the answer says. Whether the collector has all metrics."""
+        signal = self._metrics
+        if signal is None:
+            return True
+        if answer is None:
+            return self._metric_request is None and signal.back_off.is_over
+        self._note(signal, answer, metrics)
+        if answer.outcome == ACCEPTED:
+            if encode.rejected_points(answer.body):
+                self._warn(f"{signal.endpoint.url} took only a part of the metrics it was sent")
+            return True
+        if answer.outcome != REFUSED:
+            self._losses.add(signal.reason, metric_requests=1)
+        return False
+
+    def _note(self, signal: _Signal, answer: Answer, metrics: "Metrics") -> None:
+        if answer.outcome == ACCEPTED:
+            return
+        metrics.fail_export(signal.name, answer.error_type)
+        if (signal.name, answer.error_type) in self._warned:
+            return
+        self._warned.add((signal.name, answer.error_type))
+        if answer.outcome in {TOO_LARGE, REJECTED}:
+            self._warn(f"{signal.name} are lost: {signal.reason}")
+        else:
+            self._warn(f"{signal.name} could not be exported: {signal.reason}")
+
+    def _drop_spans(self, count: int, error_type: str, metrics: "Metrics", signal: _Signal) -> None:
+        metrics.drop_spans(count, error_type)
+        if error_type == "partial_success":
+            signal.reason = f"{signal.endpoint.url} took only a part of the spans it was sent"
+            self._warn(signal.reason)
+        reason = signal.reason or "more were finished than are kept"
+        since_s = signal.failing_since_s
+        self._losses.add(reason, spans=count, since_s=since_s)

@@ -1,0 +1,86 @@
+"""URLs, as far as endpoints and proxies have them."""
+
+from binascii import b2a_base64
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_HIGHEST_PORT = 65_535
+
+
+class Url:
+    """The parts of an ``http`` or ``https`` URL.
+
+    `host` is in lower case and an IPv6 address has no brackets there; `address` is host and port
+    as the URL has them (the ``Host`` field); `path` starts with a slash and includes the query;
+    `authorization` is the value of an HTTP field with the credentials, empty if there are none.
+    """
+
+    __slots__ = ("address", "authorization", "host", "path", "port", "scheme")
+
+    def __init__(self, text: str) -> None:
+        """ValueError, which repeats no part of `text`, if it is no such URL."""
+        scheme, separator, rest = text.partition("://")
+        self.scheme = scheme.lower()
+        if not separator or self.scheme not in _DEFAULT_PORTS:
+            raise ValueError("it is no http:// or https:// URL")
+        rest = rest.partition("#")[0]
+        end = min((at for at in map(rest.find, "/?") if at >= 0), default=len(rest))
+        credentials, _, self.address = rest[:end].rpartition("@")
+        self.path = _quoted(rest[end:] if rest.startswith("/", end) else f"/{rest[end:]}")
+        self.host, self.port = _host_and_port(self.address, _DEFAULT_PORTS[self.scheme])
+        self.authorization = _basic(credentials) if credentials else ""
+
+    @property
+    def authority(self) -> str:
+        """Host and port, the port always given: the target of a CONNECT."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        """For people: without the credentials and the query, which may hold secrets."""
+        return f"{self.scheme}://{self.address}{self.path.partition('?')[0]}"
+
+
+def unquoted(text: str) -> str:
+    """Percent-encoded UTF-8 decoded. What is malformed stays."""
+    first, *parts = text.encode("utf-8", "surrogateescape").split(b"%")
+    decoded = [first]
+    for part in parts:
+        digits = part[:2]
+        try:
+            if len(digits) < 2 or not digits.isalnum():
+                raise ValueError(digits)
+            decoded.append(int(digits, 16).to_bytes(1, "big") + part[2:])
+        except ValueError:
+            decoded.append(b"%" + part)
+    return b"".join(decoded).decode("utf-8", "replace")
+
+
+def _host_and_port(address: str, default: int) -> tuple[str, int]:
+    if address.startswith("["):
+        host, bracket, port = address[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            raise ValueError("it has a malformed IPv6 address")
+        port = port[1:]
+    else:
+        host, _, port = address.partition(":")
+    if not host or any(not " " < character != "\x7f" for character in host):
+        raise ValueError("it has no host")
+    if not port:
+        return host.lower(), default
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):
+        raise ValueError("it has a port that is none")
+    return host.lower(), int(port)
+
+
+def _quoted(path: str) -> str:
+    """What may not stand in a request line, percent-encoded. The rest is as it was given."""
+    if path.isascii() and path.isprintable() and " " not in path:
+        return path
+    return "".join(
+        chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}" for byte in path.encode("utf-8", "surrogateescape")
+    )
+
+
+def _basic(credentials: str) -> str:
+    user, _, password = credentials.partition(":")
+    pair = f"{unquoted(user)}:{unquoted(password)}".encode()
+    return f"Basic {b2a_base64(pair, newline=False).decode()}"
