@@ -244,7 +244,7 @@ class Exporter:
         for span in self._spans[:count]:
             try:
                 encoded = encode.span(span)
-            except Exception:  # noqa: BLE001 - those before it go first
+            except Exception:
                 if not batch:
                     raise
                 break
