@@ -17,9 +17,15 @@ AGAINST ?= bench/baseline.json
 INPUTS ?= 1000000
 SECONDS ?=
 
+# Of `make layer` and `make image`: where the interpreters come from (debian, uv, or folders X:Y; empty: the first that works), one
+# architecture alone (x86_64, aarch64), and what is shipped (default; sdk: OpenTelemetry's SDK and exporters as well).
+LAYER_PYTHON ?=
+ARCH ?=
+FLAVOUR ?= default
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format conformance golden fuzz soak bench bench-peers bench-compare bench-save bench-instructions
-.PHONY: deploy examples lock clean
+.PHONY: deploy examples layer image lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +62,14 @@ check: $(STAMP) ## format, lint, types, tests with branch coverage
 format: $(STAMP) ## rewrite the sources in the project's format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+LAYER = -m opt.layer --python "$(LAYER_PYTHON)" $(if $(ARCH),--arch $(ARCH)) --flavour $(FLAVOUR)
+
+layer: ## build build/lrap-otel.zip, the layer for both architectures and every runtime, and build/opt/, its content
+	@$(PYTHON) $(LAYER)
+
+image: ## the layer, and build/image/: the same /opt as an OCI image index, for COPY --from
+	@$(PYTHON) $(LAYER) image
 
 conformance: $(STAMP) ## run real clients of six languages and a real collector (builds them: 10 minutes the first time)
 	$(BIN)/python -m pytest tests/conformance -m "$(CLIENTS)"
@@ -98,6 +112,7 @@ deploy: $(STAMP) ## publish the layer: REGIONS="eu-west-1 us-east-1"; also PUBLI
 
 lock: ## choose newest versions and lock them with their hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements.in -o requirements.txt
+	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-sdk.in -o requirements-sdk.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-dev.in -o requirements-dev.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-fuzz.in -o requirements-fuzz.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade tests/conformance/python/requirements.in -o tests/conformance/python/requirements.txt

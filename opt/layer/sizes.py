@@ -1,0 +1,85 @@
+"""What each part of the layer weighs, unpacked and in the zip, beside what it may."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from opt.layer.content import Built
+
+MB = 1_000_000
+# Zipped and unzipped, in MB: of both architectures together, and of one alone.
+LIMITS = {2: (12, 34), 1: (7, 20)}
+
+_PARTS = (
+    ("interpreter x86_64", "lrap-otel/x86_64/"),
+    ("interpreter aarch64", "lrap-otel/aarch64/"),
+    ("standard library", "lrap-otel/lib/"),
+    ("lrap_otel", "lrap_otel/"),
+    ("CA certificates", "lrap-otel/cacert.pem"),
+    ("licences", "lrap-otel/licenses/"),
+    ("scripts", ""),
+)
+_PACKAGES = "/packages/"
+
+
+class Size(NamedTuple):
+    """In bytes."""
+
+    unzipped: int
+    zipped: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """`parts` by name, in the order to print; `limits` in MB, none for a flavour that is not held to any."""
+
+    parts: dict[str, Size]
+    limits: tuple[int, int] | None
+
+    @property
+    def total(self) -> Size:
+        """All parts together."""
+        return Size(
+            sum(part.unzipped for part in self.parts.values()), sum(part.zipped for part in self.parts.values())
+        )
+
+    def is_within_limits(self) -> bool:
+        """Whether the layer is as small as it has to be."""
+        return self.limits is None or (
+            self.total.zipped <= self.limits[0] * MB and self.total.unzipped <= self.limits[1] * MB
+        )
+
+    def lines(self) -> list[str]:
+        """The table as text, in MB."""
+        lines = [f"{'MB':22}{'unzipped':>10}{'zipped':>10}"]
+        lines += [_line(name, size) for name, size in [*self.parts.items(), ("all", self.total)]]
+        if self.limits is not None:
+            lines.append(f"{'at most':22}{self.limits[1]:>10}{self.limits[0]:>10}")
+        return lines
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, in bytes."""
+        parts = {name: size._asdict() for name, size in [*self.parts.items(), ("all", self.total)]}
+        path.write_text(json.dumps(parts, indent=1) + "\n")
+
+
+def measure(built: Built, zipped: Mapping[str, int]) -> Table:
+    """`zipped`: what each entry takes in the zip."""
+    parts = {name: Size(0, 0) for name, _ in _PARTS} | {"packages": Size(0, 0)}
+    for name, taken in zipped.items():
+        part = "packages" if _PACKAGES in name else next(part for part, start in _PARTS if name.startswith(start))
+        path = built.opt / name
+        size = path.stat().st_size if path.is_file() else 0
+        parts[part] = Size(parts[part].unzipped + size, parts[part].zipped + taken)
+    limits = LIMITS[len(built.architectures)] if built.flavour == "default" else None
+    return Table({name: size for name, size in parts.items() if size.zipped}, limits)
+
+
+def _line(name: str, size: Size) -> str:
+    return f"{name:22}{size.unzipped / MB:>10.2f}{size.zipped / MB:>10.2f}"
