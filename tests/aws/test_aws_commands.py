@@ -80,6 +80,20 @@ def test_a_person_is_asked(aws: Aws, answer: bytes, status: int) -> None:
     assert ("AWS_LAMBDA_EXEC_WRAPPER" in aws.variables("f")) is (status == 0)
 
 
+def test_a_terminal_shows_what_is_being_waited_for(aws: Aws) -> None:
+    aws.function("f")
+    ours, theirs = pty.openpty()
+    command = [*COMMAND, "instrument", "f", *ZIP, "--yes"]
+    with subprocess.Popen(command, env=aws.environment(), stdin=subprocess.DEVNULL, stdout=theirs) as process:
+        assert process.wait(60) == 0
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    os.close(theirs)
+    assert "reading eu-west-1 f" in shown
+    assert "changing eu-west-1 f" in shown
+    assert "\r\x1b[K[1/1] eu-west-1  f  changed" in shown
+
+
 def test_functions_are_chosen_by_name_arn_prefix_tag_and_region(aws: Aws) -> None:
     for region in ("eu-west-1", "us-east-1"):
         aws.function("shop-a", region, Tags={"team": "shop", "stage": "live"})
@@ -540,6 +554,20 @@ def test_without_credentials_or_region_or_boto3_it_is_said_what_to_do(aws: Aws) 
         2,
         "failed: this command needs boto3: pip install 'lrap-otel[aws]'\n",
     )
+
+
+def test_tags_that_may_not_be_read_choose_nothing(aws: Aws) -> None:
+    aws.function("f", Tags={"a": "b"})
+
+    def edit(method: str, path: str, document: dict[str, Any]) -> None:
+        if "Configuration" in document:
+            document.pop("Tags", None)
+            document["TagsError"] = {"ErrorCode": "AccessDeniedException", "Message": "not authorized"}
+
+    aws.proxy.edits.append(edit)
+    done = aws.run("instrument", "--tag", "a=b", *ZIP, "--yes")
+    assert done.returncode == 2
+    assert "lambda:ListTags" in done.stderr
 
 
 def test_a_permission_that_is_missing_is_named(aws: Aws) -> None:
