@@ -19,17 +19,21 @@ if TYPE_CHECKING:
 # Of a zip sent with the request. A larger one would have to be in S3, and ours has no reason to be.
 MAX_ZIP_BYTES = 52_428_800
 LICENSE = "Apache-2.0"
+MAX_DESCRIPTION = 256
 _CONTENT = ("extensions/lrap-otel", "lrap-otel/wrapper")
 
 
 @dataclass(frozen=True)
 class LayerZip:
-    """The file that `make layer` builds. Sizes in bytes; `sha256` as Lambda writes it, in base64."""
+    """The file that `make layer` builds. Sizes in bytes; `sha256` as Lambda writes it, in base64.
+
+    `description` is the first line of its version file: ``lrap-otel 1.2.3``.
+    """
 
     content: bytes = field(repr=False)
     sha256: str
     unzipped_bytes: int
-    version: str
+    description: str
 
     @classmethod
     def read(cls, path: Path) -> LayerZip:
@@ -39,7 +43,7 @@ class LayerZip:
             with zipfile.ZipFile(path) as archive:
                 unzipped = sum(entry.file_size for entry in archive.infolist())
                 missing = {*_CONTENT} - {*archive.namelist()}
-                version = "" if missing else _version(archive)
+                description = "" if missing else _description(archive)
         except OSError as error:
             raise AwsError(f"cannot read the layer {path}: {error.strerror}; `make layer` builds it") from None
         except zipfile.BadZipFile:
@@ -49,14 +53,15 @@ class LayerZip:
         if len(content) > MAX_ZIP_BYTES:
             raise AwsError(f"{path} has {len(content)} bytes, Lambda takes {MAX_ZIP_BYTES} at once; `make layer` again")
         digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
-        return cls(content, digest, unzipped, version)
+        return cls(content, digest, unzipped, description)
 
 
-def _version(archive: zipfile.ZipFile) -> str:
+def _description(archive: zipfile.ZipFile) -> str:
     try:
-        return archive.read("lrap-otel/VERSION").decode().strip()
+        text = archive.read("lrap-otel/VERSION").decode()
     except (KeyError, UnicodeDecodeError):
         return ""
+    return text.partition("\n")[0].strip()[:MAX_DESCRIPTION]
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ def publish(client: LambdaClient, name: str, layer: LayerZip) -> Published:
     try:
         got = client.publish_layer_version(
             LayerName=name,
-            Description=f"lrap-otel {layer.version}".strip(),
+            Description=layer.description,
             Content={"ZipFile": layer.content},
             CompatibleArchitectures=["x86_64", "arm64"],
             LicenseInfo=LICENSE,

@@ -259,7 +259,7 @@ LAYER = zipped(
     {
         "extensions/lrap-otel": "#!/bin/sh\n",
         "lrap-otel/wrapper": "#!/bin/sh\n",
-        "lrap-otel/VERSION": "9.8.7\n",
+        "lrap-otel/VERSION": "lrap-otel 9.8.7\nflavour default\n",
     }
 )
 
