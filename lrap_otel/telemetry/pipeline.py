@@ -85,7 +85,9 @@ class Pipeline:
         """
         if self._made is None:
             return True
-        has_all = self._export(deadline, measured=is_last or self._takes_metrics, is_last=is_last)
+        # In a pause after a failure metrics stay here, and that is no failure: to wait for the spans is worth it.
+        measured = is_last or (self._takes_metrics and self._exporter.may_send_metrics)
+        has_all = self._export(deadline, measured=measured, is_last=is_last)
         if is_last:
             self._exporter.report_losses()
         return has_all

@@ -14,6 +14,7 @@ from otlp_collector import DROP, HANG, PATIENCE_S, Collector, reply
 from proxy_records import delivered, finished, invocations
 from telemetry_thread import points, spans_of
 
+from lrap_otel.bell import new_bell
 from lrap_otel.channel import Channel, TelemetryEnd
 from lrap_otel.export_settings import ExportSettings
 from lrap_otel.telemetry.export.deadline import Deadline
@@ -203,19 +204,45 @@ def test_the_last_attempt_is_made_in_a_pause_all_the_same(start: Start) -> None:
         assert [span.span_id[-1] for span in spans_of(collector)] == [1]
 
 
-def test_in_a_pause_measurements_add_up_and_none_is_lost(start: Start) -> None:
+def test_in_a_pause_measurements_add_up_none_is_lost_and_spans_are_worth_a_wait(start: Start) -> None:
     refuse = reply(503, b"", "Retry-After: 300\r\n")
     with Collector(lambda number, post: refuse if number == 0 and post.path == METRICS else reply()) as collector:
         telemetry = start(collector)
         for number in range(1, 51):
             telemetry.offer(*invocations(number))
-            assert not telemetry.flush()
+            assert telemetry.flush() == (number > 1)
         # The first was refused.
         assert len(collector.received(METRICS)) == 1
 
         assert telemetry.shutdown()
         posts = collector.received(METRICS)
         assert [count for post in posts for _, count in points(post, "faas.invocations")] == [1, 49]
+
+
+def test_an_export_that_is_due_in_a_pause_is_due_again_after_its_interval_and_not_at_once() -> None:
+    refuse = reply(503, b"", "Retry-After: 300\r\n")
+    with Collector(lambda number, post: refuse) as collector:
+        variables = {
+            b"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.encode(),
+            b"OTEL_METRIC_EXPORT_INTERVAL": b"400",
+            b"OTEL_BSP_SCHEDULE_DELAY": b"400",
+        }
+        pipeline = Pipeline(ExportSettings(variables), [].append)
+        channel = Channel()
+        for message, payload in invocations(1):
+            channel.offer(message, payload)
+            record = TelemetryEnd(channel.far).receive()
+            assert record is not None
+            pipeline.accept(record)
+        for _ in range(3):
+            pipeline.export_due(new_bell())
+            assert (pipeline.seconds_until_due() or 0) > 0.1
+            time.sleep(0.5)
+            assert pipeline.seconds_until_due() == 0
+        assert len(collector.received()) == 2
+        pipeline.close()
+        channel.near.close()
+        channel.far.close()
 
 
 def test_a_batch_is_bounded_by_bytes(sending: Callable[..., Sending]) -> None:

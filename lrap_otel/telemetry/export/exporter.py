@@ -115,6 +115,11 @@ class Exporter:
         """Whether an export need not wait for more spans."""
         return len(self._spans) >= self._batch_size
 
+    @property
+    def may_send_metrics(self) -> bool:
+        """Whether there is no pause after a failure."""
+        return self._metrics is None or self._metrics.back_off.is_over
+
     def add(self, span: "Span", metrics: "Metrics") -> None:
         """Keep a finished span until the next export."""
         if self._traces is None:
