@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrap_otel.aws import layers
+from lrap_otel.aws import layers, selection
 from lrap_otel.aws.function import LAYER_NAME
 from lrap_otel.aws.session import NO_REGION, Account, AwsError, errors_of_aws, explain
 from lrap_otel.aws.terminal import Terminal, fail
@@ -42,9 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--zip", type=Path, default=Path("build/lrap-otel.zip"), metavar="FILE", help="the layer (build/lrap-otel.zip)"
     )
-    parser.add_argument(
-        "--region", action="extend", nargs="+", default=[], metavar="REGION", dest="regions", help="one or several"
-    )
+    selection.add_regions(parser)
     parser.add_argument("--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})")
     parser.add_argument(
         "--align", action="store_true", help="publish in a region that lags until all have the same version number"

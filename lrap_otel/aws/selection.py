@@ -53,16 +53,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tag", action="append", default=[], type=pair, metavar="K=V", help="all with this tag (repeated: with each)"
     )
     group.add_argument("--all", action="store_true", help="all functions of the regions")
-    group.add_argument(
+    add_regions(group)
+    parser.add_argument("--jobs", type=_jobs, default=8, metavar="N", help="how many functions at once (8)")
+
+
+def add_regions(parser: argparse._ActionsContainer) -> None:
+    """The option that names regions: `regions`, a list."""
+    # Not nargs="+": `--region eu-west-1 checkout` would take the function for a region.
+    parser.add_argument(
         "--region",
         action="extend",
-        nargs="+",
+        type=_regions,
         default=[],
         metavar="REGION",
         dest="regions",
-        help="one or several (AWS_REGION, else the profile's)",
+        help="repeated, or several with commas (AWS_REGION, else the profile's)",
     )
-    parser.add_argument("--jobs", type=_jobs, default=8, metavar="N", help="how many functions at once (8)")
+
+
+def _regions(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _jobs(text: str) -> int:

@@ -113,4 +113,4 @@ def explain(error: Exception) -> str:
     return text
 
 
-NO_REGION = "no region: pass --region eu-west-1 (several are allowed), or set AWS_REGION"
+NO_REGION = "no region: pass --region eu-west-1 (it may be repeated), or set AWS_REGION"

@@ -112,14 +112,15 @@ def test_functions_are_chosen_by_name_arn_prefix_tag_and_region(aws: Aws) -> Non
     assert chosen("--tag", "stage=live", "--tag", "team=shop") == {"eu shop-a"}
     assert chosen("--tag", "stage=live", "--prefix", "shop", "shop-b") == {"eu shop-a", "eu shop-b"}
     assert chosen("--all", "--region", "us-east-1") == {"us shop-a", "us shop-b", "us other"}
-    assert chosen("other", "--region", "us-east-1", "eu-west-1") == {"us other", "eu other"}
+    assert chosen("--region", "us-east-1", "other") == {"us other"}
+    assert chosen("other", "--region", "us-east-1", "--region", "eu-west-1") == {"us other", "eu other"}
 
 
 def test_a_layer_is_published_once_for_each_region_and_not_again(aws: Aws) -> None:
     for region in ("eu-west-1", "us-east-1"):
         aws.function("f", region)
         aws.function("g", region)
-    both = ["--all", "--region", "eu-west-1", "us-east-1"]
+    both = ["--all", "--region", "eu-west-1,us-east-1"]
     assert aws.run("instrument", *ZIP, *both, "--yes").returncode == 0
     assert aws.run("uninstrument", "--yes").returncode == 0
     assert aws.run("instrument", *ZIP, *both, "--yes").returncode == 0
@@ -144,7 +145,7 @@ def test_a_layer_may_be_named_for_each_region(aws: Aws) -> None:
     arns = {region: aws.layer("tracing", region) for region in ("eu-west-1", "us-east-1")}
     for region in arns:
         aws.function("f", region)
-    both = ["f", *ENDPOINT, "--region", *arns, "--yes"]
+    both = ["f", *ENDPOINT, "--region", ",".join(arns), "--yes"]
     one = aws.run("instrument", *both, "--layer", arns["eu-west-1"])
     assert one.returncode == 2
     assert "no --layer for us-east-1" in one.stderr
@@ -461,7 +462,7 @@ def test_a_function_deleted_since_does_not_stop_the_undoing(aws: Aws) -> None:
 def test_a_region_can_be_undone_by_itself(aws: Aws) -> None:
     for region in ("eu-west-1", "us-east-1"):
         aws.function("f", region)
-    assert aws.run("instrument", "f", *ZIP, "--region", "eu-west-1", "us-east-1", "--yes").returncode == 0
+    assert aws.run("instrument", "f", *ZIP, "--region", "eu-west-1,us-east-1", "--yes").returncode == 0
     assert aws.run("uninstrument", "--region", "us-east-1", "--yes").returncode == 0
     assert aws.variables("f", "us-east-1") == {}
     assert aws.variables("f") != {}
@@ -536,7 +537,7 @@ def test_without_credentials_or_region_or_boto3_it_is_said_what_to_do(aws: Aws) 
     no_region = aws.run("instrument", "f", *ZIP, AWS_REGION="")
     assert (no_region.returncode, no_region.stderr) == (
         2,
-        "failed: no region: pass --region eu-west-1 (several are allowed), or set AWS_REGION\n",
+        "failed: no region: pass --region eu-west-1 (it may be repeated), or set AWS_REGION\n",
     )
     no_profile = aws.run("instrument", "f", *ZIP, AWS_PROFILE="nobody")
     assert no_profile.returncode == 2

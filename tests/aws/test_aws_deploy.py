@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 DEPLOY = ["deploy", "--zip", "lrap-otel.zip"]
 REGIONS = ["eu-west-1", "us-east-1", "ap-northeast-3"]
-ALL = ["--region", *REGIONS]
+ALL = ["--region", ",".join(REGIONS)]
 
 
 def arn(region: str, version: int, name: str = "lrap-otel") -> str:
