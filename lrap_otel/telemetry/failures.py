@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
-from typing import TYPE_CHECKING, Any, NamedTuple
+from binascii import a2b_base64
 
 from lrap_otel.telemetry import json_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.telemetry.bodies import Body
     from lrap_otel.telemetry.heads import Head
 
@@ -19,15 +21,18 @@ _ERROR_BODY_FIELD = "lambda-runtime-function-error-body"
 _XRAY_CAUSE_FIELD = "lambda-runtime-function-xray-error-cause"
 
 
-class Failure(NamedTuple):
+class Failure:
     """`type` is a class name or one of our fixed words, never empty. `stack` and `message` may be empty.
     `is_exception` says that the function's code raised it.
     """
 
-    type: str
-    message: str = ""
-    stack: str = ""
-    is_exception: bool = True
+    __slots__ = ("is_exception", "message", "stack", "type")
+
+    def __init__(self, error_type: str, message: str = "", stack: str = "", is_exception: bool = True) -> None:
+        self.type = error_type
+        self.message = message
+        self.stack = stack
+        self.is_exception = is_exception
 
 
 def from_error(head: Head, body: Body) -> Failure:
@@ -69,7 +74,7 @@ TRUNCATED = Failure("Runtime.TruncatedResponse", is_exception=False)
 
 def _decoded(text: str) -> bytes:
     try:
-        return b64decode(text)
+        return a2b_base64(text)
     except ValueError:
         return b""
 

@@ -1,18 +1,18 @@
 """What has come over the channel and waits to be worked off.
 
-A thread of its own reads from the first moment, so that the channel never fills while the SDK is being imported.
+A thread of its own reads from the first moment, so that the channel never fills while the rest is being imported.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from threading import Condition, Thread
+from _collections import deque  # type: ignore[import-not-found]  # of `collections`, which takes 4 ms to import
+from _thread import allocate_lock, start_new_thread
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
 
 from lrap_otel.bell import new_bell
 from lrap_otel.records import Flush, Record, Shutdown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -23,11 +23,14 @@ TOGETHER_RECORDS = 64
 TOGETHER_S = 0.1
 
 
-class Arrival(NamedTuple):
+class Arrival:
     """One record and when it came, in monotonic seconds. `record` is None at the end of the channel."""
 
-    record: Record | None
-    at_s: float
+    __slots__ = ("at_s", "record")
+
+    def __init__(self, record: Record | None, at_s: float) -> None:
+        self.record = record
+        self.at_s = at_s
 
 
 class Inbox:
@@ -50,11 +53,14 @@ class Inbox:
         self._dropped = 0
         self._malformed = 0
         self._is_due = False
-        self._changed = Condition()
+        self._lock = allocate_lock()
+        # Nobody holds it from when there is news until the worker, who alone waits for it, has taken note.
+        self._no_news = allocate_lock()
+        self._no_news.acquire()
 
     def start(self) -> None:
         """Start reading, on a thread that does not keep the process alive."""
-        Thread(target=self._read, name="inbox", daemon=True).start()
+        start_new_thread(self._read, ())
 
     def take(self, timeout_s: float | None) -> Arrival | None:
         """The oldest record; None if none is due within `timeout_s`.
@@ -63,21 +69,25 @@ class Inbox:
         oldest has waited for `TOGETHER_S`.
         """
         end_s = None if timeout_s is None else monotonic() + timeout_s
-        with self._changed:
-            while not self._is_any_due():
+        while True:
+            with self._lock:
+                if self._is_any_due():
+                    return self._taken()
                 left_s = self._until_due_s(end_s)
-                if left_s is not None and left_s <= 0:
-                    return None
-                self._changed.wait(left_s)
-            arrival = self._arrivals.popleft()
-            self._bytes -= _size(arrival.record)
-            self._commands -= _is_command(arrival.record)
-            if _is_awaited(arrival.record):
-                self._awaited -= 1
-                if not self._awaited:
-                    self.bell.hear()
-            self._is_due = bool(self._arrivals)
-            return arrival
+            if left_s is not None and left_s <= 0:
+                return None
+            self._no_news.acquire(timeout=-1 if left_s is None else left_s)
+
+    def _taken(self) -> Arrival:
+        arrival: Arrival = self._arrivals.popleft()
+        self._bytes -= _size(arrival.record)
+        self._commands -= _is_command(arrival.record)
+        if _is_awaited(arrival.record):
+            self._awaited -= 1
+            if not self._awaited:
+                self.bell.hear()
+        self._is_due = bool(self._arrivals)
+        return arrival
 
     def _is_any_due(self) -> bool:
         if self._arrivals and monotonic() >= self._arrivals[0].at_s + TOGETHER_S:
@@ -94,12 +104,12 @@ class Inbox:
     @property
     def has_command(self) -> bool:
         """A flush, a shutdown or the end waits in it."""
-        with self._changed:
+        with self._lock:
             return self._commands > 0
 
     def take_counts(self) -> tuple[int, int]:
         """How many records found no room, and how many could not be read, since the last call."""
-        with self._changed:
+        with self._lock:
             counts = self._dropped, self._malformed
             self._dropped = self._malformed = 0
             return counts
@@ -120,7 +130,7 @@ class Inbox:
                 self._rest()
 
     def _put(self, record: Record | None) -> None:
-        with self._changed:
+        with self._lock:
             is_command = _is_command(record)
             is_full = len(self._arrivals) >= LIMIT_RECORDS or self._bytes >= LIMIT_BYTES
             if is_full and not is_command:
@@ -133,8 +143,8 @@ class Inbox:
                 self._awaited += 1
                 self.bell.ring()
             self._is_due = self._is_due or is_command or len(self._arrivals) >= TOGETHER_RECORDS
-            if self._is_due or len(self._arrivals) == 1:
-                self._changed.notify()
+            if (self._is_due or len(self._arrivals) == 1) and self._no_news.locked():
+                self._no_news.release()
 
 
 def _is_command(record: Record | None) -> bool:

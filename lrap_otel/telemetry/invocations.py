@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lrap_otel.telemetry import failures, json_text, results, semconv
 from lrap_otel.telemetry.bodies import Body, dechunk
 from lrap_otel.telemetry.failures import Failure
@@ -11,6 +9,7 @@ from lrap_otel.telemetry.heads import Head
 from lrap_otel.telemetry.triggers import table, times
 from lrap_otel.telemetry.triggers.description import unknown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.records import Delivered, Finished
     from lrap_otel.telemetry.triggers.description import Attributes, Description, Options

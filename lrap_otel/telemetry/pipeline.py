@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from posix import urandom
 from time import monotonic, time_ns
-from typing import TYPE_CHECKING, NamedTuple
 
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.sampling import Sampler
@@ -22,6 +21,7 @@ from lrap_otel.telemetry.resource import build_resource
 from lrap_otel.telemetry.spans import init_span, invocation_span
 from lrap_otel.telemetry.triggers.description import HTTP_METHODS, Options
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -35,11 +35,14 @@ if TYPE_CHECKING:
 OPEN_INVOCATIONS_LIMIT = 10_000
 
 
-class _Sandbox(NamedTuple):
+class _Sandbox:
     """Who we are, and the instruments that speak for it."""
 
-    resource: Resource
-    metrics: Metrics
+    __slots__ = ("metrics", "resource")
+
+    def __init__(self, resource: Resource, metrics: Metrics) -> None:
+        self.resource = resource
+        self.metrics = metrics
 
 
 class Pipeline:

@@ -10,16 +10,15 @@ the values of signing parameters and for credentials to be replaced by ``REDACTE
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote_plus
-
 from lrap_otel.telemetry import semconv
+from lrap_otel.telemetry.failures import Failure
+from lrap_otel.telemetry.percent import unquoted_plus
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from types import ModuleType
 
-    from lrap_otel.telemetry.failures import Failure
     from lrap_otel.telemetry.triggers.description import Attributes, Value
 
 REDACTED = "REDACTED"
@@ -73,12 +72,7 @@ SECRET_NAMES = frozenset(
     }
 )
 
-_SECRET_PART = re.compile("|".join(SECRET_PARTS))
-_LEFT_OUT_OF_NAMES = re.compile(r"[-_.\[\]\s]+")
-# A parameter of a URL within a text: of its query, its fragment or its path (";jsessionid="), where a
-# question mark ends the value.
-_PARAMETER = re.compile(r"([?&#]|(;))([^?&#;=\s\"'<>]+)=((?(2)[^?&#\s\"'<>]*|[^&#\s\"'<>]*))")
-_CREDENTIALS = re.compile(r"(?<=://)[^/?#\s\"'<>@]+@")
+_LEFT_OUT_OF_NAMES = str.maketrans("", "", "-_.[]")
 # What is longer is looked through, and sent, up to here: no server takes such a URL.
 _LIMIT_CHARACTERS = 65_536
 # A parameter may hold a URL, and that one's parameter another: "next=%2Flogin%3Fcode%3D1".
@@ -86,13 +80,22 @@ _DEEPEST = 3
 _ADDRESSES = frozenset({semconv.CLIENT_ADDRESS, semconv.NETWORK_PEER_ADDRESS})
 
 
-class Privacy(NamedTuple):
+class Privacy:
     """What is withheld. `names` are those that the user adds to the secret ones, normalized."""
 
-    names: frozenset[str] = frozenset()
-    has_query: bool = True
-    has_client_address: bool = True
-    exception: str = "stack"
+    __slots__ = ("exception", "has_client_address", "has_query", "names")
+
+    def __init__(
+        self,
+        names: frozenset[str] = frozenset(),
+        has_query: bool = True,
+        has_client_address: bool = True,
+        exception: str = "stack",
+    ) -> None:
+        self.names = names
+        self.has_query = has_query
+        self.has_client_address = has_client_address
+        self.exception = exception
 
     @classmethod
     def of_names(cls, names: tuple[str, ...], *, has_query: bool, has_client_address: bool, exception: str) -> Privacy:
@@ -112,19 +115,24 @@ class Privacy(NamedTuple):
 
     def of_failure(self, failure: Failure) -> Failure:
         """What may be sent of `failure`. Its type, a class name, always may."""
-        return failure._replace(
-            message=self.of_text(failure.message) if self.exception != "type" else "",
-            stack=self.of_text(failure.stack) if self.exception == "stack" else "",
+        return Failure(
+            failure.type,
+            self.of_text(failure.message) if self.exception != "type" else "",
+            self.of_text(failure.stack) if self.exception == "stack" else "",
+            failure.is_exception,
         )
 
     def of_text(self, text: str) -> str:
         """`text` with the secrets of the URLs in it replaced: of parameters, and before a host."""
         if "://" in text and "@" in text:
-            text = _CREDENTIALS.sub(f"{REDACTED}:{REDACTED}@", text)
+            text = str(_patterns().CREDENTIALS.sub(f"{REDACTED}:{REDACTED}@", text))
         if "=" not in text:
             return text
         looked_through = text[:_LIMIT_CHARACTERS]
-        return _PARAMETER.sub(lambda found: found[1] + self._parameter(found[3], found[4], 1), looked_through)
+        replaced: str = _patterns().PARAMETER.sub(
+            lambda found: found[1] + self._parameter(found[3], found[4], 1), looked_through
+        )
+        return replaced
 
     def of_query(self, query: str) -> str:
         """`query`, which is a URL's without its question mark, with the values of secret parameters
@@ -135,7 +143,7 @@ class Privacy(NamedTuple):
     def is_secret(self, name: str) -> bool:
         """Whether the value of a parameter of this name, percent-encoded or not, is withheld."""
         plain = _normalized(name)
-        return plain in SECRET_NAMES or plain in self.names or _SECRET_PART.search(plain) is not None
+        return plain in SECRET_NAMES or plain in self.names or any(part in plain for part in SECRET_PARTS)
 
     def _value(self, name: str, value: Value) -> Value:
         if not isinstance(value, str):
@@ -157,15 +165,22 @@ class Privacy(NamedTuple):
         """Whether `value` is or has, perhaps percent-encoded, a URL or a query with a secret parameter."""
         if "=" not in value and "%" not in value:
             return False
-        if any(found[4] and self.is_secret(found[3]) for found in _PARAMETER.finditer("&" + value)):
+        if any(found[4] and self.is_secret(found[3]) for found in _patterns().PARAMETER.finditer("&" + value)):
             return True
-        plain = unquote_plus(value) if "%" in value else value
+        plain = unquoted_plus(value) if "%" in value else value
         return plain != value and (depth >= _DEEPEST or self._holds_secret(plain, depth + 1))
+
+
+def _patterns() -> ModuleType:
+    """Loaded when a text has something to look for: they need `re`, which takes 8 ms to import."""
+    from lrap_otel.telemetry import redaction_patterns  # noqa: PLC0415 - see above
+
+    return redaction_patterns
 
 
 def _normalized(name: str) -> str:
     # Twice: a name that is encoded twice is decoded by servers that decode twice.
     for _ in range(2):
         if "%" in name or "+" in name:
-            name = unquote_plus(name)
-    return _LEFT_OUT_OF_NAMES.sub("", name).lower()
+            name = unquoted_plus(name)
+    return "".join(name.translate(_LEFT_OUT_OF_NAMES).split()).lower()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lrap_otel.telemetry import json_text
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.telemetry.bodies import Body
     from lrap_otel.telemetry.heads import Head
 

@@ -4,8 +4,7 @@ we do not honour. Each is said once, after the start, where it costs the functio
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 

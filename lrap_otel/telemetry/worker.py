@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # what `signal` stands on, without its enums
 import gc
-import os
-import signal
+import posix
 import sys
 from time import monotonic, time
-from typing import TYPE_CHECKING
 
 from lrap_otel import records
 from lrap_otel.channel import TelemetryEnd
@@ -17,6 +16,7 @@ from lrap_otel.telemetry.export.deadline import Deadline, attempt
 from lrap_otel.telemetry.inbox import Arrival, Inbox
 from lrap_otel.telemetry.setting_names import warnings_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import _socket
     from collections.abc import Mapping
@@ -140,19 +140,19 @@ def _deadline(record: Flush | Shutdown, arrived_s: float, bell: Bell) -> Deadlin
 
 def _step_back() -> None:
     """Out of the function's way: no output of our own, last in line for the CPU, first for the out-of-memory killer."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
+    _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     # The kernel's, to one that is stopped when its process group is orphaned.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    nowhere = os.open(os.devnull, os.O_RDWR)
+    _signal.signal(_signal.SIGHUP, _signal.SIG_IGN)
+    nowhere = posix.open("/dev/null", posix.O_RDWR)
     for descriptor in (0, 1, 2):
-        os.dup2(nowhere, descriptor)
+        posix.dup2(nowhere, descriptor)
     if nowhere > 2:
-        os.close(nowhere)
+        posix.close(nowhere)
     try:
-        os.nice(_NICENESS)
-        score = os.open("/proc/self/oom_score_adj", os.O_WRONLY)
-        os.write(score, _OUT_OF_MEMORY_SCORE)
-        os.close(score)
+        posix.nice(_NICENESS)
+        score = posix.open("/proc/self/oom_score_adj", posix.O_WRONLY)
+        posix.write(score, _OUT_OF_MEMORY_SCORE)
+        posix.close(score)
     except OSError:
         return

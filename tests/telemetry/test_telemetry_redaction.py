@@ -141,10 +141,11 @@ def test_an_attribute_with_a_parameter_in_it_is_covered_whatever_its_name() -> N
 def test_how_much_of_an_exception_is_sent() -> None:
     failure = Failure("ValueError", "no", "at line 1")
 
-    assert [Privacy(exception=part).of_failure(failure) for part in ("type", "message", "stack")] == [
-        Failure("ValueError"),
-        Failure("ValueError", "no"),
-        failure,
+    sent = [Privacy(exception=part).of_failure(failure) for part in ("type", "message", "stack")]
+    assert [(each.type, each.message, each.stack) for each in sent] == [
+        ("ValueError", "", ""),
+        ("ValueError", "no", ""),
+        ("ValueError", "no", "at line 1"),
     ]
 
 

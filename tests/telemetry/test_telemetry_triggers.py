@@ -178,7 +178,7 @@ def test_what_nobody_knows_is_other(value: Any) -> None:
 
 
 def test_the_words_for_rows_differ() -> None:
-    names = [trigger.name for trigger in table.TRIGGERS]
+    names = [trigger.name for family, _ in table.FAMILIES for trigger in table.rows_of(family)]
 
     assert sorted(set(names)) == sorted(names)
 
@@ -235,3 +235,12 @@ def test_no_other_values_in_an_event_make_describing_it_raise(name: str, data: s
         container[key] = data.draw(ANYTHING)
 
     assert of(event).trigger in TRIGGER_WORDS
+
+
+@pytest.mark.parametrize(("family", "members"), table.FAMILIES, ids=[family for family, _ in table.FAMILIES])
+def test_a_family_is_loaded_for_every_event_that_one_of_its_rows_may_match(
+    family: str, members: frozenset[str] | None
+) -> None:
+    own = {trigger.member for trigger in table.rows_of(family)}
+
+    assert members == (None if None in own else own)

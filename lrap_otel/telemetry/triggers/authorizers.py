@@ -5,8 +5,6 @@ Their answer is a policy and no HTTP response, and their span is not the route's
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_text
 from lrap_otel.telemetry.triggers import requests
@@ -22,6 +20,7 @@ from lrap_otel.telemetry.triggers.http import (
 )
 from lrap_otel.telemetry.triggers.requests import Request, headers_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.telemetry.triggers.description import Event, Options
 

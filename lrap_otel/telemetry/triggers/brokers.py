@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_list, as_object, as_text
 from lrap_otel.telemetry.triggers import times
@@ -12,7 +10,10 @@ from lrap_otel.telemetry.triggers.events import is_from
 from lrap_otel.telemetry.triggers.messages import Message, batch, named
 from lrap_otel.telemetry.triggers.producers import contexts, of_rabbitmq_headers, of_strings
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.telemetry.triggers.description import Description, Event, Options
 
 

@@ -6,16 +6,17 @@ batch we say what holds for every record in it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_list, as_object, as_text
+from lrap_otel.telemetry.percent import unquoted_plus
 from lrap_otel.telemetry.triggers import times
 from lrap_otel.telemetry.triggers.description import Description, Trigger
 from lrap_otel.telemetry.triggers.events import arn_part, holds_records_of, is_from, records
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.telemetry.triggers.description import Attributes, Event, Options
 
     # Of one record, and when it was made. What is empty is not known.
@@ -73,7 +74,7 @@ def _describe_s3(event: Event, _options: Options) -> Description:
 def _s3_change(record: dict[str, Any]) -> Change:
     stored = as_object(record.get("s3"))
     bucket = as_text(as_object(stored.get("bucket")).get("name"))
-    key = unquote_plus(as_text(as_object(stored.get("object")).get("key")))
+    key = unquoted_plus(as_text(as_object(stored.get("object")).get("key")))
     # "ObjectCreated:Put", in test messages with "s3:" before it.
     kind = as_text(record.get("eventName")).removeprefix("s3:").partition(":")[0]
     time = as_text(record.get("eventTime"))

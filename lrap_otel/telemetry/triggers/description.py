@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.redaction import Privacy
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from lrap_otel.propagation.context import SpanContext
 
@@ -16,23 +16,30 @@ if TYPE_CHECKING:
     Value = str | int | float | bool | list[str]
     Attributes = dict[str, Value]
 
+_ALL_BUT_SECRETS = Privacy()
 HTTP_METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"},
 )
 
 
-class Options(NamedTuple):
+class Options:
     """What describing an event depends on beside the event."""
 
-    known_methods: frozenset[str] = HTTP_METHODS
-    privacy: Privacy = Privacy()
+    __slots__ = ("known_methods", "privacy")
+
+    def __init__(self, known_methods: frozenset[str] = HTTP_METHODS, privacy: Privacy = _ALL_BUT_SECRETS) -> None:
+        self.known_methods = known_methods
+        self.privacy = privacy
 
 
-class LinkTo(NamedTuple):
+class LinkTo:
     """A span of a producer, and what to say about the link."""
 
-    context: SpanContext
-    attributes: Attributes
+    __slots__ = ("attributes", "context")
+
+    def __init__(self, context: SpanContext, attributes: Attributes) -> None:
+        self.context = context
+        self.attributes = attributes
 
 
 class Description:
@@ -69,17 +76,26 @@ class Description:
         self.result_names_failures = False
 
 
-class Trigger(NamedTuple):
+class Trigger:
     """One row of the table. `matches` may be given any JSON object that has `member`; `describe` only one that matched.
 
     `name` is a fixed word: it leaves us as ``lrap.trigger``. `member` is one that all these events have, so that a row for
     other events costs one look; None where they have none in common.
     """
 
-    name: str
-    member: str | None
-    matches: Callable[[Event], bool]
-    describe: Callable[[Event, Options], Description]
+    __slots__ = ("describe", "matches", "member", "name")
+
+    def __init__(
+        self,
+        name: str,
+        member: str | None,
+        matches: Callable[[Event], bool],
+        describe: Callable[[Event, Options], Description],
+    ) -> None:
+        self.name = name
+        self.member = member
+        self.matches = matches
+        self.describe = describe
 
 
 def unknown() -> Description:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
 from lrap_otel.telemetry.json_text import as_list
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from lrap_otel.telemetry.triggers.description import Event
 
@@ -36,7 +35,7 @@ def has(*names: str) -> Callable[[Event], bool]:
 
 def arn_part(arn: Any, number: int) -> str:
     """Part `number` of an ARN (5 is the resource); empty if it has fewer."""
-    parts = _arn_parts(arn) if isinstance(arn, str) else ()
+    parts = arn.split(":", 5) if isinstance(arn, str) else []
     return parts[number] if number < len(parts) else ""
 
 
@@ -61,9 +60,3 @@ def _source_of_records(event: Event) -> str:
     first = several[0] if isinstance(several, list) else None
     named = (first.get("eventSource") or first.get("EventSource")) if isinstance(first, dict) else None
     return named if isinstance(named, str) else ""
-
-
-# All records of a batch name the same.
-@lru_cache(maxsize=64)
-def _arn_parts(arn: str) -> tuple[str, ...]:
-    return tuple(arn.split(":", 5))

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_object, as_text
 from lrap_otel.telemetry.triggers import requests
 from lrap_otel.telemetry.triggers.description import Description, Trigger
 from lrap_otel.telemetry.triggers.requests import Request, headers_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.telemetry.triggers.description import Event, Options
 
 _OPERATIONS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscription"}

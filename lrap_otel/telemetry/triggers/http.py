@@ -5,15 +5,16 @@ Source: OpenTelemetry, "AWS Lambda", "API Gateway".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_object, as_text
 from lrap_otel.telemetry.triggers import requests, times
 from lrap_otel.telemetry.triggers.description import Description, Trigger
 from lrap_otel.telemetry.triggers.requests import Request, headers_of
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.telemetry.triggers.description import Event, Options
 
 

@@ -5,12 +5,11 @@ Sources: OpenTelemetry, "AWS Lambda", "SQS"; "Semantic conventions for messaging
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.triggers.description import Description, LinkTo
 from lrap_otel.telemetry.triggers.times import oldest
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.propagation.context import SpanContext
     from lrap_otel.telemetry.triggers.description import Attributes
@@ -18,16 +17,26 @@ if TYPE_CHECKING:
 _PROCESS = "process"
 
 
-class Message(NamedTuple):
+class Message:
     """One message: what names it (its id, or what the system has instead), where it was sent and when, and by which contexts
     its producers can be found. What is empty is not known.
     """
 
-    names: Attributes
-    destination: str = ""
-    partition: str = ""
-    made_s: float | None = None
-    contexts: tuple[SpanContext, ...] = ()
+    __slots__ = ("contexts", "destination", "made_s", "names", "partition")
+
+    def __init__(
+        self,
+        names: Attributes,
+        destination: str = "",
+        partition: str = "",
+        made_s: float | None = None,
+        contexts: tuple[SpanContext, ...] = (),
+    ) -> None:
+        self.names = names
+        self.destination = destination
+        self.partition = partition
+        self.made_s = made_s
+        self.contexts = contexts
 
 
 def named(message_id: str) -> Attributes:

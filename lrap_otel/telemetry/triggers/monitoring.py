@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
-from typing import TYPE_CHECKING
+from binascii import a2b_base64
 
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_object, as_text
 from lrap_otel.telemetry.triggers import times
 from lrap_otel.telemetry.triggers.description import Description, Trigger
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.telemetry.triggers.description import Event, Options
 
@@ -42,7 +42,7 @@ def _unpacked(data: str) -> bytes:
 
     try:
         return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(
-            b64decode(data[: len(data) & ~3]), UNPACKED_LIMIT_BYTES
+            a2b_base64(data[: len(data) & ~3]), UNPACKED_LIMIT_BYTES
         )
     except (ValueError, zlib.error):
         return b""

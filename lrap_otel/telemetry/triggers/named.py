@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lrap_otel.telemetry.triggers.description import Trigger, unknown
 from lrap_otel.telemetry.triggers.events import has
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.telemetry.triggers.description import Description, Event, Options
 

@@ -5,14 +5,16 @@ Only the names that carry context are looked at; everything else in a message is
 
 from __future__ import annotations
 
-from base64 import b64decode
-from typing import TYPE_CHECKING, Any
+from binascii import a2b_base64, b2a_base64
 
 from lrap_otel.propagation import b3, w3c, xray
 from lrap_otel.propagation.places import NAMES
 from lrap_otel.telemetry.json_text import as_list, as_object, as_text, parse_object
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.propagation.context import SpanContext
 
     # Names in lower case.
@@ -110,7 +112,10 @@ def _text_of_bytes(value: Any) -> str:
 
 def _decoded_base64(value: Any) -> str:
     """Base64 as text; empty if it is neither."""
+    text = as_text(value)
     try:
-        return b64decode(as_text(value), validate=True).decode()
+        decoded = a2b_base64(text)
+        # It passes over what is no base64.
+        return decoded.decode() if b2a_base64(decoded, newline=False) == text.encode() else ""
     except ValueError:
         return ""

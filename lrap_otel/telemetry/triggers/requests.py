@@ -5,15 +5,16 @@ Source: OpenTelemetry, "Semantic conventions for HTTP spans", "HTTP server".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_object
 from lrap_otel.telemetry.limits import encodable
+from lrap_otel.telemetry.percent import query_string
 from lrap_otel.telemetry.triggers.description import Description
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.telemetry.triggers.description import Attributes, Event, Options
 
 
@@ -55,7 +56,7 @@ def _joined(values: Any) -> str:
 
 def query_of(event: Event) -> str:
     """API Gateway's first format has the parameters decoded; they are encoded again."""
-    return urlencode(_parameters(event))
+    return query_string(_parameters(event))
 
 
 def raw_query_of(event: Event) -> str:

@@ -5,15 +5,16 @@ Attributes of the conventions stand only where they mean what the event says; se
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_list, as_object, as_text, parse_object
 from lrap_otel.telemetry.triggers import times
 from lrap_otel.telemetry.triggers.description import Description, Trigger
 from lrap_otel.telemetry.triggers.events import arn_name, has, holds_records_of, records, shared
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.telemetry.triggers.description import Event, Options
 
 

@@ -2,43 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-from lrap_otel.telemetry.triggers import (
-    authorizers,
-    brokers,
-    datasource,
-    graphql,
-    http,
-    messaging,
-    monitoring,
-    named,
-    services,
-    streams,
-    timer,
-    workflows,
-)
 from lrap_otel.telemetry.triggers.description import unknown
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.telemetry.triggers.description import Description, Options
+    from typing import Any
 
-# An authorizer is asked about a request and looks like one; a schedule looks like any event of EventBridge's: they come
-# first. What matches none (a direct call, a state of Step Functions, an IoT rule) is `other`.
-TRIGGERS = (
-    *authorizers.TRIGGERS,
-    *http.TRIGGERS,
-    *graphql.TRIGGERS,
-    *timer.TRIGGERS,
-    *messaging.TRIGGERS,
-    *streams.TRIGGERS,
-    *brokers.TRIGGERS,
-    *datasource.TRIGGERS,
-    *monitoring.TRIGGERS,
-    *workflows.TRIGGERS,
-    *services.TRIGGERS,
-    *named.TRIGGERS,
+    from lrap_otel.telemetry.triggers.description import Description, Options, Trigger
+
+# The modules, in the order in which they are tried, and what their events have in common: each has one of these members. A
+# module is loaded by the first event that may be its own. An authorizer is asked about a request and looks like one; a schedule
+# looks like any event of EventBridge's: they come first. What matches none (a direct call, an IoT rule) is `other`.
+FAMILIES: tuple[tuple[str, frozenset[str] | None], ...] = (
+    ("authorizers", frozenset({"type", "authorizationToken"})),
+    ("http", frozenset({"requestContext", "method"})),
+    ("graphql", None),
+    ("timer", frozenset({"detail-type"})),
+    ("messaging", frozenset({"Records", "detail-type"})),
+    ("streams", frozenset({"records", "Records"})),
+    ("brokers", frozenset({"messages", "rmqMessagesByQueue"})),
+    ("datasource", frozenset({"Records", "events"})),
+    ("monitoring", frozenset({"awslogs", "alarmArn"})),
+    ("workflows", None),
+    (
+        "services",
+        frozenset(
+            {
+                "Records",
+                "SecretId",
+                "agent",
+                "configRuleName",
+                "deviceEvent",
+                "requestPayload",
+                "tasks",
+            }
+        ),
+    ),
+    (
+        "named",
+        frozenset(
+            {
+                "CodePipeline.job",
+                "Name",
+                "RequestType",
+                "applicationArn",
+                "bot",
+                "claimCertificateId",
+                "connection-id",
+                "datasetName",
+                "protocolData",
+                "serialNumber",
+                "userPoolId",
+                "xAmzRequestId",
+            }
+        ),
+    ),
 )
+
+
+def rows_of(family: str) -> tuple[Trigger, ...]:
+    """The rows of one module."""
+    module = __import__(f"lrap_otel.telemetry.triggers.{family}", fromlist=["TRIGGERS"])
+    rows: tuple[Trigger, ...] = module.TRIGGERS
+    return rows
 
 
 def describe(event: Any, options: Options) -> Description:
@@ -46,17 +72,22 @@ def describe(event: Any, options: Options) -> Description:
     if isinstance(event, list):
         event = _of_list(event)
     if isinstance(event, dict):
-        for trigger in TRIGGERS:
-            if (trigger.member is None or trigger.member in event) and trigger.matches(event):
-                description = trigger.describe(event, options)
-                description.attributes = options.privacy.of_attributes(description.attributes)
-                description.name = trigger.name
-                return description
+        for family, members in FAMILIES:
+            if members is not None and members.isdisjoint(event):
+                continue
+            for trigger in rows_of(family):
+                if (trigger.member is None or trigger.member in event) and trigger.matches(event):
+                    description = trigger.describe(event, options)
+                    description.attributes = options.privacy.of_attributes(description.attributes)
+                    description.name = trigger.name
+                    return description
     return unknown()
 
 
 def _of_list(events: list[Any]) -> Any:
     """AppSync brings the fields of one batch as a list, all of one request; EventBridge Pipes the records of its source."""
+    from lrap_otel.telemetry.triggers import brokers, graphql  # noqa: PLC0415 - few events are lists
+
     first = events[0] if events else None
     if not isinstance(first, dict) or "eventSource" not in first:
         return first if graphql.is_resolver(first) else None

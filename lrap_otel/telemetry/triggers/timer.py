@@ -5,13 +5,12 @@ The event does not carry the expression, so there is no ``faas.cron``.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_text
 from lrap_otel.telemetry.triggers import times
 from lrap_otel.telemetry.triggers.description import Description, Trigger
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.telemetry.triggers.description import Event, Options
 

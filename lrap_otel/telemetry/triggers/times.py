@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from time import gmtime
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
 # Of the clocks of the fleet that wrote the time and the one that delivered the event.
 CLOCK_SKEW_S = 1.0
@@ -17,9 +17,9 @@ LONGEST_AGE_S = 366 * 86_400.0
 
 _NUMBERS = frozenset({int, float})
 _NANOSECONDS_PER_SECOND = 1_000_000_000
-# What follows the seconds.
-_FRACTION_AND_ZONE = re.compile(r"(\.[0-9]{1,9})?(?:Z|([+-])([0-9]{2}):?([0-9]{2}))")
-_SECONDS_END = len("2026-11-22T18:00:00")
+_FORM = "0000-00-00T00:00:00"
+_DAYS_BEFORE_MONTH = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365)
+_DAYS_BEFORE_1970 = 719_162
 
 
 def from_seconds(value: Any) -> float | None:
@@ -43,33 +43,70 @@ def from_microseconds(value: Any) -> float | None:
 
 def from_iso(value: Any) -> float | None:
     """ISO 8601 with a zone: ``2026-11-22T18:00:00Z``, ``…:00.123Z``, ``…+0000``."""
-    # From 3.11 on, Python reads other forms as well; a source that writes those is another one than we think.
-    if not isinstance(value, str) or value[4:17:3] != "--T::":
+    if not isinstance(value, str) or not value.isascii():
         return None
-    rest = _FRACTION_AND_ZONE.fullmatch(value, _SECONDS_END)
-    if rest is None:
+    seconds = _calendar_seconds(value[: len(_FORM)])
+    digits, zone = _split_fraction(value[len(_FORM) :])
+    offset_s = _zone_seconds(zone)
+    if seconds is None or digits is None or offset_s is None:
         return None
-    try:
-        seconds = datetime.fromisoformat(value[:_SECONDS_END] + "+00:00").timestamp()
-    except ValueError:
+    return seconds + float(f"0.{digits or 0}") - offset_s
+
+
+def _calendar_seconds(text: str) -> float | None:
+    """Of ``2026-11-22T18:00:00``; None where it has another form or there is no such moment."""
+    if "".join("0" if character.isdigit() else character for character in text) != _FORM:
         return None
-    fraction, sign, hours, minutes = rest.groups()
-    if fraction:
-        seconds += float(fraction)
-    if sign:
-        seconds -= (int(hours) * 3_600 + int(minutes) * 60) * (-1 if sign == "-" else 1)
-    return seconds
+    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
+    hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:])
+    if not (year and 1 <= month <= 12 and hour < 24 and minute < 60 and second < 60):
+        return None
+    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
+    month_days = _DAYS_BEFORE_MONTH[month] - _DAYS_BEFORE_MONTH[month - 1] + (is_leap and month == 2)
+    if not 1 <= day <= month_days:
+        return None
+    before = year - 1
+    days = before * 365 + before // 4 - before // 100 + before // 400 - _DAYS_BEFORE_1970
+    days += _DAYS_BEFORE_MONTH[month - 1] + (is_leap and month > 2) + day - 1
+    return float(days * 86_400 + hour * 3_600 + minute * 60 + second)
+
+
+def _split_fraction(rest: str) -> tuple[str | None, str]:
+    """The digits after the seconds, empty for none and None where they are no fraction; and what follows them."""
+    if not rest.startswith("."):
+        return "", rest
+    zone = rest[1:].lstrip("0123456789")
+    digits = rest[1 : len(rest) - len(zone)]
+    return (digits if 1 <= len(digits) <= 9 else None), zone
+
+
+def _zone_seconds(zone: str) -> int | None:
+    """Of ``Z``, ``+0100`` or ``+01:00``."""
+    if zone == "Z":
+        return 0
+    digits = zone[1:3] + zone[-2:]
+    if zone[:1] not in {"+", "-"} or zone[3:-2] not in {"", ":"} or len(zone) < 5 or not digits.isdigit():
+        return None
+    seconds = int(digits[:2]) * 3_600 + int(digits[2:]) * 60
+    return -seconds if zone[0] == "-" else seconds
 
 
 def to_iso(seconds: float | None) -> str:
     """ISO 8601 in UTC, with milliseconds where there are some; empty for None and beyond the calendar."""
     if seconds is None:
         return ""
+    whole_s, milliseconds = divmod(round(seconds * 1_000), 1_000)
     try:
-        moment = datetime(1970, 1, 1) + timedelta(milliseconds=round(seconds * 1_000))  # noqa: DTZ001 - UTC by construction
-    except OverflowError:
+        moment = gmtime(whole_s)
+    except (OverflowError, OSError):
         return ""
-    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds") + "Z"
+    if not 1 <= moment.tm_year <= 9_999:
+        return ""
+    fraction = f".{milliseconds:03}" if milliseconds else ""
+    return (
+        f"{moment.tm_year:04}-{moment.tm_mon:02}-{moment.tm_mday:02}"
+        f"T{moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}{fraction}Z"
+    )
 
 
 def oldest(times: Iterable[float | None]) -> float | None:

@@ -5,15 +5,16 @@ A state's input is any JSON, so a task without the context object cannot be told
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.json_text import as_list, as_object, as_text
 from lrap_otel.telemetry.triggers import times
 from lrap_otel.telemetry.triggers.description import Description, Trigger
 from lrap_otel.telemetry.triggers.events import arn_part
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from lrap_otel.telemetry.triggers.description import Attributes, Event, Options
 
 

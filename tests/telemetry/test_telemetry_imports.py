@@ -1,0 +1,132 @@
+"""What the telemetry process loads until its first export, which the function's first invocation may have to pay for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from proxy_records import VARIABLES
+
+if TYPE_CHECKING:
+    from otlp_collector import Collector
+
+ROOT = Path(__file__).parents[2]
+# As boot starts it; the proxy's records are made before, since it runs this code as well.
+PROGRAM = """
+import sys
+url, source, folder, event = sys.argv[1:]
+sys.path[:0] = [source]
+bare = set(sys.modules)
+import lrap_otel.channel, lrap_otel.settings
+from lrap_otel import records
+known = set(sys.modules)
+channel = lrap_otel.channel.Channel()
+sys.path[:0] = [folder]
+import proxy_records
+loaded = set(sys.modules) - known
+for name in loaded:
+    del sys.modules[name]
+for message, payload in (proxy_records.delivered(event.encode()), proxy_records.finished()):
+    channel.offer(message, payload)
+channel.offer(records.flush(1, 60_000, 0))
+channel.offer(records.shutdown(2, "spindown", 1 << 50, 0))
+from lrap_otel.telemetry.worker import serve
+serve(channel.far, {b"OTEL_EXPORTER_OTLP_ENDPOINT": url.encode()}, "")
+print(*sorted(name for name in set(sys.modules) - known if not name.startswith("lrap_otel.")))
+print(*sorted(name for name in set(sys.modules) - known if name.startswith("lrap_otel.")))
+"""
+
+# C modules, which are part of the interpreter or load in a tenth of a millisecond.
+STANDARD_LIBRARY = {"_bisect", "_collections", "_json", "_random", "_struct", "_thread", "binascii", "gc", "math"}
+# Of `from __future__ import annotations`.
+STANDARD_LIBRARY |= {"__future__"}
+
+OURS = {
+    "lrap_otel.export_settings",
+    "lrap_otel.propagation",
+    "lrap_otel.propagation.context",
+    "lrap_otel.propagation.sampling",
+    "lrap_otel.telemetry",
+    "lrap_otel.telemetry.aggregation",
+    "lrap_otel.telemetry.bodies",
+    "lrap_otel.telemetry.export",
+    "lrap_otel.telemetry.export.at_once",
+    "lrap_otel.telemetry.export.connection",
+    "lrap_otel.telemetry.export.deadline",
+    "lrap_otel.telemetry.export.encode",
+    "lrap_otel.telemetry.export.endpoint",
+    "lrap_otel.telemetry.export.exporter",
+    "lrap_otel.telemetry.export.lookup",
+    "lrap_otel.telemetry.export.losses",
+    "lrap_otel.telemetry.export.proxies",
+    "lrap_otel.telemetry.export.retry",
+    "lrap_otel.telemetry.export.url",
+    "lrap_otel.telemetry.export.wire",
+    "lrap_otel.telemetry.failures",
+    "lrap_otel.telemetry.heads",
+    "lrap_otel.telemetry.inbox",
+    "lrap_otel.telemetry.invocations",
+    "lrap_otel.telemetry.json_text",
+    "lrap_otel.telemetry.limits",
+    "lrap_otel.telemetry.metrics",
+    "lrap_otel.telemetry.otlp",
+    "lrap_otel.telemetry.otlp.metrics",
+    "lrap_otel.telemetry.otlp.responses",
+    "lrap_otel.telemetry.otlp.traces",
+    "lrap_otel.telemetry.otlp.wire",
+    "lrap_otel.telemetry.percent",
+    "lrap_otel.telemetry.pipeline",
+    "lrap_otel.telemetry.redaction",
+    "lrap_otel.telemetry.resource",
+    "lrap_otel.telemetry.results",
+    "lrap_otel.telemetry.semconv",
+    "lrap_otel.telemetry.setting_names",
+    "lrap_otel.telemetry.spans",
+    "lrap_otel.telemetry.triggers",
+    "lrap_otel.telemetry.triggers.description",
+    "lrap_otel.telemetry.triggers.events",
+    "lrap_otel.telemetry.triggers.table",
+    "lrap_otel.telemetry.triggers.times",
+    "lrap_otel.telemetry.worker",
+}
+PREFIX = "lrap_otel.telemetry.triggers."
+# These have no member in common by which they could be told from others.
+ALWAYS = {"graphql", "workflows", "http", "requests"}
+FAMILIES = {
+    "a direct call": ("{}", set()),
+    "HTTP": ('{"version":"2.0","rawQueryString":"a=b&page=2","requestContext":{"http":{"method":"GET"}}}', set()),
+    "SQS": (
+        '{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}',
+        {
+            "messaging",
+            "messages",
+            "producers",
+            *(f"lrap_otel.propagation.{each}" for each in ("b3", "places", "w3c", "xray")),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(("event", "families"), FAMILIES.values(), ids=FAMILIES)
+def test_what_is_loaded_until_the_first_export_is_a_closed_list(
+    collector: Collector, event: str, families: set[str]
+) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-I", "-S", "-c", PROGRAM),
+            *(collector.url, str(ROOT), str(Path(__file__).parent), event),
+        ],
+        env={name.decode(): value.decode() for name, value in VARIABLES.items()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    others, ours = done.stdout.splitlines()
+
+    assert set(others.split()) - STANDARD_LIBRARY == set()
+    own = set(ours.split()) - OURS
+    assert {name.removeprefix(PREFIX) for name in own} - ALWAYS - families == set()
+    assert len(collector.received("/v1/traces")) == 1
