@@ -108,19 +108,22 @@ class Channel:
         length = sum(map(len, parts))
         if length <= INLINE_LIMIT_BYTES:
             self.near.send(records.encode(message, b"".join(parts)), _DO_NOT_WAIT)
+        elif self.fullness() >= 1.0:
+            raise BlockingIOError  # before up to 6 MB are written for nothing
         elif self._in_flight_bytes + length > IN_FLIGHT_LIMIT_BYTES or not self._send_with_memfd(
             message, parts, length
         ):
             self.near.send(records.encode(message, None), _DO_NOT_WAIT)
 
     def _send_with_memfd(self, message: records.Message, parts: "tuple[bytes | memoryview, ...]", length: int) -> bool:
+        """False if its payload cannot be passed on: the record is worth more than that."""
         try:
             descriptor = posix.memfd_create("lrap-otel payload", posix.MFD_CLOEXEC)
         except OSError:
-            return False  # no descriptor is free: the record is worth more than its payload
+            return False  # no descriptor is free
         try:
-            for part in parts:
-                _write_whole(descriptor, part)
+            if not _is_written(descriptor, parts):
+                return False
             rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor.to_bytes(_ONE_DESCRIPTOR_BYTES, "little"))
             self.near.sendmsg([records.encode(message, length)], [rights], _DO_NOT_WAIT)
         finally:
@@ -144,8 +147,16 @@ class Channel:
         self._in_flight_bytes -= length
 
     def receive_reply(self) -> tuple[int, records.Fields]:
-        """Wait for the next record that comes back: its kind and fields. OSError when the near end is closed."""
-        kind, fields, _ = records.decode(self.near.recv(_DATAGRAM_LIMIT_BYTES))
+        """Wait for the next record that comes back: its kind and fields. ValueError if it is malformed; OSError or EOFError once
+        no more can come.
+        """
+        data = self.near.recv(_DATAGRAM_LIMIT_BYTES)
+        if not data:
+            raise EOFError
+        try:
+            kind, fields, _ = records.decode(data)
+        except (ValueError, TypeError, EOFError, MemoryError) as error:
+            raise ValueError(f"{len(data)} bytes: {error}") from error
         return kind, fields
 
 
@@ -198,7 +209,13 @@ class TelemetryEnd:
             return
 
 
-def _write_whole(descriptor: int, data: "bytes | memoryview") -> None:
-    view = memoryview(data)
-    while view:
-        view = view[posix.write(descriptor, view) :]
+def _is_written(descriptor: int, parts: "tuple[bytes | memoryview, ...]") -> bool:
+    """All of them; False where there is no memory for them, or a limit is in the way."""
+    try:
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                view = view[posix.write(descriptor, view) :]
+    except OSError:
+        return False
+    return True

@@ -41,7 +41,7 @@ class Hello:
             name, _, value = line.partition(b":")
             self.fields[name.strip().lower()] = value.strip()
         # Now: once it is answered, the wrapper becomes the runtime, and its command line is another.
-        self.lives = watched(self.fields.get(b"lrap-runtime-pid", b""))
+        self.lives = watched(self.fields.get(b"lrap-runtime-pid", b""), self.fields.get(b"lrap-wrapper", b""))
 
 
 class Handshake:

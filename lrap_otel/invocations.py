@@ -57,6 +57,11 @@ class Invocation:
         self.parent_span_id_hex = ""
         self.link = _NO_LINK
 
+    @property
+    def is_traced(self) -> bool:
+        """It has a context. One that has none is only waited for."""
+        return self.context is not _NO_CONTEXT
+
 
 class Invocations:
     """All invocations of a sandbox.
@@ -152,7 +157,7 @@ class Invocations:
                 invocation.is_released = True
             self.notify()
 
-    def connection_ended(self, connection: object, *, as_announced: bool) -> None:
+    def connection_ended(self, connection: object, as_announced: bool) -> None:
         """A runtime connection is gone, and with it, as far as we know, the results of what was delivered on it.
 
         It says nothing where the runtime's process is known, which says it better; where the end was announced; or where

@@ -293,9 +293,9 @@ def shutdown(number: int, reason: str, deadline_ms: int, dropped: int) -> Messag
     return SHUTDOWN, (number, reason, deadline_ms, dropped)
 
 
-def ready() -> Message:
-    """Back to the extension: the SDK is imported."""
-    return READY, ()
+def ready(process_id: int) -> Message:
+    """Back to the extension: this process has loaded everything. Another one may have died before its word was read."""
+    return READY, (process_id,)
 
 
 def flushed(number: int, ok: bool) -> Message:

@@ -14,15 +14,17 @@ _PID_DIGITS = 10
 _ENDED = (b"Z", b"X")
 
 
-def watched(process_id: bytes) -> "Callable[[], bool] | None":
+def watched(process_id: bytes, script: bytes = b"") -> "Callable[[], bool] | None":
     """A function that tells whether this process lives; None where it is not the wrapper that asks, seen from here.
 
-    The wrapper and the extension may not share their process ids: then the number says nothing.
+    The wrapper and the extension may not share their process ids: then the number says nothing. `script` is what the
+    wrapper was started as, which stands in its command line; empty where it does not say: then its name ends so.
     """
     if not process_id.isdigit() or len(process_id) > _PID_DIGITS:
         return None
     folder = f"/proc/{int(process_id)}"
-    if b"wrapper\0" not in _read(f"{folder}/cmdline"):
+    sought = b"\0" + script + b"\0" if script else b"wrapper\0"
+    if sought not in b"\0" + _read(f"{folder}/cmdline"):
         return None
     return lambda: _lives(folder)
 

@@ -38,7 +38,7 @@ def run(
     """
     log.set_level(settings.log_level)
     invocations = Invocations()
-    upstream = Upstream(settings.runtime_api or registered.address)
+    upstream = Upstream(settings.runtime_api or registered.address, registered.address)
     tracer = Tracer(settings, invocations) if channel is not None else None
     sandbox = Sandbox(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
     telemetry = _telemetry(settings, channel, sandbox, dependencies) if channel is not None else None
@@ -57,18 +57,18 @@ def run(
     log.info(
         f"registered for {registration.get('functionName')}; the runtime's calls come through port {settings.listener_port}"
     )
-    sandbox.tell(_started(registration))
+    sandbox.recorder.observe(sandbox.recorder.tell, _started(registration))
     if channel is not None and log.is_printed("info"):
         from lrap_otel.export_settings import in_force  # noqa: PLC0415 - the proxy needs them for this line alone
 
         log.info(in_force(settings))
-    Lifecycle(client, invocations, sandbox.polls, telemetry, settings.flush_budget_ms).run()
+    Lifecycle(client, invocations, sandbox.polls, telemetry, sandbox.recorder, settings.flush_budget_ms).run()
     return 0
 
 
 def _accept(listener: _socket.socket, early: "list[_socket.socket]", hellos: "list[Hello]", sandbox: Sandbox) -> None:
     for hello in hellos:
-        sandbox.meet_runtime(hello.fields, hello.lives)
+        sandbox.recorder.observe(sandbox.meet_runtime, hello.fields, hello.lives)
     accept_connections(listener, sandbox, early)
 
 
@@ -76,7 +76,7 @@ def _telemetry(settings: "Settings", channel: "Channel", sandbox: Sandbox, depen
     return Telemetry(
         channel,
         sandbox.invocations,
-        lambda: successor.start(channel, dependencies, tuple(sandbox.told.values())),
+        lambda: successor.start(channel, dependencies, tuple(sandbox.recorder.told.copy().values())),
         lambda: bool(sandbox.polls.waiting),
         # Of Managed Instances there is always an event with the function, and a CPU or more for all.
         stands_aside=not settings.is_managed_instances,

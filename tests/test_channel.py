@@ -5,7 +5,10 @@ from __future__ import annotations
 import _thread
 import contextlib
 import gc
+import marshal
 import os
+import resource
+import signal
 import socket
 import struct
 import sys
@@ -442,14 +445,14 @@ def test_the_telemetry_process_learns_that_the_proxy_has_gone(channel: Channel, 
     channel.near.close()
     assert telemetry.receive() is not None
     assert telemetry.receive() is None
-    telemetry.reply(records.ready())
+    telemetry.reply(records.ready(1))
 
 
 def test_replies_come_back(channel: Channel, telemetry: TelemetryEnd) -> None:
-    telemetry.reply(records.ready())
+    telemetry.reply(records.ready(1))
     telemetry.reply(records.flushed(3, ok=False))
     telemetry.reply(records.warning("the collector refuses"))
-    assert channel.receive_reply() == (records.READY, ())
+    assert channel.receive_reply()[0] == records.READY
     assert channel.receive_reply() == (records.FLUSHED, (3, False))
     assert channel.receive_reply() == (records.WARNING, ("the collector refuses",))
 
@@ -478,3 +481,48 @@ def test_an_abandoned_channel_takes_nothing_and_lets_go_of_what_waits() -> None:
     assert channel.dropped == 1
     with pytest.raises(BlockingIOError):
         channel.far.recv(1, socket.MSG_DONTWAIT)
+
+
+def test_a_payload_that_cannot_be_written_stays_behind_and_its_record_goes(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, before[1]))  # which holds for memfds as well
+    try:
+        assert channel.offer(restored(7), b"x" * MIB)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    record = telemetry.receive()
+    assert isinstance(record, records.Restored)
+    assert (record.at_ns, record.payload) == (7, None)
+    assert channel.dropped == 0
+
+
+def test_nothing_is_written_for_a_channel_that_is_full(channel: Channel) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            channel.near.send(b"x" * 4_096, socket.MSG_DONTWAIT)
+    with pytest.raises(BlockingIOError):
+        channel.near.send(b"x", socket.MSG_DONTWAIT)
+    assert channel.fullness() >= 1.0
+    began = time.thread_time()
+    for _ in range(20):
+        assert channel.offer(restored(1), b"x" * (6 * MIB))
+    # 120 MB into memory would take longer than everything else of this test together.
+    assert channel._in_flight_bytes == 0
+    assert time.thread_time() - began < 1.0
+    channel.abandon()
+
+
+def test_a_malformed_reply_is_told_from_the_end(channel: Channel, telemetry: TelemetryEnd) -> None:
+    for nonsense in (b"nonsense", marshal.dumps(7), marshal.dumps((1, 2))):
+        channel.far.send(nonsense)
+        with pytest.raises(ValueError, match="bytes"):
+            channel.receive_reply()
+    telemetry.reply(records.flushed(3, ok=False))
+    assert channel.receive_reply() == (records.FLUSHED, (3, False))
+    channel.far.close()
+    with pytest.raises(EOFError):
+        channel.receive_reply()

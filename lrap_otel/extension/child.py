@@ -7,10 +7,10 @@ import posix
 class Child:
     """One child process. Other threads may signal it while one waits for its end."""
 
-    __slots__ = ("_is_reaped", "_lock", "_process_id")
+    __slots__ = ("_is_reaped", "_lock", "process_id")
 
     def __init__(self, process_id: int) -> None:
-        self._process_id = process_id
+        self.process_id = process_id
         self._lock = _thread.allocate_lock()
         self._is_reaped = False
 
@@ -19,15 +19,15 @@ class Child:
         with self._lock:
             if not self._is_reaped:  # from then on its number may be another's
                 try:
-                    posix.kill(self._process_id, number)
+                    posix.kill(self.process_id, number)
                 except OSError:
                     return  # it has ended; where SIGCHLD is ignored, the kernel has reaped it
 
     def wait(self) -> int:
         """Wait for its end: its exit status, or the signal that ended it as a negative number. OSError if it is not ours."""
         try:
-            posix.waitid(posix.P_PID, self._process_id, posix.WEXITED | posix.WNOWAIT)
+            posix.waitid(posix.P_PID, self.process_id, posix.WEXITED | posix.WNOWAIT)
         finally:
             with self._lock:
                 self._is_reaped = True
-        return posix.waitstatus_to_exitcode(posix.waitpid(self._process_id, 0)[1])
+        return posix.waitstatus_to_exitcode(posix.waitpid(self.process_id, 0)[1])

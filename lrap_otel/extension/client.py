@@ -12,6 +12,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Between two attempts after a failure: at first this, then twice as long each time, up to the limit. An extension that does
+# not ask keeps its sandbox busy, so what passes soon is asked again soon.
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 30.0
+# Of different failures: so many are said.
+_SAID_LIMIT = 8
+
 # Lambda freezes a sandbox within a few milliseconds.
 _LOOK_MS = 10
 _QUIET_LOOKS = 5
@@ -28,13 +35,14 @@ class RefusedError(Exception):
 class Client:
     """One registered extension. `stream` is the connection that carried the register request."""
 
-    __slots__ = ("_address", "_request", "_retry_pause_s", "_stream")
+    __slots__ = ("_address", "_request", "_retry_pause_s", "_said", "_stream")
 
-    def __init__(self, stream: Stream, address: tuple[str, int], retry_pause_s: float = 1.0) -> None:
+    def __init__(self, stream: Stream, address: tuple[str, int], retry_pause_s: float = _FIRST_PAUSE_S) -> None:
         self._stream = stream
         self._address = address
         self._retry_pause_s = retry_pause_s
         self._request = b""
+        self._said: set[str] = set()
 
     def read_registration(self) -> dict[str, object]:
         """Wait for the register reply: ``functionName``, ``functionVersion``, ``handler`` and perhaps ``accountId``.
@@ -52,8 +60,9 @@ class Client:
         """Wait, however long it takes, for an INVOKE or SHUTDOWN event.
 
         It never gives up: an extension that ends before SHUTDOWN takes the sandbox with it. `when_quiet` is called once
-        it is clear that the sandbox goes on running with nothing to do.
+        it is clear that the sandbox goes on running with nothing to do. Each kind of failure is said once.
         """
+        pause_s = self._retry_pause_s
         while True:
             try:
                 self._stream.send(self._request)
@@ -62,11 +71,17 @@ class Client:
                 reply, body = _read_reply(self._stream)
                 if reply.status == 200:
                     return _object(body)
-                log.warning(f"event/next was answered with {reply.status}; asking again")
+                self._say_once(f"event/next was answered with {reply.status}")
             except (BrokenError, OSError) as error:
-                log.warning(f"event/next failed ({error}); asking again")
-            time.sleep(self._retry_pause_s)
+                self._say_once(f"event/next failed ({error})")
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             self._reconnect()
+
+    def _say_once(self, what: str) -> None:
+        if what not in self._said and len(self._said) < _SAID_LIMIT:
+            self._said.add(what)
+            log.warning(f"{what}; asking again, less and less often")
 
     def _is_quiet(self) -> bool:
         """Nothing comes in a while in which we run; a freeze in between, however long, counts as one look."""
@@ -109,7 +124,7 @@ def _object(body: bytes) -> dict[str, object]:
     """A JSON object; an empty one where Lambda sent something else."""
     try:
         value = json_scan.loads(body.decode("utf-8", "replace"))
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict):
         return value

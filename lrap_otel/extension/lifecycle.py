@@ -16,16 +16,22 @@ if TYPE_CHECKING:
     from lrap_otel.extension.supervisor import Telemetry
     from lrap_otel.invocations import Invocations
     from lrap_otel.proxy.polls import Polls
+    from lrap_otel.proxy.recorder import Recorder
 
 _SHUTDOWN_BUDGET_MS = 2_000
+# After a fault of our own, before the next event is asked for.
+_PAUSE_S = 1.0
 # No deadline is further off: the longest invocations, of Managed Instances, have 90 minutes.
 _LONGEST_MS = 5_400_000
 
 
 class Lifecycle:
-    """Answers the Extensions API's events. `telemetry` is None where there is none to flush."""
+    """Answers the Extensions API's events. `telemetry` is None where there is none to flush.
 
-    __slots__ = ("_budget_ms", "_client", "_has_warned", "_invocations", "_polls", "_telemetry")
+    Each step runs through the `recorder`: an extension that ends before SHUTDOWN takes the sandbox with it.
+    """
+
+    __slots__ = ("_budget_ms", "_client", "_has_warned", "_invocations", "_polls", "_recorder", "_telemetry")
 
     def __init__(
         self,
@@ -33,24 +39,30 @@ class Lifecycle:
         invocations: "Invocations",
         polls: "Polls",
         telemetry: "Telemetry | None",
+        recorder: "Recorder",
         flush_budget_ms: int,
     ) -> None:
         self._client = client
         self._invocations = invocations
         self._polls = polls
         self._telemetry = telemetry
+        self._recorder = recorder
         self._budget_ms = flush_budget_ms
         self._has_warned = False
 
     def run(self) -> None:
         """Serve events until SHUTDOWN has been dealt with."""
         while True:
-            event = self._next_event()
-            if event.get("eventType") == "SHUTDOWN":
-                self._shut_down(event)
+            event = self._recorder.observe(self._next_event)
+            if event is None:
+                time.sleep(_PAUSE_S)
+            elif event.get("eventType") == "SHUTDOWN":
+                self._recorder.observe(self._shut_down, event)
                 return
-            if self._telemetry is not None:
-                self._hold(self._telemetry, str(event.get("requestId", "")), _deadline_ms(event))
+            elif self._telemetry is not None:
+                self._recorder.observe(
+                    self._hold, self._telemetry, str(event.get("requestId", "")), _deadline_ms(event)
+                )
 
     def _next_event(self) -> dict[str, object]:
         telemetry = self._telemetry
@@ -63,13 +75,17 @@ class Lifecycle:
 
     def _hold(self, telemetry: "Telemetry", request_id: str, deadline_ms: int) -> None:
         """Wait for the invocation's result, then for its telemetry to be out."""
+        invoked_ms = _now_ms()
         self._invocations.wait_while(
             lambda: telemetry.is_alive and self._is_awaited(request_id), (deadline_ms - _now_ms()) / 1_000
         )
+        began_ms = _now_ms()
         telemetry.go_on()  # for the flush; where none follows, until we ask for the next event
         if self._invocations.has_ended(request_id) and telemetry.is_alive:
             telemetry.flush(hold_ms(self._budget_ms, deadline_ms, _now_ms(), telemetry.failures_in_a_row))
-        elif telemetry.is_alive and not self._invocations.was_delivered(request_id):
+            if log.is_printed("debug"):
+                log.debug(f"{request_id}: flushed in {_now_ms() - began_ms} ms after {began_ms - invoked_ms} ms")
+        elif telemetry.is_alive and not self._invocations.was_delivered(request_id) and not self._recorder.failures:
             self._warn_once()  # of a dead one the wait was over before the event could come
 
     def _is_awaited(self, request_id: str) -> bool:

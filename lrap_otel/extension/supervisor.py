@@ -38,6 +38,7 @@ class Telemetry:
         "_invocations",
         "_is_ending",
         "_is_runtime_waiting",
+        "_malformed",
         "_number",
         "_stand_aside",
         "_stands_aside",
@@ -77,6 +78,7 @@ class Telemetry:
         self._awaited = 0
         self._failed = 0
         self._holds_for_ready = 0
+        self._malformed = 0
         self._dropped_sent = self._dropped_told = self._dropped_before = 0
         self.failures_in_a_row = 0
         self.is_alive = True
@@ -152,18 +154,30 @@ class Telemetry:
         )
 
     def _read_replies(self) -> None:
-        while True:
-            try:
-                kind, fields = self._channel.receive_reply()
-            except (OSError, ValueError, EOFError):
-                return
+        while self._read_reply():
+            pass
+
+    def _read_reply(self) -> bool:
+        """False once no more can come."""
+        try:
+            kind, fields = self._channel.receive_reply()
+        except (OSError, EOFError):
+            return False
+        except ValueError as error:
+            self._malformed += 1
+            if self._malformed == 1:
+                log.warning(f"a reply of the telemetry process is malformed ({error}) and is passed over")
+        else:
             self._take_reply(kind, fields)
+        return True
 
     def _take_reply(self, kind: int, fields: records.Fields) -> None:
         match kind, fields:
-            case records.READY, ():
-                self.is_ready = True
-                self._stop_standing_aside()
+            case records.READY, (int(process_id),):
+                # Not that of one that has died since, which would speak for its successor.
+                if self._child is not None and self._child.process_id == process_id:
+                    self.is_ready = True
+                    self._stop_standing_aside()
             case records.FLUSHED, (int(number), bool(ok)):
                 self._take_outcome(number, ok=ok)
             case records.RELEASED, (int(length),):

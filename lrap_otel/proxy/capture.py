@@ -44,7 +44,7 @@ class Capture:
     __slots__ = ("first", "last", "length", "overhead_ns", "status")
 
     def __init__(self) -> None:
-        self.first = b""
+        self.first = bytearray()
         self.last = b""
         self.length = 0
         self.status = 0

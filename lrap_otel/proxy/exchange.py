@@ -5,9 +5,10 @@ One `Exchange` serves one runtime connection in one thread, which blocks whereve
 
 from time import monotonic_ns, time_ns
 
-from lrap_otel import log, records, runtime_process
-from lrap_otel.proxy.capture import Capture, of_event
-from lrap_otel.proxy.delivery import Delivery, delivered, finished
+from lrap_otel import records, runtime_process
+from lrap_otel.invocations import Invocation
+from lrap_otel.proxy.capture import Capture
+from lrap_otel.proxy.delivery import Delivery
 from lrap_otel.proxy.http1 import (
     CHUNKED,
     UNTIL_CLOSE,
@@ -19,6 +20,7 @@ from lrap_otel.proxy.http1 import (
     parse_request,
 )
 from lrap_otel.proxy.polls import Event, Poll, Polls
+from lrap_otel.proxy.recorder import Recorder
 from lrap_otel.proxy.relay import NO_BUFFER, Relay, UnansweredError, UnreachableError, final_head
 from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from lrap_otel.channel import Channel
-    from lrap_otel.invocations import Invocation, Invocations
+    from lrap_otel.invocations import Invocations
+    from lrap_otel.proxy.relay import Taker
     from lrap_otel.proxy.tracer import Tracer
     from lrap_otel.proxy.upstream import Upstream
 
@@ -60,7 +63,7 @@ _REASONS = {
 class Sandbox:
     """What all runtime connections share. `channel` and `tracer` are None where telemetry is off."""
 
-    __slots__ = ("channel", "failures", "invocations", "is_managed_instances", "polls", "told", "tracer", "upstream")
+    __slots__ = ("invocations", "is_managed_instances", "polls", "recorder", "tracer", "upstream")
 
     def __init__(
         self,
@@ -73,45 +76,31 @@ class Sandbox:
     ) -> None:
         self.upstream = upstream
         self.invocations = invocations
-        self.channel = channel
         self.tracer = tracer
         self.is_managed_instances = is_managed_instances
         self.polls = Polls()
-        self.told: dict[int, records.Message] = {}
-        self.failures = 0
-
-    def offer(self, message: records.Message, *parts: "bytes | memoryview") -> None:
-        """Give a record to the telemetry process, if there is one."""
-        if self.channel is not None:
-            self.channel.offer(message, *parts)
-
-    def tell(self, message: records.Message) -> None:
-        """Give a record that says who we run beside, and keep it for a later telemetry process."""
-        self.told[message[0]] = message
-        self.offer(message)
+        self.recorder = Recorder(invocations, channel)
 
     def meet_runtime(self, fields: "Mapping[bytes, bytes]", lives: "Callable[[], bool] | None") -> None:
         """Take over what the wrapper says, and whether the process that becomes the runtime lives, if that can be told."""
         told = [fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
-        self.tell(records.runtime(*told))
+        self.recorder.tell(records.runtime(*told))
         if lives is not None:
             self.invocations.know_runtime(lives)
 
-    def count_failure(self, error: Exception) -> None:
-        """Our own code failed on a message, which goes on all the same. The first failure is logged."""
-        self.failures += 1
-        if self.failures == 1:
-            log.warning(f"an event may go on without a context ({type(error).__name__}); please report this")
-
 
 class Exchange:
-    """The calls of one runtime connection, one after the other."""
+    """The calls of one runtime connection, one after the other.
 
-    __slots__ = ("_announced_close", "_relay", "_runtime", "_sandbox")
+    Whatever is not needed to pass a message on is called through the `Recorder`.
+    """
+
+    __slots__ = ("_announced_close", "_recorder", "_relay", "_runtime", "_sandbox")
 
     def __init__(self, runtime: Stream, sandbox: Sandbox) -> None:
         self._runtime = runtime
         self._sandbox = sandbox
+        self._recorder = sandbox.recorder
         self._relay = Relay(runtime, sandbox.upstream)
         self._announced_close = False
 
@@ -125,7 +114,7 @@ class Exchange:
             pass  # who went away knows it; the other side learns it from the closing below
         finally:
             self._relay.close()
-            self._sandbox.invocations.connection_ended(self, as_announced=self._announced_close)
+            self._recorder.observe(self._sandbox.invocations.connection_ended, self, self._announced_close)
 
     def _serve_call(self) -> bool:
         """Serve one call; False when it was the last on this connection."""
@@ -164,18 +153,19 @@ class Exchange:
 
     def _deliver_event(self, request: Request) -> bool:
         """``/next``: from the poll to the event in the runtime's hands, and only then to our own record of it."""
-        if not self._sandbox.is_managed_instances:
-            self._sandbox.invocations.runtime_polls_again()
+        sandbox = self._sandbox
+        if not sandbox.is_managed_instances:
+            self._recorder.runtime_polls_again()
         body = self._gather_body(request) if request.body_length else b""
-        polls = self._sandbox.polls
+        polls = sandbox.polls
         polls.enter(self._runtime)  # until the invocation is open, so that no INVOKE finds neither
         try:
-            if self._sandbox.invocations.bystander is not None:
-                self._sandbox.invocations.tell_bystander()
+            if sandbox.invocations.bystander is not None:
+                self._recorder.observe(sandbox.invocations.tell_bystander)
             return self._answer_poll(request, body)
         finally:
             polls.leave(self._runtime)
-            self._sandbox.invocations.notify()
+            self._recorder.notify()
 
     def _answer_poll(self, request: Request, body: bytes) -> bool:
         while True:
@@ -245,63 +235,65 @@ class Exchange:
             return False
         invocation = delivery.invocation
         if invocation is not None:
-            self._sandbox.invocations.open(invocation, self, received_ns)
+            self._recorder.open(invocation, self, received_ns)
         try:
             self._runtime.send_all(delivery.parts)
         finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
             if invocation is not None:
-                head, payload = event.head.raw, event.payload
-                message = delivered(
+                overhead_ns = monotonic_ns() - received_ns
+                self._recorder.delivered(
                     invocation,
                     delivery.delivered_ns,
-                    monotonic_ns() - received_ns,
-                    len(head),
-                    len(payload),
+                    overhead_ns,
+                    event.head.raw,
+                    event.payload,
                     delivery.is_redelivery,
                 )
-                self._sandbox.offer(message, head, of_event(payload))
             if self._sandbox.is_managed_instances:
                 self._relay.buffer = NO_BUFFER  # one for each of many workers would be too much to keep
         return not (request.closes or event.head.closes)
 
     def _prepare(self, event: Event, request: Request) -> Delivery:
         """The event with its context; as it came where telemetry is off or its code fails."""
-        if self._sandbox.tracer is not None:
-            try:
-                return self._sandbox.tracer.prepare(event, time_ns(), closes=request.closes)
-            except Exception as error:  # noqa: BLE001 - the one place where our own mistakes end: the bytes go on
-                self._sandbox.count_failure(error)
-        return Delivery((final_head(event.head, closes=request.closes), *event.body))
+        tracer = self._sandbox.tracer
+        if tracer is None:
+            return Delivery((final_head(event.head, closes=request.closes), *event.body))
+        delivery = self._recorder.observe(tracer.prepare, event, time_ns(), request.closes)
+        if delivery is None:
+            delivery = Delivery((final_head(event.head, closes=request.closes), *event.body))
+            # It came through us all the same: what waits for its result, or wonders where it is, has to know.
+            delivery.invocation = self._recorder.observe(_untraced, event.head)
+        return delivery
 
     def _forward_result(self, request: Request, request_id: str, endpoint: str) -> bool:
         """``/response`` and ``/error``: the result goes on as it comes, and then the record of it."""
         invocation_id = request.fields.get(b"lambda-runtime-invocation-id", b"").decode("latin-1")
-        invocation = self._sandbox.invocations.find(request_id, invocation_id)
+        invocation = self._recorder.attempt(self._sandbox.invocations.find, request_id, invocation_id)
         if invocation is None:
             return self._forward(request, None)
         capture = Capture()
+        is_refused = False
         try:
             return self._forward(request, capture)
+        except (ProtocolError, UnreachableError):
+            is_refused = True  # by us: another result of this invocation, or its error, may still come
+            raise
         finally:
-            self._offer_result(invocation, request, endpoint, capture)
-            self._sandbox.invocations.finish(invocation, self)
-
-    def _offer_result(self, invocation: "Invocation", request: Request, endpoint: str, capture: Capture) -> None:
-        head = request.raw[:HEAD_CAPTURE_BYTES]
-        duration_ns = monotonic_ns() - invocation.delivered_monotonic_ns
-        lengths = len(capture.first), len(capture.last)
-        message = finished(
-            invocation, endpoint, duration_ns, capture.overhead_ns, capture.status, len(head), *lengths, capture.length
-        )
-        self._sandbox.offer(message, head, capture.first, capture.last)
+            head = request.raw[:HEAD_CAPTURE_BYTES]
+            self._recorder.observe(self._recorder.finished, invocation, endpoint, head, capture, is_refused)
+            if not is_refused:
+                self._recorder.finish(invocation, self)
 
     def _forward_init_error(self, request: Request) -> bool:
         capture = Capture()
         try:
             return self._forward(request, capture)
         finally:
-            head = request.raw[:HEAD_CAPTURE_BYTES]
-            self._sandbox.offer(records.init_error(time_ns(), len(head)), head, capture.first)
+            self._recorder.observe(self._offer_init_error, request, capture)
+
+    def _offer_init_error(self, request: Request, capture: Capture) -> None:
+        head = request.raw[:HEAD_CAPTURE_BYTES]
+        self._recorder.offer(records.init_error(time_ns(), len(head)), head, bytes(capture.first))
 
     def _restore(self, request: Request) -> bool:
         """``/restore/next``: answered when this sandbox is a copy made from a snapshot."""
@@ -309,15 +301,22 @@ class Exchange:
         if reply.status == 200:
             # Before the runtime knows: its next call needs a connection that leads somewhere.
             self._sandbox.upstream.restores += 1
-            self._sandbox.offer(records.restored(time_ns()))
+            self._recorder.observe(self._offer_restored)
         return self._pass_on(reply, request, is_early=is_early)
+
+    def _offer_restored(self) -> None:
+        self._recorder.offer(records.restored(time_ns()))
 
     def _say_hello(self, request: Request) -> bool:
         """Answer the wrapper, and take over what Lambda tells only runtimes, and the process that becomes the runtime."""
-        lives = runtime_process.watched(request.fields.get(b"lrap-runtime-pid", b""))
-        self._sandbox.meet_runtime(request.fields, lives)
+        self._recorder.observe(self._take_hand_over, request)
         self._runtime.send(_OWN_REPLY % (200, b"lrap-otel", 2, b"{}"))
         return False
+
+    def _take_hand_over(self, request: Request) -> None:
+        fields = request.fields
+        lives = runtime_process.watched(fields.get(b"lrap-runtime-pid", b""), fields.get(b"lrap-wrapper", b""))
+        self._sandbox.meet_runtime(fields, lives)
 
     def _forward(self, request: Request, capture: Capture | None) -> bool:
         """Pass a call on and its reply back. True where the connection goes on."""
@@ -333,13 +332,17 @@ class Exchange:
     def _call(self, request: Request, capture: Capture | None) -> tuple[bool, Response]:
         """The reply's head, and whether it came before the request's body had gone."""
         try:
-            early = self._relay.send_request(request, capture)
+            early = self._relay.send_request(request, self._taker(capture))
             return early is not None, early or self._relay.read_reply(request)
         except UnansweredError:
             if request.method != b"GET" or request.body_length:
                 raise
         self._relay.resend(request)
         return False, self._relay.read_reply(request)
+
+    def _taker(self, capture: Capture | None) -> "Taker | None":
+        """What is given each part of a body before it goes on."""
+        return None if capture is None else lambda data: self._recorder.observe(capture.add, data)
 
     def _pass_on(self, reply: Response, request: Request, *, is_early: bool) -> bool:
         goes_on = self._relay.relay_reply(reply, closes=request.closes or is_early)
@@ -349,11 +352,18 @@ class Exchange:
         return goes_on
 
     def _refuse(self, status: int, error_type: str, text: str) -> bool:
-        """Answer in the Runtime API's place, and end the connection."""
+        """Answer in the Runtime API's place, and end the connection, which says nothing about the runtime."""
+        self._announced_close = True
         body = b'{"errorMessage":"lrap-otel: %s","errorType":"%s"}' % (_json_text(text), error_type.encode())
         self._runtime.send(_OWN_REPLY % (status, _REASONS[status], len(body), body))
         self._relay.linger()
         return False
+
+
+def _untraced(head: Response) -> Invocation:
+    """An invocation that has no context."""
+    request_id, invocation_id, deadline = head.invocation()
+    return Invocation(request_id, invocation_id, int(deadline) if deadline.isdecimal() and len(deadline) < 20 else 0)
 
 
 def _json_text(text: str) -> bytes:

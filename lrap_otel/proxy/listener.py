@@ -17,20 +17,30 @@ if TYPE_CHECKING:
 # Out of descriptors or threads: until one is free, new connections wait in the kernel's queue.
 _PAUSE_S = 0.05
 _PASSING_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EINTR))
+# The listener has been closed, or listens no more.
+_ENDED_ERRORS = frozenset((errno.EBADF, errno.EINVAL))
+# Any other error, accept(2) lists a dozen, may pass as well; it may take longer.
+_LONGEST_PAUSE_S = 1.0
 
 
 def accept_connections(listener: _socket.socket, sandbox: Sandbox, early: "Iterable[_socket.socket]" = ()) -> None:
     """Serve runtime connections for as long as the listener is open; first those that are `early`, accepted before."""
     for socket in early:
         _serve(socket, sandbox)
+    has_said, pause_s = False, _PAUSE_S
     while True:
         try:
             descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - what `socket.accept` calls; `socket` costs 8 ms
         except OSError as error:
-            if error.errno not in _PASSING_ERRORS:
+            if error.errno in _ENDED_ERRORS:
                 return
-            time.sleep(_PAUSE_S)
+            if error.errno not in _PASSING_ERRORS:
+                if not has_said:
+                    log.warning(f"no connection of the runtime is accepted ({error}); trying again")
+                has_said, pause_s = True, min(2 * pause_s, _LONGEST_PAUSE_S)
+            time.sleep(pause_s)
             continue
+        pause_s = _PAUSE_S
         _serve(_socket.socket(fileno=descriptor), sandbox)
 
 
@@ -38,6 +48,6 @@ def _serve(socket: _socket.socket, sandbox: Sandbox) -> None:
     try:
         socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         _thread.start_new_thread(UsualExchange(Stream(socket), sandbox).serve, ())
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, MemoryError) as error:
         log.warning(f"a connection could not be served: {error}")
         socket.close()

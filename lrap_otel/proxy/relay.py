@@ -18,8 +18,12 @@ from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.proxy.capture import Capture
+    from collections.abc import Callable
+
     from lrap_otel.proxy.upstream import Upstream
+
+    # Is given each part of a body before it goes on, and never raises.
+    Taker = Callable[[bytes], object]
 
 # A runtime that is still sending when its answer has come gets this long to read the answer before the connection goes.
 LINGER_S = 1.0
@@ -73,7 +77,7 @@ class Relay:
         self.runtime.close()
         self.drop_upstream()
 
-    def send_request(self, request: Request, capture: "Capture | None") -> Response | None:
+    def send_request(self, request: Request, take: "Taker | None") -> Response | None:
         """Send a request upstream, its body as it arrives. What upstream answers before the body's end is returned.
 
         `ProtocolError` if the body is malformed and `BrokenError` if the runtime breaks off: upstream then sees it truncated.
@@ -83,16 +87,16 @@ class Relay:
         body = None
         try:
             if len(ahead) == request.body_length:  # the usual call: all of it has come
-                if capture is not None:
-                    capture.add(ahead)
+                if take is not None:
+                    take(ahead)
             else:
                 body = body_of(request)
-                ahead = self._take(body, ahead, capture)
+                ahead = self._take(body, ahead, take)
             has_it = _is_taken(upstream, request.forwarded + ahead)
             self.head_sent_ns = monotonic_ns()
             if not has_it:
                 return self.early_answer()
-            return None if body is None or body.is_complete else self._pump(body, capture)
+            return None if body is None or body.is_complete else self._pump(body, take)
         except (ProtocolError, BrokenError):
             self.drop_upstream()
             raise
@@ -100,17 +104,17 @@ class Relay:
             self.drop_upstream()
             raise BrokenError(str(error)) from error
 
-    def _take(self, body: "LengthBody | ChunkedBody", data: bytes, capture: "Capture | None") -> bytes:
+    def _take(self, body: "LengthBody | ChunkedBody", data: bytes, take: "Taker | None") -> bytes:
         """Of what the runtime sent, the part that belongs to this body; the rest is the next request's."""
         used = body.take(data)
         if used < len(data):
             self.runtime.ahead = data[used:]
             data = data[:used]
-        if capture is not None and data:
-            capture.add(data)
+        if take is not None and data:
+            take(data)
         return data
 
-    def _pump(self, body: "LengthBody | ChunkedBody", capture: "Capture | None") -> Response | None:
+    def _pump(self, body: "LengthBody | ChunkedBody", take: "Taker | None") -> Response | None:
         """Send the rest of a body, no faster than upstream takes it, until its end or upstream's early answer."""
         upstream = self._connected()
         poll = select.poll()
@@ -132,7 +136,7 @@ class Relay:
                 data = self.runtime.socket.recv(PUMP_BYTES)
                 if not data:
                     raise BrokenError("the runtime broke off its body")
-                pending = memoryview(self._take(body, data, capture))
+                pending = memoryview(self._take(body, data, take))
                 pending = pending[_send_some(upstream, pending) :]
                 if pending:
                     # Not only masked: a reset would be reported all the same, over and over.

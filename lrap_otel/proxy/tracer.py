@@ -5,6 +5,7 @@ What comes out is ready to be sent; nothing here waits, and nothing is recorded 
 
 from posix import urandom
 
+from lrap_otel import log
 from lrap_otel.invocations import Invocation
 from lrap_otel.propagation import carriers, durable, extract, inject, w3c, xray
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID, RANDOM, SAMPLED, SpanContext
@@ -41,6 +42,7 @@ class Tracer:
         "_keeps_sampled_xray",
         "_propagators",
         "_sampler",
+        "_says",
         "_scan_limit_bytes",
         "_writes_xray",
     )
@@ -52,6 +54,7 @@ class Tracer:
         self._is_usual = settings.propagators == extract.USUAL
         self._sampler = Sampler(settings.sampler, settings.sampler_argument)
         self._scan_limit_bytes = settings.scan_limit_bytes
+        self._says = log.is_printed("debug")
         self._writes_xray = settings.xray_header != "never"
         # Where X-Ray traces the function, its SDK and AWS's segments hang on that header.
         is_xray_backend = not {"xray", "xray-lambda"}.isdisjoint(settings.propagators)
@@ -75,7 +78,7 @@ class Tracer:
         if self._sampler.warning:
             settings.warnings.append(self._sampler.warning)
 
-    def prepare(self, event: "Event", now_ns: int, *, closes: bool) -> Delivery:
+    def prepare(self, event: "Event", now_ns: int, closes: bool) -> Delivery:
         """The event as the runtime gets it. `closes`: the runtime has announced that its connection ends."""
         reply = event.head
         request_id, invocation_id, deadline = reply.invocation()
@@ -108,6 +111,8 @@ class Tracer:
         values = inject.field_values(invocation.context, form.names, from_xray.lineage.encode())
         written = inject.into_event(event.payload, carrier, form.names, values) if carrier is not None else None
         payload = written or [event.payload]
+        if self._says:
+            self._say(invocation, from_xray, form, is_in_event=written is not None, in_front=in_front)
         parts = [event_head(reply, form, values, sum(map(len, payload))), *payload]
         return Delivery(parts, invocation if request_id else None, now_ns, is_redelivery=is_redelivery)
 
@@ -147,9 +152,35 @@ class Tracer:
         form = self._forms[context.trace_state != ""][self._writes_xray and not keeps_xray][False]
         values = inject.field_values(context, form.names, head[mould.lineage_at])
         written = inject.into_shape(shape, kept, form.names, values) if shape is not None else b""
+        if self._says:
+            self._say(invocation, mould.trace_header(head), form, is_in_event=shape is not None, in_front=None)
         length = b"%d" % (len(written) + end - rest)
         whole = b"".join((mould.template(form).filled(head + values + (length,)), written, data[rest:end]))
         return whole, invocation
+
+    def _say(
+        self,
+        invocation: Invocation,
+        from_xray: xray.XRayHeader,
+        form: Form,
+        *,
+        is_in_event: bool,
+        in_front: SpanContext | None,
+    ) -> None:
+        """What was decided, without a payload and without a header's value."""
+        context = invocation.context
+        if in_front is not None:
+            parent = f"{invocation.parent_span_id_hex} (of a proxy in front)"
+        elif invocation.parent_span_id_hex:
+            parent = f"{invocation.parent_span_id_hex} (of the event or its client context)"
+        else:
+            parent = "none (X-Ray's trace)" if context.trace_id_hex == from_xray.trace_id_hex else "none (a new trace)"
+        where = "reply and event" if is_in_event else "reply"
+        log.debug(
+            f"{invocation.request_id}: trace {context.trace_id_hex}, span {context.span_id_hex}, parent {parent}, "
+            f"flags {context.trace_flags}, link {invocation.link[1] or 'none'}; "
+            f"injected {', '.join(form.names) or 'nothing'} into the {where}"
+        )
 
     def _decide(
         self, invocation: Invocation, parent: SpanContext | None, from_xray: xray.XRayHeader, now_ns: int

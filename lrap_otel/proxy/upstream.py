@@ -1,29 +1,54 @@
 """Connections to the Runtime API, kept alive and handed from one runtime connection to the next."""
 
 import _socket
+import errno
 
+from lrap_otel import log
 from lrap_otel.proxy.stream import Stream
 
 # What a runtime's own client gives a connect. Nothing after that has a limit, neither there nor here.
 CONNECT_TIMEOUT_S = 1.0
+# Of these an address is not the cause.
+_OUR_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
 
 
 class Upstream:
-    """The Runtime API at one address. `restores` counts how often this sandbox came out of a snapshot."""
+    """The Runtime API at one address. `restores` counts how often this sandbox came out of a snapshot.
 
-    __slots__ = ("_address", "_idle", "restores")
+    `lambdas` is where Lambda itself says that it is. If the address is another one and nobody answers there, that is
+    used from then on: a function without the proxy in front of us is better than none.
+    """
 
-    def __init__(self, address: tuple[str, int]) -> None:
+    __slots__ = ("_address", "_idle", "_lambdas", "restores")
+
+    def __init__(self, address: tuple[str, int], lambdas: tuple[str, int] | None = None) -> None:
         self._address = address
+        self._lambdas = lambdas or address
         self._idle: list[Stream] = []
         self.restores = 0
 
     def connect(self) -> Stream:
         """A new connection; OSError where nobody answers."""
+        address = self._address
+        try:
+            return self._connect_to(address)
+        except OSError as error:
+            if address == self._lambdas or error.errno in _OUR_ERRORS:
+                raise
+            stream = self._connect_to(self._lambdas)
+            if self._address == address:  # else another thread has found out as well
+                self._address = self._lambdas
+                log.warning(
+                    f"LRAP_RUNTIME_API_ENDPOINT={address[0]}:{address[1]} does not answer ({error}); from now on the runtime's "
+                    "calls go to AWS_LAMBDA_RUNTIME_API"
+                )
+            return stream
+
+    def _connect_to(self, address: tuple[str, int]) -> Stream:
         socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
             socket.settimeout(CONNECT_TIMEOUT_S)
-            socket.connect(self._address)
+            socket.connect(address)
             socket.settimeout(None)
             socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         except OSError:

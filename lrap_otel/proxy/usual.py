@@ -8,8 +8,7 @@ peer could see.
 import select
 from time import monotonic_ns, time_ns
 
-from lrap_otel.proxy.capture import SMALL_BYTES, of_event
-from lrap_otel.proxy.delivery import delivered, finished
+from lrap_otel.proxy.capture import SMALL_BYTES
 from lrap_otel.proxy.exchange import INVOCATION, Exchange, Sandbox
 from lrap_otel.proxy.moulds import known_reply, known_result, learn_reply, learn_result
 from lrap_otel.proxy.polls import Poll
@@ -18,11 +17,9 @@ from lrap_otel.proxy.stream import RECEIVE_BYTES, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from lrap_otel.invocations import Invocation
+    from lrap_otel.invocations import Invocation, Invocations
     from lrap_otel.proxy.http1 import Request, Response
-    from lrap_otel.proxy.moulds import KnownReply, KnownResult
+    from lrap_otel.proxy.moulds import KnownReply
     from lrap_otel.proxy.polls import Event
 
 _POST = b"POST " + INVOCATION
@@ -64,11 +61,9 @@ class UsualExchange(Exchange):
                 if not self._may_take_over():
                     return self._poll_as_usual(poll, upstream)
             elif data.startswith(_POST):
-                known = known_result(data)
-                if known is not None:
-                    invocation = sandbox.invocations.find(known[0], known[1])
-                    if invocation is not None:
-                        return self._forward_as_usual(invocation, data, known, upstream)
+                result = self._recorder.attempt(self._recognise_result, data, sandbox.invocations)
+                if result is not None:
+                    return self._forward_as_usual(*result, data, upstream)
         runtime.ahead = data
         return super()._take_call()
 
@@ -97,7 +92,7 @@ class UsualExchange(Exchange):
         goes_on = super()._answer_poll(request, body)
         reply, self._reply = self._reply, None
         if reply is not None:
-            self._learn(learn_reply, reply)
+            self._recorder.observe(learn_reply, reply)  # only now, when the message has gone
         return goes_on
 
     def _receive_event(self, reply: "Response") -> "Event | None":
@@ -110,33 +105,26 @@ class UsualExchange(Exchange):
     def _forward_result(self, request: "Request", request_id: str, endpoint: str) -> bool:
         goes_on = super()._forward_result(request, request_id, endpoint)
         if endpoint == "response" and self._events > 1:
-            self._learn(learn_result, request, request_id)
+            self._recorder.observe(learn_result, request, request_id)
         return goes_on
-
-    def _learn(self, learn: "Callable[..., None]", *what: object) -> None:
-        """Only now, when the message has gone; and whatever comes of it, the function is not to notice."""
-        try:
-            learn(*what)
-        except Exception as error:  # noqa: BLE001 - the next message takes the long way
-            self._sandbox.count_failure(error)
 
     def _poll_as_usual(self, request: "Request", upstream: Stream) -> bool:
         """See `Exchange._deliver_event`."""
-        sandbox, runtime = self._sandbox, self._runtime
+        sandbox, runtime, recorder = self._sandbox, self._runtime, self._recorder
         invocations, polls = sandbox.invocations, sandbox.polls
         if not sandbox.is_managed_instances:
-            invocations.runtime_polls_again()
+            recorder.runtime_polls_again()
         held = polls.waiting[runtime] = [Poll(upstream)]
         try:
             if invocations.bystander is not None:
-                invocations.tell_bystander()
+                recorder.observe(invocations.tell_bystander)
             if self._deliver_as_usual(request, upstream, held):
                 return True
             self._relay.upstream = None  # it belongs to the poll
             return self._answer_poll(request, b"")
         finally:
             polls.leave(runtime)
-            invocations.notify()
+            recorder.notify()
 
     def _deliver_as_usual(self, request: "Request", upstream: Stream, held: list[Poll]) -> bool:
         """Make the poll that is `held` and deliver its answer. False: it has been made, and whatever comes is still to be read."""
@@ -148,7 +136,7 @@ class UsualExchange(Exchange):
         except OSError:
             return False  # an end, which is there for the next who reads as well
         received_ns, now_ns = monotonic_ns(), time_ns()
-        delivery = self._prepare_as_usual(data, now_ns)
+        delivery = self._recorder.attempt(self._prepare_as_usual, data, now_ns)  # if not, the long way will do
         if delivery is None or self._runtime.is_gone():
             upstream.ahead = data
             return False
@@ -158,36 +146,42 @@ class UsualExchange(Exchange):
         if invocation is None:
             self._runtime.socket.sendall(whole)
             return True
-        self._sandbox.invocations.open(invocation, self, received_ns)
+        recorder = self._recorder
+        recorder.open(invocation, self, received_ns)
         try:
             self._runtime.socket.sendall(whole)
         finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
             overhead_ns = monotonic_ns() - received_ns
-            message = delivered(invocation, now_ns, overhead_ns, head_end, end - start, False)
             if head_end == start and len(data) <= SMALL_BYTES:
-                self._sandbox.offer(message, data)
+                recorder.delivered_at_once(invocation, now_ns, overhead_ns, data, head_end)
             else:
-                self._sandbox.offer(message, data[:head_end], of_event(data[start:end]))
+                recorder.delivered(invocation, now_ns, overhead_ns, data[:head_end], data[start:end], False)
         return True
 
     def _prepare_as_usual(self, data: bytes, now_ns: int) -> "tuple[KnownReply, bytes, Invocation | None] | None":
         """The reply that `data` is, what the runtime gets, and what is to be recorded; None where it takes a closer look."""
-        tracer = self._sandbox.tracer
-        try:
-            known = known_reply(data)
-            if known is None:
-                return None
-            if tracer is None:
-                return known, data, None
-            delivery = tracer.prepare_known(data, known, now_ns)
-        except Exception as error:  # noqa: BLE001 - the long way will do, or send the event as it came
-            self._sandbox.count_failure(error)
+        known = known_reply(data)
+        if known is None:
             return None
+        tracer = self._sandbox.tracer
+        if tracer is None:
+            return known, data, None
+        delivery = tracer.prepare_known(data, known, now_ns)
         return (known, *delivery) if delivery is not None else None
 
-    def _forward_as_usual(self, invocation: "Invocation", data: bytes, known: "KnownResult", upstream: Stream) -> bool:
+    def _recognise_result(self, data: bytes, invocations: "Invocations") -> "tuple[Invocation, int, Request] | None":
+        """Whose result `data` is, where its body begins, and the request that it is like; None where it has to be parsed."""
+        known = known_result(data)
+        if known is None:
+            return None
+        request_id, invocation_id, body_start, like = known
+        invocation = invocations.find(request_id, invocation_id)
+        return (invocation, body_start, like) if invocation is not None and invocation.is_traced else None
+
+    def _forward_as_usual(
+        self, invocation: "Invocation", body_start: int, like: "Request", data: bytes, upstream: Stream
+    ) -> bool:
         """See `Exchange._forward_result`. `data` is the request with its body."""
-        _, _, body_start, like = known
         status = overhead_ns = ended_ns = 0
         goes_on = False
         try:
@@ -215,11 +209,9 @@ class UsualExchange(Exchange):
             overhead_ns = sent_ns - began_ns + ended_ns - replied_ns
             return goes_on
         finally:
-            duration_ns = (ended_ns or monotonic_ns()) - invocation.delivered_monotonic_ns
-            length = len(data) - body_start
-            message = finished(invocation, "response", duration_ns, overhead_ns, status, body_start, length, 0, length)
-            self._sandbox.offer(message, data)
-            self._sandbox.invocations.finish(invocation, self)
+            recorder = self._recorder
+            recorder.finished_at_once(invocation, overhead_ns, ended_ns or monotonic_ns(), status, data, body_start)
+            recorder.finish(invocation, self)
 
 
 def _is_all_of(answer: bytes, reply: "Response") -> bool:

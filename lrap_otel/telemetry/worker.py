@@ -68,7 +68,7 @@ def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: s
     gc.freeze()
     gc.enable()
     pipeline = Pipeline(settings, warnings.warn)
-    end.reply(records.ready())
+    end.reply(records.ready(os.getpid()))
     try:
         while not _work(inbox, pipeline, end, warnings):
             pass

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -93,3 +95,36 @@ def test_a_sandbox_that_stays_idle_is_told_of_and_one_whose_event_is_there_is_no
     lambda_side.send(reply(b"{}"))
     client.next_event(lambda: told.append("idle"))
     assert told == []
+
+
+def test_a_call_that_is_refused_again_and_again_is_made_less_and_less_often_and_said_once(
+    api: Upstream, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client, side = started(api)
+    side.send(reply(b"{}"))
+    client.read_registration()
+    events: list[object] = []
+    thread = threading.Thread(target=lambda: events.append(client.next_event()), daemon=True)
+    thread.start()
+    asked_at = []
+    for _ in range(6):
+        side.read_head()
+        asked_at.append(time.monotonic())
+        side.send(reply(b"{}", b"403 Forbidden"))
+        side = api.accept()
+    side.read_head()
+    side.send(reply(b'{"eventType":"SHUTDOWN"}'))
+    thread.join(5)
+    assert events == [{"eventType": "SHUTDOWN"}]
+    # The pauses are 10, 20, 40, 80, 160 ms: each is at least as long as it has to be.
+    pauses = [later - earlier for earlier, later in pairwise(asked_at)]
+    assert all(pause >= 0.01 * 2**number for number, pause in enumerate(pauses))
+    assert capfd.readouterr().err.count("403") == 1
+
+
+def test_an_event_that_is_nested_too_deep_is_an_empty_one(api: Upstream) -> None:
+    client, side = started(api)
+    side.send(reply(b"{}"))
+    client.read_registration()
+    side.send(reply(b'{"a":' * 100_000))
+    assert client.next_event() == {}

@@ -16,6 +16,7 @@ from lrap_otel.extension.lifecycle import Lifecycle
 from lrap_otel.extension.supervisor import Telemetry
 from lrap_otel.invocations import Invocation, Invocations
 from lrap_otel.proxy.polls import Polls
+from lrap_otel.proxy.recorder import Recorder
 from lrap_otel.proxy.stream import Stream
 from tests.upstream import Peer, Upstream, connect
 
@@ -46,7 +47,8 @@ class Extension:
         self.telemetry.is_ready = is_ready
         threading.Thread(target=self.telemetry._read_replies, daemon=True).start()
         telemetry = self.telemetry if has_telemetry else None
-        lifecycle = Lifecycle(client, self.invocations, self.polls, telemetry, budget_ms)
+        self.recorder = Recorder(self.invocations, self.channel)
+        lifecycle = Lifecycle(client, self.invocations, self.polls, telemetry, self.recorder, budget_ms)
         self.thread = threading.Thread(target=lifecycle.run, daemon=True)
         self.thread.start()
 
@@ -330,3 +332,35 @@ def test_shutdown_without_telemetry_ends_at_once() -> None:
 def test_an_event_nobody_knows_is_passed_over(extension: Extension, event: object) -> None:
     extension.send(event)
     assert extension.asks_for_next()
+
+
+class BrokenTelemetry(Telemetry):
+    """One with mistakes in it."""
+
+    __slots__ = ()
+
+    def flush(self, wait_ms: int) -> None:
+        raise ZeroDivisionError(wait_ms)
+
+    def shut_down(self, reason: str, wait_ms: int) -> None:
+        raise ZeroDivisionError(reason, wait_ms)
+
+
+def test_a_fault_of_ours_does_not_end_the_extension_before_its_time(
+    extension: Extension, capfd: pytest.CaptureFixture[str]
+) -> None:
+    extension.telemetry.__class__ = BrokenTelemetry
+    invocation = extension.deliver("r")
+    extension.send_invoke("r")
+    extension.invocations.finish(invocation, "a connection")
+    assert extension.asks_for_next()
+    # An event that we did not see after that may be our own fault, and not a wrapper that is missing.
+    extension.send_invoke("unseen")
+    assert extension.asks_for_next()
+    extension.send({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": 0})
+    extension.thread.join(5)
+    assert not extension.thread.is_alive()
+    said = capfd.readouterr().err
+    assert said.count("ZeroDivisionError") == 1
+    assert "wrapper" not in said
+    assert extension.recorder.failures == 2

@@ -152,7 +152,7 @@ def test_it_is_ended_where_shutdown_has_no_more_time_for_it(sandbox: Sandbox) ->
 def test_once_it_is_ready_it_runs_and_nobody_is_told_of_events(sandbox: Sandbox) -> None:
     sandbox.deliver()
     assert sandbox.process.is_stopped()
-    sandbox.far.reply(records.ready())
+    sandbox.far.reply(records.ready(sandbox.process.process_id))
     assert sandbox.process.goes_on()
     assert sandbox.invocations.bystander is None
     sandbox.deliver("b")
@@ -207,7 +207,7 @@ def with_successor(first: Sleeper, second: Sleeper) -> tuple[Channel, Telemetry,
     telemetry = Telemetry(channel, Invocations(), lambda: second.process_id, stands_aside=False)
     telemetry.watch(first.process_id)
     far = TelemetryEnd(channel.far)
-    far.reply(records.ready())
+    far.reply(records.ready(first.process_id))
     return channel, telemetry, far
 
 
@@ -271,3 +271,24 @@ def test_a_few_holds_wait_for_its_imports_and_then_only_those_that_find_the_chan
 def test_half_a_channel_may_stay_unread() -> None:
     assert may_stand_aside(0.49)
     assert not may_stand_aside(0.5)
+
+
+def test_a_late_word_of_one_that_died_does_not_speak_for_its_successor(sandbox: Sandbox) -> None:
+    sandbox.deliver()
+    assert sandbox.process.is_stopped()
+    sandbox.far.reply(records.ready(sandbox.process.process_id + 1))
+    sandbox.far.reply(records.flushed(0, ok=True))
+    assert sandbox.process.state == "T"
+    sandbox.far.reply(records.ready(sandbox.process.process_id))
+    assert sandbox.process.goes_on()
+
+
+def test_a_malformed_reply_is_passed_over_and_said_once(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+    sandbox.channel.far.send(b"nonsense")
+    sandbox.channel.far.send(b"more")
+    sandbox.far.reply((records.READY, ("no number",)))
+    sandbox.far.reply(records.ready(sandbox.process.process_id))
+    sandbox.deliver()
+    assert sandbox.process.goes_on()
+    assert sandbox.telemetry.is_ready
+    assert capfd.readouterr().err.count("malformed") == 1

@@ -176,7 +176,7 @@ def test_an_event_that_carries_no_context_is_not_touched(proxy: Proxy, upstream:
     _, _, head, received = deliver(proxy, upstream, event(body=body))
     assert received == body
     assert field(head, "traceparent") is not None
-    assert proxy.sandbox.failures == 0
+    assert proxy.sandbox.recorder.failures == 0
 
 
 def test_a_stream_of_200_mb_takes_no_memory_and_is_no_faster_than_lambda_takes_it(

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import socket
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.proxy.wire import ACCEPTED, NEXT, deliver, event, post, result_target
+from lrap_otel import records
+from lrap_otel.proxy.listener import accept_connections
+from lrap_otel.proxy.upstream import Upstream as Connections
+from tests.proxy.wire import ACCEPTED, NEXT, deliver, event, post, post_head, result_target
 from tests.upstream import Peer, Upstream, connect, field
 
 if TYPE_CHECKING:
@@ -290,3 +295,89 @@ def test_running_out_of_descriptors_is_survived(spawn: Spawn, upstream: Upstream
     fresh.send(PONG)
     assert late.read(len(PONG)) == PONG
     assert b"Traceback" not in proxy.close()
+
+
+class Listener:
+    """A listener whose first accepts fail, as accept(2) says that they may."""
+
+    def __init__(self, listener: socket.socket, *errors: int) -> None:
+        self._listener, self._errors = listener, list(errors)
+
+    def _accept(self) -> tuple[int, object]:
+        if self._errors:
+            raise OSError(self._errors.pop(0), "no")
+        return self._listener._accept()  # type: ignore[attr-defined,no-any-return]
+
+
+def test_accepting_goes_on_after_any_error_and_ends_with_the_listener(
+    proxy: Proxy, upstream: Upstream, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listener = Listener(server, errno.EPERM, errno.EPROTO, errno.ENETDOWN, errno.ECONNABORTED)
+        thread = threading.Thread(target=lambda: accept_connections(listener, proxy.sandbox))  # type: ignore[arg-type]
+        thread.start()
+        runtime = connect(server.getsockname()[1]).send(PING)
+        assert upstream.accept().read_head() == PING
+        runtime.close()
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        assert not thread.is_alive()
+    assert capfd.readouterr().err.count("no connection of the runtime is accepted") == 1
+
+
+def test_where_the_configured_address_is_dead_lambdas_own_serves_and_one_line_says_so(
+    start: Start, upstream: Upstream, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as in_front:
+        proxy = start()
+        proxy.sandbox.upstream = Connections(in_front.getsockname(), ("127.0.0.1", upstream.port))
+        before = proxy.connect().send(PING)
+        passed_on = Peer(in_front.accept()[0])
+        assert passed_on.read_head() == PING
+        assert not upstream.has_caller(0)
+    passed_on.close()
+    assert before.read_to_end() == b""
+    for _ in range(2):
+        runtime = proxy.connect().send(PING)
+        api = upstream.accept()
+        assert api.read_head() == PING
+        api.send(PONG)
+        assert runtime.read(len(PONG)) == PONG
+        api.close()
+    said = capfd.readouterr().err
+    assert said.count("LRAP_RUNTIME_API_ENDPOINT=127.0.0.1:") == said.count("\n") == 1
+
+
+def test_where_both_addresses_are_dead_the_runtime_learns_it_and_the_first_is_asked_again(
+    start: Start, upstream: Upstream
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        dead = gone.getsockname()
+    proxy = start()
+    proxy.sandbox.upstream = Connections(dead, dead)
+    assert proxy.connect().send(PING).read_head().startswith(b"HTTP/1.1 502 ")
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        proxy.sandbox.upstream = Connections(gone.getsockname(), dead)
+    assert proxy.connect().send(PING).read_head().startswith(b"HTTP/1.1 502 ")
+
+
+def test_a_result_that_we_refuse_may_come_again_and_is_recorded_then(proxy: Proxy, upstream: Upstream) -> None:
+    runtime, api, _, _ = deliver(proxy, upstream)
+    assert isinstance(proxy.record(), records.Delivered)
+    runtime.send(post_head(result_target(), b"Transfer-Encoding: chunked\r\n") + b"zz\r\n")
+    assert runtime.read_head().startswith(b"HTTP/1.1 400 ")
+    api.read_to_any_end()
+    again = proxy.connect()
+    error = post(result_target(endpoint=b"error"), b'{"errorType":"E"}')
+    again.send(error)
+    api = upstream.accept()
+    assert api.read(len(error)) == error
+    api.send(ACCEPTED)
+    again.read(len(ACCEPTED))
+    record = proxy.record()
+    assert isinstance(record, records.Finished)
+    assert (record.endpoint, record.status) == ("error", 202)
+    again.send(NEXT)
+    assert api.read_head() == NEXT
+    assert not proxy.has_record()
+    assert proxy.invocations.has_ended("8476a536-e9f4-11e8-9739-2dfe598c3fcd")

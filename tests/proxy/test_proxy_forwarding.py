@@ -299,7 +299,7 @@ def test_an_empty_trace_header_does_not_stop_an_event(proxy: Proxy, upstream: Up
     _, _, head, body = deliver(proxy, upstream, event(fields=b"Lambda-Runtime-Trace-Id: \r\n"))
     assert body == b'{"n":1}'
     assert head.lower().count(b"lambda-runtime-trace-id:") == 1
-    assert proxy.sandbox.failures == 0
+    assert proxy.sandbox.recorder.failures == 0
 
 
 def test_a_gone_invocation_is_told_to_the_runtime(proxy: Proxy, upstream: Upstream) -> None:

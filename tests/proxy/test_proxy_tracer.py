@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lrap_otel import records
+from lrap_otel import log, records
 from tests.proxy.wire import deliver, event
 from tests.upstream import field
 
@@ -208,3 +208,25 @@ def test_an_event_that_comes_again_behind_another_proxy_names_our_span_everywher
         named = (field(head, "lambda-runtime-trace-id") or b"").decode()
         assert f";Parent={record.span_id_hex};" in named
         assert (record.link_trace_id_hex, record.link_span_id_hex) == ("", "")
+
+
+def test_what_was_decided_is_said_at_debug_and_nothing_at_warning(
+    start: Start, upstream: Upstream, capfd: pytest.CaptureFixture[str]
+) -> None:
+    body = b'{"headers":{"traceparent":"%s","cookie":"secret"},"requestContext":{"http":{}},"rawPath":"/"}'
+    reply = event(body=body % b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    deliver(start(), upstream, reply)
+    assert capfd.readouterr().err == ""
+    log.set_level("debug")
+    try:
+        deliver(start(), upstream, reply)
+        deliver(start(OTEL_PROPAGATORS="none"), upstream)
+    finally:
+        log.set_level("warning")
+    first, second = capfd.readouterr().err.splitlines()
+    assert "8476a536-e9f4-11e8-9739-2dfe598c3fcd: trace 4bf92f3577b34da6a3ce929d0e0e4736, span " in first
+    assert "parent 00f067aa0ba902b7 (of the event" in first
+    assert "injected traceparent, x-amzn-trace-id into the reply and event" in first
+    assert "secret" not in first
+    assert "parent none (a new trace)" in second
+    assert "injected nothing into the reply" in second

@@ -39,7 +39,7 @@ class ObservedTracer:
         self.at_prepare: Callable[[], object] | None = None
         self._tracer = tracer
 
-    def prepare(self, event: Event, now_ns: int, *, closes: bool) -> Delivery:
+    def prepare(self, event: Event, now_ns: int, closes: bool) -> Delivery:
         self.came_short.append(IS_LONG)
         self._call_at_prepare()
         return self._tracer.prepare(event, now_ns, closes=closes)
@@ -77,9 +77,9 @@ class Line:
         self.proxy = proxy
         self.upstream = upstream
         sandbox = proxy.sandbox
-        self.tracer, self.channel = ObservedTracer(sandbox.tracer), ObservedChannel(sandbox.channel)
+        self.tracer, self.channel = ObservedTracer(sandbox.tracer), ObservedChannel(sandbox.recorder.channel)
         if sandbox.tracer is not None:
-            sandbox.tracer, sandbox.channel = self.tracer, self.channel
+            sandbox.tracer, sandbox.recorder.channel = self.tracer, self.channel
         self.runtime = proxy.connect().send(NEXT)
         self.api = upstream.accept()
         assert self.api.read_head() == NEXT
@@ -343,7 +343,7 @@ def test_an_event_goes_the_long_way_when_our_code_fails_on_the_short_one(
     assert (field(head, ID), body) == (b"three", b'{"n":1}')
     assert field(head, "traceparent") is not None
     assert line.tracer.came_short[2:] == [IS_LONG]
-    assert line.proxy.sandbox.failures == 1
+    assert line.proxy.sandbox.recorder.failures == 1
     assert "ZeroDivisionError" in capfd.readouterr().err
     line.send_result(result(b"three")).answer()
     goes_on(line)

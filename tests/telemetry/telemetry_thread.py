@@ -31,7 +31,7 @@ class Telemetry:
         self._number = 0
         self._thread = threading.Thread(target=serve, args=(self.channel.far, VARIABLES | variables, "/nowhere"))
         self._thread.start()
-        assert self.reply() == (records.READY, ())
+        assert self.reply()[0] == records.READY
 
     def offer(self, *sent: tuple[records.Message, bytes]) -> None:
         for message, payload in sent:

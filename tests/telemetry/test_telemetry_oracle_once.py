@@ -44,7 +44,7 @@ class Both(Telemetry):
         variables = VARIABLES | {b"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.encode()}
         self._thread = threading.Thread(target=serve, args=(self.channel.far, variables, "/nowhere"))
         self._thread.start()
-        assert self.reply() == (records.READY, ())
+        assert self.reply()[0] == records.READY
         self._collector = collector
         self._ids: list[str] = []
         self.runtime = self.proxy.connect()

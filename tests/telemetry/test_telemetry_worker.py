@@ -85,14 +85,14 @@ def test_a_span_is_exported_without_loading_what_the_export_does_not_need(
         process.channel.offer(message, payload)
     process.channel.offer(records.shutdown(1, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0))
 
-    assert process.channel.receive_reply() == (records.READY, ())
+    assert process.channel.receive_reply()[0] == records.READY
     assert process.channel.receive_reply() == (records.FLUSHED, (1, True))
     assert process.process.wait(PATIENCE_S) == 0
     assert len(spans_of(collector)) == 1
 
 
 def test_it_holds_no_output_of_the_extension_and_steps_back_for_the_function(process: Process) -> None:
-    assert process.channel.receive_reply() == (records.READY, ())
+    assert process.channel.receive_reply()[0] == records.READY
 
     child = process.child
     assert process.process.stdout.read() == b""
@@ -101,7 +101,7 @@ def test_it_holds_no_output_of_the_extension_and_steps_back_for_the_function(pro
 
 
 def test_only_the_proxy_ends_it(process: Process) -> None:
-    assert process.channel.receive_reply() == (records.READY, ())
+    assert process.channel.receive_reply()[0] == records.READY
 
     os.kill(process.child, signal.SIGTERM)
     os.kill(process.child, signal.SIGINT)
@@ -130,7 +130,7 @@ def test_a_freeze_takes_nothing_of_an_attempt_s_time(begun_s: float) -> None:
 
     with Collector(answer) as collector:
         process = Process(collector.url)
-        assert process.channel.receive_reply() == (records.READY, ())
+        assert process.channel.receive_reply()[0] == records.READY
         for message, payload in (delivered(), finished()):
             process.channel.offer(message, payload)
         process.channel.offer(records.flush(1, 0, 0))
