@@ -68,7 +68,7 @@ def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: s
     gc.freeze()
     gc.enable()
     pipeline = Pipeline(settings, warnings.warn)
-    end.reply(records.ready(os.getpid()))
+    end.reply(records.ready(posix.getpid()))
     try:
         while not _work(inbox, pipeline, end, warnings):
             pass
