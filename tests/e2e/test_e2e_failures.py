@@ -148,10 +148,11 @@ def test_spans_that_a_collector_refused_are_sent_when_it_is_back() -> None:
         first, _ = await invoke(emulator, {})
         collector = Receiver()
         await collector.start(port)
+        # Within the pause that a failure is followed by.
         second, _ = await invoke(emulator, {})
+        await emulator.shutdown()
         spans = await collector.spans(2)
         assert [span.attributes["faas.invocation_id"] for span in spans] == [first.request_id, second.request_id]
-        await emulator.shutdown()
         await collector.close()
 
     emulated(function(env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}), script)
