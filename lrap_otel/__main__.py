@@ -1,30 +1,18 @@
 """Start the extension: `opt/entrypoint` runs this file by its path, `python -m lrap_otel` by hand.
 
-Few lines, because a script is compiled at each start and a module is not. Older Pythons read them too, to say that they are too old.
+Few lines, because a script is compiled at each start and a module is not. Older Pythons read them too.
 """
 
 import posix
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-# What opt/entrypoint goes on with the next interpreter for.
-TOO_OLD, FREE_THREADED, CANNOT_LOAD = 64, 65, 66
-
-
-def unfit(version: "tuple[int, int]", is_gil_enabled: "Callable[[], bool]") -> int:
-    """Why an interpreter will not do, 0 where it will: the proxy's threads rely on the interpreter lock."""
-    if version < (3, 10):
-        return TOO_OLD
-    return 0 if is_gil_enabled() else FREE_THREADED
-
-
 if __name__ == "__main__":
-    # Arguments of the entrypoint. `how` it started us: in the place of its shell (layer), or as its child (other).
+    # From the entrypoint. `how` it started us: in the place of its shell (layer), or as its child (other).
     root, script, dependencies, how, skipped = sys.argv[1:] if sys.flags.no_site else ("", sys.argv[0], "", "", "")
-    status = unfit(sys.version_info[:2], getattr(sys, "_is_gil_enabled", lambda: True))
+    # The statuses 64 to 66 send opt/entrypoint to the next interpreter. The proxy's threads rely on the interpreter lock.
+    status = 64 if sys.version_info < (3, 10) else 0
+    if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():  # noqa: SLF001 - there is no other way to ask
+        status = 65
     if not status:
         try:
             if root:
@@ -37,9 +25,9 @@ if __name__ == "__main__":
 
             status = main(script, dependencies, skipped, posix.getppid() if how == "other" else 0)
         except BaseException as error:  # noqa: BLE001 - nothing has registered yet, and something must
-            status = CANNOT_LOAD
-            posix.write(2, ascii("lrap-otel: error: %s: %s" % (type(error).__name__, error))[1:-1].encode() + b"\n")  # noqa: UP031
-    if how == "layer" and status in {TOO_OLD, FREE_THREADED, CANNOT_LOAD}:
+            status = 66
+            print("lrap-otel: error:", repr(error), file=sys.stderr)  # noqa: T201 - `log` may be what is broken
+    if how == "layer" and status >= 64:
         posix.execv("/bin/sh", ["sh", script, str(status)])
     # Not sys.exit: taking an interpreter apart is up to 100 ms at 7 % of a CPU, in the two seconds that SHUTDOWN leaves.
     posix._exit(status)  # noqa: SLF001 - `os` is not loaded

@@ -49,8 +49,8 @@ def main(script: str, dependencies: str, skipped: str = "", shell: int = 0) -> i
     """Be the extension until SHUTDOWN. Returns the exit status; what it raises, it raises before it has registered.
 
     `script` is the path this was started by, which names the extension where it lies in a folder called ``extensions``;
-    `dependencies` is the folder that the telemetry process imports the SDK from; `skipped` says which interpreters
-    would not do, and `shell` is the process that waits for us under the id that Lambda knows, 0 where that is ours.
+    `dependencies` is the folder that the telemetry process imports the SDK from; `skipped` says which interpreters would not do, and `shell` is the process that waits for us under the id that
+    Lambda knows, 0 where that is ours.
     """
     settings = Settings(posix.environ)
     if skipped:

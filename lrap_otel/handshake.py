@@ -61,9 +61,12 @@ class Handshake:
         _thread.start_new_thread(self._run, ())
 
     def serve(self, serve: "Serve") -> None:
-        """Have `serve(listener, early, hellos)` go on, in our thread; `early` are connections of which nothing has been read."""
-        self._goes_on = serve
-        self._bell.ring()
+        """Have `serve(listener, early, hellos)` go on, in our thread; `early` are connections of which nothing has been read.
+        The first one that is given does.
+        """
+        if self._goes_on is None:
+            self._goes_on = serve
+            self._bell.ring()
 
     def fall_back(self, *addresses: tuple[str, int]) -> None:
         """The proxy will not come. Whoever has been answered gets to the first of `addresses` that answers; if that is
@@ -75,10 +78,8 @@ class Handshake:
             if not hellos and not waiting:
                 listener.close()
                 return
-            for runtime in waiting:
-                _thread.start_new_thread(_relay, (runtime, addresses))
             while True:
-                _relay_next(listener, addresses)
+                _relay_next(waiting, listener, addresses)
 
         self.serve(relay)
 
@@ -139,9 +140,11 @@ def _has_gone(peer: _socket.socket) -> bool:
     return bool(watch.poll(0))
 
 
-def _relay_next(listener: _socket.socket, addresses: tuple[tuple[str, int], ...]) -> None:
+def _relay_next(
+    waiting: list[_socket.socket], listener: _socket.socket, addresses: tuple[tuple[str, int], ...]
+) -> None:
     try:
-        _thread.start_new_thread(_relay, (_accept(listener), addresses))
+        _thread.start_new_thread(_relay, (waiting.pop() if waiting else _accept(listener), addresses))
     except (OSError, RuntimeError):  # out of descriptors or threads, until one ends
         time.sleep(_PAUSE_S)
 

@@ -190,7 +190,7 @@ def test_a_layer_whose_package_is_broken_registers_once_all_the_same(
         layer.add("python3", Path(sys.executable).resolve())
     layer.start(shell)
     _, errors = layer.live()
-    assert "ModuleNotFoundError: No module named 'no_such_module'" in errors
+    assert "ModuleNotFoundError(\"No module named 'no_such_module'\")" in errors
     assert errors.count("lrap-otel: error: no interpreter will do") == 1
     assert "the layer's own interpreter cannot load lrap_otel" in errors
 
