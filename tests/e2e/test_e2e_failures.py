@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -156,6 +157,23 @@ def test_spans_that_a_collector_refused_are_sent_when_it_is_back() -> None:
         await collector.close()
 
     emulated(function(env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}), script)
+
+
+def test_at_shutdown_one_line_says_what_was_lost_and_why() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    lines = []
+
+    async def script(emulator: Emulator) -> None:
+        for _ in range(3):
+            await invoke(emulator, {})
+        await emulator.shutdown()
+        lines.extend(text for source, text in emulator.output if source == "lrap-otel")
+
+    emulated(function(env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}), script)
+    (last,) = (line for line in lines if "lost since" in line)
+    reason = f"the last because http://127.0.0.1:{port}/v1/metrics: connection refused"
+    assert re.fullmatch(rf"lrap-otel: warning: lost since \S+Z: 3 spans and 1 metric request; {reason}", last)
 
 
 def telemetry_process() -> int:

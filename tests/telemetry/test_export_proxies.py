@@ -219,6 +219,7 @@ def test_a_proxy_that_is_not_there_is_named(start: Start, closed_port: int) -> N
         ("http://u@x@a/y@z", ("http", "a", 80, "a", "/y@z")),
         ("http://[2001:DB8::1]:4318/x", ("http", "2001:db8::1", 4318, "[2001:DB8::1]:4318", "/x")),
         ("http://a/b c\u00e9\r\nX: y", ("http", "a", 80, "a", "/b%20c%C3%A9%0D%0AX:%20y")),
+        ("https://b\u00fccher.test:1/", ("https", "xn--bcher-kva.test", 1, "xn--bcher-kva.test:1", "/")),
         ("http://a/%20%zz", ("http", "a", 80, "a", "/%20%zz")),
     ],
 )
@@ -240,7 +241,7 @@ def test_a_url_is_taken_apart_and_its_path_is_as_it_was_given(text: str, parts: 
             "http://[::1",
             "http://[::1]x",
         ),
-        "http://a\r\nb/",
+        *("http://a\r\nb/", "http://\udce9/", "http://\u00e9..a/"),
     ],
 )
 def test_what_is_no_url_is_refused_without_repeating_it(text: str) -> None:

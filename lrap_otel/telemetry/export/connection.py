@@ -75,7 +75,7 @@ class Connection:
         resolver: "Resolve" = resolve,
         dead_within_s: float = _DEAD_WITHIN_S,
     ) -> None:
-        """`tls` is given for https. `dead_within_s`: see `post`. ValueError for an impossible host."""
+        """`tls` is given for https. `dead_within_s`: see `post`."""
         self._url = url
         self._proxy = proxy
         self._tls = tls

@@ -34,8 +34,8 @@ class Lookup:
     __slots__ = ("_host", "_pending", "_port", "_resolve")
 
     def __init__(self, host: str, port: int, resolver: "Resolve" = resolve) -> None:
-        """ValueError if `host` is no host name."""
-        self._host = host.encode("ascii" if host.isascii() else "idna")
+        """`host` is ASCII."""
+        self._host = host.encode("ascii")
         self._port = port
         self._resolve = resolver
         self._pending: _Pending | None = None

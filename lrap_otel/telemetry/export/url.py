@@ -24,7 +24,8 @@ class Url:
             raise ValueError("it is no http:// or https:// URL")
         rest = rest.partition("#")[0]
         end = min((at for at in map(rest.find, "/?") if at >= 0), default=len(rest))
-        credentials, _, self.address = rest[:end].rpartition("@")
+        credentials, _, address = rest[:end].rpartition("@")
+        self.address = _ascii(address)
         self.path = _quoted(rest[end:] if rest.startswith("/", end) else f"/{rest[end:]}")
         self.host, self.port = _host_and_port(self.address, _DEFAULT_PORTS[self.scheme])
         self.authorization = _basic(credentials) if credentials else ""
@@ -52,6 +53,16 @@ def unquoted(text: str) -> str:
         except ValueError:
             decoded.append(b"%" + part)
     return b"".join(decoded).decode("utf-8", "replace")
+
+
+def _ascii(address: str) -> str:
+    """An international name as the DNS has it. Loads a codec that most addresses do not need."""
+    if address.isascii():
+        return address
+    try:
+        return address.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise ValueError("it has a host that is no name") from None
 
 
 def _host_and_port(address: str, default: int) -> tuple[str, int]:
