@@ -1,8 +1,8 @@
 """The environment variables that the telemetry process reads. Most are OpenTelemetry's own, with
 OpenTelemetry's defaults; docs/settings.md has them all.
 
-Sources: OpenTelemetry, "Environment Variable Specification"; "OTLP Exporter", "Configuration Options";
-"Resource SDK", "Specifying resource information via an environment variable".
+Sources: OpenTelemetry, "Environment Variable Specification"; "OTLP Exporter", "Configuration
+Options"; "Resource SDK", "Specifying resource information via an environment variable".
 """
 
 import _socket
@@ -23,8 +23,8 @@ _LARGEST = 2**31 - 1
 _NO_LIMIT = "no limit"
 # Of a header field's name (RFC 9110, "Tokens"), beside letters and digits.
 _NAME_MARKS = "!#$%&'*+-.^_`|~"
-# What the client writes itself, about the body and the connection; twice, or another, it would break
-# the request.
+# What the client writes itself, about the body and the connection: written twice, or differently,
+# it would break the request.
 _FIELDS_OF_THE_CLIENT = (
     "connection",
     "content-encoding",
@@ -41,8 +41,8 @@ _FIELDS_OF_THE_CLIENT = (
 
 
 class SignalSettings:
-    """Where one signal goes: `signal` is ``TRACES`` or ``METRICS``. Its own variable comes before the
-    common one, which it falls back to.
+    """Where one signal goes: `signal` is ``TRACES`` or ``METRICS``. Its own variable comes before
+    the common one, which it falls back to.
     """
 
     __slots__ = (
@@ -174,8 +174,8 @@ class ExportSettings:
         self.exemplar_filter = read.one_of(
             "OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", ("always_on", "always_off", "trace_based")
         )
-        # Not OpenTelemetry's cumulative: sandboxes are many short-lived streams, and each would be a
-        # series of its own.
+        # Not OpenTelemetry's cumulative: sandboxes are many short-lived streams, and each would be
+        # a series of its own.
         self.metric_temporality = read.one_of(
             "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", ("delta", "cumulative", "lowmemory")
         )
@@ -216,7 +216,7 @@ def _in_either_case(read: Environment, name: str) -> str:
 
 
 def in_force(settings: "Settings") -> str:
-    """One line for the log: where telemetry goes, without credentials and query, and what is traced."""
+    """One line for the log: where telemetry goes, without credentials, and what is traced."""
     export = ExportSettings(settings.environment.variables)
     traces, metrics = (
         _shown(signal.url) if signal.enabled else "nowhere" for signal in (export.traces, export.metrics)
@@ -235,7 +235,7 @@ def _shown(url: str) -> str:
 
 
 def _timeout_ms(read: Environment, name: str, default: int) -> int:
-    """Milliseconds; 0 means as long as it takes (OpenTelemetry's rule), which here is `LONGEST_MS`."""
+    """Milliseconds; 0 means as long as it takes (OpenTelemetry's rule): `LONGEST_MS`."""
     return min(read.number(name, default, 0, _LARGEST) or LONGEST_MS, LONGEST_MS)
 
 
@@ -261,7 +261,7 @@ def _with_path(url: str, path: str) -> str:
 
 def _is_url(text: str) -> bool:
     scheme, _, rest = text.partition("://")
-    # A blank or a control character would end the request line; other alphabets are percent-encoded.
+    # A blank or a control character would break the request line; other alphabets are encoded.
     if scheme.lower() not in {"http", "https"} or not all("!" <= character <= "~" for character in rest):
         return False
     credentials, _, authority = rest.partition("/")[0].partition("?")[0].rpartition("@")
@@ -313,9 +313,9 @@ def _header_fault(key: str, value: str) -> str:
 
 
 def _resource_attributes(read: Environment, name: str) -> dict[str, str]:
-    """Attributes of the resource. An entry that is malformed is left out with a warning, as the stock
-    SDK for Python does, and not all of them, as the specification suggests: one slip of the pen should
-    not cost the environment's and the team's names.
+    """Attributes of the resource. An entry that is malformed is left out with a warning, as the
+    stock SDK for Python does, and not all of them, as the specification suggests: one slip of the
+    pen should not cost the environment's and the team's names.
     """
     attributes: dict[str, str] = {}
     for number, (key, value, malformed) in enumerate(_entries(read.text(name)), 1):
@@ -344,8 +344,8 @@ def _entry(text: str) -> "Entry":
 
 
 def _percent_decoded(text: str) -> str:
-    """`text` without its percent-encoding. A percent sign before anything but two hexadecimal digits
-    stands for itself. UnicodeDecodeError where the bytes are no UTF-8.
+    """`text` without its percent-encoding. A percent sign before anything but two hexadecimal
+    digits stands for itself. Raises UnicodeDecodeError if the bytes are no UTF-8.
     """
     if "%" not in text:
         return text

@@ -1,8 +1,9 @@
-"""The environment variables that the proxy process reads: name, unit, default and bounds. Those of the
-export are in export_settings.py; docs/settings.md has them all.
+"""The environment variables that the proxy process reads: name, unit, default and bounds. Those of
+the export are in export_settings.py; docs/settings.md has them all.
 
-Loaded before the extension registers, so this file imports nothing and classes are plain. A value that
-cannot be used gives one warning and the default; an empty one counts as unset (OpenTelemetry's rule).
+Loaded before the extension registers, so this file imports nothing and classes are plain. A value
+that cannot be used gives one warning and the default; an empty one counts as unset (OpenTelemetry's
+rule).
 """
 
 TYPE_CHECKING = False
@@ -67,8 +68,8 @@ class Environment:
         return default
 
     def number(self, name: str, default: int, lowest: int, highest: int, says: str = "") -> int:
-        """A whole number within bounds that are both allowed. `says` are the warning's words for the
-        default, where the number itself would mislead.
+        """A whole number within bounds that are both allowed. `says` are the warning's words for
+        the default, where the number itself would mislead.
         """
         return self._parsed(name, default, lambda text: _within(_decimal(text), lowest, highest), says)
 
