@@ -70,7 +70,7 @@ def run(args: argparse.Namespace, command: Command) -> int:
         fail(str(error))
         return NOT_BEGUN
     except KeyboardInterrupt:
-        fail("interrupted before anything was changed")
+        fail("interrupted; run the same command again, which does what is left")
         return INTERRUPTED
 
 
@@ -91,8 +91,8 @@ class _Run:
         self._command.prepare(self._account, functions)
         plans = [self._plan(function) for function in functions]
         self._show(readings, plans)
-        work = [plan for plan in plans if plan.changes or self._is_to_publish(plan)]
-        self._outcomes += [_outcome_of(plan) for plan in plans if plan not in work]
+        work = [plan for plan in plans if self._is_work(plan)]
+        self._outcomes += [_outcome_of(plan) for plan in plans if not self._is_work(plan)]
         if self._args.dry_run:
             self._outcomes += [_outcome_of(plan) for plan in work]
             return self._sum_up("nothing was changed (--dry-run)")
@@ -128,7 +128,7 @@ class _Run:
             title = f"{plan.function.region}  {plan.function.name}  ({_kind(plan.function)})"
             if plan.refusal:
                 self._terminal.line(f"{title}  cannot be done: {plan.refusal}")
-            elif plan.changes or self._is_to_publish(plan):
+            elif self._is_work(plan):
                 self._terminal.line(title)
                 for line in difference(plan):
                     self._terminal.line(f"    {line}")
@@ -138,8 +138,9 @@ class _Run:
                 for note in plan.notes:
                     self._terminal.line(f"    note: {note}")
 
-    def _is_to_publish(self, plan: Plan) -> bool:
-        return self._publication.wanted and not plan.refusal and self._command.may_publish(plan)
+    def _is_work(self, plan: Plan) -> bool:
+        is_to_publish = self._publication.wanted and not plan.refusal and self._command.may_publish(plan)
+        return plan.changes or is_to_publish
 
     def _is_confirmed(self, count: int) -> bool:
         if self._args.yes:
