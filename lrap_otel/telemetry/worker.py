@@ -40,7 +40,8 @@ _WARNINGS_LIMIT = 100
 def run(far: _socket.socket, bell: Bell, variables: Mapping[bytes, bytes], dependencies: str) -> None:
     """Be the telemetry process, in a child forked for it, until the channel ends or a shutdown is answered.
 
-    `far` and `bell` are the channel's; `dependencies` is the folder that holds the SDK. Nothing is raised.
+    `far` and `bell` are the channel's; `dependencies` is the folder of installed packages, empty where there is none: nothing
+    of ours imports from it. Nothing is raised.
     """
     try:
         _step_back()

@@ -9,8 +9,8 @@ from otlp_values import ANY_TEXTS, ATTRIBUTES, CONTEXTS, COUNTS, SPAN_IDS, TIMES
 from sdk_spans import request_of_the_sdk
 
 from lrap_otel.propagation.context import SpanContext
-from lrap_otel.telemetry.otlp.traces import ERROR, INTERNAL, SERVER, UNSET, Event, Link, Span, traces_request
-from lrap_otel.telemetry.otlp.wire import Resource, Scope
+from lrap_otel.telemetry.otlp.traces import ERROR, INTERNAL, SERVER, UNSET, Event, Link, Span, encode_span
+from lrap_otel.telemetry.otlp.wire import Resource, Scope, request
 
 SCOPE = Scope("lrap-otel", "0.1.0", "https://opentelemetry.io/schemas/1.44.0")
 CONTEXT = SpanContext("5759e988bd862e3fe1be46a994272793", "53995c3f42cd8ad8", 1)
@@ -37,8 +37,12 @@ def spans(draw: st.DrawFn) -> Span:
     return span
 
 
+def encoded(*several: Span) -> bytes:
+    return request(several[0].resource, SCOPE, [encode_span(span) for span in several])
+
+
 def decoded(*several: Span) -> ExportTraceServiceRequest:
-    return ExportTraceServiceRequest.FromString(traces_request(several, SCOPE))
+    return ExportTraceServiceRequest.FromString(encoded(*several))
 
 
 def assert_same(ours: ExportTraceServiceRequest, theirs: ExportTraceServiceRequest) -> None:
@@ -56,7 +60,7 @@ def test_a_span_is_what_the_sdk_encodes(span: Span) -> None:
 @settings(max_examples=60, deadline=None)
 def test_the_bytes_themselves_are_protobufs_own(span: Span) -> None:
     """Protobuf writes fields by number, as we do, so a reader that has an opinion on their order has the same one."""
-    ours = traces_request([span], SCOPE)
+    ours = encoded(span)
 
     assert ours == ExportTraceServiceRequest.FromString(ours).SerializeToString(deterministic=True)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lrap_otel.propagation.context import SpanContext
-    from lrap_otel.telemetry.otlp.wire import Attributes, Resource, Scope
+    from lrap_otel.telemetry.otlp.wire import Attributes, Resource
 
 INTERNAL, SERVER = 1, 2
 UNSET, ERROR = 0, 2
@@ -90,11 +90,6 @@ class Span:
         self.dropped_attributes = 0
         self.dropped_events = 0
         self.dropped_links = 0
-
-
-def traces_request(spans: "Sequence[Span]", scope: "Scope") -> bytes:
-    """One export request for spans of one resource, in order."""
-    return wire.request(spans[0].resource, scope, [encode_span(span) for span in spans])
 
 
 def encode_span(span: Span) -> bytes:
