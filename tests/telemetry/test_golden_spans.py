@@ -11,9 +11,14 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+import sdk_metrics
+import sdk_spans
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lrap_otel.telemetry import semconv
-from tests.telemetry.golden.spans import AGE_S, DATA, golden
+from lrap_otel.telemetry.export import encode
+from tests.telemetry.golden.spans import AGE_S, DATA, golden, worked_off
 from tests.telemetry.golden.tables import EXPECTED, SPANS, Case, json_text, read_cases
 from tests.telemetry.test_telemetry_names import OURS, constants, words_of_the_conventions
 
@@ -87,6 +92,19 @@ def test_a_span_is_what_the_conventions_ask(case: Case, collector: Collector) ->
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_span_is_the_golden_one(case: Case, collector: Collector) -> None:
     assert lines(golden(case, collector)) == lines(GOLDEN[case.name])
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_span_and_its_metrics_are_what_the_sdk_encodes(case: Case, collector: Collector) -> None:
+    pipeline = worked_off(case, collector, pytest.fail)
+    (span,) = pipeline._exporter._spans
+    data = pipeline._sandbox.metrics.collect()
+    assert data is not None
+
+    request = encode.spans_request(span, [encode.span(span)])
+    assert ExportTraceServiceRequest.FromString(request) == sdk_spans.request_of_the_sdk([span], encode.SCOPE)
+    measured = ExportMetricsServiceRequest.FromString(encode.metrics_request(data))
+    assert measured == sdk_metrics.request_of_the_sdk(data, encode.SCOPE)
 
 
 def test_every_event_has_its_span() -> None:

@@ -6,6 +6,7 @@ from math import inf, nextafter
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sdk_metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.context import Context
@@ -73,6 +74,7 @@ def encoded(temporality: int, **points: Any) -> ExportMetricsServiceRequest:
     data = metrics.MetricsData(Resource({"a": "b"}, "r"), made)
     request = metrics.metrics_request(data, SCOPE)
     read = ExportMetricsServiceRequest.FromString(request)
+    assert read == sdk_metrics.request_of_the_sdk(data, SCOPE)
     assert request == read.SerializeToString(deterministic=True)
     return read
 

@@ -30,7 +30,7 @@ from tests.telemetry.golden.tables import Case, json_text
 from tests.telemetry.otlp_collector import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
@@ -45,10 +45,9 @@ _XRAY_NOISE = "Lambda-Runtime-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793
 AGE_S = 2.5
 
 
-def golden(case: Case, collector: Collector) -> Case:
-    """The whole span of this event and result, and what was measured beside it."""
-    warnings: list[str] = []
-    pipeline = Pipeline(_settings(collector), warnings.append)
+def worked_off(case: Case, collector: Collector, warn: Callable[[str], None]) -> Pipeline:
+    """A pipeline that has worked off this event and its result."""
+    pipeline = Pipeline(_settings(collector), warn)
     channel = Channel()
     try:
         for message, payload in (_delivered(case), _finished(case)):
@@ -56,11 +55,20 @@ def golden(case: Case, collector: Collector) -> Case:
             record = TelemetryEnd(channel.far).receive()
             assert record is not None
             pipeline.accept(record)
+    finally:
+        channel.near.close()
+        channel.far.close()
+    return pipeline
+
+
+def golden(case: Case, collector: Collector) -> Case:
+    """The whole span of this event and result, and what was measured beside it."""
+    warnings: list[str] = []
+    pipeline = worked_off(case, collector, warnings.append)
+    try:
         assert pipeline.flush(Deadline(monotonic() + PATIENCE_S))
     finally:
         pipeline.close()
-        channel.near.close()
-        channel.far.close()
     assert not warnings
     entries: dict[str, str] = {}
     seen: Counter[str] = Counter()  # two messages may come from one span
