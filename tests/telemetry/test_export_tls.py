@@ -126,6 +126,19 @@ def test_what_is_too_old_is_not_spoken(start: Start, tls: ssl.SSLContext, certif
     assert context.options & ssl.OP_NO_COMPRESSION
 
 
+def test_a_python_without_the_tls_that_we_know_loses_that_signal_and_nothing_else(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("_ssl._SSLContext")
+    with Collector() as collector:
+        telemetry = start(collector, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT="https://127.0.0.1:1/")
+        telemetry.offer(*invocations(1))
+        assert telemetry.flush()
+        assert [post.path for post in collector.received()] == ["/v1/metrics"]
+        (warning,) = telemetry.warnings
+        assert warning.startswith("traces cannot be exported with these settings: this Python's TLS cannot be used")
+
+
 LOADED = """
 import sys
 before = set(sys.modules)

@@ -228,7 +228,7 @@ class Connection:
             wire.secure(tls, self._url.host, session, deadline)
         except TimeoutError as error:
             raise NotSentError(TIMEOUT, "no TLS handshake in time") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             why = reason(error) if isinstance(error, OSError) else str(error)
             if isinstance(error, OSError) and is_certificate_error(error):
                 text = f"the server's certificate is not accepted: {why}"

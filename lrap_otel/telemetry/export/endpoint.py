@@ -165,9 +165,12 @@ def _fields(settings: "SignalSettings", url: Url) -> dict[str, str]:
 
 
 def _tls(settings: "SignalSettings", network: "NetworkSettings", known: "TlsByFiles") -> "Tls":
-    from lrap_otel.telemetry.export.tls import Tls  # noqa: PLC0415 - 7 ms that most do not need
-
     files = settings.certificate, settings.client_certificate, settings.client_key
     if files not in known:
-        known[files] = Tls(network, *files)
+        try:
+            from lrap_otel.telemetry.export.tls import Tls  # noqa: PLC0415 - 7 ms that most do not need
+
+            known[files] = Tls(network, *files)
+        except (ImportError, AttributeError, TypeError) as error:
+            raise ValueError(f"this Python's TLS cannot be used: {error}") from error
     return known[files]
