@@ -126,6 +126,7 @@ def test_the_telemetry_process_loads_nothing_until_the_proxy_has_been_loaded() -
         lambda_side.read_message()
         process = Path(f"/proc/{telemetry_of(extension)}")
         wait_for(lambda: " S " in (process / "stat").read_text(encoding="ascii"))  # it sleeps: it waits
+        assert os.getpriority(os.PRIO_PROCESS, int(process.name)) == 19  # before its first import
         # What its first own code sets.
         assert (process / "oom_score_adj").read_text(encoding="ascii") == "0\n"
         lambda_side.send(REGISTERED)
