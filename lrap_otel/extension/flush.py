@@ -5,12 +5,68 @@ DEADLINE_MARGIN_MS = 100
 # Left for our own exit before a SHUTDOWN's deadline: at 1.95 of 2 s Lambda already kills.
 SHUTDOWN_MARGIN_MS = 150
 FAILURES_BEFORE_NO_HOLD = 3
+# A sandbox is busy once it has idled no longer than this between so many invocations in a row. Long
+# enough for one call a second, short enough that a span of a busy sandbox is never late by more.
+BUSY_GAP_MS = 1_000
+BUSY_AFTER = 3
 # At 7 % of a CPU, five to seven of the default budget are what its imports take.
 HOLDS_FOR_READY = 8
 # Of the channel's room: what a telemetry process that stands aside may leave unread before a hold gives it time, and before
 # it runs beside the function, which is slower for it. What is lost then would be lost for good.
 UNREAD_BEFORE_HOLD = 0.25
 UNREAD_BEFORE_RUNNING = 0.5
+
+
+class FlushSchedule:
+    """When to flush, by ``LRAP_FLUSH``. Times are Unix time in ms, passed in.
+
+    - ``end``: each invocation ends with a flush, which Lambda bills.
+    - ``overlap``: each invocation begins with a flush of what the ones before it left, which bills
+      nothing as long as it ends first.
+    - a number of ms: an invocation ends with a flush if the last one is that long ago.
+    - ``auto``: ``end``, and ``overlap`` while the sandbox is busy.
+
+    What is at risk if the sandbox is killed without a SHUTDOWN: the invocation that runs, and with
+    ``overlap`` the one before it; with a number, those of that many ms.
+    """
+
+    __slots__ = ("_choice", "_ended_ms", "_flushed_ms", "_short_gaps", "_unflushed")
+
+    def __init__(self, choice: "str | int" = "auto") -> None:
+        self._choice = choice
+        self._ended_ms: int | None = None
+        self._flushed_ms: int | None = None
+        self._short_gaps = 0
+        self._unflushed = 0
+
+    def begin(self, now_ms: int) -> bool:
+        """Called as an invocation begins. True if what earlier ones left should be flushed beside it."""
+        if self._ended_ms is not None:
+            # A clock that was set back is no gap.
+            is_short = 0 <= now_ms - self._ended_ms <= BUSY_GAP_MS
+            self._short_gaps = self._short_gaps + 1 if is_short else 0
+        if self._unflushed and self._choice in ("auto", "overlap"):
+            self._flush(now_ms)
+            return True
+        return False
+
+    def end(self, now_ms: int) -> bool:
+        """Called when an invocation has its result. True if its end should wait for a flush."""
+        self._ended_ms = now_ms
+        self._unflushed += 1
+        if self._is_left_to_the_next(now_ms):
+            return False
+        self._flush(now_ms)
+        return True
+
+    def _is_left_to_the_next(self, now_ms: int) -> bool:
+        if isinstance(self._choice, int):
+            return self._flushed_ms is not None and 0 <= now_ms - self._flushed_ms < self._choice
+        return self._choice == "overlap" or (self._choice == "auto" and self._short_gaps >= BUSY_AFTER)
+
+    def _flush(self, now_ms: int) -> None:
+        self._flushed_ms = now_ms
+        self._unflushed = 0
 
 
 def hold_ms(budget_ms: int, deadline_ms: int, now_ms: int, failures_in_a_row: int) -> int:
