@@ -164,25 +164,28 @@ class Restored(Record):
 class Flush(Record):
     """Export all that is finished and answer ``flushed(number, ok)``, for which the sender waits at most `budget_ms`; where
     another flush or a shutdown has followed, its answer is for both. `dropped` counts, since the start of this telemetry
-    process, the records for which there was no room, and those of which the one before it had not told.
+    process, the records for which there was no room, and those of which the one before it had not told. `billed_ms` is how
+    long invocations waited for flushes since the last record that said so.
     """
 
-    __slots__ = ("number", "budget_ms", "dropped")
+    __slots__ = ("number", "budget_ms", "dropped", "billed_ms")
     number: int
     budget_ms: int
     dropped: int
+    billed_ms: int
 
 
 class Shutdown(Record):
     """The sandbox ends: close what is open for `reason`, export all before `deadline_ms` (Unix time), answer
-    ``flushed(number, ok)`` and end.
+    ``flushed(number, ok)`` and end. `dropped` and `billed_ms` as in `Flush`.
     """
 
-    __slots__ = ("number", "reason", "deadline_ms", "dropped")
+    __slots__ = ("number", "reason", "deadline_ms", "dropped", "billed_ms")
     number: int
     reason: str
     deadline_ms: int
     dropped: int
+    billed_ms: int
 
 
 TO_TELEMETRY: "Mapping[int, type[Record]]" = {
@@ -283,14 +286,14 @@ def restored(at_ns: int) -> Message:
     return RESTORED, (at_ns,)
 
 
-def flush(number: int, budget_ms: int, dropped: int) -> Message:
+def flush(number: int, budget_ms: int, dropped: int, billed_ms: int = 0) -> Message:
     """See `Flush`."""
-    return FLUSH, (number, budget_ms, dropped)
+    return FLUSH, (number, budget_ms, dropped, billed_ms)
 
 
-def shutdown(number: int, reason: str, deadline_ms: int, dropped: int) -> Message:
+def shutdown(number: int, reason: str, deadline_ms: int, dropped: int, billed_ms: int = 0) -> Message:
     """See `Shutdown`."""
-    return SHUTDOWN, (number, reason, deadline_ms, dropped)
+    return SHUTDOWN, (number, reason, deadline_ms, dropped, billed_ms)
 
 
 def ready(process_id: int) -> Message:

@@ -6,6 +6,7 @@ import time
 from lrap_otel import log, records
 from lrap_otel.extension import successor
 from lrap_otel.extension.client import Client, RefusedError
+from lrap_otel.extension.flush import FlushSchedule
 from lrap_otel.extension.lifecycle import Lifecycle
 from lrap_otel.extension.supervisor import Telemetry
 from lrap_otel.invocations import Invocations
@@ -62,7 +63,8 @@ def run(
         from lrap_otel.export_settings import in_force  # noqa: PLC0415 - the proxy needs them for this line alone
 
         log.info(in_force(settings))
-    Lifecycle(client, invocations, sandbox.polls, telemetry, sandbox.recorder, settings.flush_budget_ms).run()
+    schedule = FlushSchedule(settings.flush)
+    Lifecycle(client, invocations, sandbox.polls, telemetry, sandbox.recorder, settings.flush_budget_ms, schedule).run()
     return 0
 
 

@@ -25,6 +25,7 @@ SAMPLERS = (
     "parentbased_traceidratio",
 )
 DEFAULT_SAMPLER = "parentbased_always_on"
+FLUSH_CHOICES = ("auto", "end", "overlap")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 # An invocation of Managed Instances may run for 90 minutes; nothing of ours takes longer.
 LONGEST_MS = 90 * 60 * 1_000
@@ -77,6 +78,15 @@ class Environment:
         """One of `choices`, in any case."""
         return self._parsed(name, default, lambda text: choices[choices.index(text.lower())])
 
+    def word_or_number(self, name: str, default: str, choices: tuple[str, ...], lowest: int, highest: int) -> str | int:
+        """One of `choices`, in any case, or a whole number within bounds that are both allowed."""
+
+        def parse(text: str) -> str | int:
+            return text.lower() if text.lower() in choices else _within(_decimal(text), lowest, highest)
+
+        chosen: str | int = default
+        return self._parsed(name, chosen, parse)
+
     def several_of(self, name: str, default: tuple[str, ...], choices: tuple[str, ...]) -> tuple[str, ...]:
         """A comma-separated list, each once; what is not of `choices` is left out with a warning
         (OpenTelemetry's rule).
@@ -114,6 +124,7 @@ class Settings:
         "export_enabled",
         "extension_name",
         "extensions_api",
+        "flush",
         "flush_budget_ms",
         "is_managed_instances",
         "listener_port",
@@ -136,6 +147,7 @@ class Settings:
         self.export_enabled = read.switch("LRAP_ENABLED", default=True) and not read.flag(
             "OTEL_SDK_DISABLED", default=False
         )
+        self.flush = read.word_or_number("LRAP_FLUSH", "auto", FLUSH_CHOICES, 1, LONGEST_MS)
         self.flush_budget_ms = read.number("LRAP_FLUSH_BUDGET_MS", 500, 0, LONGEST_MS)
         self.log_level = read.one_of("LRAP_LOG_LEVEL", "warning", LOG_LEVELS)
         self.propagators = read.several_of("OTEL_PROPAGATORS", ("tracecontext", "baggage"), PROPAGATORS)

@@ -13,6 +13,7 @@ from lrap_otel.extension.flush import hold_ms, shutdown_ms
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.extension.client import Client
+    from lrap_otel.extension.flush import FlushSchedule
     from lrap_otel.extension.supervisor import Telemetry
     from lrap_otel.invocations import Invocations
     from lrap_otel.proxy.polls import Polls
@@ -31,7 +32,16 @@ class Lifecycle:
     Each step runs through the `recorder`: an extension that ends before SHUTDOWN takes the sandbox with it.
     """
 
-    __slots__ = ("_budget_ms", "_client", "_has_warned", "_invocations", "_polls", "_recorder", "_telemetry")
+    __slots__ = (
+        "_budget_ms",
+        "_client",
+        "_has_warned",
+        "_invocations",
+        "_polls",
+        "_recorder",
+        "_schedule",
+        "_telemetry",
+    )
 
     def __init__(
         self,
@@ -41,6 +51,7 @@ class Lifecycle:
         telemetry: "Telemetry | None",
         recorder: "Recorder",
         flush_budget_ms: int,
+        schedule: "FlushSchedule",
     ) -> None:
         self._client = client
         self._invocations = invocations
@@ -48,6 +59,7 @@ class Lifecycle:
         self._telemetry = telemetry
         self._recorder = recorder
         self._budget_ms = flush_budget_ms
+        self._schedule = schedule
         self._has_warned = False
 
     def run(self) -> None:
@@ -74,17 +86,24 @@ class Lifecycle:
         return event
 
     def _hold(self, telemetry: "Telemetry", request_id: str, deadline_ms: int) -> None:
-        """Wait for the invocation's result, then for its telemetry to be out."""
+        """Wait for the invocation's result, then for its telemetry to be out, unless that is left to
+        the next invocation.
+        """
         invoked_ms = _now_ms()
+        if self._schedule.begin(invoked_ms) and telemetry.is_ready:
+            telemetry.flush(0)
         self._invocations.wait_while(
             lambda: telemetry.is_alive and self._is_awaited(request_id), (deadline_ms - _now_ms()) / 1_000
         )
         began_ms = _now_ms()
         telemetry.go_on()  # for the flush; where none follows, until we ask for the next event
         if self._invocations.has_ended(request_id) and telemetry.is_alive:
-            telemetry.flush(hold_ms(self._budget_ms, deadline_ms, _now_ms(), telemetry.failures_in_a_row))
+            is_flushed = self._schedule.end(began_ms)
+            if is_flushed:
+                telemetry.flush(hold_ms(self._budget_ms, deadline_ms, _now_ms(), telemetry.failures_in_a_row))
             if log.is_printed("debug"):
-                log.debug(f"{request_id}: flushed in {_now_ms() - began_ms} ms after {began_ms - invoked_ms} ms")
+                how = f"flushed in {_now_ms() - began_ms} ms" if is_flushed else "left to the next invocation's flush"
+                log.debug(f"{request_id}: {how} after {began_ms - invoked_ms} ms")
         elif telemetry.is_alive and not self._invocations.was_delivered(request_id) and not self._recorder.failures:
             self._warn_once()  # of a dead one the wait was over before the event could come
 

@@ -26,6 +26,7 @@ class Telemetry:
 
     __slots__ = (
         "_awaited",
+        "_billed_ns",
         "_channel",
         "_child",
         "_dropped_before",
@@ -76,6 +77,7 @@ class Telemetry:
         self._flushed = 0
         self._is_ending = False
         self._awaited = 0
+        self._billed_ns = 0
         self._failed = 0
         self._holds_for_ready = 0
         self._malformed = 0
@@ -98,9 +100,14 @@ class Telemetry:
             self._holds_for_ready += wait_ms > 0
         self._number += 1
         self._awaited = self._number if wait_ms else 0
-        self._channel.offer(records.flush(self._number, wait_ms, self._dropped()))
+        billed_ms = self._billed_ns // 1_000_000
+        if self._channel.offer(records.flush(self._number, wait_ms, self._dropped(), billed_ms)):
+            self._billed_ns -= billed_ms * 1_000_000
         self._channel.bell.ring()
+        began_ns = time.monotonic_ns()
         self._wait(wait_ms)
+        if wait_ms:
+            self._billed_ns += time.monotonic_ns() - began_ns
         if wait_ms and self.is_ready and self._flushed < self._number:
             self._awaited = 0
             self._fail(self._number)
@@ -111,7 +118,8 @@ class Telemetry:
         self._is_ending = True
         self._stop_standing_aside()
         deadline_ms = time.time_ns() // 1_000_000 + wait_ms
-        message = records.shutdown(self._number, reason, deadline_ms, self._dropped())
+        billed_ms = self._billed_ns // 1_000_000
+        message = records.shutdown(self._number, reason, deadline_ms, self._dropped(), billed_ms)
         if self.is_alive and self._channel.send_within(message, wait_ms):
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
             # What a process that died on the way has left unread, its successor may still send.

@@ -133,6 +133,9 @@ INSTRUMENTS = (
         "{record}",
         "Records that functions gave back as failed in batches that otherwise succeeded.",
     ),
+    Instrument(
+        semconv.LRAP_FLUSH_BILLED, "counter", "ms", "Time that invocations waited for flushes, which Lambda bills."
+    ),
     Instrument(semconv.LRAP_RECORDS_DROPPED, "counter", "{record}", "Records that never became telemetry."),
     Instrument(semconv.LRAP_SPANS_DROPPED, "counter", "{span}", "Finished spans that were given up."),
     Instrument(
@@ -191,6 +194,10 @@ class Metrics:
     def drop_spans(self, count: int, reason: str) -> None:
         """Spans were given up for `reason`."""
         self._count(semconv.LRAP_SPANS_DROPPED, count, ((semconv.ERROR_TYPE, reason),))
+
+    def bill_flush(self, billed_ms: int) -> None:
+        """Invocations were held for flushes, and so billed for `billed_ms` more."""
+        self._count(semconv.LRAP_FLUSH_BILLED, billed_ms, ())
 
     def fail_export(self, signal: str, reason: str) -> None:
         """An export of `signal` failed for `reason`."""

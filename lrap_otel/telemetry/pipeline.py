@@ -130,6 +130,11 @@ class Pipeline:
         self._drop_records(in_inbox, "queue_full")
         self._drop_records(malformed, "malformed")
 
+    def count_billed(self, billed_ms: int) -> None:
+        """Invocations waited for flushes, `billed_ms` more than was counted before."""
+        if billed_ms:
+            self._metrics.bill_flush(billed_ms)
+
     def close(self) -> None:
         """Close the connections."""
         self._exporter.close()

@@ -126,6 +126,7 @@ FAAS_COLDSTARTS = "faas.coldstarts"
 
 # Ours.
 LRAP_PROXY_OVERHEAD = "lrap.proxy.overhead"
+LRAP_FLUSH_BILLED = "lrap.flush.billed"
 LRAP_RECORDS_DROPPED = "lrap.records.dropped"
 LRAP_SPANS_DROPPED = "lrap.spans.dropped"
 LRAP_EXPORTS_FAILED = "lrap.exports.failed"

@@ -121,6 +121,7 @@ def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: Telemetry
     has_all = False
     try:
         pipeline.count_dropped(record.dropped, *inbox.take_counts())
+        pipeline.count_billed(record.billed_ms)
         if isinstance(record, Shutdown):
             pipeline.close_open(record.reason)
         has_all = pipeline.flush(_deadline(record, arrival.at_s, inbox.bell), is_last=isinstance(record, Shutdown))

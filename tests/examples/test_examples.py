@@ -160,7 +160,7 @@ def test_terraform_evaluates_the_module(example: Example) -> None:
     run(terraform, "validate", cwd=folder)
     run(terraform, "apply", "-auto-approve", "-input=false", cwd=folder)
     made = json.loads(run(terraform, "output", "-json", cwd=folder))
-    assert made["layers"]["value"] == [*given["layers"], LAYER]
+    assert made["layers"]["value"] == [LAYER, *given["layers"]]
     assert made["environment_variables"]["value"] == {
         "OWN": "kept",
         "AWS_LAMBDA_EXEC_WRAPPER": WRAPPER,

@@ -12,6 +12,7 @@ import pytest
 from lrap_otel import records
 from lrap_otel.channel import Channel, TelemetryEnd
 from lrap_otel.extension.client import Client
+from lrap_otel.extension.flush import BUSY_AFTER, FlushSchedule
 from lrap_otel.extension.lifecycle import Lifecycle
 from lrap_otel.extension.supervisor import Telemetry
 from lrap_otel.invocations import Invocation, Invocations
@@ -31,7 +32,9 @@ LONG_MS = 600_000
 class Extension:
     """A registered extension whose lifecycle runs in a thread."""
 
-    def __init__(self, *, budget_ms: int = LONG_MS, has_telemetry: bool = True, is_ready: bool = True) -> None:
+    def __init__(
+        self, *, budget_ms: int = LONG_MS, flush: str | int = "end", has_telemetry: bool = True, is_ready: bool = True
+    ) -> None:
         self.channel = Channel()
         self.channel.far.settimeout(5.0)
         self.invocations = Invocations()
@@ -48,7 +51,9 @@ class Extension:
         threading.Thread(target=self.telemetry._read_replies, daemon=True).start()
         telemetry = self.telemetry if has_telemetry else None
         self.recorder = Recorder(self.invocations, self.channel)
-        lifecycle = Lifecycle(client, self.invocations, self.polls, telemetry, self.recorder, budget_ms)
+        lifecycle = Lifecycle(
+            client, self.invocations, self.polls, telemetry, self.recorder, budget_ms, FlushSchedule(flush)
+        )
         self.thread = threading.Thread(target=lifecycle.run, daemon=True)
         self.thread.start()
 
@@ -256,6 +261,45 @@ def test_a_flush_that_is_late_and_then_fails_is_one_failure() -> None:
             time.sleep(0.001)
     assert extension.telemetry.failures_in_a_row == 2
     extension.close()
+
+
+def test_a_busy_sandbox_flushes_beside_the_next_invocation_and_holds_nothing() -> None:
+    extension = Extension(flush="auto")
+    assert extension.asks_for_next()
+    for number in range(BUSY_AFTER):
+        invocation = extension.deliver(f"held {number}")
+        extension.send_invoke(f"held {number}")
+        extension.invocations.finish(invocation, "a connection")
+        extension.far.reply(records.flushed(received_flush(extension).number, ok=True))
+        assert extension.asks_for_next()
+    invocation = extension.deliver("left")
+    extension.send_invoke("left")
+    extension.invocations.finish(invocation, "a connection")
+    # Nobody answers a flush: there was none.
+    assert extension.asks_for_next()
+    next_one = extension.deliver("next")
+    extension.send_invoke("next")
+    # While the next one runs, and Lambda waits for nothing.
+    assert received_flush(extension).budget_ms == 0
+    extension.invocations.finish(next_one, "a connection")
+    assert extension.asks_for_next()
+    extension.close()
+
+
+def test_what_a_hold_took_is_said_with_the_next_flush(extension: Extension) -> None:
+    for number in range(2):
+        invocation = extension.deliver(f"r{number}")
+        extension.send_invoke(f"r{number}")
+        extension.invocations.finish(invocation, "a connection")
+        flush = received_flush(extension)
+        assert (flush.billed_ms >= 100) == (number == 1)
+        assert extension.is_held()  # a tenth of a second
+        extension.far.reply(records.flushed(flush.number, ok=True))
+        assert extension.asks_for_next()
+    extension.send({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": time.time_ns() // 1_000_000})
+    record = extension.far.receive()
+    assert isinstance(record, records.Shutdown)
+    assert 100 <= record.billed_ms < 5_000
 
 
 def test_only_a_few_holds_wait_for_a_telemetry_process_that_is_not_ready() -> None:

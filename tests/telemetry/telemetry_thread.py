@@ -46,10 +46,10 @@ class Telemetry:
             elif kind != records.RELEASED:
                 return kind, fields
 
-    def flush(self, budget_ms: int = PATIENCE_S * 1_000, dropped: int = 0) -> bool:
+    def flush(self, budget_ms: int = PATIENCE_S * 1_000, dropped: int = 0, billed_ms: int = 0) -> bool:
         self._number += 1
         time.sleep(0.002)  # more than the interval of EVERY_FLUSH
-        self.channel.offer(records.flush(self._number, budget_ms, dropped))
+        self.channel.offer(records.flush(self._number, budget_ms, dropped, billed_ms))
         return self._flushed()
 
     def flush_until_sent(self) -> None:

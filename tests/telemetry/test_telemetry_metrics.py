@@ -89,6 +89,16 @@ def test_a_time_out_is_neither_an_error_nor_an_invocation(start: Start, collecto
     assert metrics.keys() & {"faas.errors", "faas.invocations"} == set()
 
 
+def test_what_flushes_billed_is_counted_in_ms(start: Start, collector: Collector) -> None:
+    telemetry = start(collector, **EVERY_FLUSH)
+    telemetry.offer(delivered(), finished())
+    assert telemetry.flush()
+    assert "lrap.flush.billed" not in metrics_of(collector)
+    assert telemetry.flush(billed_ms=12)
+    metric = metrics_of(collector)["lrap.flush.billed"]
+    assert (metric.unit, counted(metric)) == ("ms", [({}, 12)])
+
+
 def test_what_telemetry_lost_is_counted(start: Start, collector: Collector) -> None:
     telemetry = start(collector, **EVERY_FLUSH)
     # Results may overtake their events, so some are kept; these are of another sandbox, and one is too many.

@@ -1,6 +1,7 @@
 output "layers" {
+  # First, so that a file that another layer has at the same path is the one that counts.
   description = "For the function's `layers`."
-  value       = concat(var.layers, [var.layer_arn])
+  value       = concat([var.layer_arn], var.layers)
 }
 
 output "environment_variables" {
