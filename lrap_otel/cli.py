@@ -10,6 +10,8 @@ import argparse
 import importlib
 import sys
 
+from lrap_otel import __version__
+
 # Name: module, what it does, the extra that holds what it imports.
 COMMANDS = {
     "emulate": ("lrap_otel.emulator.main", "run a function in a local Lambda, with its extensions", "emulator"),
@@ -27,6 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
         prog="lrap-otel",
         description="OpenTelemetry for any AWS Lambda function, without code or an SDK in it.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for name, (module_name, summary, extra) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")

@@ -94,7 +94,9 @@ def imports(node: ast.AST) -> set[str]:
             found |= {alias.name for alias in child.names}
         elif isinstance(child, ast.ImportFrom):
             module = child.module or ""
-            found |= {f"{module}.{alias.name}" for alias in child.names} if module == "lrap_otel" else {module}
+            # The version stands in the package itself, not in a module of a layer.
+            names = {alias.name for alias in child.names} - {"__version__"}
+            found |= {f"{module}.{name}" for name in names} if module == "lrap_otel" else {module}
         elif not is_for_types_only(child):
             found |= imports(child)
     return found

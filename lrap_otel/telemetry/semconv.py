@@ -4,10 +4,11 @@ OpenTelemetry's are those of semantic conventions 1.44.0, the version whose sche
 ``opentelemetry.semconv``. Ours start with ``lrap.``.
 """
 
+from lrap_otel import __version__
+
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 SCOPE_NAME = "lrap-otel"
-# pyproject.toml has it too (a test compares): reading package metadata at start costs milliseconds.
-SCOPE_VERSION = "0.1.0"
+SCOPE_VERSION = __version__
 
 # The invocation.
 FAAS_TRIGGER = "faas.trigger"

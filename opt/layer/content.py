@@ -101,9 +101,10 @@ def has_packages(flavour: str) -> bool:
 
 def version() -> str:
     """This project's, from its one place."""
-    found = re.search(r'^version = "([^"]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    source = PACKAGE / "__init__.py"
+    found = re.search(r'^__version__ = "([^"]+)"', source.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
-        raise ValueError("pyproject.toml has no version")
+        raise ValueError(f"{source} has no version")
     return found[1]
 
 

@@ -10,6 +10,7 @@ import opentelemetry.semconv
 import pytest
 from opentelemetry.semconv.schemas import Schemas
 
+import lrap_otel
 from lrap_otel.telemetry import invocations, metrics, semconv
 from lrap_otel.telemetry.triggers import table
 
@@ -94,7 +95,5 @@ def test_the_document_names_nothing_that_the_code_does_not() -> None:
     assert named - attributes_and_metrics() == set()
 
 
-def test_our_version_is_the_projects() -> None:
-    project = (SOURCE / "pyproject.toml").read_text(encoding="utf-8")
-
-    assert re.search(r'^version = "(.+)"$', project, flags=re.MULTILINE)[1] == semconv.SCOPE_VERSION
+def test_the_scopes_version_is_the_packages() -> None:
+    assert lrap_otel.__version__ == semconv.SCOPE_VERSION

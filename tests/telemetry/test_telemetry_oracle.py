@@ -24,6 +24,8 @@ from proxy_records import (
 )
 from telemetry_thread import plain
 
+from lrap_otel import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -60,7 +62,7 @@ class OurIds(IdGenerator):
 def by_the_sdk(url: str, resource: dict[str, object]) -> None:
     provider = TracerProvider(resource=Resource(resource, SCHEMA_URL), id_generator=OurIds(), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{url}/v1/traces")))
-    tracer = provider.get_tracer("lrap-otel", "0.1.0", schema_url=SCHEMA_URL)
+    tracer = provider.get_tracer("lrap-otel", __version__, schema_url=SCHEMA_URL)
     parent = SpanContext(int(TRACE_ID_HEX, 16), int(PARENT_SPAN_ID_HEX, 16), is_remote=True, trace_flags=TraceFlags(1))
     span = tracer.start_span(
         "orders",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from proxy_records import DELIVERED_NS, VARIABLES, delivered, finished
 from telemetry_thread import plain
 
-from lrap_otel import records
+from lrap_otel import __version__, records
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +49,11 @@ def test_the_resource_has_what_the_environment_lambda_and_the_wrapper_told(start
         "lrap.execution_env": "AWS_Lambda_python3.13",
         "service.name": "orders",
         "telemetry.distro.name": "lrap-otel",
-        "telemetry.distro.version": "0.1.0",
+        "telemetry.distro.version": __version__,
         "telemetry.sdk.language": "python",
         # "opentelemetry" is reserved for OpenTelemetry's own SDKs (resource conventions, "Telemetry SDK").
         "telemetry.sdk.name": "lrap-otel",
-        "telemetry.sdk.version": "0.1.0",
+        "telemetry.sdk.version": __version__,
     }
 
 
