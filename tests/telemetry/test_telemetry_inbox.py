@@ -61,13 +61,13 @@ def test_what_does_not_fit_is_dropped_and_counted(payload_bytes: int, number: in
     assert box.take_counts() == (0, 0)
 
 
-AWAITED = [records.Flush((1, 500, 0), None), records.Shutdown((2, "spindown", 0, 0), None), None]
+AWAITED = [records.Flush((1, 500, 0, 0), None), records.Shutdown((2, "spindown", 0, 0, 0), None), None]
 
 
 @pytest.mark.parametrize("command", AWAITED, ids=["flush", "shutdown", "end"])
 def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(command: records.Record | None) -> None:
     box = Inbox(lambda: None)
-    for record in (restored(), records.Flush((1, 0, 0), None)):
+    for record in (restored(), records.Flush((1, 0, 0, 0), None)):
         box._put(record)
     assert not box.bell.rings()
     for record in (AWAITED[0], restored(), command):
@@ -80,7 +80,7 @@ def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(comma
 
 
 def test_a_flush_and_a_shutdown_always_fit() -> None:
-    commands = [records.Flush((1, 500, 0), None), records.Shutdown((2, "spindown", 0, 0), None)]
+    commands = [records.Flush((1, 500, 0, 0), None), records.Shutdown((2, "spindown", 0, 0, 0), None)]
 
     box = read_all(restored(inbox.LIMIT_BYTES), restored(), *commands)
 
@@ -124,7 +124,7 @@ def test_what_comes_over_the_channel_and_is_no_record_is_survived(start: Start, 
 
 
 def test_records_wait_for_each_other_until_a_flush_wants_them() -> None:
-    first, flush = restored(), records.Flush((1, 0, 0), None)
+    first, flush = restored(), records.Flush((1, 0, 0, 0), None)
     queue: Queue[records.Record | None] = Queue()
     box = Inbox(queue.get)
     box.start()
