@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -55,6 +56,19 @@ def test_nothing_is_loaded_before_the_register_request_but_the_socket_and_our_se
     )
     assert done.stdout.split() == ["_socket", "lrap_otel", "lrap_otel.boot", "lrap_otel.settings"]
     assert "does not answer" in done.stderr
+
+
+def test_the_port_is_open_to_this_machine_alone() -> None:
+    port = free_port()
+    listener = boot._bind(port)
+    assert listener is not None
+    try:
+        assert listener.getsockname() == ("127.0.0.1", port)
+        # Another address of this machine, for want of another machine.
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.2", port), timeout=5)
+    finally:
+        listener.close()
 
 
 def test_the_runtime_can_connect_before_the_extension_is_registered() -> None:

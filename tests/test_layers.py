@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lrap_otel"
 
-# Too slow to load in the proxy process (docs/rationale.md), though they are the standard library's.
+# Too slow to load in the proxy process (docs/development/rationale.md), though they are the standard library's.
 SLOW = {
     "asyncio",
     "collections",
