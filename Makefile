@@ -7,6 +7,8 @@ STAMP := $(VENV)/.ready
 
 # Of `make conformance`.
 CLIENTS ?= python or bash or go or node or java or rust or collector
+# A layer's content to run instead of the checkout, as `make layer` writes it to build/opt.
+OPT ?=
 
 # Of `make bench`, some groups; of `make bench-compare`, some loads and the file to compare with.
 BENCH ?=
@@ -25,7 +27,7 @@ FLAVOUR ?= default
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format conformance golden fuzz soak bench bench-peers bench-compare bench-save bench-instructions
-.PHONY: deploy examples layer image lock clean
+.PHONY: deploy examples layer image check-layer lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,7 +74,11 @@ image: ## the layer, and build/image/: the same /opt as an OCI image index, for 
 	@$(PYTHON) $(LAYER) image
 
 conformance: $(STAMP) ## run real clients of six languages and a real collector (builds them: 10 minutes the first time)
-	$(BIN)/python -m pytest tests/conformance -m "$(CLIENTS)"
+	@test -z "$(OPT)" || test -x "$(OPT)/extensions/lrap-otel" || { echo "$(OPT) is no layer's content: run \`make layer\`"; exit 2; }
+	CONFORMANCE_OPT="$(abspath $(OPT))" $(BIN)/python -m pytest tests/conformance -m "$(CLIENTS)"
+
+check-layer: $(STAMP) ## build the layer twice, hold its size, run it in an empty root on both architectures (as root; qemu)
+	$(BIN)/python -m pytest tests/layer
 
 examples: $(STAMP) ## check every example with the tools of its users, without an account (installs them: a minute the first time)
 	$(BIN)/python -m pytest tests/examples

@@ -30,6 +30,9 @@ def main(arguments: list[str]) -> int:
     table.save(args.build / "sizes.json")
     _say("\n".join(table.lines()))
     _say(f"{args.build / 'lrap-otel.zip'}: sha256 {archive.checksum(args.build / 'lrap-otel.zip')}")
+    if not table.is_within_limits():
+        _say("error: the layer is larger than it may be")
+        return 1
     if args.what == "image":
         digest = image.write(built, architectures, args.build / "image")
         _say(f"{args.build / 'image'}: an OCI image index, {digest}")

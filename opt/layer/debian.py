@@ -59,7 +59,7 @@ def source(architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
 
     `is_whole`: with the libraries that modules load which only packages of others import.
     """
-    apt = Apt(cache() / "apt", with_this_machine(architectures))
+    apt = Apt(cache() / "apt")
     with apt.lock():
         apt.update(say)
         python = _python_package(apt)
@@ -67,7 +67,10 @@ def source(architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
         wanted = [python, library, *_dependencies(apt, python, f"lib{python}")]
         if is_whole:
             wanted += [name for name in _dependencies(apt, library) if name.startswith(_OF_OTHER_MODULES)]
-        names = {each: [f"{package}:{ARCHITECTURES[each]}" for package in wanted] for each in apt.architectures}
+        names = {
+            each: [f"{package}:{ARCHITECTURES[each]}" for package in wanted]
+            for each in with_this_machine(architectures)
+        }
         found = apt.fetch(["ca-certificates", *(name for each in names.values() for name in each)])
         trees = {each: apt.tree(each, [found[name] for name in (*names[each], "ca-certificates")]) for each in names}
         deflate = _libdeflate(apt, say)
@@ -83,13 +86,12 @@ def cache() -> Path:
 
 
 class Apt:
-    """An apt with a folder of its own. `architectures` are named as ``uname -m`` does."""
+    """An apt with a folder of its own, which knows the packages of both architectures."""
 
-    def __init__(self, root: Path, architectures: Sequence[str]) -> None:
+    def __init__(self, root: Path) -> None:
         if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
             raise SourceError("apt-get and dpkg-deb are not installed")
         self.root = root
-        self.architectures = architectures
         for folder in ("state/lists/partial", "cache/archives/partial", "packages"):
             (root / folder).mkdir(parents=True, exist_ok=True)
         (root / "state/status").touch()
@@ -100,19 +102,18 @@ class Apt:
         """Hold the folder for this process alone."""
         with (self.root / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            names = [ARCHITECTURES[name] for name in self.architectures]
             self._configuration.write_text(
                 _CONFIGURATION.format(
                     root=self.root,
                     machine=ARCHITECTURES.get(platform.machine(), "amd64"),
-                    architectures=" ".join(f'"{name}";' for name in names),
+                    architectures=" ".join(f'"{name}";' for name in ARCHITECTURES.values()),
                 )
             )
             yield
 
     def update(self, say: Say) -> None:
-        """Fetch the package lists where they are old or of fewer architectures. Old ones will do where there is no network."""
-        stamp = self.root / f"updated-{'-'.join(self.architectures)}"
+        """Fetch the package lists where they are old. Old ones will do where there is no network."""
+        stamp = self.root / "updated"
         if stamp.exists() and time.time() - stamp.stat().st_mtime < _LISTS_AGE_LIMIT_S:
             return
         say("apt: fetching the package lists, in a folder of our own")

@@ -23,7 +23,7 @@ MARGIN = {
     "encodings.ascii": "the locale's encoding where LANG is C and UTF-8 mode is off",
     "encodings.latin_1": "heads of HTTP messages",
     "encodings.idna": "getaddrinfo encodes every host name with it, and TLS the server's name",
-    "traceback": "what a thread that ends with an error prints",
+    "stringprep": "part of encodings.idna",
     "warnings": "a warning that C code raises",
 }
 # Imports that are tried and can fail, or that no process of a layer comes to.
@@ -34,6 +34,8 @@ UNUSED = {
     "platform": "uuid asks it about macOS",
     "_typing": "typing has the same in Python",
     "_uuid": "uuid1 alone asks it",
+    "_threading_local": "threading.local is in C",
+    "traceback": "what threading prints of an error is written in C",
     "_py_abc": "abc is in C",
     "_pydecimal": "decimal is in C",
     "_pydatetime": "datetime is in C",

@@ -23,10 +23,10 @@ _TIMEOUT_S = 120
 def source(architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
     """One interpreter for each architecture, with the loader and the C library that they are started with."""
     del is_whole  # all of its modules' libraries are in the interpreter
-    glibc = _glibc(architectures, say)
+    glibc = _glibc(say)
     folder = debian.cache() / "uv"
     interpreters = {}
-    for name in glibc.architectures:
+    for name in debian.with_this_machine(architectures):
         root = _installed(folder, f"cpython-{VERSION}-linux-{name}-gnu")
         with glibc.lock():
             packages = glibc.fetch([f"libc6:{ARCHITECTURES[name]}", "ca-certificates"])
@@ -37,10 +37,10 @@ def source(architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
     return Source("python-build-standalone", interpreters, libraries / "usr/share/ca-certificates/mozilla")
 
 
-def _glibc(architectures: Sequence[str], say: Say) -> debian.Apt:
+def _glibc(say: Say) -> debian.Apt:
     if shutil.which("uv") is None:
         raise SourceError("uv is not installed")
-    apt = debian.Apt(debian.cache() / "apt", debian.with_this_machine(architectures))
+    apt = debian.Apt(debian.cache() / "apt")
     with apt.lock():
         apt.update(say)
     return apt
