@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lrap_otel.emulator.config import Config
@@ -13,7 +15,6 @@ from tests.conformance.tap import Call, Tap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from lrap_otel.emulator.invocation import Outcome
     from lrap_otel.emulator.shutdown import ExtensionReport
@@ -21,9 +22,11 @@ if TYPE_CHECKING:
     from tests.conformance.clients import Client
 
 ROOT = HERE.parents[1]
-WRAPPER = ROOT / "opt/wrapper"
+# A layer's content, as `make layer` writes it to build/opt; without it, the checkout's own extension.
+OPT = Path(os.environ["CONFORMANCE_OPT"]) if os.environ.get("CONFORMANCE_OPT") else None
+WRAPPER = OPT / "lrap-otel/wrapper" if OPT else ROOT / "opt/wrapper"
 DIRECT = HERE / "direct"
-EXTENSION = {"lrap-otel": ROOT / "opt/entrypoint"}
+EXTENSION = {"lrap-otel": OPT / "extensions/lrap-otel" if OPT else ROOT / "opt/entrypoint"}
 MANAGED = "lambda-managed-instances"
 THREE_WORKERS = {"AWS_LAMBDA_MAX_CONCURRENCY": "3"}
 TRACE_HEADER = "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=1:a87bd80c:0"

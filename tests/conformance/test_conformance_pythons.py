@@ -1,0 +1,70 @@
+"""Functions of every version of Python that Lambda has, whichever one the extension runs on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conformance import builds
+from tests.conformance.clients import Client
+from tests.conformance.places import EVENT, told
+from tests.conformance.sandbox import through
+
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
+pytestmark = [pytest.mark.python, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_function_of_any_python_is_traced_and_sees_nothing_of_ours(version: str, tmp_path: Path) -> None:
+    interpreter = find(version)
+    if interpreter is None:
+        pytest.skip(f"there is no Python {version} on this machine")
+    folder = _built(version, interpreter)
+    command = [str(interpreter), "-m", "awslambdaric", "function.handler"]
+    client = Client("python", command, folder, env={"PYTHONPATH": str(folder / "dependencies")})
+    seen = through(client, tmp_path, EVENT)
+    (span,) = seen.spans
+    found = told(seen)
+    carried = found["event"]["headers"]["traceparent"]
+    assert carried == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{span.span_id_hex}-01"
+    assert all(report.is_clean for report in seen.reports)
+    assert [line for line in seen.output if line.startswith("lrap-otel:")] == []
+
+
+def find(version: str) -> Path | None:
+    """An interpreter of this version, itself and no launcher: from PATH, or one of pyenv's or uv's."""
+    candidates = [shutil.which(f"python{version}")]
+    for folder in (Path.home() / ".pyenv/versions", Path.home() / ".local/share/uv/python"):
+        candidates += map(str, sorted(folder.glob(f"*{version}.*/bin/python{version}")))
+    for candidate in filter(None, candidates):
+        script = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2])"
+        done = subprocess.run([candidate, "-c", script], capture_output=True, text=True, check=False)
+        executable, _, its_version = done.stdout.strip().rpartition(" ")
+        if done.returncode == 0 and its_version == version:
+            return Path(os.path.realpath(executable))
+    return None
+
+
+def _built(version: str, interpreter: Path) -> Path:
+    """The function with its client for this interpreter, kept as the other builds are."""
+    ready = builds.cache() / f"python-{version}-{builds.fingerprint(builds.HERE / 'python')}"
+    if not ready.is_dir():
+        shutil.copytree(builds.HERE / "python", ready, ignore=shutil.ignore_patterns("__pycache__"))
+        options = [
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "--require-hashes",
+            "--target",
+            "dependencies",
+        ]
+        try:
+            builds.run(ready, str(interpreter), "-m", "pip", "install", *options, "--requirement", "requirements.txt")
+        except BaseException:
+            shutil.rmtree(ready, ignore_errors=True)
+            raise
+    return ready
