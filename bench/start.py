@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import subprocess
 import time
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from bench.upstream import Upstream
 from bench.yardsticks import ROOT, Yardstick
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -36,16 +38,43 @@ class Start:
     spans: int
 
 
-def interpreter() -> str:
+def interpreter() -> tuple[str, ...]:
     """The interpreter that ``opt/entrypoint`` starts."""
     lines = (ROOT / ".lrap-paths").read_text(encoding="utf-8").splitlines()
-    return next(line.partition("=")[2] for line in lines if line.startswith("LRAP_PYTHON="))
+    return (next(line.partition("=")[2] for line in lines if line.startswith("LRAP_PYTHON=")),)
 
 
-def measure(yardstick: Yardstick, folder: Path) -> Start:
-    """One start of each, the bare interpreter first. Raises LaneError where the extension does not serve or end."""
+def interpreter_of_layer(opt: Path) -> tuple[str, ...]:
+    """The one that a layer's entrypoint starts on this machine, with its loader."""
+    folder = opt / "lrap-otel" / platform.machine()
+    loader = (str(folder / "ld.so"), "--inhibit-cache", "--library-path", str(folder / "lib"))
+    return (*loader, str(folder / "python"))
+
+
+def drop_page_cache(opt: Path) -> None:
+    """Have the kernel forget what it holds of a layer's files, as on a machine that has just fetched them."""
+    os.sync()
+    for path in opt.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(descriptor)
+
+
+def measure(
+    yardstick: Yardstick, folder: Path, python: tuple[str, ...] = (), before: Callable[[], None] = lambda: None
+) -> Start:
+    """One start of each, the bare interpreter first, after a call of `before` each.
+
+    `python` starts the interpreter; without it, the checkout's is taken. Raises LaneError where the extension does not
+    serve or end.
+    """
     folder.mkdir()
-    bare_s = _bare_s()
+    before()
+    bare_s = _bare_s(python or interpreter())
+    before()
     upstream, sink = Upstream(other_cpus(one_cpu())), Sink(folder, other_cpus(one_cpu()))
     try:
         register_s, first_cycle_s, cpu_s = _extension(yardstick, upstream, sink, folder / "log")
@@ -55,8 +84,8 @@ def measure(yardstick: Yardstick, folder: Path) -> Start:
         sink.kill()
 
 
-def _bare_s() -> float:
-    bare = Group((interpreter(), "-I", "-S", "-c", "pass"), os.environ, os.devnull, one_cpu())
+def _bare_s(python: tuple[str, ...]) -> float:
+    bare = Group((*python, "-I", "-S", "-c", "pass"), os.environ, os.devnull, one_cpu())
     status, end_ns = bare.wait(), time.monotonic_ns()
     if status:
         raise LaneError(f"the bare interpreter ended with status {status}")

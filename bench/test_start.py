@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.aims import Aim
+from bench.compiled import BuildError
 from bench.replay import REPLAY_CLOCK
-from bench.start import Start, measure
+from bench.start import Start, drop_page_cache, interpreter_of_layer, measure
 from bench.table import Table
-from bench.yardsticks import ours
+from bench.yardsticks import LAYER, ours, ours_in_a_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from bench.replay import Replay
 
@@ -26,9 +28,28 @@ pytestmark = pytest.mark.timeout(600)
 def starts(tmp_path_factory: pytest.TempPathFactory) -> list[Start]:
     """One start after the other; the first one compiles bytecode and is not kept."""
     folder = tmp_path_factory.mktemp("start")
-    return [
-        measure(ours(), folder / str(number)) for number in range(1 + (int(os.environ.get("BENCH_ROUNDS", "0")) or 15))
-    ][1:]
+    return [measure(ours(), folder / str(number)) for number in range(1 + _rounds())][1:]
+
+
+@pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
+@pytest.mark.parametrize("is_cached", [True, False], ids=["in the page cache", "from the disk"])
+def test_the_layers_first_cycle(
+    is_cached: bool, tmp_path: Path, replay: Replay, print_at_end: Callable[[Table], None]
+) -> None:
+    try:
+        yardstick = ours_in_a_layer()
+    except BuildError as error:
+        pytest.skip(str(error))
+    before = (lambda: None) if is_cached else (lambda: drop_page_cache(LAYER))
+    python = interpreter_of_layer(LAYER)
+    starts = [measure(yardstick, tmp_path / str(number), python, before) for number in range(_rounds())]
+    replay(
+        [start.first_cycle_s for start in starts],
+        {"ratio_to_bare": _ratio(starts, "first_cycle_s"), "register_ratio_to_bare": _ratio(starts, "register_s")},
+    )
+    where = "its files in the page cache" if is_cached else "its files dropped from the page cache"
+    print_at_end(_table(starts, f"start of the layer, {where}"))
+    assert all(start.spans == 1 for start in starts)
 
 
 @pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
@@ -58,17 +79,21 @@ def test_spawn_to_the_first_cycle(starts: list[Start], replay: Replay, aim_at: C
     assert all(start.spans == 1 for start in starts)
 
 
+def _rounds() -> int:
+    return int(os.environ.get("BENCH_ROUNDS", "0")) or 15
+
+
 def _ratio(starts: list[Start], name: str) -> float:
     """The median of what each start took, by the bare interpreter just before it."""
     return median(getattr(start, name) / start.bare_s for start in starts)
 
 
-def _table(starts: list[Start]) -> Table:
+def _table(starts: list[Start], name: str = "start") -> Table:
     rows = [
         [label, f"{1000 * median(getattr(start, name) for start in starts):.1f}", f"{_ratio(starts, name):.2f}"]
         for label, name in (("bare", "bare_s"), ("register", "register_s"), ("first cycle", "first_cycle_s"))
     ]
     cpu = " + ".join(f"{1000 * median(each):.0f}" for each in zip(*(start.cpu_s for start in starts), strict=True))
     return Table(
-        f"start: {len(starts)} times, CPU until ready {cpu} ms (proxy + telemetry)", ["", "ms", "x bare"], rows
+        f"{name}: {len(starts)} times, CPU until ready {cpu} ms (proxy + telemetry)", ["", "ms", "x bare"], rows
     )

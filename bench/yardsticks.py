@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROOT = Path(__file__).parent.parent
+LAYER = ROOT / "build/opt"
 DIRECT, FLOOR, OURS, PEER = "direct", "relay", "ours", "peer"
 
 
@@ -46,6 +47,14 @@ def ours() -> Yardstick:
     if not entrypoint.exists():
         raise BuildError(f"{entrypoint.relative_to(ROOT)} does not exist")
     return Yardstick(OURS, (str(entrypoint),), traces=True, registers=True)
+
+
+def ours_in_a_layer() -> Yardstick:
+    """The extension of the layer that `make layer` has built, with the layer's interpreter."""
+    entrypoint = LAYER / "extensions/lrap-otel"
+    if not entrypoint.exists():
+        raise BuildError(f"{LAYER.relative_to(ROOT)} does not exist: run `make layer`")
+    return Yardstick("layer", (str(entrypoint),), traces=True, registers=True)
 
 
 def aiohttp_proxy() -> Yardstick:
