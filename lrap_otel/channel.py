@@ -148,6 +148,14 @@ class Channel:
         """A payload of `length` bytes has been read and closed at the far end."""
         self._in_flight_bytes -= length
 
+    def mark_replies(self) -> bool:
+        """Put `records.end_of_replies` after the replies that nobody has read yet. False if there is no room."""
+        try:
+            self.far.send(records.encode(records.end_of_replies(), None), _DO_NOT_WAIT)
+        except OSError:
+            return False
+        return True
+
     def receive_reply(self) -> tuple[int, records.Fields]:
         """Wait for the next record that comes back: its kind and fields. ValueError if it is malformed; OSError or EOFError once
         no more can come.

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from lrap_otel.channel import Channel
     from lrap_otel.invocations import Invocations
 
+# How long our end may wait until what the telemetry process said last has been printed.
+_LAST_REPLIES_S = 0.05
 # How often a fresh process takes over from one that died.
 SUCCESSORS_LIMIT = 3
 
@@ -35,6 +37,7 @@ class Telemetry:
         "_expects_event",
         "_failed",
         "_flushed",
+        "_has_read_all",
         "_holds_for_ready",
         "_invocations",
         "_is_ending",
@@ -79,6 +82,7 @@ class Telemetry:
         self._awaited = 0
         self._billed_ns = 0
         self._failed = 0
+        self._has_read_all = False
         self._holds_for_ready = 0
         self._malformed = 0
         self._dropped_sent = self._dropped_told = self._dropped_before = 0
@@ -126,6 +130,9 @@ class Telemetry:
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
         if self._flushed < self._number and self._child is not None:
             self._child.signal(SIGKILL)  # what is left of the time and of the quota is for our own end
+        if self._channel.mark_replies():
+            # It may have ended, and its end been seen, before its last warnings were read.
+            self._invocations.wait_while(lambda: not self._has_read_all, _LAST_REPLIES_S)
 
     def expect_event(self) -> None:
         """We ask for the next event: it comes at any moment, or the sandbox freezes.
@@ -192,6 +199,9 @@ class Telemetry:
                 self._channel.release(length)
             case records.WARNING, (str(text),):
                 log.warning(text)
+            case records.END_OF_REPLIES, ():
+                self._has_read_all = True
+                self._invocations.notify()
 
     def _take_outcome(self, number: int, *, ok: bool) -> None:
         if not ok:

@@ -362,6 +362,23 @@ def test_shutdown_does_not_wait_beyond_its_deadline(extension: Extension) -> Non
     assert not extension.thread.is_alive()
 
 
+def test_the_last_warnings_are_printed_though_the_telemetry_process_has_ended(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    channel = Channel()
+    telemetry = Telemetry(channel, Invocations())
+    far = TelemetryEnd(channel.far)
+    for number in range(100):
+        far.reply(records.warning(f"lost {number}"))
+    # Its end is seen before its replies are read.
+    telemetry.is_alive = False
+    threading.Thread(target=telemetry._read_replies, daemon=True).start()
+    telemetry.shut_down("spindown", 1_000)
+    assert "lost 99" in capfd.readouterr().err
+    channel.far.close()
+    channel.near.close()
+
+
 def test_shutdown_without_telemetry_ends_at_once() -> None:
     extension = Extension(has_telemetry=False)
     assert extension.asks_for_next()
