@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import struct
+import tarfile
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     Deflate = Callable[[bytes], bytes]
@@ -84,6 +86,18 @@ def write_zip(root: Path, target: Path, deflate: Deflate) -> dict[str, int]:
         count = len(directory)
         file.write(index + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(index), offset, 0))
     return taken
+
+
+def tar(found: Sequence[Entry]) -> bytes:
+    """An archive of these, in their order, owned by root, at the epoch."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as file:
+        for entry in found:
+            info = tarfile.TarInfo(entry.name)
+            info.mode, info.size = entry.mode & 0o7777, len(entry.content)
+            info.type = tarfile.DIRTYPE if entry.name.endswith("/") else tarfile.REGTYPE
+            file.addfile(info, io.BytesIO(entry.content))
+    return packed.getvalue()
 
 
 def checksum(path: Path) -> str:

@@ -12,10 +12,9 @@ import hashlib
 import io
 import json
 import shutil
-import tarfile
 from typing import TYPE_CHECKING, Any
 
-from opt.layer.archive import Entry, entries
+from opt.layer.archive import Entry, entries, tar
 from opt.layer.content import version
 from opt.layer.sources import ARCHITECTURES
 
@@ -103,14 +102,7 @@ def _tar(found: Sequence[Entry]) -> bytes:
     names = {parent for entry in found for parent in _parents(f"opt/{entry.name}")}
     folders = [Entry(name, 0o040755, b"") for name in names - {f"opt/{entry.name}" for entry in found}]
     everything = sorted([*folders, *(entry._replace(name=f"opt/{entry.name}") for entry in found)])
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as file:
-        for entry in everything:
-            info = tarfile.TarInfo(entry.name)
-            info.mode, info.size = entry.mode & 0o7777, len(entry.content)
-            info.type = tarfile.DIRTYPE if entry.name.endswith("/") else tarfile.REGTYPE
-            file.addfile(info, io.BytesIO(entry.content))
-    return packed.getvalue()
+    return tar(everything)
 
 
 def _parents(name: str) -> list[str]:

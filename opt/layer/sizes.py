@@ -63,10 +63,13 @@ class Table:
             lines.append(f"{'at most':22}{self.limits[1]:>10}{self.limits[0]:>10}")
         return lines
 
+    def in_bytes(self) -> dict[str, dict[str, int]]:
+        """The table as JSON has it: part, or ``all``, to its sizes."""
+        return {name: size._asdict() for name, size in [*self.parts.items(), ("all", self.total)]}
+
     def save(self, path: Path) -> None:
         """Write it as JSON, in bytes."""
-        parts = {name: size._asdict() for name, size in [*self.parts.items(), ("all", self.total)]}
-        path.write_text(json.dumps(parts, indent=1) + "\n")
+        path.write_text(json.dumps(self.in_bytes(), indent=1) + "\n")
 
 
 def measure(built: Built, zipped: Mapping[str, int]) -> Table:
