@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# What `make run` needs is installed; and what every other target needs as well.
+RUN_STAMP := $(VENV)/.run
 STAMP := $(VENV)/.ready
 
 # Of `make conformance`.
@@ -25,26 +27,47 @@ LAYER_PYTHON ?=
 ARCH ?=
 FLAVOUR ?= default
 
+# Of `make release`, which also takes LAYER_PYTHON: the tag that it is made for, which must be the version's; and 1 to try it
+# without a commit.
+TAG ?=
+ALLOW_DIRTY ?=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check format conformance golden fuzz soak bench bench-peers bench-compare bench-save bench-instructions
 .PHONY: deploy examples layer image check-layer lock clean
+.PHONY: release
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## create the virtual environment with the locked versions
 
-$(STAMP): requirements-dev.txt pyproject.toml
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# Packages besides those that are there. The first stamp is away meanwhile: pip takes a package that it has half unpacked for
+# installed, so that whoever was interrupted begins anew.
+define install
+@mv $(RUN_STAMP) $(RUN_STAMP).away
+@$(INSTALL) --require-hashes -r $<
+@mv $(RUN_STAMP).away $(RUN_STAMP)
+@touch $@
+endef
+
+$(RUN_STAMP): requirements-run.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.platform == "linux" or sys.exit("lrap-otel runs on Linux, as Lambda does. Elsewhere:  docker run --rm -it -v \"$$PWD:/src\" -w /src python:3.13 make run")'
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("lrap-otel needs Python 3.10 or newer; name one with  make PYTHON=/path/to/python3")'
-	@echo "setting up $(VENV) (once; about half a minute)"
+	@echo "setting up $(VENV) (once; about a quarter of a minute)"
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(INSTALL) --require-hashes -r requirements-run.txt
+	@$(INSTALL) --no-deps --no-build-isolation --editable .
 	@$(BIN)/python -c 'import os, shlex, sys, sysconfig; print("LRAP_PYTHON=%s\nLRAP_DEPENDENCIES=%s" % (shlex.quote(os.path.realpath(sys.executable)), shlex.quote(sysconfig.get_path("purelib"))))' > .lrap-paths
 	@touch $@
 
-run: $(STAMP) ## the main job: emulator, extension, a real function; prints its traces
+$(STAMP): requirements-dev.txt $(RUN_STAMP)
+	@echo "installing what the tests need (once; about a minute)"
+	$(install)
+
+run: $(RUN_STAMP) ## the main job: emulator, extension, a real function; prints its traces
 	@$(BIN)/lrap-otel emulate --require-traces --extension lrap-otel=opt/entrypoint --wrapper opt/wrapper --cwd examples/python \
 		--event examples/events/http.json examples/events/sqs.json examples/events/error.json \
 		-- "$(CURDIR)/$(BIN)/python" -m awslambdaric app.handler
@@ -84,8 +107,7 @@ examples: $(STAMP) ## check every example with the tools of its users, without a
 	$(BIN)/python -m pytest tests/examples
 
 $(VENV)/.fuzz: requirements-fuzz.txt $(STAMP)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-fuzz.txt
-	@touch $@
+	$(install)
 
 golden: $(STAMP) ## write the golden spans anew; read the difference before committing it
 	$(BIN)/python -m tests.telemetry.golden
@@ -116,10 +138,14 @@ bench-instructions: $(STAMP) ## how many instructions a cycle takes in the threa
 deploy: $(STAMP) ## publish the layer: REGIONS="eu-west-1 us-east-1"; also PUBLIC=1, ORGANIZATION=o-…, ALIGN=1
 	@$(BIN)/lrap-otel deploy $(REGIONS:%=--region %) $(if $(PUBLIC),--public) $(ORGANIZATION:%=--organization %) $(if $(ALIGN),--align)
 
+release: $(RUN_STAMP) ## write dist/: layer, image, wheel, bill of materials, checksums; from a commit (ALLOW_DIRTY=1: to try)
+	@$(BIN)/python -m opt.release --python "$(LAYER_PYTHON)" --tag "$(TAG)" $(if $(ALLOW_DIRTY),--allow-dirty)
+
 lock: ## choose newest versions and lock them with their hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-sdk.in -o requirements-sdk.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-dev.in -o requirements-dev.txt
+	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade -c requirements-dev.txt requirements-run.in -o requirements-run.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-fuzz.in -o requirements-fuzz.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade tests/conformance/python/requirements.in -o tests/conformance/python/requirements.txt
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements-examples.in -o requirements-examples.txt
