@@ -52,6 +52,7 @@ def main(script: str, dependencies: str, skipped: str = "", shell: int = 0) -> i
     `dependencies` is the folder that the telemetry process imports the SDK from; `skipped` says which interpreters would not do, and `shell` is the process that waits for us under the id that
     Lambda knows, 0 where that is ours.
     """
+    _keep_standard_descriptors()
     settings = Settings(posix.environ)
     if skipped:
         settings.warnings.append(f"{skipped}; {sys.executable or sys.orig_argv[0]} is used instead")
@@ -85,6 +86,21 @@ def main(script: str, dependencies: str, skipped: str = "", shell: int = 0) -> i
         return registration.wait_for_shutdown()
     except BaseException:  # noqa: BLE001 - and whoever started us must not have another one register
         return 1
+
+
+def _keep_standard_descriptors() -> None:
+    """What is closed of stdin, stdout and stderr leads nowhere: else a socket of ours would get its
+    number, and our own log lines. The telemetry process's successor inherits it.
+    """
+    try:
+        lowest_free = 0
+        while lowest_free <= 2:
+            lowest_free = posix.open("/dev/null", posix.O_RDWR)
+            if lowest_free <= 2:
+                posix.set_inheritable(lowest_free, True)
+        posix.close(lowest_free)
+    except OSError:
+        return  # there is no /dev/null
 
 
 def _commit(shell: int) -> None:

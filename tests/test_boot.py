@@ -37,6 +37,14 @@ assert main("opt/entrypoint", "") == 1
 print(*sorted(set(sys.modules) - bare))
 """
 
+WITHOUT_DESCRIPTORS = """
+import posix, sys
+*closed, entrypoint = sys.argv[1:]
+for descriptor in closed:
+    posix.close(int(descriptor))
+posix.execv(entrypoint, [entrypoint])
+"""
+
 
 def free_port() -> int:
     listener = Upstream()
@@ -145,6 +153,28 @@ def test_the_telemetry_process_loads_nothing_until_the_proxy_has_been_loaded() -
         assert (process / "oom_score_adj").read_text(encoding="ascii") == "0\n"
         lambda_side.send(REGISTERED)
         wait_for(lambda: (process / "oom_score_adj").read_text(encoding="ascii") == "1000\n")
+    finally:
+        stop(extension)
+        api.close()
+
+
+@pytest.mark.parametrize("closed", [(2,), (1, 2), (0, 1, 2)])
+def test_a_log_line_never_gets_into_a_socket_of_ours(closed: tuple[int, ...]) -> None:
+    # What is closed of stdin, stdout and stderr would be the number of the next socket.
+    api = Upstream()
+    port = free_port()
+    command = [sys.executable, "-I", "-S", "-c", WITHOUT_DESCRIPTORS, *map(str, closed), str(ROOT / "opt/entrypoint")]
+    variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.port}", "LRAP_LISTENER_PORT": str(port)}
+    extension = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "LRAP_FLUSH": "often", **variables})
+    try:
+        lambda_side = api.accept()
+        lambda_side.read_message()
+        lambda_side.send(REGISTERED)
+        assert lambda_side.read_head().startswith(b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n")
+        (proxy,) = proxies_of(extension.pid)
+        for process_id in (proxy, *children(proxy)):
+            for descriptor in closed:
+                assert Path(f"/proc/{process_id}/fd/{descriptor}").readlink() == Path("/dev/null")
     finally:
         stop(extension)
         api.close()
