@@ -116,17 +116,20 @@ def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: Telemetry
     if not isinstance(record, (Flush, Shutdown)):
         pipeline.accept(record)
         return False
-    if isinstance(record, Flush) and inbox.has_command:
-        return False  # nobody waits for this one any more; what waits there exports the same, and answers for both
+    # Nobody waits for this one any more; what waits there exports the same, and answers for both.
+    is_superseded = isinstance(record, Flush) and inbox.has_command
     has_all = False
     try:
         pipeline.count_dropped(record.dropped, *inbox.take_counts())
         pipeline.count_billed(record.billed_ms)
+        if is_superseded:
+            return False
         if isinstance(record, Shutdown):
             pipeline.close_open(record.reason)
         has_all = pipeline.flush(_deadline(record, arrival.at_s, inbox.bell), is_last=isinstance(record, Shutdown))
     finally:
-        end.reply(records.flushed(record.number, has_all))
+        if not is_superseded:
+            end.reply(records.flushed(record.number, has_all))
     return isinstance(record, Shutdown)
 
 

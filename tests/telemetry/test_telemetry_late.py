@@ -106,3 +106,26 @@ def test_flushes_are_passed_over_for_the_last_one_which_answers_for_them(start: 
 
         assert [telemetry.reply()[1] for _ in range(2)] == [(1, False), (4, True)]
         assert span_ids(collector) == [1]
+
+
+@pytest.mark.parametrize("is_last", [False, True], ids=["flush", "shutdown"])
+def test_a_flush_that_is_passed_over_has_told_what_the_ones_before_billed(start: Start, *, is_last: bool) -> None:
+    with Collector(hang_once) as collector:
+        telemetry = start(collector, **ENDLESS)
+        telemetry.offer(*invocations(1))
+        telemetry.channel.offer(records.flush(1, 0, 0))
+        assert collector.next("/v1/traces")
+        telemetry.channel.offer(records.flush(2, 0, 0, 500))
+        deadline_ms = int((time.time() + PATIENCE_S) * 1_000)
+        telemetry.channel.offer(
+            records.shutdown(3, "spindown", deadline_ms, 0, 20)
+            if is_last
+            else records.flush(3, PATIENCE_S * 1_000, 0, 20)
+        )
+
+        assert [telemetry.reply()[1] for _ in range(2)] == [(1, False), (3, True)]
+        telemetry.channel.offer(records.shutdown(4, "spindown", deadline_ms, 0))
+        if not is_last:
+            assert telemetry.reply()[1] == (4, True)
+        billed = [point for post in collector.received("/v1/metrics") for point in points(post, "lrap.flush.billed")]
+        assert sum(value for _, value in billed) == 520
