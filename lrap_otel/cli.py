@@ -18,6 +18,7 @@ COMMANDS = {
     "invoke": ("lrap_otel.emulator.client", "send an event to a function that `emulate` runs", "emulator"),
     "instrument": ("lrap_otel.aws.instrument", "put the layer on functions", "aws"),
     "uninstrument": ("lrap_otel.aws.uninstrument", "take the layer off functions, as they were before", "aws"),
+    "doctor": ("lrap_otel.aws.doctor.command", "find what keeps functions from being traced, or will", "aws"),
     "deploy": ("lrap_otel.aws.deploy", "publish the layer in several regions", "aws"),
 }
 

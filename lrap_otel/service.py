@@ -63,6 +63,7 @@ def run(
         from lrap_otel.export_settings import in_force  # noqa: PLC0415 - the proxy needs them for this line alone
 
         log.info(in_force(settings))
+        sandbox.recorder.observe(_advise, settings)
     schedule = FlushSchedule(settings.flush)
     Lifecycle(client, invocations, sandbox.polls, telemetry, sandbox.recorder, settings.flush_budget_ms, schedule).run()
     return 0
@@ -94,6 +95,13 @@ def _warn_of(settings: "Settings", handshake: "Handshake | None", channel: "Chan
         )
     elif channel is None and settings.export_enabled:
         log.warning("the telemetry process could not be started, so nothing is traced. The function is not affected")
+
+
+def _advise(settings: "Settings") -> None:
+    from lrap_otel.variable_checks import check_variables  # noqa: PLC0415 - at this level alone
+
+    for finding in check_variables(settings.environment.variables):
+        log.info(str(finding))
 
 
 def _started(registration: dict[str, object]) -> records.Message:

@@ -17,12 +17,6 @@ if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
 
 LAYER_NAME = "lrap-otel"
-WRAPPER = "/opt/lrap-otel/wrapper"
-# The same file by the name that layers commonly use. Another layer may hold a file of its own there.
-SHORT_WRAPPER = "/opt/wrapper"
-WRAPPER_VARIABLE = "AWS_LAMBDA_EXEC_WRAPPER"
-NEXT_WRAPPER_VARIABLE = "LRAP_NEXT_WRAPPER"
-ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 _LAYER_ARN = re.compile(
     r"arn:aws[a-z-]*:lambda:(?P<region>[a-z0-9-]+):\d{12}:layer:(?P<name>[A-Za-z0-9_-]+):(?P<version>\d+)"
@@ -126,6 +120,7 @@ class Function:
     is_durable: bool
     tags: Mapping[str, str] = field(repr=False)
     tags_error: str = ""
+    has_own_key: bool = False
 
     @classmethod
     def from_reply(cls, region: str, reply: Mapping[str, Any]) -> Function:
@@ -158,6 +153,7 @@ class Function:
             is_durable=bool(got.get("DurableConfig")),
             tags=dict(reply.get("Tags") or {}),
             tags_error=(reply.get("TagsError") or {}).get("Message") or "",
+            has_own_key=bool(got.get("KMSKeyArn")),
         )
 
 

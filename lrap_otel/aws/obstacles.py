@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from lrap_otel.aws.function import WRAPPER
+from lrap_otel.variable_checks import WRAPPER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,22 @@ BOOTSTRAP_LINE = f'exec {WRAPPER} "$LAMBDA_TASK_ROOT/your-program" "$@"'
 
 def runs_wrappers(runtime: str) -> bool:
     """Whether Lambda starts this runtime through AWS_LAMBDA_EXEC_WRAPPER; unknown ones are taken to."""
-    return not (_OWN_BOOTSTRAP.fullmatch(runtime) or _TOO_OLD.fullmatch(runtime))
+    return not (has_own_bootstrap(runtime) or is_too_old(runtime))
+
+
+def has_own_bootstrap(runtime: str) -> bool:
+    """Whether the customer's own bootstrap starts, whatever AWS_LAMBDA_EXEC_WRAPPER says."""
+    return bool(_OWN_BOOTSTRAP.fullmatch(runtime))
+
+
+def is_too_old(runtime: str) -> bool:
+    """Whether the runtime runs neither wrappers nor extensions."""
+    return bool(_TOO_OLD.fullmatch(runtime))
+
+
+def is_known(runtime: str) -> bool:
+    """Whether it is one of the runtimes that run wrappers."""
+    return bool(_KNOWN.fullmatch(runtime))
 
 
 def obstacle(function: Function) -> str:
@@ -45,7 +60,7 @@ def obstacle(function: Function) -> str:
         )
     if function.master_arn and function.master_arn != function.arn:
         return "a replica of Lambda@Edge, which takes neither layers nor variables; trace it at the origin"
-    if function.runtime and _TOO_OLD.fullmatch(function.runtime):
+    if is_too_old(function.runtime):
         return f"{function.runtime} runs neither wrappers nor extensions: move it to a current runtime"
     if function.environment_error:
         # Writing variables that could not be read would erase them.
@@ -108,12 +123,12 @@ def environment_bytes(variables: Mapping[str, str]) -> int:
 def notes(function: Function) -> list[str]:
     """What the user must know or do although the function can be instrumented."""
     found: list[str] = []
-    if _OWN_BOOTSTRAP.fullmatch(function.runtime):
+    if has_own_bootstrap(function.runtime):
         found.append(
             f"{function.runtime} ignores wrappers: the layer is added, and nothing is traced until its bootstrap "
             f"ends with this line:  {BOOTSTRAP_LINE}"
         )
-    elif not _KNOWN.fullmatch(function.runtime):
+    elif not is_known(function.runtime):
         found.append(f"the runtime {function.runtime!r} is not known here; it is taken to run wrappers")
     if function.has_snap_start:
         found.append("SnapStart serves published versions: nothing is traced until one is published (--publish)")

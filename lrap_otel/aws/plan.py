@@ -9,16 +9,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from lrap_otel.aws.function import (
+from lrap_otel.aws.function import LAYER_NAME, layer_name
+from lrap_otel.aws.obstacles import limit_exceeded, notes, obstacle, runs_wrappers
+from lrap_otel.variable_checks import (
     ENDPOINT_VARIABLE,
-    LAYER_NAME,
     NEXT_WRAPPER_VARIABLE,
     SHORT_WRAPPER,
     WRAPPER,
     WRAPPER_VARIABLE,
-    layer_name,
 )
-from lrap_otel.aws.obstacles import limit_exceeded, notes, obstacle, runs_wrappers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -44,10 +44,10 @@ def pair(text: str) -> tuple[str, str]:
     return name, value
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that choose functions."""
+def add_arguments(parser: argparse.ArgumentParser, named: str = "a function's name or ARN") -> None:
+    """The options that choose functions; `named` says what may be named."""
     group = parser.add_argument_group("which functions")
-    group.add_argument("functions", nargs="*", metavar="FUNCTION", help="a function's name or ARN")
+    group.add_argument("functions", nargs="*", metavar="FUNCTION", help=named)
     group.add_argument("--prefix", metavar="TEXT", help="all whose name begins so")
     group.add_argument(
         "--tag", action="append", default=[], type=pair, metavar="K=V", help="all with this tag (repeated: with each)"

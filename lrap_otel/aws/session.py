@@ -34,7 +34,7 @@ class AwsError(Exception):
 
 
 class Account:
-    """One Lambda client for each region, with the standard chain of credentials of boto3.
+    """One client for each service and region, with the standard chain of credentials of boto3.
 
     Clients may be used by several threads; `connections` is how many of them do at once.
     """
@@ -53,7 +53,7 @@ class Account:
             connect_timeout=10,
             read_timeout=60,
         )
-        self._clients: dict[str, LambdaClient] = {}
+        self._clients: dict[tuple[str, str], Any] = {}
         self._lock = threading.Lock()
         try:
             self._session: Session = boto3.Session()
@@ -71,15 +71,21 @@ class Account:
 
     def client(self, region: str) -> LambdaClient:
         """The region's client. `AwsError` if there can be none."""
+        client: LambdaClient = self.service("lambda", region)
+        return client
+
+    def service(self, name: str, region: str) -> Any:
+        """The region's client for another service. `AwsError` if there can be none."""
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - comes with boto3
 
         with self._lock:
-            if region not in self._clients:
+            if (name, region) not in self._clients:
                 try:
-                    self._clients[region] = self._session.client("lambda", region_name=region, config=self._config)
+                    client = self._session.client(name, region_name=region, config=self._config)  # type: ignore[call-overload]
                 except (BotoCoreError, ValueError) as error:
                     raise AwsError(explain(error)) from None
-            return self._clients[region]
+                self._clients[name, region] = client
+            return self._clients[name, region]
 
 
 def errors_of_aws() -> tuple[type[Exception], ...]:

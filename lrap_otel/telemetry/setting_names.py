@@ -50,16 +50,23 @@ _LENGTH_LIMIT = 64
 
 def warnings_of(variables: Mapping[bytes, bytes]) -> list[str]:
     """What to say about these variables. No value is repeated."""
+    return [*unknown_names(variables), *unused_names(variables)]
+
+
+def unknown_names(variables: Mapping[bytes, bytes]) -> list[str]:
+    """One text for each name of ours that is none."""
     unknown = sorted(_unknown(variables))
-    found = [f"{name} is no setting{_suggestion(name)}" for name in unknown[:_NAMES_LIMIT]]
+    return [f"{name} is no setting{_suggestion(name)}" for name in unknown[:_NAMES_LIMIT]]
+
+
+def unused_names(variables: Mapping[bytes, bytes]) -> list[str]:
+    """One text with OpenTelemetry's that we do not honour, or none."""
     unused = [
         f"{name} ({instead})"
         for name, instead in NOT_HONOURED.items()
         if _text(variables.get(name.encode(), b"")).lower() not in _HARMLESS
     ]
-    if unused:
-        found.append(f"set for others, and not used by lrap-otel: {', '.join(unused)}")
-    return found
+    return [f"set for others, and not used by lrap-otel: {', '.join(unused)}"] if unused else []
 
 
 def _unknown(variables: Mapping[bytes, bytes]) -> Iterator[str]:

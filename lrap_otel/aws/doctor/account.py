@@ -1,0 +1,214 @@
+"""What only AWS knows of a deployed function: its layer's versions, and what its role may do.
+
+Each look-up needs a permission of its own; without it, its answer is said to be unknown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from lrap_otel.aws.doctor.checks import check, destinations, graded
+from lrap_otel.aws.doctor.subject import Subject
+from lrap_otel.aws.function import LayerVersion
+from lrap_otel.aws.obstacles import MAX_UNZIPPED_BYTES, looks_like_edge, obstacle
+from lrap_otel.aws.plan import is_ours
+from lrap_otel.aws.session import code_of, errors_of_aws
+from lrap_otel.variable_checks import ERROR, NOTE, WARNING, Finding, aws_service, split_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from lrap_otel.aws.function import Function
+    from lrap_otel.aws.session import Account
+
+# What each of AWS's OTLP endpoints asks of whoever sends.
+_ACTIONS = {
+    "xray": ("xray:PutSpans", "xray:PutSpansForIndexing"),
+    "monitoring": ("cloudwatch:PutMetricData",),
+    "logs": ("logs:PutLogEvents",),
+}
+
+
+@dataclass(frozen=True)
+class _Versions:
+    """All versions of one layer, each with the architectures it is made for; `refusal` if unknown."""
+
+    architectures: Mapping[int, tuple[str, ...]]
+    refusal: str = ""
+
+
+class Doctor:
+    """Examines deployed functions; what several of them have in common is looked up once."""
+
+    def __init__(self, account: Account, other_name: str) -> None:
+        self._account = account
+        self._other_name = other_name
+        self._versions: dict[str, _Versions] = {}
+        self._search: dict[str, list[Finding]] = {}
+
+    def examine(self, function: Function, *, is_named: bool) -> tuple[Subject, list[Finding]]:
+        """All findings, the gravest first, but whether its endpoint can be reached."""
+        subject = Subject.of(function, self._other_name, is_named=is_named)
+        found = [*_check_state(function)]
+        if any(finding.check == "edge" and finding.severity == ERROR for finding in found):
+            return subject, found
+        if subject.has_our_layer:
+            found += self._check_version(function)
+            subject = self._with_architectures(function, subject)
+        found += check(subject)
+        found += self._check_aws(function, subject)
+        return subject, graded(found)
+
+    def _check_version(self, function: Function) -> Iterator[Finding]:
+        for arn in function.layers:
+            if not is_ours(arn, self._other_name):
+                continue
+            layer = LayerVersion.parse(arn)
+            versions = self._versions_of(layer)
+            if versions.refusal:
+                yield Finding(
+                    "layer-version",
+                    NOTE,
+                    f"Whether there is a newer version of the layer is not known: {versions.refusal}.",
+                    "lambda:ListLayerVersions is what it takes to look.",
+                )
+            elif (newest := max(versions.architectures, default=0)) > layer.version:
+                yield Finding(
+                    "layer-version",
+                    NOTE,
+                    f"It has version {layer.version} of the layer, and {newest} is the newest.",
+                    "`lrap-otel instrument` puts the newest in its place.",
+                )
+
+    def _with_architectures(self, function: Function, subject: Subject) -> Subject:
+        layers = list(subject.layers or ())
+        for at, arn in enumerate(function.layers):
+            if layers[at].is_ours:
+                layer = LayerVersion.parse(arn)
+                made_for = self._versions_of(layer).architectures.get(layer.version, ())
+                layers[at] = replace(layers[at], architectures=made_for)
+        return replace(subject, layers=tuple(layers))
+
+    def _versions_of(self, layer: LayerVersion) -> _Versions:
+        if layer.layer_arn not in self._versions:
+            self._versions[layer.layer_arn] = self._read_versions(layer)
+        return self._versions[layer.layer_arn]
+
+    def _read_versions(self, layer: LayerVersion) -> _Versions:
+        try:
+            pages = self._account.client(layer.region).get_paginator("list_layer_versions")
+            found = [version for page in pages.paginate(LayerName=layer.layer_arn) for version in page["LayerVersions"]]
+        except errors_of_aws() as error:
+            return _Versions({}, _refusal(error))
+        return _Versions({each["Version"]: tuple(each.get("CompatibleArchitectures") or ()) for each in found})
+
+    def _check_aws(self, function: Function, subject: Subject) -> Iterator[Finding]:
+        """What AWS's own endpoints ask for, if telemetry goes there."""
+        hosts = {split_url(url)[1] for url in destinations(subject.variables, subject.unknown).values()}
+        services = sorted({service for host in hosts if (service := aws_service(host))})
+        if "xray" in services:
+            yield from self._transaction_search(function.region)
+        actions = [action for service in services for action in _ACTIONS[service]]
+        if actions and function.role:
+            yield from self._check_role(function, actions)
+
+    def _transaction_search(self, region: str) -> list[Finding]:
+        if region not in self._search:
+            self._search[region] = [*self._check_transaction_search(region)]
+        return self._search[region]
+
+    def _check_transaction_search(self, region: str) -> Iterator[Finding]:
+        try:
+            got = self._account.service("xray", region).get_trace_segment_destination()
+        except errors_of_aws() as error:
+            yield Finding(
+                "transaction-search",
+                NOTE,
+                f"Whether Transaction Search is on in {region}, which X-Ray's endpoint needs, is not known: {_refusal(error)}.",
+                "xray:GetTraceSegmentDestination is what it takes to look.",
+            )
+            return
+        if got.get("Destination") != "CloudWatchLogs":
+            yield Finding(
+                "transaction-search",
+                ERROR,
+                f"Transaction Search is off in {region}, and X-Ray's endpoint takes no spans without it.",
+                "Switch it on, once for the account and region: "
+                "`aws xray update-trace-segment-destination --destination CloudWatchLogs`.",
+            )
+        elif got.get("Status") != "ACTIVE":
+            yield Finding(
+                "transaction-search",
+                WARNING,
+                f"Transaction Search is being switched on in {region}.",
+                "Wait some minutes for it.",
+            )
+
+    def _check_role(self, function: Function, actions: list[str]) -> Iterator[Finding]:
+        role = function.role.rpartition("/")[2]
+        try:
+            got: Any = self._account.service("iam", function.region).simulate_principal_policy(
+                PolicySourceArn=function.role, ActionNames=actions
+            )
+        except errors_of_aws() as error:
+            yield Finding(
+                "permission",
+                NOTE,
+                f"Whether the role {role} may send is not known: {_refusal(error)}.",
+                f"iam:SimulatePrincipalPolicy is what it takes to look; the role needs {', '.join(actions)}.",
+            )
+            return
+        lacking = [
+            result["EvalActionName"] for result in got["EvaluationResults"] if result["EvalDecision"] != "allowed"
+        ]
+        if lacking:
+            yield Finding(
+                "permission",
+                ERROR,
+                f"The role {role} lacks {', '.join(lacking)}, without which AWS's endpoint refuses all that is sent.",
+                "Allow it in a policy of the role.",
+            )
+
+
+def _check_state(function: Function) -> Iterator[Finding]:
+    """What the function itself is, besides its configuration."""
+    if function.master_arn and function.master_arn != function.arn:
+        yield Finding("edge", ERROR, f"{_sentence(obstacle(function))}", "Nothing can be added to it.")
+    elif looks_like_edge(function):
+        yield Finding(
+            "edge",
+            NOTE,
+            "Its role is one of Lambda@Edge, which takes neither layers nor variables: is it at the edge?",
+            "Trace it at the origin if so.",
+        )
+    if function.environment_error:
+        yield Finding(
+            "variables-unreadable",
+            WARNING,
+            f"Its variables cannot be read ({function.environment_error}), so they are not checked.",
+            "kms:Decrypt with its key is what it takes.",
+        )
+    if function.update_status == "Failed":
+        yield Finding(
+            "last-update",
+            WARNING,
+            "Lambda could not carry out the last change of its configuration, and runs it as it was before.",
+            "`aws lambda get-function` says why.",
+        )
+    total = function.code_size + sum(function.layer_sizes)
+    if function.package_type == "Zip" and total > MAX_UNZIPPED_BYTES:
+        yield Finding(
+            "too-large",
+            ERROR,
+            f"Code and layers take at least {total} of the {MAX_UNZIPPED_BYTES} bytes that Lambda allows unzipped.",
+            "Make it smaller, or a container image: no layer can be added.",
+        )
+
+
+def _refusal(error: Exception) -> str:
+    return code_of(error) or type(error).__name__
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,104 @@
+"""What `doctor` examines: one function, as the API or a template describes it.
+
+What a template leaves open until it is deployed is not known: None, or a name in `unknown`.
+Nothing is ever concluded from what is not known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from lrap_otel.aws.function import layer_name
+from lrap_otel.aws.plan import is_ours
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lrap_otel.aws.function import Function
+
+DEFAULT_MEMORY_MB = 128
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a function; `is_ours` is None if that is not known."""
+
+    name: str
+    is_ours: bool | None
+    architectures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Subject:
+    """`variables` have the values that are known, `unknown` names the others.
+
+    `has_all_variables` is False if there may be more of them. `runtime` is empty for an image.
+    `is_named`: the user asked for this function, not for all of some kind.
+    """
+
+    name: str
+    is_named: bool
+    is_deployed: bool
+    variables: Mapping[str, str] = field(repr=False)
+    unknown: frozenset[str] = frozenset()
+    has_all_variables: bool = True
+    runtime: str | None = None
+    is_image: bool = False
+    architectures: tuple[str, ...] | None = None
+    layers: tuple[Layer, ...] | None = None
+    memory_mb: int | None = None
+    is_traced_by_xray: bool = False
+    is_in_vpc: bool = False
+    has_snap_start: bool = False
+    is_managed_instances: bool = False
+    publishes_versions: bool = False
+    has_own_key: bool = False
+
+    @classmethod
+    def of(cls, function: Function, other_name: str, *, is_named: bool) -> Subject:
+        """A deployed function. `other_name` is what our layer may be called besides its own name."""
+        return cls(
+            name=f"{function.region}  {function.name}",
+            is_named=is_named,
+            is_deployed=True,
+            variables=function.variables,
+            has_all_variables=not function.environment_error,
+            runtime=function.runtime,
+            is_image=function.package_type == "Image",
+            architectures=function.architectures,
+            layers=tuple(Layer(layer_name(arn), is_ours(arn, other_name)) for arn in function.layers),
+            memory_mb=function.memory_mb,
+            is_traced_by_xray=function.tracing == "Active",
+            is_in_vpc=bool(function.vpc_id),
+            has_snap_start=function.has_snap_start,
+            is_managed_instances=function.is_managed_instances,
+            has_own_key=function.has_own_key,
+        )
+
+    @property
+    def has_our_layer(self) -> bool | None:
+        """Whether one of its layers is ours; None if that is not known."""
+        if self.layers is None:
+            return None
+        known = {layer.is_ours for layer in self.layers}
+        return True if True in known else None if None in known else False
+
+    def is_set(self, name: str) -> bool | None:
+        """Whether a variable is set; None if that is not known."""
+        if self.variables.get(name) or name in self.unknown:
+            return True
+        return False if self.has_all_variables else None
+
+    @property
+    def encoded(self) -> dict[bytes, bytes]:
+        """The variables as the settings read them."""
+        return encoded(self.variables)
+
+
+def encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
+    """Variables as `posix.environ` has them."""
+    return {
+        name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
+        for name, value in variables.items()
+    }

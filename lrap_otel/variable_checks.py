@@ -1,0 +1,389 @@
+"""What the variables of a function say about whether its telemetry will arrive: pure, no input or
+output.
+
+`lrap-otel doctor` checks them, and so does the extension at ``LRAP_LOG_LEVEL=info``, which loads
+this file only then. No value is repeated in a text, but of wrappers and of an endpoint its scheme,
+host and port.
+"""
+
+import _socket
+
+from lrap_otel.export_settings import ExportSettings
+from lrap_otel.settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping
+
+    from lrap_otel.export_settings import SignalSettings
+
+WRAPPER = "/opt/lrap-otel/wrapper"
+# The same file by the name that layers commonly use. Another layer may hold a file of its own there.
+SHORT_WRAPPER = "/opt/wrapper"
+WRAPPER_VARIABLE = "AWS_LAMBDA_EXEC_WRAPPER"
+NEXT_WRAPPER_VARIABLE = "LRAP_NEXT_WRAPPER"
+ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+# Keeps it from working; will hurt; is worth knowing.
+ERROR, WARNING, NOTE = "error", "warning", "note"
+
+# AWS Lambda Web Adapter is itself the client of the Runtime API, and has a variable for a proxy.
+WEB_ADAPTER = "/opt/bootstrap"
+WEB_ADAPTER_PROXY = "AWS_LWA_LAMBDA_RUNTIME_API_PROXY"
+OTHER_WRAPPERS = {
+    "/opt/otel-instrument": "the AWS Distro for OpenTelemetry",
+    "/opt/otel-handler": "OpenTelemetry's layers for languages",
+    "/opt/otel-proxy-handler": "OpenTelemetry's layers for languages",
+    "/opt/otel-stream-handler": "OpenTelemetry's layers for languages",
+    "/opt/datadog_wrapper": "Datadog",
+    "/opt/newrelic_lambda_wrapper": "New Relic",
+    "/newrelic_lambda_wrapper": "New Relic",
+}
+# Their hosts take OTLP over https alone.
+_HTTPS_ONLY = (
+    "amazonaws.com",
+    "amazonaws.com.cn",
+    "axiom.co",
+    "coralogix.com",
+    "dash0.com",
+    "datadoghq.com",
+    "datadoghq.eu",
+    "dynatrace.com",
+    "grafana.net",
+    "honeycomb.io",
+    "lightstep.com",
+    "nr-data.net",
+    "signalfx.com",
+)
+_AWS_SERVICES = {"xray": "traces", "monitoring": "metrics", "logs": "logs"}
+# By names that only a private network knows.
+_PRIVATE_NAMES = ("cluster.local", "home.arpa", "internal", "lan", "local", "localhost", "svc")
+# What commonly listens in a sandbox.
+_PORTS_OF_OTHERS = {
+    2772: "AWS's AppConfig extension",
+    2773: "AWS's extension for parameters and secrets",
+    4317: "an OpenTelemetry Collector",
+    4318: "an OpenTelemetry Collector",
+    8124: "Datadog's extension",
+    8126: "Datadog's extension",
+}
+_PORTS_OF_SERVERS = ("AWS_LWA_PORT", "PORT")
+
+
+class Finding:
+    """One thing that a check has found.
+
+    `check` is its name, `severity` one of `ERROR`, `WARNING` and `NOTE`; `what` is a sentence that
+    says what is, `remedy` one that says what to do.
+    """
+
+    __slots__ = ("check", "remedy", "severity", "what")
+
+    def __init__(self, check: str, severity: str, what: str, remedy: str) -> None:
+        self.check = check
+        self.severity = severity
+        self.what = what
+        self.remedy = remedy
+
+    def __repr__(self) -> str:
+        return f"{self.severity}: {self.check}"
+
+    def __str__(self) -> str:
+        """Both sentences in one line."""
+        return f"{self.what} {self.remedy}"
+
+
+def check_variables(variables: "Mapping[bytes, bytes]") -> "list[Finding]":
+    """What the extension can say of its own variables, without knowing the runtime."""
+    return [*check_wrapper(variables), *check_settings(variables)]
+
+
+def check_wrapper(variables: "Mapping[bytes, bytes]") -> "list[Finding]":
+    """Whether Lambda starts the runtime through our wrapper, by the variable that says so."""
+    read = Settings(variables)
+    wrapper, following = (read.environment.text(name) for name in (WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE))
+    found: list[Finding] = []
+    if wrapper in {WRAPPER, SHORT_WRAPPER}:
+        if following == WRAPPER:
+            found.append(
+                Finding(
+                    "next-wrapper",
+                    WARNING,
+                    f"{NEXT_WRAPPER_VARIABLE} names our own wrapper.",
+                    "Remove it, or name the other layer's wrapper.",
+                )
+            )
+        return found
+    if not wrapper:
+        found.append(
+            Finding(
+                "no-wrapper",
+                ERROR,
+                f"{WRAPPER_VARIABLE} is not set, so the runtime starts past us and nothing is traced.",
+                f"Set {WRAPPER_VARIABLE}={WRAPPER}; a bootstrap or an entry point of your own starts that file instead.",
+            )
+        )
+    elif wrapper == WEB_ADAPTER:
+        found += _check_web_adapter(read)
+    else:
+        found.append(_other_wrapper(wrapper))
+    return found
+
+
+def _check_web_adapter(read: Settings) -> "Iterator[Finding]":
+    address = read.environment.text(WEB_ADAPTER_PROXY)
+    if address not in {f"127.0.0.1:{read.listener_port}", f"localhost:{read.listener_port}"}:
+        is_missing = "is not set" if not address else "does not name our port"
+        yield Finding(
+            "web-adapter",
+            ERROR,
+            f"The wrapper is AWS Lambda Web Adapter's, which calls Lambda past us: {WEB_ADAPTER_PROXY} {is_missing}.",
+            f"Set {WEB_ADAPTER_PROXY}=127.0.0.1:{read.listener_port}.",
+        )
+
+
+def _other_wrapper(wrapper: str) -> Finding:
+    owner = OTHER_WRAPPERS.get(wrapper, "")
+    return Finding(
+        "other-wrapper",
+        ERROR if owner else WARNING,
+        f"{WRAPPER_VARIABLE} names {shown(wrapper)}"
+        + (f" of {owner}, so ours never starts and nothing is traced." if owner else ", not our wrapper."),
+        f"Set {WRAPPER_VARIABLE}={WRAPPER} and {NEXT_WRAPPER_VARIABLE}={shown(wrapper)}, which then starts after ours"
+        + ("." if owner else ", unless that file starts ours by itself."),
+    )
+
+
+def check_settings(variables: "Mapping[bytes, bytes]", unknown: "Collection[str]" = ()) -> "list[Finding]":
+    """What our own and OpenTelemetry's variables lead to.
+
+    `unknown` are the names of variables that are set to what is not known here.
+    """
+    settings, export = Settings(variables), ExportSettings(variables)
+    found = [*_check_port(settings)]
+    if not settings.export_enabled:
+        found.append(
+            Finding(
+                "switched-off",
+                WARNING,
+                "LRAP_ENABLED=false or OTEL_SDK_DISABLED=true switches everything off: nothing is traced.",
+                "Remove the variable to have traces again.",
+            )
+        )
+        return found
+    found += _check_what_is_sent(settings, export)
+    endpoints = {
+        place.variable: place
+        for place in (_Place(export, "TRACES", export.traces), _Place(export, "METRICS", export.metrics))
+        if place.is_known and place.variable not in unknown and not _is_shadowed(place, unknown)
+    }
+    for place in endpoints.values():
+        found += _check_endpoint(place)
+    return found
+
+
+def _check_port(settings: Settings) -> "Iterator[Finding]":
+    port = settings.listener_port
+    owner = _PORTS_OF_OTHERS.get(port, "")
+    for name in _PORTS_OF_SERVERS:
+        if settings.environment.text(name) == str(port):
+            owner = f"the server that {name} names"
+    if owner:
+        yield Finding(
+            "port-of-another",
+            WARNING,
+            f"LRAP_LISTENER_PORT={port} is the port of {owner}.",
+            "Choose another one, or none: 9009 is the default.",
+        )
+
+
+def _check_what_is_sent(settings: Settings, export: ExportSettings) -> "Iterator[Finding]":
+    if not export.traces.enabled:
+        rest = "only metrics are sent" if export.metrics.enabled else "and OTEL_METRICS_EXPORTER too: nothing is sent"
+        yield Finding(
+            "no-traces",
+            NOTE if export.metrics.enabled else WARNING,
+            f"OTEL_TRACES_EXPORTER=none: {rest}.",
+            "Remove the variable to have traces.",
+        )
+    if settings.sampler == "always_off":
+        yield Finding(
+            "no-traces",
+            WARNING,
+            "OTEL_TRACES_SAMPLER=always_off: no span is ever sent.",
+            "Remove the variable, or set parentbased_traceidratio and a ratio.",
+        )
+
+
+class _Place:
+    """Where one signal goes: the parts of its URL, and the `variable` that says so, empty if none
+    does. `port` is 0 if the URL has none.
+    """
+
+    __slots__ = ("host", "is_known", "is_own", "path", "port", "scheme", "signal", "variable")
+
+    def __init__(self, export: ExportSettings, signal: str, settings: "SignalSettings") -> None:
+        own = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"
+        text = export.environment.text
+        self.signal = signal.lower()
+        self.is_own = bool(text(own))
+        self.variable = own if self.is_own else ENDPOINT_VARIABLE if text(ENDPOINT_VARIABLE) else ""
+        # What is no URL at all has its own warning, and the default is used.
+        is_malformed = any(warning.startswith(f"{self.variable} is no http") for warning in export.warnings)
+        self.is_known = settings.enabled and bool(self.variable) and not is_malformed
+        self.scheme, self.host, self.port, self.path = split_url(settings.url)
+        if not self.is_own:
+            self.path = self.path.removesuffix(f"/v1/{self.signal}")
+
+    @property
+    def is_loopback(self) -> bool:
+        return is_loopback(self.host)
+
+
+def _is_shadowed(place: _Place, unknown: "Collection[str]") -> bool:
+    return not place.is_own and f"OTEL_EXPORTER_OTLP_{place.signal.upper()}_ENDPOINT" in unknown
+
+
+def split_url(url: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port (0 if it has none) and path of an address that settings have taken."""
+    scheme, _, rest = url.partition("://")
+    authority, slash, path = rest.partition("?")[0].partition("/")
+    address = authority.rpartition("@")[2]
+    host, colon, port = address.rpartition(":")
+    if not colon or port.endswith("]"):
+        host, port = address, ""
+    return scheme.lower(), host.lower().strip("[]"), int(port or 0), slash + path
+
+
+def _check_endpoint(place: _Place) -> "Iterator[Finding]":
+    service = aws_service(place.host)
+    if service:
+        yield from _check_aws(place, service)
+    yield from _check_scheme(place)
+    yield from _check_path(place)
+
+
+def _check_aws(place: _Place, service: str) -> "Iterator[Finding]":
+    yield Finding(
+        "aws-endpoint",
+        ERROR,
+        f"{place.variable}: {place.host} takes requests with AWS's signature alone, and lrap-otel does not sign.",
+        "Send to a collector that signs (its sigv4auth extension), as a layer or on its own.",
+    )
+    if not place.is_own:
+        yield Finding(
+            "aws-endpoint",
+            ERROR,
+            f"{place.variable}: {place.host} takes {_AWS_SERVICES[service]} alone, and gets every signal.",
+            f"Set OTEL_EXPORTER_OTLP_{_AWS_SERVICES[service].upper()}_ENDPOINT instead, one for each signal.",
+        )
+
+
+def _check_scheme(place: _Place) -> "Iterator[Finding]":
+    name, origin = place.variable, f"{place.scheme}://{place.host}" + (f":{place.port}" if place.port else "")
+    takes_https_alone = any(is_within(place.host, vendor) for vendor in _HTTPS_ONLY)
+    if place.port == 4317:
+        yield Finding(
+            "grpc-port",
+            WARNING,
+            f"{name}: port 4317 of {place.host} is gRPC's by custom, and we speak HTTP.",
+            "Write 4318, the port of OTLP over HTTP.",
+        )
+    elif place.scheme == "http" and (place.port == 443 or takes_https_alone):
+        yield Finding(
+            "http-for-https",
+            ERROR,
+            f"{name}: {origin} takes https alone.",
+            f"Write https://{place.host}" + (f":{place.port}." if place.port not in {0, 80, 443} else "."),
+        )
+    elif place.scheme == "https" and place.port == 80:
+        yield Finding("https-for-http", ERROR, f"{name}: port 80 speaks no TLS.", "Write http://, or the port of TLS.")
+    elif place.scheme == "http" and is_public(place.host):
+        yield Finding(
+            "plain-http",
+            WARNING,
+            f"{name}: {origin} is a public host, and what is sent, credentials included, can be read on the way.",
+            "Write https:// if it takes that, or reach it by a private network.",
+        )
+    elif place.scheme == "https" and (place.is_loopback or place.port == 4318):
+        yield Finding(
+            "https-for-http",
+            WARNING if place.is_loopback else NOTE,
+            f"{name}: {origin} must speak TLS, and a collector there commonly does not.",
+            "Write http:// unless it has a certificate.",
+        )
+    elif place.scheme == "http" and not place.port:
+        yield Finding(
+            "no-port", NOTE, f"{name}: without a port {origin} is port 80.", "Write :4318 if a collector listens there."
+        )
+
+
+def _check_path(place: _Place) -> "Iterator[Finding]":
+    ends = place.path.rstrip("/").rpartition("/v1/")[2] if "/v1/" in place.path else ""
+    if not place.is_own and ends in {"traces", "metrics", "logs"}:
+        yield Finding(
+            "path",
+            ERROR,
+            f"{place.variable} ends in /v1/{ends}, and /v1/{place.signal} is added to it.",
+            f"Take /v1/{ends} away, or set OTEL_EXPORTER_OTLP_{ends.upper()}_ENDPOINT.",
+        )
+    elif place.is_own and ends in {"traces", "metrics", "logs"} and ends != place.signal:
+        yield Finding(
+            "path",
+            ERROR,
+            f"{place.variable} ends in /v1/{ends}, which takes {ends}.",
+            f"Write /v1/{place.signal} there.",
+        )
+    elif place.is_own and place.path in {"", "/"}:
+        yield Finding(
+            "path",
+            WARNING,
+            f"{place.variable} has no path, and a signal's own endpoint is used as it is.",
+            f"Add /v1/{place.signal}, or set {ENDPOINT_VARIABLE} instead, to which it is added.",
+        )
+
+
+def aws_service(host: str) -> str:
+    """``xray``, ``monitoring`` or ``logs`` if the host is AWS's own OTLP endpoint, else empty."""
+    service = host.partition(".")[0]
+    is_aws = is_within(host, "amazonaws.com") or is_within(host, "amazonaws.com.cn")
+    return service if is_aws and service in _AWS_SERVICES else ""
+
+
+def is_within(host: str, domain: str) -> bool:
+    """Whether a host is this domain or one of its own."""
+    return host == domain or host.endswith(f".{domain}")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is the machine itself."""
+    packed = _packed(host)
+    if packed is None:
+        return host == "localhost"
+    return packed[0] == 127 if len(packed) == 4 else packed == bytes(15) + b"\x01"
+
+
+def is_public(host: str) -> bool:
+    """Whether a host is, for all that its name says, beyond a private network."""
+    packed = _packed(host)
+    if packed is None:
+        return "." in host and not any(is_within(host, name) for name in _PRIVATE_NAMES)
+    if len(packed) == 16:
+        # Unique local, link-local, and the machine itself.
+        return packed[0] & 0xFE != 0xFC and packed[:2] != b"\xfe\x80" and any(packed[:15])
+    first, second = packed[0], packed[1]
+    is_private = first in {0, 10, 127} or (first, second) in {(192, 168), (169, 254)}
+    return not (is_private or (first == 172 and 16 <= second < 32) or (first == 100 and 64 <= second < 128))
+
+
+def _packed(host: str) -> "bytes | None":
+    try:
+        return _socket.inet_pton(_socket.AF_INET6 if ":" in host else _socket.AF_INET, host)
+    except (OSError, ValueError):
+        return None
+
+
+def shown(text: str) -> str:
+    """A name or a path for a line of text, however long and whatever is in it."""
+    short = text if len(text) <= 60 else text[:60] + "..."
+    return short if short.isprintable() else ascii(short)
