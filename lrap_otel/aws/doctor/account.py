@@ -65,7 +65,7 @@ class Doctor:
             if not is_ours(arn, self._other_name):
                 continue
             layer = LayerVersion.parse(arn)
-            versions = self._versions_of(layer)
+            versions = self._versions_of(layer, function)
             if versions.refusal:
                 yield Finding(
                     "layer-version",
@@ -86,19 +86,20 @@ class Doctor:
         for at, arn in enumerate(function.layers):
             if layers[at].is_ours:
                 layer = LayerVersion.parse(arn)
-                made_for = self._versions_of(layer).architectures.get(layer.version, ())
+                made_for = self._versions_of(layer, function).architectures.get(layer.version, ())
                 layers[at] = replace(layers[at], architectures=made_for)
         return replace(subject, layers=tuple(layers))
 
-    def _versions_of(self, layer: LayerVersion) -> _Versions:
+    def _versions_of(self, layer: LayerVersion, function: Function) -> _Versions:
         if layer.layer_arn not in self._versions:
-            self._versions[layer.layer_arn] = self._read_versions(layer)
+            is_own = layer.arn.split(":")[4] == function.arn.split(":")[4]
+            self._versions[layer.layer_arn] = self._read_versions(layer, layer.name if is_own else layer.layer_arn)
         return self._versions[layer.layer_arn]
 
-    def _read_versions(self, layer: LayerVersion) -> _Versions:
+    def _read_versions(self, layer: LayerVersion, name: str) -> _Versions:
         try:
             pages = self._account.client(layer.region).get_paginator("list_layer_versions")
-            found = [version for page in pages.paginate(LayerName=layer.layer_arn) for version in page["LayerVersions"]]
+            found = [version for page in pages.paginate(LayerName=name) for version in page["LayerVersions"]]
         except errors_of_aws() as error:
             return _Versions({}, _refusal(error))
         return _Versions({each["Version"]: tuple(each.get("CompatibleArchitectures") or ()) for each in found})

@@ -34,7 +34,8 @@ Exit status, that of the gravest finding:
   3  an error: it keeps the function from being traced, or from working
 
 An endpoint is asked with an empty export, without credentials unless it is this environment's own.
-No value of a variable is printed, but of an endpoint its scheme, host, port and path.
+No value of a variable is printed, but wrappers, of an endpoint scheme, host and port, and what the
+extension's own log repeats: the value of a setting that cannot be used.
 """
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 SUFFIXES = (".yaml", ".yml", ".json", ".template")
 # CloudFormation's own limit of a template in S3.
 MAX_BYTES = 1_048_576
-_MAX_MEMBERS = 10_000
 
 _FUNCTION, _SAM_FUNCTION = "AWS::Lambda::Function", "AWS::Serverless::Function"
 _LAYERS = ("AWS::Lambda::LayerVersion", "AWS::Serverless::LayerVersion")
@@ -101,12 +100,6 @@ def _yaml(text: bytes) -> Any:
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
         """YAML as CloudFormation reads it; it makes nothing but plain values."""
-
-        def flatten_mapping(self, node: Any) -> None:
-            super().flatten_mapping(node)
-            # Merges of merges grow without end.
-            if len(node.value) > _MAX_MEMBERS:
-                raise ValueError("a mapping has too many members")
 
     def intrinsic(loader: Any, tag: str, node: Any) -> dict[str, Any]:
         name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
