@@ -111,7 +111,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
         for table in tables:
             text = table.text() if isinstance(table, Table) else table
             terminalreporter.write_line(f"\n{text}")
-        if exitstatus == 0 and not os.environ.get("PEER"):
+        if exitstatus == 0 and not os.environ.get("PEER") and not os.environ.get("PEER_OPT"):
             keep_tables(group, tables, f"make bench BENCH={group}")
 
 

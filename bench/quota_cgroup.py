@@ -24,14 +24,15 @@ class QuotaError(Exception):
 class Quota:
     """A control group that may use `percent` of one CPU, by periods of `period_us`; it ends with the block.
 
-    Who writes its process id into each of `doors` is in it, with all that it starts. `freeze` stops them as Lambda does
+    None is all that there is, until `limit` says otherwise. Who writes its process id into each of `doors` is in it, with all that it starts. `freeze` stops them as Lambda does
     between invocations: no signal is sent, so that a process that was stopped stays stopped afterwards.
     """
 
-    def __init__(self, percent: float, period_us: int, name: str = "lrap-otel-bench") -> None:
+    def __init__(self, percent: float | None, period_us: int, name: str = "lrap-otel-bench") -> None:
         self._name = f"{name}-{os.getpid()}"
-        self._quota_us = round(period_us * percent / 100)
+        self._percent = percent
         self._period_us = period_us
+        self._is_v1 = False
         self._folders: list[Path] = []
         self._freezer = (Path(), "", "")
 
@@ -62,6 +63,20 @@ class Quota:
         """Where a process writes its id to enter."""
         return [folder / "cgroup.procs" for folder in self._folders]
 
+    def enter(self, process_id: int) -> None:
+        """Put a process into it, with all that it starts from now on."""
+        for door in self.doors:
+            door.write_text(str(process_id), encoding="ascii")
+
+    def limit(self, percent: float | None) -> None:
+        """Let those in it use so much of one CPU from now on; None is all that there is."""
+        quota_us = None if percent is None else round(self._period_us * percent / 100)
+        cpu = self._folders[0]
+        if self._is_v1:
+            (cpu / "cpu.cfs_quota_us").write_text(str(quota_us or -1), encoding="ascii")
+        else:
+            (cpu / "cpu.max").write_text(f"{quota_us or 'max'} {self._period_us}", encoding="ascii")
+
     def freeze(self) -> None:
         """Stop all that are in it, and return when they are."""
         control, frozen, _ = self._freezer
@@ -83,18 +98,20 @@ class Quota:
         cpu, freezer = _v1("cpu"), _v1("freezer")
         if cpu and freezer:
             self._make_v1(cpu / self._name, freezer / self._name)
+            self.limit(self._percent)
             return
         root = _v2()
         if root is None:
             raise QuotaError("no CPU quota can be set here: no cgroup file system with a cpu controller is mounted")
         self._make_v2(root)
+        self.limit(self._percent)
 
     def _make_v1(self, cpu: Path, freezer: Path) -> None:
         for folder in (cpu, freezer):
             folder.mkdir()
             self._folders.append(folder)
         (cpu / "cpu.cfs_period_us").write_text(str(self._period_us), encoding="ascii")
-        (cpu / "cpu.cfs_quota_us").write_text(str(self._quota_us), encoding="ascii")
+        self._is_v1 = True
         self._freezer = (freezer / "freezer.state", "FROZEN", "THAWED")
 
     def _make_v2(self, root: Path) -> None:
@@ -102,7 +119,6 @@ class Quota:
         folder = root / self._name
         folder.mkdir()
         self._folders.append(folder)
-        (folder / "cpu.max").write_text(f"{self._quota_us} {self._period_us}", encoding="ascii")
         self._freezer = (folder / "cgroup.freeze", "1", "0")
 
     def _is_frozen(self) -> bool:

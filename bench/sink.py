@@ -25,6 +25,11 @@ class Sink:
         self._server = Upstream(cpus, "--otlp", str(self._kept), f"--otlp-delay-ms={delay_ms}")
         self.endpoint = f"http://127.0.0.1:{self._server.port}"
 
+    @property
+    def has_spans(self) -> bool:
+        """Whether any have arrived."""
+        return self._kept.stat().st_size > 0
+
     def close(self) -> int:
         """Stop receiving; give the number of different spans that arrived."""
         self.kill()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench import aims, compare
+from bench import aims, cold, compare
 from bench.aims import Aim
 from bench.billed import Billed
 from bench.instructions import total
@@ -125,3 +125,28 @@ def test_a_stream_is_aimed_at_by_its_throughput() -> None:
     times = {"direct": (1,), "relay": (1,), "ours": (1,)}
     streamed = rounds_of(times, LOADS["stream-200mb"], result_p50_ns=500_000_000)
     assert [(aim.limit, aim.measured, aim.is_met) for aim in aims.of_rounds(streamed)] == [(0.8, 1.0, True)]
+
+
+def cold_round(init_ms: float, billed_ms: float) -> cold.Round:
+    start = cold.Start(init_ms, [cold.Invocation(1.0, billed_ms)] * 2, 50.0, 11.0)
+    warm = cold.Warm([billed_ms], [1.0], 2.0)
+    return cold.Round(start, start, start, warm, warm)
+
+
+def test_what_an_extension_adds_to_a_sandbox_is_beside_direct_in_the_same_round() -> None:
+    rounds = {
+        "direct": [cold_round(100, 1), cold_round(300, 9), cold_round(110, 2)],
+        "layer": [cold_round(120, 5), cold_round(390, 20), cold_round(135, 7)],
+    }
+    rows = {row[0]: row[1:] for row in cold.table(rounds).rows}
+    assert rows["init on one CPU, ms added"] == ["", "25", "25"]
+    assert rows["first event billed more, one CPU, ms"] == ["", "5.00", "40"]
+    assert rows["init + billed of the first 10, ms"] == ["114", "149", "190"]
+
+
+def test_a_folder_laid_out_as_opt_has_its_extensions_and_perhaps_a_wrapper(tmp_path: Path) -> None:
+    (tmp_path / "extensions/folder").mkdir(parents=True)
+    (tmp_path / "extensions/peer").touch()
+    assert cold.way_of("peer", tmp_path) == cold.Way("peer", (tmp_path / "extensions/peer",))
+    (tmp_path / "wrapper").touch()
+    assert cold.way_of("peer", tmp_path).wrapper == tmp_path / "wrapper"

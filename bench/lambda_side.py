@@ -1,0 +1,184 @@
+"""Lambda as the benchmarks play it: the Runtime API and the Extensions API, served by one thread that looks at all connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from contextlib import ExitStack
+from selectors import EVENT_READ, DefaultSelector
+from typing import TYPE_CHECKING
+
+from bench.replies import ACCEPTED_HEAD, event_head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FUNCTION_LIMIT_MS = 30_000
+SHUTDOWN_LIMIT_MS = 2_000
+
+
+class StandstillError(Exception):
+    """What was waited for has not come in time."""
+
+
+class Peer:
+    """A connection whose other end sends whole messages, each with a Content-Length or without a body.
+
+    `answers` is how many replies have come over it.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.has_ended = False
+        self.answers = 0
+        self._ahead = b""
+
+    def receive(self) -> tuple[bytes, bytes] | None:
+        """Take what has come; the head and the body of a message once all of it is there."""
+        data = self.socket.recv(65_536)
+        self.has_ended = not data
+        self._ahead += data
+        head, blank, body = self._ahead.partition(b"\r\n\r\n")
+        length = int(_field(head, b"content-length") or 0)
+        if not blank or len(body) < length:
+            return None
+        self._ahead = body[length:]
+        return head, body[:length]
+
+    def send_json(self, fields: str, value: object) -> None:
+        """Answer 200 with `fields`, whole lines, and a value."""
+        body = json.dumps(value)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+        self.socket.sendall(f"{head}{body}".encode())
+
+
+class Lambda:
+    """Both APIs on one port. It works only inside `serve_until` and `serve_for`. `close` it in any case.
+
+    `registered` and `waiting` have the extensions by identifier: those that there are, and those to which an event is owed,
+    with the moment at which they asked for it. All moments are CLOCK_MONOTONIC in ns.
+    """
+
+    def __init__(self, event: bytes) -> None:
+        self._event, self._cleanup = event, ExitStack()
+        self._selector = self._cleanup.enter_context(DefaultSelector())
+        self._listener = self._cleanup.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self._selector.register(self._listener, EVENT_READ)
+        self.port: int = self._listener.getsockname()[1]
+        self.number = 0
+        self.registered: list[str] = []
+        self.waiting: dict[str, int] = {}
+        self.poll_ns = self.result_ns = 0
+        self._poll: Peer | None = None
+        self._peers: dict[str, Peer] = {}
+        self._takes_invoke: set[str] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the runtime and every extension wait for an event."""
+        return self.has_poll and len(self.waiting) == len(self.registered)
+
+    @property
+    def has_poll(self) -> bool:
+        """Whether the runtime waits for an event."""
+        return self._poll is not None
+
+    def deliver(self) -> int:
+        """Send the next event to the runtime and INVOKE to the extensions that take it; the moment before."""
+        self.number += 1
+        begin_ns = time.monotonic_ns()
+        deadline_ms = time.time_ns() // 1_000_000 + FUNCTION_LIMIT_MS
+        request_id = f"8476a536-e9f4-11e8-9739-{self.number:012}"
+        invoke = {"eventType": "INVOKE", "deadlineMs": deadline_ms, "requestId": request_id}
+        for identifier in self._takes_invoke & self.waiting.keys():
+            self._peers[identifier].send_json("", invoke)
+            del self.waiting[identifier]
+        if self._poll:
+            self._poll.socket.sendall(event_head(self.number, len(self._event)) + self._event)
+        self._poll = None
+        return begin_ns
+
+    def end_of_extensions_ns(self, begin_ns: int) -> int:
+        """The moment at which the last extension that takes INVOKE asked for the next event; `begin_ns` where none does."""
+        return max((self.waiting[identifier] for identifier in self._takes_invoke), default=begin_ns)
+
+    def shut_down(self) -> None:
+        """Send SHUTDOWN to every extension that waits."""
+        deadline_ms = time.time_ns() // 1_000_000 + SHUTDOWN_LIMIT_MS
+        for identifier in self.waiting:
+            reason = {"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": "spindown"}
+            self._peers[identifier].send_json("", reason)
+        self.waiting.clear()
+
+    def watch(self, connection: socket.socket) -> Peer:
+        """Serve this connection as well."""
+        peer = Peer(self._cleanup.enter_context(connection))
+        self._selector.register(connection, EVENT_READ, peer)
+        return peer
+
+    def serve_until(self, is_there: Callable[[], bool], limit_s: float = 10.0) -> None:
+        """Serve until that is so. StandstillError after the limit."""
+        end = time.monotonic() + limit_s
+        while not is_there():
+            if time.monotonic() > end:
+                raise StandstillError(f"stands still in invocation {self.number}")
+            self._serve_once(0.1)
+
+    def serve_for(self, seconds: float) -> None:
+        """Serve for so long."""
+        end = time.monotonic() + seconds
+        while (left_s := end - time.monotonic()) > 0:
+            self._serve_once(left_s)
+
+    def close(self) -> None:
+        """Drop all connections."""
+        self._cleanup.close()
+
+    def _serve_once(self, wait_s: float) -> None:
+        for key, _ in self._selector.select(wait_s):
+            if key.data is None:
+                self.watch(self._listener.accept()[0])
+            else:
+                self._serve(key.data)
+
+    def _serve(self, peer: Peer) -> None:
+        message = peer.receive()
+        if peer.has_ended:
+            self._selector.unregister(peer.socket)
+        elif message and message[0].startswith(b"HTTP/1.1 "):
+            peer.answers += 1
+        elif message:
+            self._answer(peer, *message)
+
+    def _answer(self, peer: Peer, head: bytes, body: bytes) -> None:
+        """As Lambda answers the runtime and the extensions."""
+        target = head.split(b" ", 2)[1]
+        if target.endswith(b"/invocation/next"):
+            self._poll, self.poll_ns = peer, time.monotonic_ns()
+        elif target.endswith(b"/event/next"):
+            identifier = _field(head, b"lambda-extension-identifier")
+            self._peers[identifier], self.waiting[identifier] = peer, time.monotonic_ns()
+        elif target.endswith(b"/register"):
+            self._register(peer, body)
+        else:
+            self.result_ns = time.monotonic_ns()
+            peer.socket.sendall(ACCEPTED_HEAD + b'{"status":"OK"}\n')
+
+    def _register(self, peer: Peer, body: bytes) -> None:
+        identifier = f"3b1f2c9e-0000-4000-8000-{len(self.registered):012}"
+        self.registered.append(identifier)
+        if b'"INVOKE"' in body:
+            self._takes_invoke.add(identifier)
+        function = {"functionName": "bench", "functionVersion": "$LATEST", "handler": "answer.handler"}
+        peer.send_json(f"Lambda-Extension-Identifier: {identifier}\r\n", function | {"accountId": "123456789012"})
+
+
+def _field(head: bytes, wanted: bytes) -> str:
+    """The value of a field by its lower-case name; empty where it is not there."""
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == wanted:
+            return value.strip().decode("latin-1")
+    return ""
