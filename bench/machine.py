@@ -38,6 +38,19 @@ def pinned(cpus: Collection[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+@contextlib.contextmanager
+def first_in_line() -> Iterator[None]:
+    """We get a CPU as soon as we want it, before all other programs, if this machine lets us; what is started inside does not."""
+    before = os.sched_getscheduler(0), os.sched_getparam(0)
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, *before)
+
+
 def pss_kb(pid: int) -> int:
     """Proportional set size of a process in KB.
 

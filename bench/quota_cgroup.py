@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from typing_extensions import Self
 
 LEAVE_LIMIT_S = 5
 FREEZE_LIMIT_S = 5
 # Source: cgroups(7), /proc/mounts.
 _MOUNTS = Path("/proc/mounts")
+# Source: sched-design-CFS and cgroup-v2, of the kernel's documentation. An ordinary group has 1024 and 100.
+_MOST_SHARES, _MOST_WEIGHT = "262144", "10000"
 
 
 class QuotaError(Exception):
@@ -24,7 +28,8 @@ class QuotaError(Exception):
 class Quota:
     """A control group that may use `percent` of one CPU, by periods of `period_us`; it ends with the block.
 
-    None is all that there is, until `limit` says otherwise. Who writes its process id into each of `doors` is in it, with all that it starts. `freeze` stops them as Lambda does
+    None is all that there is, until `limit` says otherwise; other programs then get little of the CPUs that it is on, as far as
+    the kernel has its way. Who writes its process id into each of `doors` is in it, with all that it starts. `freeze` stops them as Lambda does
     between invocations: no signal is sent, so that a process that was stopped stays stopped afterwards.
     """
 
@@ -63,10 +68,20 @@ class Quota:
         """Where a process writes its id to enter."""
         return [folder / "cgroup.procs" for folder in self._folders]
 
-    def enter(self, process_id: int) -> None:
-        """Put a process into it, with all that it starts from now on."""
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        """What is started in this block is in it from its first moment, and so are we until the block ends.
+
+        Moving a process takes up to 20 ms, in which it runs; one that is moved once it has started may have forked.
+        """
+        homes = [_home_of(folder.parent) for folder in self._folders]
         for door in self.doors:
-            door.write_text(str(process_id), encoding="ascii")
+            door.write_text(str(os.getpid()), encoding="ascii")
+        try:
+            yield
+        finally:
+            for home in homes:
+                (home / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
 
     def limit(self, percent: float | None) -> None:
         """Let those in it use so much of one CPU from now on; None is all that there is."""
@@ -112,6 +127,8 @@ class Quota:
             self._folders.append(folder)
         (cpu / "cpu.cfs_period_us").write_text(str(self._period_us), encoding="ascii")
         self._is_v1 = True
+        if self._percent is None:
+            (cpu / "cpu.shares").write_text(_MOST_SHARES, encoding="ascii")
         self._freezer = (freezer / "freezer.state", "FROZEN", "THAWED")
 
     def _make_v2(self, root: Path) -> None:
@@ -119,6 +136,8 @@ class Quota:
         folder = root / self._name
         folder.mkdir()
         self._folders.append(folder)
+        if self._percent is None:
+            (folder / "cpu.weight").write_text(_MOST_WEIGHT, encoding="ascii")
         self._freezer = (folder / "cgroup.freeze", "1", "0")
 
     def _is_frozen(self) -> bool:
@@ -152,6 +171,19 @@ def _v2() -> Path | None:
         if kind == "cgroup2" and controllers.exists() and "cpu" in controllers.read_text(encoding="ascii").split():
             return path
     return None
+
+
+def _home_of(mount: Path) -> Path:
+    """The group of a mounted hierarchy that we are in.
+
+    Source: cgroups(7), /proc/PID/cgroup.
+    """
+    controllers = next((set(options) for _, path, options in _mounts() if path == mount), set())
+    for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        _, names, place = line.split(":", 2)
+        if controllers & set(names.split(",")) or (not names and mount == _v2()):
+            return mount / place.lstrip("/")
+    return mount
 
 
 def _mounts() -> list[tuple[str, Path, list[str]]]:
