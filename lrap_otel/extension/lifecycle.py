@@ -118,7 +118,7 @@ class Lifecycle:
             self._has_warned = True
             log.warning(
                 "an event did not come through the proxy, so it is not traced: "
-                "does the function start through the wrapper (AWS_LAMBDA_EXEC_WRAPPER=/opt/wrapper)?"
+                "does the function start through the wrapper (AWS_LAMBDA_EXEC_WRAPPER=/opt/lrap-otel/wrapper)?"
             )
 
     def _shut_down(self, event: dict[str, object]) -> None:
