@@ -139,7 +139,7 @@ deploy: $(STAMP) ## publish the layer: REGIONS="eu-west-1 us-east-1"; also PUBLI
 	@$(BIN)/lrap-otel deploy $(REGIONS:%=--region %) $(if $(PUBLIC),--public) $(ORGANIZATION:%=--organization %) $(if $(ALIGN),--align)
 
 release: $(RUN_STAMP) ## write dist/: layer, image, wheel, bill of materials, checksums; from a commit (ALLOW_DIRTY=1: to try)
-	@$(BIN)/python -m opt.release --python "$(LAYER_PYTHON)" --tag "$(TAG)" $(if $(ALLOW_DIRTY),--allow-dirty)
+	@$(BIN)/python -m opt.release --python "$(LAYER_PYTHON)" --tag "$$TAG" $(if $(ALLOW_DIRTY),--allow-dirty)
 
 lock: ## choose newest versions and lock them with their hashes (needs uv)
 	uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-emit-index-url --no-header --upgrade requirements.in -o requirements.txt
