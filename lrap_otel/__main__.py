@@ -8,7 +8,7 @@ import sys
 
 if __name__ == "__main__":
     # From the entrypoint. `how` it started us: in the place of its shell (layer), or as its child (other).
-    root, script, dependencies, how, skipped = sys.argv[1:] if sys.flags.no_site else ("", sys.argv[0], "", "", "")
+    root, script, how, skipped = sys.argv[1:] if sys.flags.no_site else ("", sys.argv[0], "", "")
     # The statuses 64 to 66 send opt/entrypoint to the next interpreter. The proxy's threads rely on the interpreter lock.
     status = 64 if sys.version_info < (3, 10) else 0
     if hasattr(sys, "_is_gil_enabled") and not sys._is_gil_enabled():  # noqa: SLF001 - there is no other way to ask
@@ -17,13 +17,9 @@ if __name__ == "__main__":
         try:
             if root:
                 sys.path.insert(0, root)
-            else:
-                import sysconfig
-
-                dependencies = sysconfig.get_path("purelib")
             from lrap_otel.boot import main
 
-            status = main(script, dependencies, skipped, posix.getppid() if how == "other" else 0)
+            status = main(script, skipped, posix.getppid() if how == "other" else 0)
         except BaseException as error:  # noqa: BLE001 - nothing has registered yet, and something must
             status = 66
             print("lrap-otel: error:", repr(error), file=sys.stderr)  # noqa: T201 - `log` may be what is broken

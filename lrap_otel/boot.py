@@ -45,12 +45,12 @@ _REGISTER = (
 _NEXT = b"GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: %s\r\nLambda-Extension-Identifier: %s\r\n\r\n"
 
 
-def main(script: str, dependencies: str, skipped: str = "", shell: int = 0) -> int:
+def main(script: str, skipped: str = "", shell: int = 0) -> int:
     """Be the extension until SHUTDOWN. Returns the exit status; what it raises, it raises before it has registered.
 
-    `script` is the path this was started by, which names the extension where it lies in a folder called ``extensions``;
-    `dependencies` is the folder that the telemetry process imports the SDK from; `skipped` says which interpreters would not do, and `shell` is the process that waits for us under the id that
-    Lambda knows, 0 where that is ours.
+    `script` is the path this was started by: it names the extension if it lies in a folder called
+    ``extensions``. `skipped` says which interpreters would not do. `shell` is the process that waits
+    for us under the id that Lambda knows; 0 if that id is ours.
     """
     _keep_standard_descriptors()
     settings = Settings(posix.environ)
@@ -79,7 +79,7 @@ def main(script: str, dependencies: str, skipped: str = "", shell: int = 0) -> i
     except OSError as error:
         return _fail(f"the Extensions API at {settings.extensions_api} does not answer: {error}")
     try:
-        return _serve(settings, registration, listener, dependencies, shell, traces=traces)
+        return _serve(settings, registration, listener, shell, traces=traces)
     except BaseException as error:  # noqa: BLE001 - see the module's docstring
         _fail(f"nothing is traced: {type(error).__name__}: {error}. The function is not affected")
     try:
@@ -113,7 +113,6 @@ def _serve(
     settings: Settings,
     registration: "Registration",
     listener: _socket.socket | None,
-    dependencies: str,
     shell: int,
     *,
     traces: bool,
@@ -123,7 +122,7 @@ def _serve(
     process_id = 0
     try:
         if traces:
-            channel, process_id = _fork_telemetry(registration.api, listener, dependencies)
+            channel, process_id = _fork_telemetry(registration.api, listener)
         if shell:
             _thread.start_new_thread(_end_with, (shell,))
         if listener is not None:
@@ -132,7 +131,7 @@ def _serve(
             handshake = Handshake(listener)
         from lrap_otel.service import run  # noqa: PLC0415 - everything else is loaded while the runtime starts
 
-        return run(settings, registration, handshake, channel, process_id, dependencies)
+        return run(settings, registration, handshake, channel, process_id)
     except BaseException:
         if channel is not None:
             channel.near.close()  # which ends the telemetry process
@@ -246,9 +245,7 @@ def _register_request(settings: Settings, name: str, *, takes_invoke: bool) -> b
     return _REGISTER.format(host=host, name=name, length=len(body), body=body).encode("latin-1", "replace")
 
 
-def _fork_telemetry(
-    api: _socket.socket, listener: _socket.socket | None, dependencies: str
-) -> "tuple[Channel | None, int]":
+def _fork_telemetry(api: _socket.socket, listener: _socket.socket | None) -> "tuple[Channel | None, int]":
     """Start the telemetry process: its channel and process id, or None and 0 where it cannot start."""
     from lrap_otel.channel import Channel  # noqa: PLC0415 - the register request is out
 
@@ -258,11 +255,11 @@ def _fork_telemetry(
     except OSError:
         return None, 0
     if process_id == 0:
-        _be_telemetry(api, listener, channel, dependencies)
+        _be_telemetry(api, listener, channel)
     return channel, process_id
 
 
-def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel: "Channel", dependencies: str) -> None:
+def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel: "Channel") -> None:
     """The forked child: closes what is the proxy's, above all the listener, and never returns.
 
     The runtime waits for the proxy, which still has to be loaded, and for nobody else: until the first record, which says
@@ -279,7 +276,7 @@ def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel:
         if channel.far.recv(1, _socket.MSG_PEEK):
             from lrap_otel.telemetry.worker import run  # noqa: PLC0415 - in the child alone
 
-            run(channel.far, channel.bell, posix.environ, dependencies)
+            run(channel.far, channel.bell, posix.environ)
         status = 0
     finally:
         posix._exit(status)  # noqa: SLF001 - `os` is not loaded; nothing of the parent's may run twice

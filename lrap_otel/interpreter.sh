@@ -16,7 +16,6 @@ each_interpreter() {
         lrap_find_architecture
         lrap_layer=$root/lrap-otel/$lrap_architecture
         if [ -x "$lrap_layer/ld.so" ] && [ -r "$lrap_layer/python" ]; then
-            lrap_dependencies=${lrap_dependencies:-$lrap_layer/packages}
             # Not by the cache of the system's loader: it names another C library's files.
             try layer "$lrap_layer/ld.so" --inhibit-cache --library-path "$lrap_layer/lib" "$lrap_layer/python" && return
         else
@@ -36,10 +35,10 @@ skip() {
     skipped="${skipped:+$skipped; }$1 $2"
 }
 
-# `lrap_python` and `lrap_dependencies` from the lines of .lrap-paths, which is read, not run: a shell ends at what it cannot
-# parse. Quotes around a value and a carriage return behind it are no part of it.
+# Set `lrap_python` to the value of LRAP_PYTHON in .lrap-paths. The file is read, not run: a shell ends at what it cannot
+# parse. Quotes around the value and a carriage return after it are no part of it.
 lrap_read_paths() {
-    lrap_python='' lrap_dependencies=''
+    lrap_python=''
     if [ ! -f "$root/.lrap-paths" ] || [ ! -r "$root/.lrap-paths" ]; then
         return
     fi
@@ -53,7 +52,6 @@ lrap_read_paths() {
         esac
         case $lrap_line in
             LRAP_PYTHON=*) lrap_python=$lrap_value ;;
-            LRAP_DEPENDENCIES=*) lrap_dependencies=$lrap_value ;;
         esac
     done <"$root/.lrap-paths"
 }

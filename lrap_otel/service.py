@@ -30,19 +30,17 @@ def run(
     handshake: "Handshake | None",
     channel: "Channel | None",
     process_id: int,
-    dependencies: str = "",
 ) -> int:
     """Serve until SHUTDOWN; the exit status.
 
-    `handshake` is None where the port is taken, `channel` where there is no telemetry process. `dependencies` is the folder
-    that a successor of the telemetry process imports the SDK from.
+    `handshake` is None where the port is taken, `channel` where there is no telemetry process.
     """
     log.set_level(settings.log_level)
     invocations = Invocations()
     upstream = Upstream(settings.runtime_api or registered.address, registered.address)
     tracer = Tracer(settings, invocations) if channel is not None else None
     sandbox = Sandbox(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
-    telemetry = _telemetry(settings, channel, sandbox, dependencies) if channel is not None else None
+    telemetry = _telemetry(settings, channel, sandbox) if channel is not None else None
     if telemetry is not None:
         telemetry.watch(process_id)
     if handshake is not None:
@@ -75,11 +73,11 @@ def _accept(listener: _socket.socket, early: "list[_socket.socket]", hellos: "li
     accept_connections(listener, sandbox, early)
 
 
-def _telemetry(settings: "Settings", channel: "Channel", sandbox: Sandbox, dependencies: str) -> Telemetry:
+def _telemetry(settings: "Settings", channel: "Channel", sandbox: Sandbox) -> Telemetry:
     return Telemetry(
         channel,
         sandbox.invocations,
-        lambda: successor.start(channel, dependencies, tuple(sandbox.recorder.told.copy().values())),
+        lambda: successor.start(channel, tuple(sandbox.recorder.told.copy().values())),
         lambda: bool(sandbox.polls.waiting),
         # Of Managed Instances there is always an event with the function, and a CPU or more for all.
         stands_aside=not settings.is_managed_instances,

@@ -1,7 +1,8 @@
 """A fresh telemetry process in the place of one that died: a script, started by its path.
 
-``succeed.py ROOT DEPENDENCIES RECORD...``, the channel's far end as stdin, its bell as stdout and its lifeline as descriptor 3. What the one before has been told
-about the sandbox comes again, as hex, before what is on the channel.
+``succeed.py ROOT RECORD...``, with the channel's far end as stdin, its bell as stdout and its lifeline
+as descriptor 3. Each RECORD is in hex: one about the sandbox that the process before has had. They come
+again, before what is on the channel.
 """
 
 import _socket
@@ -31,12 +32,12 @@ class FarEnd(_socket.socket):
 
 
 if __name__ == "__main__":
-    root, dependencies, *told = sys.argv[1:]
+    root, *told = sys.argv[1:]
     sys.path.insert(0, root)
     from lrap_otel.bell import Bell
     from lrap_otel.telemetry.worker import run
 
     far = FarEnd(fileno=posix.dup(0))
     far.told = [bytes.fromhex(record) for record in told]
-    run(far, Bell(posix.dup(1)), posix.environ, dependencies)
+    run(far, Bell(posix.dup(1)), posix.environ)
     posix._exit(0)  # noqa: SLF001 - as the proxy does: threads are left, and taking an interpreter apart takes time

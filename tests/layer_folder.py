@@ -41,7 +41,7 @@ class Layer:
         (self.commands / name).symlink_to(command)
 
     def name_interpreter(self, path: Path | str, *, end: str = "\n") -> None:
-        (self.root / ".lrap-paths").write_text(f"LRAP_PYTHON={path}{end}LRAP_DEPENDENCIES={end}", newline="")
+        (self.root / ".lrap-paths").write_text(f"LRAP_PYTHON={path}{end}", newline="")
 
     def start(self, shell: list[str], **variables: str) -> None:
         told = {"PATH": str(self.commands), "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.api.port}", **variables}

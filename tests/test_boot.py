@@ -33,7 +33,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 bare = set(sys.modules)
 from lrap_otel.boot import main
-assert main("opt/entrypoint", "") == 1
+assert main("opt/entrypoint") == 1
 print(*sorted(set(sys.modules) - bare))
 """
 

@@ -249,7 +249,7 @@ def test_bash_knows_the_architecture_without_a_process(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["LRAP_PYTHON={}\r\nLRAP_DEPENDENCIES=\r\n", "LRAP_PYTHON='{}'\n", 'LRAP_PYTHON="{}"', "if (\n`\nLRAP_PYTHON={}\n"],
+    ["LRAP_PYTHON={}\r\n", "LRAP_PYTHON='{}'\n", 'LRAP_PYTHON="{}"', "if (\n`\nLRAP_PYTHON={}\n"],
     ids=["carriage returns", "quoted", "no line end", "nonsense before it"],
 )
 def test_lrap_paths_is_read_in_any_form(layer: Layer, shell: list[str], text: str) -> None:

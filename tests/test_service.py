@@ -95,7 +95,7 @@ def run_boot(monkeypatch: pytest.MonkeyPatch, **variables: str) -> int:
         monkeypatch.delitem(posix.environ, name.encode(), raising=False)
     for name, value in variables.items():
         monkeypatch.setitem(posix.environ, name.encode(), value.encode())
-    return boot.main("/opt/extensions/lrap-otel", "")
+    return boot.main("/opt/extensions/lrap-otel")
 
 
 def lambda_that_ends_at_once(lambda_side: Upstream, asked: list[Peer]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # what `signal` stands on, without its enums
 import gc
 import posix
-import sys
 from time import monotonic, time
 
 from lrap_otel import records
@@ -37,20 +36,19 @@ _UNAWAITED_EXPORT_S = 2.0
 _WARNINGS_LIMIT = 100
 
 
-def run(far: _socket.socket, bell: Bell, variables: Mapping[bytes, bytes], dependencies: str) -> None:
+def run(far: _socket.socket, bell: Bell, variables: Mapping[bytes, bytes]) -> None:
     """Be the telemetry process, in a child forked for it, until the channel ends or a shutdown is answered.
 
-    `far` and `bell` are the channel's; `dependencies` is the folder of installed packages, empty where there is none: nothing
-    of ours imports from it. Nothing is raised.
+    `far` and `bell` are the channel's. Nothing is raised.
     """
     try:
         _step_back()
-        serve(far, variables, dependencies, bell)
+        serve(far, variables, bell)
     except Exception as error:  # noqa: BLE001 - nothing leaves this process but what goes over the channel
         TelemetryEnd(far).reply(records.warning(f"telemetry ends: {type(error).__name__}: {error}"))
 
 
-def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: str, bell: Bell | None = None) -> None:
+def serve(far: _socket.socket, variables: Mapping[bytes, bytes], bell: Bell | None = None) -> None:
     """Do the work of `run` in the process as it is."""
     end = TelemetryEnd(far, bell)
     inbox = Inbox(end.receive, end.rest)
@@ -59,8 +57,6 @@ def serve(far: _socket.socket, variables: Mapping[bytes, bytes], dependencies: s
     settings = ExportSettings(variables)
     for text in (*settings.warnings, *warnings_of(variables)):
         warnings.warn(text)
-    if dependencies and dependencies not in sys.path:
-        sys.path.append(dependencies)
     # Only now, while the inbox already fills: this is what takes long.
     # What is imported stays, and looking for garbage in it is a twentieth of the instructions.
     gc.disable()

@@ -29,7 +29,7 @@ class Telemetry:
         self.channel.near.settimeout(PATIENCE_S)
         self.warnings: list[str] = []
         self._number = 0
-        self._thread = threading.Thread(target=serve, args=(self.channel.far, VARIABLES | variables, "/nowhere"))
+        self._thread = threading.Thread(target=serve, args=(self.channel.far, VARIABLES | variables))
         self._thread.start()
         assert self.reply()[0] == records.READY
 

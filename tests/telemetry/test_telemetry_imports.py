@@ -34,7 +34,7 @@ for message, payload in (proxy_records.delivered(event.encode()), proxy_records.
 channel.offer(records.flush(1, 60_000, 0))
 channel.offer(records.shutdown(2, "spindown", 1 << 50, 0))
 from lrap_otel.telemetry.worker import serve
-serve(channel.far, {b"OTEL_EXPORTER_OTLP_ENDPOINT": url.encode()}, "")
+serve(channel.far, {b"OTEL_EXPORTER_OTLP_ENDPOINT": url.encode()})
 print(*sorted(name for name in set(sys.modules) - known if not name.startswith("lrap_otel.")))
 print(*sorted(name for name in set(sys.modules) - known if name.startswith("lrap_otel.")))
 """

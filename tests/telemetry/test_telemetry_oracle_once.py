@@ -42,7 +42,7 @@ class Both(Telemetry):
         self.warnings: list[str] = []
         self._number = 0
         variables = VARIABLES | {b"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.encode()}
-        self._thread = threading.Thread(target=serve, args=(self.channel.far, variables, "/nowhere"))
+        self._thread = threading.Thread(target=serve, args=(self.channel.far, variables))
         self._thread.start()
         assert self.reply()[0] == records.READY
         self._collector = collector

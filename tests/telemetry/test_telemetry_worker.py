@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from otlp_collector import Post
 
 SOURCE = Path(__file__).parents[2]
-# As boot does it: no site, no dependency folder, and the fork before any thread.
+# As boot does it: no site, and the fork before any thread.
 PROGRAM = """
 import _socket, posix, sys
 far, bell, source, *variables = sys.argv[1:]
@@ -37,7 +37,6 @@ if posix.fork() == 0:
         _socket.socket(fileno=int(far)),
         Bell(int(bell)),
         dict(pair.encode().split(b"=", 1) for pair in variables),
-        "",
     )
     wanted = ("aiohttp", "asyncio", "google", "grpc", "opentelemetry", "psutil", "requests", "ssl", "urllib3")
     posix._exit(1 if any(name in sys.modules for name in wanted) else 0)
