@@ -159,6 +159,19 @@ def test_without_a_wrapper_variable_a_child_of_the_runtime_shows_that_it_ran(opt
     assert offline(opt, AWS_LAMBDA_EXEC_WRAPPER="", **behind) == {}
 
 
+def test_a_child_of_a_runtime_that_started_past_us(opt: Path) -> None:
+    direct = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13", "AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001"}
+    assert offline(opt, **direct) == {"past-us": "warning"}
+    assert offline(opt, **{**direct, "AWS_EXECUTION_ENV": ""}) == {}
+    # Ours, though it cannot be seen whose it is.
+    with socket.create_server(("127.0.0.1", 0)) as ours:
+        port = str(ours.getsockname()[1])
+        behind = {**direct, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "LRAP_LISTENER_PORT": port}
+        assert offline(opt, **behind) == {}
+        other = {**behind, "LRAP_RUNTIME_API_ENDPOINT": "127.0.0.1:9"}
+        assert offline(opt, **other) == {}
+
+
 def test_what_the_extension_would_warn_of(opt: Path) -> None:
     variables = {"LRAP_FLUSH_BUDGET_MS": "soon", "LRAP_LOGLEVEL": "info", "OTEL_LOGS_EXPORTER": "otlp"}
     assert offline(opt, **variables) == {"malformed-value": "warning", "misspelled": "warning", "not-used": "note"}
@@ -167,6 +180,7 @@ def test_what_the_extension_would_warn_of(opt: Path) -> None:
 
 def test_memory_below_what_start_up_likes(opt: Path) -> None:
     assert offline(opt, AWS_LAMBDA_FUNCTION_MEMORY_SIZE="128") == {"memory": "warning"}
+    assert offline(opt, AWS_LAMBDA_FUNCTION_MEMORY_SIZE="256") == {}
     assert offline(opt, AWS_LAMBDA_FUNCTION_MEMORY_SIZE="x") == {"malformed-value": "warning"}
 
 

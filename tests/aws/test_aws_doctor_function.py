@@ -221,22 +221,27 @@ def test_what_the_api_says_of_a_function_is_used(aws: Aws, layer: str) -> None:
         if name == "replica":
             configuration["MasterArn"] = configuration["FunctionArn"].replace("replica", "original") + ":1"
         if name == "large":
-            configuration["CodeSize"] = 262_144_001
+            configuration["CodeSize"] = 230_000_000
+        if name == "fits":
+            configuration["CodeSize"] = 220_000_000
         if name == "key":
             configuration["KMSKeyArn"] = "arn:aws:kms:eu-west-1:123456789012:key/k"
 
     aws.proxy.edits.append(edit)
-    for name in ("failed", "unreadable", "replica", "large"):
+    for name in ("failed", "unreadable", "replica"):
         sound(aws, layer, name)
+    for name in ("large", "fits"):
+        aws.function(name)
     secret = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cr3t"}
     sound(aws, layer, "key", variables=secret)
     sound(aws, layer, "plain", variables=secret)
-    _, found, printed = examine(aws, "failed", "unreadable", "replica", "large", "key", "plain")
+    _, found, printed = examine(aws, "failed", "unreadable", "replica", "large", "fits", "key", "plain")
     assert found == {
         "failed": {"last-update": "warning"},
         "unreadable": {"variables-unreadable": "warning"},
         "replica": {"edge": "error"},
-        "large": {"too-large": "error"},
+        "large": {"not-instrumented": "error", "too-large": "error"},
+        "fits": {"not-instrumented": "error"},
         "key": {"plain-credentials": "note"},
         "plain": {"plain-credentials": "warning"},
     }
@@ -353,6 +358,14 @@ def test_a_path_that_takes_nothing_is_found_and_a_refusal_without_credentials_sa
     sound(aws, layer, "refused", {ENDPOINT: "http://collector.example"})
     assert reach(aws, proxied, "wrong") == {"endpoint-path": "warning"}
     assert reach(aws, proxied, "refused") == {}
+
+
+def test_an_endpoint_of_many_functions_is_asked_once(aws: Aws, layer: str, proxied: Proxied) -> None:
+    for name in ("a", "b"):
+        sound(aws, layer, name, {ENDPOINT: "http://collector.example:4318/wrong"})
+    done = aws.run("doctor", "--all", http_proxy=proxied.url, no_proxy="127.0.0.1")
+    assert done.stdout.count("answers 404 for traces") == 2
+    assert len(proxied.asked) == 2
 
 
 def test_a_host_that_does_not_answer_from_here_is_a_warning_that_says_from_where(aws: Aws, layer: str) -> None:

@@ -240,6 +240,12 @@ def test_a_layer_of_the_template_itself_is_known_by_its_name_and_architectures(d
     assert status == 3
 
 
+def test_a_layer_that_the_template_makes_may_be_ours_by_any_name(doctor: Any) -> None:
+    layer = "\n  Other: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: build/opt}}\n"
+    text = SAM.replace(f"[{LAYER}]", "[!Ref Other]")
+    assert doctor(text.replace("\nResources:\n", "\nResources:" + layer))[1]["Usual"]["findings"] == []
+
+
 def test_our_layer_may_have_another_name(doctor: Any) -> None:
     text = SAM.replace("layer:lrap-otel:", "layer:tracing:")
     assert [finding["check"] for finding in doctor(text)[1]["Usual"]["findings"]] == ["no-layer"]

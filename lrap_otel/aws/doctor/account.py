@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from lrap_otel.aws.function import Function
     from lrap_otel.aws.session import Account
 
+# At most, unzipped, for both architectures: what the build holds it to.
+LAYER_BYTES = 34_000_000
 # What each of AWS's OTLP endpoints asks of whoever sends.
 _ACTIONS = {
     "xray": ("xray:PutSpans", "xray:PutSpansForIndexing"),
@@ -56,7 +58,7 @@ class Doctor:
         if subject.has_our_layer:
             found += self._check_version(function)
             subject = self._with_architectures(function, subject)
-        found += check(subject)
+        found += [*check(subject), *_check_size(function, subject)]
         found += self._check_aws(function, subject)
         return subject, graded(found)
 
@@ -197,13 +199,18 @@ def _check_state(function: Function) -> Iterator[Finding]:
             "Lambda could not carry out the last change of its configuration, and runs it as it was before.",
             "`aws lambda get-function` says why.",
         )
+
+
+def _check_size(function: Function, subject: Subject) -> Iterator[Finding]:
+    """Sizes are known as they are zipped: what does not fit so, does not fit unzipped."""
     total = function.code_size + sum(function.layer_sizes)
-    if function.package_type == "Zip" and total > MAX_UNZIPPED_BYTES:
+    if subject.has_our_layer is False and function.package_type == "Zip" and total + LAYER_BYTES > MAX_UNZIPPED_BYTES:
         yield Finding(
             "too-large",
-            ERROR,
-            f"Code and layers take at least {total} of the {MAX_UNZIPPED_BYTES} bytes that Lambda allows unzipped.",
-            "Make it smaller, or a container image: no layer can be added.",
+            ERROR if subject.is_named else NOTE,
+            f"Code and layers take at least {total} of the {MAX_UNZIPPED_BYTES} bytes that Lambda allows unzipped: there is "
+            "no room for our layer.",
+            "Make it smaller, or a container image.",
         )
 
 

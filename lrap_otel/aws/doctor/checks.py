@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from lrap_otel.aws.doctor.subject import encoded
+from lrap_otel.aws.function import LAYER_NAME
 from lrap_otel.aws.obstacles import (
     BOOTSTRAP_LINE,
     MAX_ENVIRONMENT_BYTES,
@@ -49,9 +50,10 @@ IMAGE_LINES = (
     "COPY --from=LRAP_OTEL_IMAGE /opt /opt` and `ENTRYPOINT "
     f'["{WRAPPER}", "/lambda-entrypoint.sh"]'  # of AWS's base images
 )
-# CPU that proxy and telemetry process take until they are ready (docs/benchmarks.md, "Start"). A
-# function gets as much of a CPU as its memory is of 1,769 MB (AWS, "Configure function memory").
-START_CPU_S = 0.14
+# CPU that the proxy (20 ms) and the telemetry process (50 ms) take until the first span is out, by
+# bench/start.py. A function gets as much of a CPU as its memory is of 1,769 MB (AWS, "Configure
+# function memory").
+START_CPU_S = 0.07
 MB_OF_A_CPU = 1_769
 LOW_MEMORY_MB = 256
 
@@ -154,10 +156,11 @@ def _check_layers(subject: Subject) -> Iterator[Finding]:
         consequence = (
             "Lambda does not find the wrapper, and every invocation fails" if is_fatal else "nothing is traced"
         )
+        doubt = "unless one of them is ours by another name, " if subject.layers else ""
         yield Finding(
             "no-layer",
             ERROR,
-            f"None of its layers is ours: {consequence}.",
+            f"None of its layers is called {LAYER_NAME}: {doubt}{consequence}.",
             "Add the layer; if it is there by another name, say so by --layer-name.",
         )
     for layer in subject.layers or ():

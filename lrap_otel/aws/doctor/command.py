@@ -13,7 +13,7 @@ from lrap_otel.aws import selection
 from lrap_otel.aws.doctor.account import Doctor
 from lrap_otel.aws.doctor.checks import check, graded
 from lrap_otel.aws.doctor.environment import OPT, check_environment
-from lrap_otel.aws.doctor.reach import check_reach_from_here
+from lrap_otel.aws.doctor.reach import FromHere
 from lrap_otel.aws.doctor.template import SUFFIXES, read_template
 from lrap_otel.aws.function import LAYER_NAME
 from lrap_otel.aws.session import Account, AwsError
@@ -96,15 +96,16 @@ def _examine(args: argparse.Namespace, terminal: Terminal) -> Iterator[Report]:
         findings = check_environment(args.opt, dict(os.environ), is_offline=args.offline)
         yield Report("this environment", findings)
         return
+    reach = FromHere()
     templates = [text for text in args.functions if text.endswith(SUFFIXES)]
     args.functions = [text for text in args.functions if text not in templates]
     for path in templates:
-        yield from _of_template(Path(path), args)
+        yield from _of_template(Path(path), args, reach)
     if not selection.is_empty(args):
-        yield from _of_account(args, terminal)
+        yield from _of_account(args, terminal, reach)
 
 
-def _of_template(path: Path, args: argparse.Namespace) -> Iterator[Report]:
+def _of_template(path: Path, args: argparse.Namespace, reach: FromHere) -> Iterator[Report]:
     try:
         subjects, loops = read_template(path, args.layer_name)
     except AwsError as error:
@@ -113,7 +114,7 @@ def _of_template(path: Path, args: argparse.Namespace) -> Iterator[Report]:
     for subject in subjects:
         found = check(subject)
         if not args.offline and not _is_left_alone(found):
-            found += check_reach_from_here(subject.variables, subject.unknown)
+            found += reach.check(subject.variables, subject.unknown)
         yield Report(subject.name, graded(found))
     left_out = [
         Finding(
@@ -128,7 +129,7 @@ def _of_template(path: Path, args: argparse.Namespace) -> Iterator[Report]:
         yield Report(str(path), left_out, "" if left_out else "there is no function in it")
 
 
-def _of_account(args: argparse.Namespace, terminal: Terminal) -> Iterator[Report]:
+def _of_account(args: argparse.Namespace, terminal: Terminal, reach: FromHere) -> Iterator[Report]:
     account = Account(args.jobs)
     targets = selection.find_targets(account, args)
     readings = selection.read_all(account, targets, args, terminal.passing)
@@ -141,15 +142,15 @@ def _of_account(args: argparse.Namespace, terminal: Terminal) -> Iterator[Report
                 yield Report(f"{reading.target.region}  {reading.target.name}", failure=reading.error)
         else:
             terminal.passing(f"examining {reading.target.region} {reading.target.name}")
-            yield _of_function(doctor, reading, args)
+            yield _of_function(doctor, reading, args, reach)
 
 
-def _of_function(doctor: Doctor, reading: Reading, args: argparse.Namespace) -> Report:
+def _of_function(doctor: Doctor, reading: Reading, args: argparse.Namespace, reach: FromHere) -> Report:
     if reading.function is None:  # a reading without one has been reported
         return Report(reading.target.name, failure=reading.error)
     subject, found = doctor.examine(reading.function, is_named=reading.target.is_named)
     if not args.offline and not _is_left_alone(found):
-        found += check_reach_from_here(subject.variables, subject.unknown)
+        found += reach.check(subject.variables, subject.unknown)
     return Report(subject.name, graded(found))
 
 

@@ -110,7 +110,7 @@ def _other_interpreter(opt: Path) -> bool:
 
 
 def _check_start(settings: Settings, opt: Path, variables: Mapping[str, str]) -> Iterator[Finding]:
-    if settings.runtime_api == ("127.0.0.1", settings.listener_port):
+    if _is_behind_us(settings):
         return  # the wrapper has run: this is a child of the runtime
     wrapper, following = (variables.get(name, "") for name in (WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE))
     if not wrapper:
@@ -123,6 +123,15 @@ def _check_start(settings: Settings, opt: Path, variables: Mapping[str, str]) ->
                 f'Set it to {WRAPPER}, or end the bootstrap with: {BOOTSTRAP_LINE}; in an image ENTRYPOINT ["{WRAPPER}", …].',
             )
         return
+    if wrapper == WRAPPER and variables.get("AWS_EXECUTION_ENV") and settings.extensions_api:
+        # Only a runtime is told which one it is, so that this is a child of it.
+        yield Finding(
+            "past-us",
+            WARNING,
+            f"The runtime here calls {_written(settings.extensions_api)}, not our port {settings.listener_port}.",
+            "Look for lines of lrap-otel in the function's log: the wrapper found no extension. Nothing needs to be done "
+            "if another proxy comes between.",
+        )
     yield from check_wrapper(encoded(variables))
     for name, path, severity in ((WRAPPER_VARIABLE, wrapper, ERROR), (NEXT_WRAPPER_VARIABLE, following, WARNING)):
         if path and path != WRAPPER and not _is_executable(opt, path):
@@ -135,6 +144,14 @@ def _check_start(settings: Settings, opt: Path, variables: Mapping[str, str]) ->
             )
 
 
+def _is_behind_us(settings: Settings) -> bool:
+    return settings.extensions_api == ("127.0.0.1", settings.listener_port)
+
+
+def _written(address: tuple[str, int]) -> str:
+    return "{}:{}".format(*address)
+
+
 def _is_executable(opt: Path, path: str) -> bool:
     below = Path(path).relative_to(OPT) if path.startswith(f"{OPT}/") else None
     file = opt / below if below else Path(path)
@@ -143,6 +160,8 @@ def _is_executable(opt: Path, path: str) -> bool:
 
 def _check_port(settings: Settings) -> Iterator[Finding]:
     port = settings.listener_port
+    if _is_behind_us(settings):
+        return  # it is ours, whoever may see that
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
         # As the extension binds it: what is only closing does not count.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

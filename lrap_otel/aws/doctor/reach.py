@@ -43,19 +43,32 @@ def check_reach_as_the_extension(variables: Mapping[str, str], severity: str) ->
         yield from _ask(signal, endpoint, silent, severity, is_here=True)
 
 
-def check_reach_from_here(variables: Mapping[str, str], unknown: frozenset[str] = frozenset()) -> Iterator[Finding]:
-    """Ask each signal's endpoint if it is a public one."""
-    network = NetworkSettings(Environment(os.environb))
-    silent: dict[str, str] = {}
-    for signal, url in destinations(variables, unknown).items():
-        if not is_public(split_url(url)[1]):
-            continue
-        bare = ExportSettings(encoded({f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT": _without_credentials(url)}))
+class FromHere:
+    """Asks public endpoints from this machine, each once, however many functions send there."""
+
+    def __init__(self) -> None:
+        self._network = NetworkSettings(Environment(os.environb))
+        self._silent: dict[str, str] = {}
+        self._found: dict[tuple[str, str], list[Finding]] = {}
+
+    def check(self, variables: Mapping[str, str], unknown: frozenset[str]) -> list[Finding]:
+        """What is found at the endpoint of each signal."""
+        places = destinations(variables, unknown).items()
+        return [finding for signal, url in places for finding in self._ask_once(signal, url)]
+
+    def _ask_once(self, signal: str, url: str) -> list[Finding]:
+        bare = _without_credentials(url)
+        if (signal, bare) not in self._found:
+            self._found[signal, bare] = [*self._ask(signal, bare)] if is_public(split_url(bare)[1]) else []
+        return self._found[signal, bare]
+
+    def _ask(self, signal: str, url: str) -> Iterator[Finding]:
+        export = ExportSettings(encoded({f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT": url}))
         try:
-            endpoint = Endpoint(bare.traces if signal == "traces" else bare.metrics, network, {})
+            endpoint = Endpoint(export.traces if signal == "traces" else export.metrics, self._network, {})
         except (OSError, ValueError):
-            continue  # a proxy or certificates of this machine's: nothing is known
-        yield from _ask(signal, endpoint, silent, WARNING, is_here=False)
+            return  # a proxy or certificates of this machine's: nothing is known
+        yield from _ask(signal, endpoint, self._silent, WARNING, is_here=False)
 
 
 def _without_credentials(url: str) -> str:

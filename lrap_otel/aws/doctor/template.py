@@ -166,14 +166,13 @@ def _is_layer(resource: Mapping[str, Any]) -> bool:
 
 
 def _own_layer(logical_id: str, resource: Mapping[str, Any], other_name: str) -> Layer:
-    """A layer that the template itself defines."""
+    """A layer that the template itself defines: ours by its name, else of whatever content."""
     properties = _mapping(resource.get("Properties"))
     name = _literal(properties.get("LayerName", logical_id))
     architectures = properties.get("CompatibleArchitectures")
     known = [item for item in architectures if isinstance(item, str)] if isinstance(architectures, list) else []
-    if not isinstance(name, str):
-        return Layer("", None)
-    return Layer(name, name in {LAYER_NAME, other_name}, tuple(known))
+    is_called_so = isinstance(name, str) and name in {LAYER_NAME, other_name}
+    return Layer(str(name), is_called_so or None, tuple(known))
 
 
 def _subject(template: _Template, resource: Mapping[str, Any], other_name: str) -> Subject:
