@@ -19,7 +19,7 @@ OF_A_WORKSTATION = {"emulator", "aws", "cli.py"}
 SAYING = {"debug", "info", "warning", "error", "warn", "_warn", "_fail", "_say_once"}
 # Their texts become part of a line.
 ERRORS_OF_EXPORT = {"NotSentError", "BrokenError", "ValueError", "OSError"}
-PARTS_OF_A_LINE = {"losses.py": "summary", "setting_names.py": "warnings_of", "export_settings.py": "in_force"}
+PARTS_OF_A_LINE = {"summary", "unknown_names", "unused_names", "in_force"}
 ANYTHING = ".*"
 # Shorter texts are found everywhere.
 LETTERS = 8
@@ -56,7 +56,7 @@ def said_by(path: Path) -> Iterator[str]:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             if {name_of(target) for target in targets} & {"text", "reason"}:
                 yield pattern(node.value)
-        elif isinstance(node, ast.FunctionDef) and node.name == PARTS_OF_A_LINE.get(path.name):
+        elif isinstance(node, ast.FunctionDef) and node.name in PARTS_OF_A_LINE:
             # Not the docstring, and not the pieces that an f-string is made of.
             for inner in node.body[1:]:
                 yield from map(pattern, (part for part in ast.walk(inner) if isinstance(part, ast.JoinedStr)))
