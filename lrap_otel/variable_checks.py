@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 WRAPPER = "/opt/lrap-otel/wrapper"
 # The same file by the name that layers commonly use. Another layer may hold a file of its own there.
 SHORT_WRAPPER = "/opt/wrapper"
+# Wherever the layer or a checkout lies: a local run has them in other places.
+_OWN_ENDING = "/lrap-otel/wrapper"
 WRAPPER_VARIABLE = "AWS_LAMBDA_EXEC_WRAPPER"
 NEXT_WRAPPER_VARIABLE = "LRAP_NEXT_WRAPPER"
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -103,8 +105,8 @@ def check_wrapper(variables: "Mapping[bytes, bytes]") -> "list[Finding]":
     read = Settings(variables)
     wrapper, following = (read.environment.text(name) for name in (WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE))
     found: list[Finding] = []
-    if wrapper in {WRAPPER, SHORT_WRAPPER}:
-        if following == WRAPPER:
+    if wrapper.endswith((_OWN_ENDING, SHORT_WRAPPER)):
+        if following.endswith(_OWN_ENDING):
             found.append(
                 Finding(
                     "next-wrapper",
@@ -119,7 +121,7 @@ def check_wrapper(variables: "Mapping[bytes, bytes]") -> "list[Finding]":
             Finding(
                 "no-wrapper",
                 ERROR,
-                f"{WRAPPER_VARIABLE} is not set, so the runtime starts past us and nothing is traced.",
+                f"{WRAPPER_VARIABLE} is not set, so Lambda does not start the runtime through our wrapper.",
                 f"Set {WRAPPER_VARIABLE}={WRAPPER}; a bootstrap or an entry point of your own starts that file instead.",
             )
         )
@@ -199,11 +201,11 @@ def _check_port(settings: Settings) -> "Iterator[Finding]":
 
 def _check_what_is_sent(settings: Settings, export: ExportSettings) -> "Iterator[Finding]":
     if not export.traces.enabled:
-        rest = "only metrics are sent" if export.metrics.enabled else "and OTEL_METRICS_EXPORTER too: nothing is sent"
+        both = "OTEL_TRACES_EXPORTER=none and OTEL_METRICS_EXPORTER=none: nothing is sent."
         yield Finding(
             "no-traces",
             NOTE if export.metrics.enabled else WARNING,
-            f"OTEL_TRACES_EXPORTER=none: {rest}.",
+            "OTEL_TRACES_EXPORTER=none: only metrics are sent." if export.metrics.enabled else both,
             "Remove the variable to have traces.",
         )
     if settings.sampler == "always_off":
@@ -324,7 +326,7 @@ def _check_path(place: _Place) -> "Iterator[Finding]":
         yield Finding(
             "path",
             ERROR,
-            f"{place.variable} ends in /v1/{ends}, and /v1/{place.signal} is added to it.",
+            f"{place.variable} ends in /v1/{ends}, and each signal's own path is added to it.",
             f"Take /v1/{ends} away, or set OTEL_EXPORTER_OTLP_{ends.upper()}_ENDPOINT.",
         )
     elif place.is_own and ends in {"traces", "metrics", "logs"} and ends != place.signal:

@@ -47,6 +47,8 @@ CASES = [
     ("no-wrapper", ERROR, {"AWS_LAMBDA_EXEC_WRAPPER": ""}, {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper"}),
     ("other-wrapper", ERROR, {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/datadog_wrapper"}, {"LRAP_NEXT_WRAPPER": "/opt/datadog_wrapper"}),
     ("other-wrapper", WARNING, {"AWS_LAMBDA_EXEC_WRAPPER": "/var/task/start.sh"}, {"AWS_LAMBDA_EXEC_WRAPPER": OURS}),
+    ("other-wrapper", WARNING, {"AWS_LAMBDA_EXEC_WRAPPER": "/src/wrapper"}, {"AWS_LAMBDA_EXEC_WRAPPER": "/src/opt/wrapper"}),
+    ("other-wrapper", WARNING, {"AWS_LAMBDA_EXEC_WRAPPER": "/src/wrapper"}, {"AWS_LAMBDA_EXEC_WRAPPER": "/x/lrap-otel/wrapper"}),
     ("next-wrapper", WARNING, {"LRAP_NEXT_WRAPPER": OURS}, {"LRAP_NEXT_WRAPPER": "/opt/otel-handler"}),
     ("web-adapter", ERROR, WEB_ADAPTER, {**WEB_ADAPTER, PROXY: "127.0.0.1:9009"}),
     ("web-adapter", ERROR, {**WEB_ADAPTER, PROXY: "127.0.0.1:9002"}, {**WEB_ADAPTER, PROXY: "127.0.0.1:9002", "LRAP_LISTENER_PORT": "9002"}),

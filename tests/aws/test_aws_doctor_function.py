@@ -297,6 +297,14 @@ def test_what_cannot_be_meant_is_said(aws: Aws, arguments: list[str], text: str)
     assert text in done.stderr
 
 
+def test_what_was_found_is_told_though_aws_cannot_be_asked(aws: Aws) -> None:
+    (aws.folder / "t.json").write_text(json.dumps({"Resources": {"F": {"Type": "AWS::Lambda::Function"}}}))
+    done = aws.run("doctor", "t.json", "--all", "--json", "--offline", AWS_REGION="")
+    assert done.returncode == 2
+    assert "failed: no region" in done.stderr
+    assert [entry["subject"] for entry in json.loads(done.stdout)["subjects"]] == ["t.json  F"]
+
+
 class Proxied:
     """A company's proxy: answers for every host, and keeps what it was asked."""
 

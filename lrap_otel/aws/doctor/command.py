@@ -67,26 +67,25 @@ def run(args: argparse.Namespace) -> int:
     """Examine all; the exit status."""
     terminal = Terminal(as_json=args.json)
     reports: list[Report] = []
+    is_cut_short = False
     try:
         for report in _examine(args, terminal):
             reports.append(report)
             _print(terminal, report)
     except AwsError as error:
         fail(str(error))
-        return UNSEEN
+        is_cut_short = True
     except KeyboardInterrupt:
         fail("interrupted")
         return INTERRUPTED
+    if not reports:
+        return UNSEEN
     counts = Counter(finding.severity for report in reports for finding in report.findings)
     terminal.line(", ".join(_counted(counts[name], name) for name in (ERROR, WARNING, NOTE)))
     terminal.document({"command": "doctor", "subjects": [_as_json(report) for report in reports]})
-    return _status(reports, counts)
-
-
-def _status(reports: Sequence[Report], counts: Counter[str]) -> int:
     if counts[ERROR]:
         return BROKEN
-    if any(report.failure for report in reports):
+    if is_cut_short or any(report.failure for report in reports):
         return UNSEEN
     return WARNED if counts[WARNING] else SOUND
 
