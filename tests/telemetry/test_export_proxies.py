@@ -9,7 +9,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -21,7 +21,7 @@ from telemetry_thread import spans_of
 
 from lrap_otel.export_settings import ExportSettings
 from lrap_otel.telemetry.export.proxies import proxy_for
-from lrap_otel.telemetry.export.url import Url, unquoted
+from lrap_otel.telemetry.export.url import Url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -265,11 +265,6 @@ def test_no_text_makes_a_url_raise_anything_but_its_own_error(text: str) -> None
     for candidate in (text, f"http://{text}"):
         with suppress(ValueError):
             str(Url(candidate))
-
-
-@given(st.text(alphabet="%0aFg+\u00e9 \udce9", max_size=20))
-def test_percent_encoding_is_undone_as_the_standard_library_does_it(text: str) -> None:
-    assert unquoted(text) == unquote(text.encode("utf-8", "surrogateescape"))
 
 
 def test_no_line_of_ours_shows_credentials_or_a_query() -> None:

@@ -52,6 +52,7 @@ OURS = {
     "lrap_otel.telemetry",
     "lrap_otel.telemetry.aggregation",
     "lrap_otel.telemetry.bodies",
+    "lrap_otel.telemetry.dates",
     "lrap_otel.telemetry.export",
     "lrap_otel.telemetry.export.at_once",
     "lrap_otel.telemetry.export.connection",

@@ -1,6 +1,8 @@
 """What telemetry lost, for the one line that says so at the end."""
 
-from time import gmtime, time
+from time import time
+
+from lrap_otel.telemetry.dates import to_iso
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,9 +37,7 @@ class Losses:
             return ""
         parts = [_counted(self._spans, "span"), _counted(self._metric_requests, "metric request")]
         lost = " and ".join(filter(None, parts))
-        year, month, day, hour, minute, second, *_ = gmtime(self._since_s)
-        since = f"{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
-        return f"lost since {since}: {lost}; the last because {self._reason}"
+        return f"lost since {to_iso(int(self._since_s))}: {lost}; the last because {self._reason}"
 
 
 def _counted(count: int, noun: str) -> str:

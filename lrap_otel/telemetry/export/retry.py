@@ -3,6 +3,8 @@
 import posix
 from time import monotonic, time
 
+from lrap_otel.telemetry.dates import days_since_1970
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,7 +87,7 @@ def parse_http_date(value: str, now_s: float) -> float | None:
         return None
     if not all(number.isascii() and number.isdigit() and len(number) <= 4 for number in numbers):
         return None
-    days = _days(_year(year, now_s), _MONTHS.index(month.lower()) + 1, int(day))
+    days = days_since_1970(_year(year, now_s), _MONTHS.index(month.lower()) + 1, int(day))
     hours, minutes, seconds = map(int, clock_parts)
     if days is None or hours > 23 or minutes > 59 or seconds > 60:
         return None
@@ -99,14 +101,3 @@ def _year(digits: str, now_s: float) -> int:
     this_year = 1970 + int(now_s / (365.2425 * _DAY_S))
     year += this_year - this_year % 100
     return year - 100 if year > this_year + 50 else year
-
-
-def _days(year: int, month: int, day: int) -> int | None:
-    """Days from 1 January 1970 to a date of the Gregorian calendar; None if there is no such."""
-    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    lengths = (31, 28 + is_leap, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-    if not 1 <= day <= lengths[month - 1] or year < 1:
-        return None
-    before = year - 1
-    days_of_years = before * 365 + before // 4 - before // 100 + before // 400
-    return days_of_years + sum(lengths[: month - 1]) + day - 719_163

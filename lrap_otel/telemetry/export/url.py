@@ -2,6 +2,8 @@
 
 from binascii import b2a_base64
 
+from lrap_otel.telemetry.percent import unquoted
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65_535
 
@@ -38,21 +40,6 @@ class Url:
     def __str__(self) -> str:
         """For people: without the credentials and the query, which may hold secrets."""
         return f"{self.scheme}://{self.address}{self.path.partition('?')[0]}"
-
-
-def unquoted(text: str) -> str:
-    """Percent-encoded UTF-8 decoded. What is malformed stays."""
-    first, *parts = text.encode("utf-8", "surrogateescape").split(b"%")
-    decoded = [first]
-    for part in parts:
-        digits = part[:2]
-        try:
-            if len(digits) < 2 or not digits.isalnum():
-                raise ValueError(digits)
-            decoded.append(int(digits, 16).to_bytes(1, "big") + part[2:])
-        except ValueError:
-            decoded.append(b"%" + part)
-    return b"".join(decoded).decode("utf-8", "replace")
 
 
 def _ascii(address: str) -> str:
@@ -93,5 +80,6 @@ def _quoted(path: str) -> str:
 
 def _basic(credentials: str) -> str:
     user, _, password = credentials.partition(":")
-    pair = f"{unquoted(user)}:{unquoted(password)}".encode()
+    # Of a variable that is no UTF-8, the bytes as they are.
+    pair = f"{unquoted(user)}:{unquoted(password)}".encode("utf-8", "surrogateescape")
     return f"Basic {b2a_base64(pair, newline=False).decode()}"

@@ -7,6 +7,7 @@ batch we say what holds for every record in it.
 from __future__ import annotations
 
 from lrap_otel.telemetry import semconv
+from lrap_otel.telemetry.dates import to_iso
 from lrap_otel.telemetry.json_text import as_list, as_object, as_text
 from lrap_otel.telemetry.percent import unquoted_plus
 from lrap_otel.telemetry.triggers import times
@@ -57,7 +58,7 @@ def _dynamodb_change(record: dict[str, Any]) -> Change:
     attributes: Attributes = {
         semconv.FAAS_DOCUMENT_COLLECTION: _table(record.get("eventSourceARN")),
         semconv.FAAS_DOCUMENT_OPERATION: _OPERATIONS.get(as_text(record.get("eventName")), ""),
-        semconv.FAAS_DOCUMENT_TIME: times.to_iso(made_s),
+        semconv.FAAS_DOCUMENT_TIME: to_iso(made_s),
     }
     return attributes, made_s
 
@@ -102,7 +103,7 @@ def _documentdb_change(change: dict[str, Any]) -> Change:
         semconv.FAAS_DOCUMENT_COLLECTION: as_text(namespace.get("db")),
         semconv.FAAS_DOCUMENT_NAME: as_text(namespace.get("coll")),
         semconv.FAAS_DOCUMENT_OPERATION: _OPERATIONS.get(as_text(change.get("operationType")), ""),
-        semconv.FAAS_DOCUMENT_TIME: times.to_iso(made_s),
+        semconv.FAAS_DOCUMENT_TIME: to_iso(made_s),
     }
     return attributes, made_s
 

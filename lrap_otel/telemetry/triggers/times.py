@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import gmtime
+from lrap_otel.telemetry.dates import days_since_1970
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ LONGEST_AGE_S = 366 * 86_400.0
 _NUMBERS = frozenset({int, float})
 _NANOSECONDS_PER_SECOND = 1_000_000_000
 _FORM = "0000-00-00T00:00:00"
-_DAYS_BEFORE_MONTH = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365)
-_DAYS_BEFORE_1970 = 719_162
 
 
 def from_seconds(value: Any) -> float | None:
@@ -57,17 +55,10 @@ def _calendar_seconds(text: str) -> float | None:
     """Of ``2026-11-22T18:00:00``; None where it has another form or there is no such moment."""
     if "".join("0" if character.isdigit() else character for character in text) != _FORM:
         return None
-    year, month, day = int(text[:4]), int(text[5:7]), int(text[8:10])
     hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:])
-    if not (year and 1 <= month <= 12 and hour < 24 and minute < 60 and second < 60):
+    days = days_since_1970(int(text[:4]), int(text[5:7]), int(text[8:10]))
+    if days is None or hour >= 24 or minute >= 60 or second >= 60:
         return None
-    is_leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-    month_days = _DAYS_BEFORE_MONTH[month] - _DAYS_BEFORE_MONTH[month - 1] + (is_leap and month == 2)
-    if not 1 <= day <= month_days:
-        return None
-    before = year - 1
-    days = before * 365 + before // 4 - before // 100 + before // 400 - _DAYS_BEFORE_1970
-    days += _DAYS_BEFORE_MONTH[month - 1] + (is_leap and month > 2) + day - 1
     return float(days * 86_400 + hour * 3_600 + minute * 60 + second)
 
 
@@ -89,24 +80,6 @@ def _zone_seconds(zone: str) -> int | None:
         return None
     seconds = int(digits[:2]) * 3_600 + int(digits[2:]) * 60
     return -seconds if zone[0] == "-" else seconds
-
-
-def to_iso(seconds: float | None) -> str:
-    """ISO 8601 in UTC, with milliseconds where there are some; empty for None and beyond the calendar."""
-    if seconds is None:
-        return ""
-    whole_s, milliseconds = divmod(round(seconds * 1_000), 1_000)
-    try:
-        moment = gmtime(whole_s)
-    except (OverflowError, OSError):
-        return ""
-    if not 1 <= moment.tm_year <= 9_999:
-        return ""
-    fraction = f".{milliseconds:03}" if milliseconds else ""
-    return (
-        f"{moment.tm_year:04}-{moment.tm_mon:02}-{moment.tm_mday:02}"
-        f"T{moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}{fraction}Z"
-    )
 
 
 def oldest(times: Iterable[float | None]) -> float | None:
