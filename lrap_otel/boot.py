@@ -42,6 +42,8 @@ _REGISTER = (
     "\r\n"
     "{body}"
 )
+# As they stand in an event, which may come in pieces.
+_EVENT_TYPES = (b'"INVOKE"', b'"SHUTDOWN"')
 _NEXT = b"GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: %s\r\nLambda-Extension-Identifier: %s\r\n\r\n"
 
 
@@ -213,8 +215,10 @@ class Registration:
         while more := api.recv(_HEAD_LIMIT_BYTES):
             reply += more
             head, blank, body = reply.partition(b"\r\n\r\n")
-            if blank and (b'"eventType"' in body or b" 200 " not in head[:13]):
-                return body if b" 200 " in head[:13] else b""
+            if blank and b" 200 " not in head[:13]:
+                return b""
+            if any(event_type in body for event_type in _EVENT_TYPES):
+                return body
         return b""
 
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -271,3 +272,33 @@ def wait_for(condition: Callable[[], T]) -> T:
 def stop(extension: subprocess.Popen[bytes]) -> None:
     extension.kill()
     extension.communicate()
+
+
+def test_an_event_that_comes_in_pieces_is_waited_for_when_nothing_else_is_left_of_us() -> None:
+    """One that was taken for an INVOKE too early would be SHUTDOWN, and no other would follow."""
+    api = Upstream()
+    registration = boot.Registration(("127.0.0.1", api.port))
+    api.accept().send(REGISTERED)
+    statuses: list[int] = []
+    waiting = threading.Thread(target=lambda: statuses.append(registration.wait_for_shutdown()), daemon=True)
+    waiting.start()
+    lambda_side = api.accept()
+    lambda_side.read_message()
+    try:
+        lambda_side.send(b'HTTP/1.1 200 OK\r\nContent-Length: 24\r\n\r\n{"eventType":"SHU')
+        assert not api.has_caller()  # it asks for no other
+        lambda_side.send(b'TDOWN"}')
+        waiting.join(10.0)
+        assert statuses == [0]
+    finally:
+        api.close()
+
+
+def test_a_successor_steps_back_before_it_loads_anything_of_ours(tmp_path: Path) -> None:
+    package = tmp_path / "lrap_otel"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "bell.py").write_text("import posix\nposix.write(2, b'%d' % posix.nice(0))\nposix._exit(7)\n")
+    command = [sys.executable, "-I", "-S", str(ROOT / "lrap_otel/succeed.py"), str(tmp_path)]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (7, b"19")

@@ -121,7 +121,8 @@ class Inbox:
             except OSError:
                 record = None
             except Exception:  # noqa: BLE001 - the one broad except of this thread: whatever it was, the next record counts
-                self._malformed += 1
+                with self._lock:
+                    self._malformed += 1
                 continue
             self._put(record)
             if record is None:

@@ -18,6 +18,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.export import encode
+from lrap_otel.telemetry.otlp.traces import encode_span
 from tests.telemetry.golden.spans import AGE_S, DATA, golden, worked_off
 from tests.telemetry.golden.tables import EXPECTED, SPANS, Case, json_text, read_cases
 from tests.telemetry.test_telemetry_names import OURS, constants, words_of_the_conventions
@@ -101,7 +102,7 @@ def test_a_span_and_its_metrics_are_what_the_sdk_encodes(case: Case, collector: 
     data = pipeline._sandbox.metrics.collect()
     assert data is not None
 
-    request = encode.spans_request(span, [encode.span(span)])
+    request = encode.spans_request(span.resource, [encode_span(span)])
     assert ExportTraceServiceRequest.FromString(request) == sdk_spans.request_of_the_sdk([span], encode.SCOPE)
     measured = ExportMetricsServiceRequest.FromString(encode.metrics_request(data))
     assert measured == sdk_metrics.request_of_the_sdk(data, encode.SCOPE)

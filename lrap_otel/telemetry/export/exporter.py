@@ -16,6 +16,8 @@ from lrap_otel.telemetry.export.endpoint import (
 )
 from lrap_otel.telemetry.export.losses import Losses
 from lrap_otel.telemetry.export.retry import BackOff, chance
+from lrap_otel.telemetry.otlp.responses import rejected as rejected_count
+from lrap_otel.telemetry.otlp.traces import encode_span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -222,7 +224,7 @@ class Exporter:
                 signal.reason = f"a span could not be encoded: {name}"
                 batch, answer = [b""], Answer(REJECTED, name, signal.reason)
             else:
-                answer = signal.post(encode.spans_request(self._spans[0], batch), deadline)
+                answer = signal.post(encode.spans_request(self._spans[0].resource, batch), deadline)
             count = len(batch)
             if answer.outcome == TOO_LARGE and count > 1:
                 parts += [count - count // 2, count // 2]
@@ -232,7 +234,7 @@ class Exporter:
                 return False
             del self._spans[:count]
             if answer.outcome == ACCEPTED:
-                if rejected := encode.rejected_spans(answer.body):
+                if rejected := rejected_count(answer.body):
                     self._drop_spans(rejected, "partial_success", metrics, signal)
             else:
                 has_all = False
@@ -248,7 +250,7 @@ class Exporter:
         size = 0
         for span in self._spans[:count]:
             try:
-                encoded = encode.span(span)
+                encoded = encode_span(span)
             except Exception:
                 if not batch:
                     raise
@@ -299,7 +301,7 @@ class Exporter:
             return self._metric_request is None and signal.back_off.is_over
         self._note(signal, answer, metrics)
         if answer.outcome == ACCEPTED:
-            if encode.rejected_points(answer.body):
+            if rejected_count(answer.body):
                 self._warn(f"{signal.endpoint.url} took only a part of the metrics it was sent")
             return True
         if answer.outcome != REFUSED:
