@@ -262,6 +262,15 @@ def test_an_image_is_told_what_to_put_into_its_dockerfile(aws: Aws) -> None:
     assert "ENTRYPOINT" in printed
 
 
+def test_an_image_that_nothing_of_ours_is_said_of_is_left_alone_unless_asked_for(aws: Aws) -> None:
+    active = {"TracingConfig": {"Mode": "Active"}, "PackageType": "Image"}
+    aws.function("theirs", **active)
+    aws.function("ours", variables={ENDPOINT: "http://10.0.0.1:4318"}, **active)
+    noted = {"image": "note", "x-ray": "note", "memory": "warning"}
+    assert examine(aws, "--all")[1] == {"theirs": {"image": "note"}, "ours": noted}
+    assert examine(aws, "theirs")[1] == {"theirs": noted}
+
+
 def test_a_vpc_is_a_question(aws: Aws, layer: str) -> None:
     def edit(method: str, path: str, document: dict[str, Any]) -> None:
         document.get("Configuration", {})["VpcConfig"] = {"VpcId": "vpc-1", "SubnetIds": ["subnet-1"]}

@@ -90,7 +90,9 @@ def _check(subject: Subject) -> Iterator[Finding]:
             "A container image takes no layers, and what is in it cannot be seen from here.",
             f"Put `{IMAGE_LINES}` into its Dockerfile, and run `lrap-otel doctor` in it.",
         )
-    elif _has_nothing_of_ours(subject):
+        if subject.is_none_of_ours:
+            return
+    elif subject.is_none_of_ours:
         yield _not_instrumented(subject)
         yield from _check_room(subject)
         return
@@ -101,17 +103,6 @@ def _check(subject: Subject) -> Iterator[Finding]:
     yield from _check_secrets(subject)
     yield from _check_destination(subject)
     yield from _check_surroundings(subject)
-
-
-def _has_nothing_of_ours(subject: Subject) -> bool:
-    names = {*subject.variables, *subject.unknown}
-    is_wrapped = subject.variables.get(WRAPPER_VARIABLE) == WRAPPER or WRAPPER_VARIABLE in subject.unknown
-    return (
-        subject.has_our_layer is False
-        and subject.has_all_variables
-        and not is_wrapped
-        and not any(name.startswith("LRAP_") for name in names)
-    )
 
 
 def _not_instrumented(subject: Subject) -> Finding:

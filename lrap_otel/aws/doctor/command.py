@@ -23,6 +23,7 @@ from lrap_otel.variable_checks import ERROR, NOTE, WARNING, Finding
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lrap_otel.aws.doctor.subject import Subject
     from lrap_otel.aws.selection import Reading
 
 SOUND, WARNED, UNSEEN, BROKEN, INTERRUPTED = 0, 1, 2, 3, 130
@@ -112,7 +113,7 @@ def _of_template(path: Path, args: argparse.Namespace, reach: FromHere) -> Itera
         return
     for subject in subjects:
         found = check(subject)
-        if not args.offline and not _is_left_alone(found):
+        if not args.offline and not _is_left_alone(subject, found):
             found += reach.check(subject.variables, subject.unknown)
         yield Report(subject.name, graded(found))
     left_out = [
@@ -148,14 +149,16 @@ def _of_function(doctor: Doctor, reading: Reading, args: argparse.Namespace, rea
     if reading.function is None:  # a reading without one has been reported
         return Report(reading.target.name, failure=reading.error)
     subject, found = doctor.examine(reading.function, is_named=reading.target.is_named)
-    if not args.offline and not _is_left_alone(found):
+    if not args.offline and not _is_left_alone(subject, found):
         found += reach.check(subject.variables, subject.unknown)
     return Report(subject.name, graded(found))
 
 
-def _is_left_alone(found: Sequence[Finding]) -> bool:
-    """Whether nothing of ours is on the function, so that its endpoint is none of our business."""
-    return any(finding.check in {"not-instrumented", "edge", "old-runtime", "switched-off"} for finding in found)
+def _is_left_alone(subject: Subject, found: Sequence[Finding]) -> bool:
+    """Whether nothing of ours is at work on the function, so that its endpoint is none of our business."""
+    return subject.is_none_of_ours or any(
+        finding.check in {"edge", "old-runtime", "switched-off"} and finding.severity != NOTE for finding in found
+    )
 
 
 def _print(terminal: Terminal, report: Report) -> None:

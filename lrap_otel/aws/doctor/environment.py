@@ -163,11 +163,11 @@ def _check_port(settings: Settings) -> Iterator[Finding]:
     if _is_behind_us(settings):
         return  # it is ours, whoever may see that
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        # As the extension binds it: what is only closing does not count.
+        # As the extension binds it: what is only closing does not count. Without `listen` it could do
+        # so at the same moment.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
-            listener.listen()
         except OSError as error:
             taken = error.errno == errno.EADDRINUSE
             owner = _owner(port) if taken else ""

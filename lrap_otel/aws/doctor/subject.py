@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lrap_otel.aws.function import layer_name
 from lrap_otel.aws.plan import is_ours
+from lrap_otel.variable_checks import WRAPPER, WRAPPER_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -83,6 +84,21 @@ class Subject:
             return None
         known = {layer.is_ours for layer in self.layers}
         return True if True in known else None if None in known else False
+
+    @property
+    def is_none_of_ours(self) -> bool:
+        """Whether nothing at all speaks of us: no layer, no wrapper, no variable."""
+        if self.is_named and self.is_image:
+            return False
+        names = {*self.variables, *self.unknown}
+        is_wrapped = self.variables.get(WRAPPER_VARIABLE) == WRAPPER or WRAPPER_VARIABLE in self.unknown
+        prefixes = ("LRAP_", "OTEL_EXPORTER_OTLP_") if self.is_image else ("LRAP_",)
+        return (
+            (self.is_image or self.has_our_layer is False)
+            and self.has_all_variables
+            and not is_wrapped
+            and not any(name.startswith(prefixes) for name in names)
+        )
 
     def is_set(self, name: str) -> bool | None:
         """Whether a variable is set; None if that is not known."""
