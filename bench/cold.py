@@ -42,6 +42,8 @@ SHORT_PAUSE_S = 0.04
 QUOTA_PERCENT, QUOTA_PERIOD_US, QUOTA_EVENTS = 10.0, 20_000, 20
 WARM_UP, WARM, WARM_SLOW = 20, 150, 40
 FAST_MS, SLOW_MS = 1, 50
+# What a function of so many MB has. Source: AWS Lambda, "Configure Lambda function memory".
+ONE_CPU_MB = 1_769
 CHECKOUT, LAYER = "checkout", "layer"
 FUNCTION = ROOT / "bench/function"
 
@@ -113,8 +115,8 @@ class Sandbox:
     It ends with the block. LaneError where anything in it does not go on.
     """
 
-    def __init__(self, way: Way, sink: Sink, folder: Path, cpus: Collection[int]) -> None:
-        self._way, self._sink, self._cpus = way, sink, cpus
+    def __init__(self, way: Way, sink: Sink, folder: Path, cpus: Collection[int], memory_mb: int) -> None:
+        self._way, self._sink, self._cpus, self._memory_mb = way, sink, cpus, memory_mb
         self._log = folder / "log"
         self._extensions: list[Group] = []
         self._groups: list[Group] = []
@@ -172,6 +174,7 @@ class Sandbox:
 
     def _start(self) -> None:
         given = variables(self._lambda.port, self._sink, free_port())
+        given["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] = str(self._memory_mb)
         with self._quota.inside() if self._quota else nullcontext():
             begin_ns = time.monotonic_ns()
             self._extensions = [self._spawn([str(path)], given) for path in self._way.extensions]
@@ -214,7 +217,8 @@ class Sandbox:
 
 def start(way: Way, cpus: Collection[int], events: int, percent: float | None = None) -> Start:
     """A new sandbox, so many paced events, SHUTDOWN; with `percent`, that share of a CPU once init is over."""
-    with _sandbox(way, cpus, FAST_MS) as (sandbox, sink):
+    memory_mb = ONE_CPU_MB if percent is None else round(ONE_CPU_MB * percent / 100)
+    with _sandbox(way, cpus, FAST_MS, memory_mb) as (sandbox, sink):
         if percent is not None:
             sandbox.limit(percent)
         first, cpu_until_span_ms = [], 0.0
@@ -240,13 +244,15 @@ def warm(way: Way, cpus: Collection[int], collector_ms: int, events: int) -> War
 
 
 @contextmanager
-def _sandbox(way: Way, cpus: Collection[int], collector_ms: int) -> Iterator[tuple[Sandbox, Sink]]:
+def _sandbox(
+    way: Way, cpus: Collection[int], collector_ms: int, memory_mb: int = ONE_CPU_MB
+) -> Iterator[tuple[Sandbox, Sink]]:
     """A sandbox with a collector that takes so long for each answer."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
         sink = Sink(folder, other_cpus(cpus), collector_ms)
         cleanup.callback(sink.kill)
-        yield cleanup.enter_context(Sandbox(way, sink, folder, cpus)), sink
+        yield cleanup.enter_context(Sandbox(way, sink, folder, cpus, memory_mb)), sink
 
 
 def _end(way: Way, sandbox: Sandbox, sink: Sink, events: int) -> None:
@@ -326,6 +332,7 @@ ROWS = (
 )
 _SHARE = f"{QUOTA_PERCENT:g} % of a CPU after init"
 QUOTA_ROWS = (
+    Row(f"{_SHARE}: init, ms added", 60, lambda one: _share(one).init_ms, is_added=True),
     Row(f"{_SHARE}: first event billed, ms", 90, lambda one: _share(one).first[0].billed_ms),
     Row(f"{_SHARE}: first event, the caller waits, ms", 40, lambda one: _share(one).first[0].caller_ms),
     Row(f"{_SHARE}: all {QUOTA_EVENTS} billed, ms", 300, lambda one: _billed_ms(_share(one))),

@@ -16,11 +16,17 @@ from lrap_otel.proxy.stream import BrokenError, Stream
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.proxy.upstream import Upstream
 
+_ONE_CPU_MB = 1_769
+# Of AWS_LAMBDA_INITIALIZATION_TYPE: the sandbox is made before there is an event for it.
+_AHEAD_OF_EVENTS = ("provisioned-concurrency", "snap-start")
+_READY_AFTER_RUNTIME_S, _READY_LIMIT_S, _LOOK_AGAIN_S = 0.1, 1.0, 0.002
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.boot import Registration
     from lrap_otel.channel import Channel
     from lrap_otel.handshake import Handshake, Hello
+    from lrap_otel.proxy.polls import Polls
     from lrap_otel.settings import Settings
 
 
@@ -62,6 +68,8 @@ def run(
 
         log.info(in_force(settings))
         sandbox.recorder.observe(_advise, settings)
+    if telemetry is not None and sandbox.recorder.observe(_has_less_cpu_later, settings):
+        _wait_until_ready(telemetry, sandbox.polls)
     schedule = FlushSchedule(settings.flush)
     Lifecycle(client, invocations, sandbox.polls, telemetry, sandbox.recorder, settings.flush_budget_ms, schedule).run()
     return 0
@@ -82,6 +90,33 @@ def _telemetry(settings: "Settings", channel: "Channel", sandbox: Sandbox) -> Te
         # Of Managed Instances there is always an event with the function, and a CPU or more for all.
         stands_aside=not settings.is_managed_instances,
     )
+
+
+def _has_less_cpu_later(settings: "Settings") -> bool:
+    """Whether this function gets less of a CPU once init is over, or nobody waits for init.
+
+    Source: AWS Lambda, "Configure Lambda function memory": 1,769 MB are one CPU.
+    """
+    if settings.is_managed_instances or not settings.flush_budget_ms:
+        return False
+    memory_mb = settings.environment.text("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+    is_small = memory_mb.isdecimal() and int(memory_mb) < _ONE_CPU_MB
+    return is_small or settings.environment.text("AWS_LAMBDA_INITIALIZATION_TYPE") in _AHEAD_OF_EVENTS
+
+
+def _wait_until_ready(telemetry: Telemetry, polls: "Polls") -> None:
+    """Let the telemetry process finish its imports within init, which lasts until we ask for the first event.
+
+    While the runtime starts, this costs nothing; once the runtime has asked for an event, it may take a tenth of a second.
+    """
+    began_s = asked_s = time.monotonic()
+    while telemetry.is_alive and not telemetry.is_ready:
+        now_s = time.monotonic()
+        if not polls.waiting:
+            asked_s = now_s
+        if now_s - asked_s > _READY_AFTER_RUNTIME_S or now_s - began_s > _READY_LIMIT_S:
+            return
+        time.sleep(_LOOK_AGAIN_S)
 
 
 def _warn_of(settings: "Settings", handshake: "Handshake | None", channel: "Channel | None") -> None:

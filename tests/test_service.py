@@ -84,6 +84,88 @@ def test_the_life_of_an_extension_from_registration_to_shutdown() -> None:
     lambda_side.close()
 
 
+class StartedService:
+    """The service of one function, with its variables, once it has told the telemetry process so; that is not ready yet."""
+
+    def __init__(self, **variables: str) -> None:
+        self.lambda_side, self.channel, self.child = Upstream(), Channel(), sleeping_child()
+        self.listener = _socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen()
+        told = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.lambda_side.port}", **variables}
+        settings = Settings({name.encode(): value.encode() for name, value in told.items()})
+        registered = boot.Registration(("127.0.0.1", self.lambda_side.port))
+        arguments = (settings, registered, Handshake(self.listener), self.channel, self.child)
+        self.thread = threading.Thread(target=service.run, args=arguments, daemon=True)
+        self.thread.start()
+        self.extensions_api = self.lambda_side.accept().send(REGISTERED)
+        self.far = TelemetryEnd(self.channel.far)
+        self.channel.far.settimeout(5.0)
+        assert isinstance(self.far.receive(), records.Started)
+
+    def asks_for_an_event_within(self, wait_s: float) -> bool:
+        """Whether the extension has asked Lambda for its first event by then."""
+        return self.extensions_api.has_news(wait_s)
+
+    def poll(self) -> None:
+        """The runtime asks for its first event."""
+        self.runtime = connect(self.listener.getsockname()[1]).send(NEXT)
+        self.lambda_side.accept().read_head()
+
+    def end(self) -> None:
+        """SHUTDOWN, answered by the telemetry process."""
+        assert b"/event/next" in self.extensions_api.read_head()
+        self.extensions_api.send(event_reply({"eventType": "SHUTDOWN", "deadlineMs": 2**60}))
+        answer_flush(self.far)
+        self.thread.join(5)
+        self.lambda_side.close()
+        os.kill(self.child, 9)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"},
+        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1768"},
+        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008", "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"},
+        {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"},
+    ],
+)
+def test_where_init_has_more_of_a_cpu_it_lasts_until_the_telemetry_process_is_ready(variables: dict[str, str]) -> None:
+    started = StartedService(**variables)
+    assert not started.asks_for_an_event_within(0.05)
+    started.far.reply(records.ready(started.child))
+    assert started.asks_for_an_event_within(5.0)
+    started.end()
+
+
+@pytest.mark.parametrize("has_runtime", [True, False])
+def test_init_does_not_wait_for_ever_for_a_telemetry_process_that_is_never_ready(has_runtime: bool) -> None:
+    started = StartedService(AWS_LAMBDA_FUNCTION_MEMORY_SIZE="128")
+    if has_runtime:
+        started.poll()
+    assert started.asks_for_an_event_within(5.0)
+    started.end()
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"},
+        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "²"},
+        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "LRAP_FLUSH_BUDGET_MS": "0"},
+        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"},
+    ],
+)
+def test_elsewhere_init_does_not_wait_for_the_telemetry_process(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_READY_LIMIT_S", 60.0)
+    started = StartedService(**variables)
+    assert started.asks_for_an_event_within(5.0)
+    started.end()
+
+
 def answer_flush(far: TelemetryEnd) -> None:
     record = far.receive()
     assert isinstance(record, (records.Flush, records.Shutdown))
