@@ -64,7 +64,7 @@ def run(
     )
     sandbox.recorder.observe(sandbox.recorder.tell, _started(registration))
     if channel is not None and log.is_printed("info"):
-        from lrap_otel.export_settings import in_force  # noqa: PLC0415 - the proxy needs them for this line alone
+        from lrap_otel.telemetry.settings import in_force  # noqa: PLC0415 - the proxy needs them for this line alone
 
         log.info(in_force(settings))
         sandbox.recorder.observe(_advise, settings)
@@ -131,7 +131,7 @@ def _warn_of(settings: "Settings", handshake: "Handshake | None", channel: "Chan
 
 
 def _advise(settings: "Settings") -> None:
-    from lrap_otel.variable_checks import check_variables  # noqa: PLC0415 - at this level alone
+    from lrap_otel.telemetry.variable_checks import check_variables  # noqa: PLC0415 - at this level alone
 
     for finding in check_variables(settings.environment.variables):
         log.info(str(finding))

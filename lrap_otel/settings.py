@@ -1,5 +1,5 @@
 """The environment variables that the proxy process reads: name, unit, default and bounds. Those of
-the export are in export_settings.py; docs/settings.md has them all.
+the export are in telemetry/settings.py; docs/settings.md has them all.
 
 Loaded before the extension registers, so this file imports nothing and classes are plain. A value
 that cannot be used gives one warning and the default; an empty one counts as unset (OpenTelemetry's

@@ -33,8 +33,6 @@ PURE = {"propagation", "json_scan", "patterns"}
 SEAM = {"bell", "channel", "invocations", "runtime_process"}
 LAYERS: dict[str, set[str]] = {
     "settings": set(),
-    "export_settings": {"settings"},
-    "variable_checks": {"export_settings", "settings"},
     "records": set(),
     "log": set(),
     "hello": set(),
@@ -50,20 +48,23 @@ LAYERS: dict[str, set[str]] = {
     "invocations": BASE | PURE,
     "proxy": BASE | PURE | SEAM | {"proxy"},
     "extension": BASE | PURE | SEAM | {"proxy", "extension"},
-    "service": BASE | PURE | SEAM | {"export_settings", "proxy", "extension", "variable_checks"},
+    "service": BASE | PURE | SEAM | {"proxy", "extension", "telemetry"},
     "boot": BASE | SEAM | {"handshake", "service", "telemetry"},
     "__main__": {"boot"},
-    "telemetry": BASE | PURE | {"bell", "channel", "export_settings", "telemetry"},
+    "telemetry": BASE | PURE | {"bell", "channel", "telemetry"},
     "emulator": {"emulator"},
     # What reads variables is pure, and `doctor` must not have a second grammar of them; it asks an
     # endpoint by the exporter's own client for the same reason.
-    "aws": {"aws", "export_settings", "propagation", "settings", "telemetry", "variable_checks"},
+    "aws": {"aws", "propagation", "settings", "telemetry"},
     "cli": {"boot"},
 }
 IN_THE_PROXY_PROCESS = (
     "settings",
-    "export_settings",
-    "variable_checks",
+    # Of these only what a line at LRAP_LOG_LEVEL=info says.
+    "telemetry/percent",
+    "telemetry/settings",
+    "telemetry/url",
+    "telemetry/variable_checks",
     "records",
     "log",
     "json_scan",

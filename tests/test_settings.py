@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel.export_settings import in_force
 from lrap_otel.settings import Settings
+from lrap_otel.telemetry.settings import in_force
 
 ROOT = Path(__file__).parents[1]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.settings import Settings
 from lrap_otel.telemetry.setting_names import NOT_HONOURED, OURS
+from lrap_otel.telemetry.settings import ExportSettings
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTATION = (ROOT / "docs/settings.md").read_text()

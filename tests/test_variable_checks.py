@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel.variable_checks import (
+from lrap_otel.telemetry.url import is_loopback
+from lrap_otel.telemetry.variable_checks import (
     ERROR,
     NOTE,
     WARNING,
     check_settings,
     check_variables,
     check_wrapper,
-    is_loopback,
     is_public,
 )
 from tests.test_boot import REGISTERED, free_port, wait_for
@@ -223,5 +223,5 @@ def test_the_extension_says_nothing_of_it_at_the_level_warning_and_does_not_load
 
 def test_a_function_that_is_well_set_up_has_no_such_line() -> None:
     lines = run_extension("info", AWS_LAMBDA_EXEC_WRAPPER=OURS)
-    assert "lrap_otel.variable_checks" in lines
+    assert "lrap_otel.telemetry.variable_checks" in lines
     assert [line for line in lines.splitlines() if "info" in line and ("Set " in line or "Write " in line)] == []

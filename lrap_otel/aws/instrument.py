@@ -17,7 +17,7 @@ from lrap_otel.aws.plan import Plan, Wish, instrumented
 from lrap_otel.aws.session import AwsError
 from lrap_otel.aws.terminal import fail
 from lrap_otel.aws.undo import Record, UndoFile
-from lrap_otel.variable_checks import ENDPOINT_VARIABLE, NEXT_WRAPPER_VARIABLE, WRAPPER_VARIABLE
+from lrap_otel.telemetry.variable_checks import ENDPOINT_VARIABLE, NEXT_WRAPPER_VARIABLE, WRAPPER_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

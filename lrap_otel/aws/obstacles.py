@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from lrap_otel.variable_checks import WRAPPER
+from lrap_otel.telemetry.variable_checks import WRAPPER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from lrap_otel.aws.function import LAYER_NAME, layer_name
 from lrap_otel.aws.obstacles import limit_exceeded, notes, obstacle, runs_wrappers
-from lrap_otel.variable_checks import (
+from lrap_otel.telemetry.variable_checks import (
     ENDPOINT_VARIABLE,
     NEXT_WRAPPER_VARIABLE,
     SHORT_WRAPPER,

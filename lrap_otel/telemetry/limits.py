@@ -4,7 +4,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lrap_otel.export_settings import ExportSettings
+    from lrap_otel.telemetry.settings import ExportSettings
     from lrap_otel.telemetry.triggers.description import Attributes, Value
 
 

@@ -12,9 +12,9 @@ from lrap_otel.telemetry.otlp.metrics import CUMULATIVE, DELTA, Metric, MetricsD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.export_settings import ExportSettings
     from lrap_otel.telemetry.invocations import Invocation
     from lrap_otel.telemetry.otlp.wire import Resource
+    from lrap_otel.telemetry.settings import ExportSettings
 
     # Of one series: names and values.
     Key = tuple[tuple[str, str], ...]

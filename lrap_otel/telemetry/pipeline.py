@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lrap_otel.bell import Bell
-    from lrap_otel.export_settings import ExportSettings
     from lrap_otel.records import Record
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.otlp.wire import Resource
+    from lrap_otel.telemetry.settings import ExportSettings
 
 OPEN_INVOCATIONS_LIMIT = 10_000
 

@@ -9,11 +9,11 @@ from time import monotonic, time
 
 from lrap_otel import records
 from lrap_otel.channel import TelemetryEnd
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.records import Flush, Shutdown
 from lrap_otel.telemetry.export.deadline import Deadline, attempt
 from lrap_otel.telemetry.inbox import Arrival, Inbox
 from lrap_otel.telemetry.setting_names import warnings_of
+from lrap_otel.telemetry.settings import ExportSettings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

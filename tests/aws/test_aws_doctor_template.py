@@ -131,7 +131,7 @@ def test_a_function_that_is_well_set_up_gives_no_findings(found: Examine) -> Non
 
 
 def test_every_check_has_a_test() -> None:
-    sources = [*(ROOT / "lrap_otel/aws/doctor").glob("*.py"), ROOT / "lrap_otel/variable_checks.py"]
+    sources = [*(ROOT / "lrap_otel/aws/doctor").glob("*.py"), ROOT / "lrap_otel/telemetry/variable_checks.py"]
     checks = {name for source in sources for name in re.findall(r'Finding\(\s*f?"([a-z{}-]+)"', source.read_text())}
     tests = "".join(test.read_text() for test in [*ROOT.glob("tests/aws/test_aws_doctor_*.py"), ROOT / "tests/test_variable_checks.py"])  # fmt: skip
     expanded = (checks - {"no-{name}-file"}) | {"no-extension-file", "no-wrapper-file"}

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from otlp_collector import PATIENCE_S, Collector, reply
 
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.telemetry.export.connection import BrokenError, Connection, NotSentError, Reply
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.tls import Tls
-from lrap_otel.telemetry.export.url import Url
+from lrap_otel.telemetry.settings import ExportSettings
+from lrap_otel.telemetry.url import Url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -16,12 +16,12 @@ from telemetry_thread import points, spans_of
 
 from lrap_otel.bell import new_bell
 from lrap_otel.channel import Channel, TelemetryEnd
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.export.losses import Losses
 from lrap_otel.telemetry.export.retry import LONGEST_ASKED_S
 from lrap_otel.telemetry.pipeline import Pipeline
+from lrap_otel.telemetry.settings import ExportSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -415,7 +415,7 @@ import sys, time, _thread
 sys.path.insert(0, sys.argv[1])
 from lrap_otel.telemetry.export import connection
 from lrap_otel.telemetry.export.deadline import Deadline
-from lrap_otel.telemetry.export.url import Url
+from lrap_otel.telemetry.url import Url
 one = connection.Connection(Url("http://collector.test/"), resolver=lambda host, port: time.sleep(600))
 try:
     one.post({}, b"", Deadline(time.monotonic() + 0.05))

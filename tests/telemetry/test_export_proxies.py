@@ -19,9 +19,9 @@ from otlp_collector import PATIENCE_S, Collector, reply
 from proxy_records import invocations
 from telemetry_thread import spans_of
 
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.telemetry.export.proxies import proxy_for
-from lrap_otel.telemetry.export.url import Url
+from lrap_otel.telemetry.settings import ExportSettings
+from lrap_otel.telemetry.url import Url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -12,9 +12,9 @@ import pytest
 from otlp_collector import Collector
 from proxy_records import invocations
 
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.telemetry.export import tls as ours
 from lrap_otel.telemetry.export.tls import Tls, authorities
+from lrap_otel.telemetry.settings import ExportSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,7 +143,7 @@ LOADED = """
 import sys
 before = set(sys.modules)
 sys.path.insert(0, sys.argv[1])
-from lrap_otel.export_settings import ExportSettings
+from lrap_otel.telemetry.settings import ExportSettings
 from lrap_otel.telemetry.export.endpoint import Endpoint
 endpoints = Endpoint(ExportSettings({b"OTEL_EXPORTER_OTLP_ENDPOINT": sys.argv[2].encode()}).traces, ExportSettings({}).network, {})
 print(*sorted(name for name in set(sys.modules) - before if not name.startswith("lrap_otel")))

@@ -45,7 +45,6 @@ STANDARD_LIBRARY = {"_bisect", "_collections", "_json", "_random", "_struct", "_
 STANDARD_LIBRARY |= {"__future__"}
 
 OURS = {
-    "lrap_otel.export_settings",
     "lrap_otel.propagation",
     "lrap_otel.propagation.context",
     "lrap_otel.propagation.sampling",
@@ -64,7 +63,6 @@ OURS = {
     "lrap_otel.telemetry.export.losses",
     "lrap_otel.telemetry.export.proxies",
     "lrap_otel.telemetry.export.retry",
-    "lrap_otel.telemetry.export.url",
     "lrap_otel.telemetry.export.wire",
     "lrap_otel.telemetry.failures",
     "lrap_otel.telemetry.heads",
@@ -85,12 +83,14 @@ OURS = {
     "lrap_otel.telemetry.results",
     "lrap_otel.telemetry.semconv",
     "lrap_otel.telemetry.setting_names",
+    "lrap_otel.telemetry.settings",
     "lrap_otel.telemetry.spans",
     "lrap_otel.telemetry.triggers",
     "lrap_otel.telemetry.triggers.description",
     "lrap_otel.telemetry.triggers.events",
     "lrap_otel.telemetry.triggers.table",
     "lrap_otel.telemetry.triggers.times",
+    "lrap_otel.telemetry.url",
     "lrap_otel.telemetry.worker",
 }
 PREFIX = "lrap_otel.telemetry.triggers."

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from telemetry_thread import spans_of
 
 from lrap_otel import records
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.propagation.sampling import Sampler
+from lrap_otel.telemetry.settings import ExportSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable

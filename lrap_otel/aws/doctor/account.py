@@ -14,7 +14,7 @@ from lrap_otel.aws.function import LayerVersion
 from lrap_otel.aws.obstacles import MAX_UNZIPPED_BYTES, looks_like_edge, obstacle
 from lrap_otel.aws.plan import is_ours
 from lrap_otel.aws.session import code_of, errors_of_aws
-from lrap_otel.variable_checks import ERROR, NOTE, WARNING, Finding, aws_service, split_url
+from lrap_otel.telemetry.variable_checks import ERROR, NOTE, WARNING, Finding, aws_service, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

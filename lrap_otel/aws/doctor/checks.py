@@ -16,11 +16,12 @@ from lrap_otel.aws.obstacles import (
     is_known,
     is_too_old,
 )
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.settings import Settings
 from lrap_otel.telemetry.setting_names import unknown_names, unused_names
-from lrap_otel.variable_checks import (
+from lrap_otel.telemetry.settings import ExportSettings
+from lrap_otel.telemetry.url import is_loopback
+from lrap_otel.telemetry.variable_checks import (
     ENDPOINT_VARIABLE,
     ERROR,
     NEXT_WRAPPER_VARIABLE,
@@ -35,7 +36,6 @@ from lrap_otel.variable_checks import (
     Finding,
     check_settings,
     check_wrapper,
-    is_loopback,
     is_public,
     shown,
     split_url,

@@ -18,7 +18,7 @@ from lrap_otel.aws.doctor.template import SUFFIXES, read_template
 from lrap_otel.aws.function import LAYER_NAME
 from lrap_otel.aws.session import Account, AwsError
 from lrap_otel.aws.terminal import Terminal, fail
-from lrap_otel.variable_checks import ERROR, NOTE, WARNING, Finding
+from lrap_otel.telemetry.variable_checks import ERROR, NOTE, WARNING, Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

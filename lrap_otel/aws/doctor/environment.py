@@ -16,7 +16,7 @@ from lrap_otel.aws.doctor.subject import encoded
 from lrap_otel.aws.function import LAYER_NAME
 from lrap_otel.aws.obstacles import BOOTSTRAP_LINE
 from lrap_otel.settings import Settings
-from lrap_otel.variable_checks import (
+from lrap_otel.telemetry.variable_checks import (
     ERROR,
     NEXT_WRAPPER_VARIABLE,
     NOTE,

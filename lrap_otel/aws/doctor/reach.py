@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from lrap_otel.aws.doctor.checks import destinations
 from lrap_otel.aws.doctor.subject import encoded
-from lrap_otel.export_settings import ExportSettings, NetworkSettings
 from lrap_otel.settings import Environment
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.endpoint import Endpoint
-from lrap_otel.variable_checks import ERROR, WARNING, Finding, aws_service, is_public, split_url
+from lrap_otel.telemetry.settings import ExportSettings, NetworkSettings
+from lrap_otel.telemetry.url import Url
+from lrap_otel.telemetry.variable_checks import ERROR, WARNING, Finding, aws_service, is_public, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +58,7 @@ class FromHere:
         return [finding for signal, url in places for finding in self._ask_once(signal, url)]
 
     def _ask_once(self, signal: str, url: str) -> list[Finding]:
-        bare = _without_credentials(url)
+        bare = str(Url(url))
         if (signal, bare) not in self._found:
             self._found[signal, bare] = [*self._ask(signal, bare)] if is_public(split_url(bare)[1]) else []
         return self._found[signal, bare]
@@ -69,12 +70,6 @@ class FromHere:
         except (OSError, ValueError):
             return  # a proxy or certificates of this machine's: nothing is known
         yield from _ask(signal, endpoint, self._silent, WARNING, is_here=False)
-
-
-def _without_credentials(url: str) -> str:
-    scheme, separator, rest = url.partition("?")[0].partition("://")
-    authority, slash, path = rest.partition("/")
-    return scheme + separator + authority.rpartition("@")[2] + slash + path
 
 
 def _ask(signal: str, endpoint: Endpoint, silent: dict[str, str], severity: str, *, is_here: bool) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lrap_otel.aws.function import layer_name
 from lrap_otel.aws.plan import is_ours
-from lrap_otel.variable_checks import WRAPPER, WRAPPER_VARIABLE
+from lrap_otel.telemetry.variable_checks import WRAPPER, WRAPPER_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

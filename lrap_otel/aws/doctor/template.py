@@ -18,7 +18,7 @@ from lrap_otel.aws.doctor.subject import DEFAULT_MEMORY_MB, Layer, Subject
 from lrap_otel.aws.function import LAYER_NAME, layer_name
 from lrap_otel.aws.plan import is_ours
 from lrap_otel.aws.session import INSTALL_LINE, AwsError
-from lrap_otel.variable_checks import shown
+from lrap_otel.telemetry.variable_checks import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

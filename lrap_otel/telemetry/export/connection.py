@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.export.lookup import Address, Resolve
     from lrap_otel.telemetry.export.tls import Tls
-    from lrap_otel.telemetry.export.url import Url
+    from lrap_otel.telemetry.url import Url
 
 # A kept connection that lives so long may have taken the request, and be closed for another reason.
 _DEAD_WITHIN_S = 5.0

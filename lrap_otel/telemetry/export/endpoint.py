@@ -4,14 +4,14 @@ from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.export.connection import BrokenError, Connection, NotSentError
 from lrap_otel.telemetry.export.proxies import proxy_for
 from lrap_otel.telemetry.export.retry import parse_retry_after
-from lrap_otel.telemetry.export.url import Url
+from lrap_otel.telemetry.url import Url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.export_settings import NetworkSettings, SignalSettings
     from lrap_otel.telemetry.export.connection import Reply
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.export.tls import Tls
+    from lrap_otel.telemetry.settings import NetworkSettings, SignalSettings
 
     # By the files it is made from.
     TlsByFiles = dict[tuple[str, str, str], Tls]

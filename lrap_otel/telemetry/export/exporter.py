@@ -23,11 +23,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lrap_otel.export_settings import ExportSettings, SignalSettings
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.export.endpoint import TlsByFiles
     from lrap_otel.telemetry.metrics import Metrics
     from lrap_otel.telemetry.otlp.traces import Span
+    from lrap_otel.telemetry.settings import ExportSettings, SignalSettings
 
 TRACES = "traces"
 METRICS = "metrics"

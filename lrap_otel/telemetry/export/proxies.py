@@ -7,11 +7,11 @@ HTTP client has that rule as well.
 
 from _socket import inet_aton
 
-from lrap_otel.telemetry.export.url import Url
+from lrap_otel.telemetry.url import Url, is_loopback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.export_settings import NetworkSettings
+    from lrap_otel.telemetry.settings import NetworkSettings
 
 
 def proxy_for(url: Url, settings: "NetworkSettings") -> Url | None:
@@ -21,7 +21,7 @@ def proxy_for(url: Url, settings: "NetworkSettings") -> Url | None:
     (SOCKS, or TLS on the way to the proxy).
     """
     text = settings.https_proxy if url.scheme == "https" else settings.http_proxy
-    if not text or _is_loopback(url.host) or is_exempt(url.host, url.port, settings.no_proxy):
+    if not text or is_loopback(url.host) or is_exempt(url.host, url.port, settings.no_proxy):
         return None
     try:
         proxy = Url(text if "://" in text else f"http://{text}")
@@ -52,11 +52,6 @@ def is_exempt(host: str, port: int, no_proxy: str) -> bool:
         if address is not None and _is_within(address, name):
             return True
     return False
-
-
-def _is_loopback(host: str) -> bool:
-    address = _ipv4(host)
-    return host in {"localhost", "::1"} or (address is not None and address >> 24 == 127)
 
 
 def _ipv4(host: str) -> int | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from _socket import socket
     from typing import Any
 
-    from lrap_otel.export_settings import NetworkSettings
+    from lrap_otel.telemetry.settings import NetworkSettings
 
 # Lambda's, Debian's, Alpine's.
 _SYSTEM_FILES = (

@@ -15,7 +15,6 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from lrap_otel.channel import Channel, TelemetryEnd
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.invocations import Invocations
 from lrap_otel.propagation.context import SpanContext
 from lrap_otel.proxy.delivery import delivered
@@ -25,6 +24,7 @@ from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.settings import Settings
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.pipeline import Pipeline
+from lrap_otel.telemetry.settings import ExportSettings
 from tests.telemetry import proxy_records as proxy
 from tests.telemetry.golden.tables import Case, json_text
 from tests.telemetry.otlp_collector import PATIENCE_S

@@ -8,14 +8,15 @@ host and port.
 
 import _socket
 
-from lrap_otel.export_settings import ExportSettings
 from lrap_otel.settings import Settings
+from lrap_otel.telemetry.settings import ExportSettings
+from lrap_otel.telemetry.url import Url, is_loopback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
-    from lrap_otel.export_settings import SignalSettings
+    from lrap_otel.telemetry.settings import SignalSettings
 
 WRAPPER = "/opt/lrap-otel/wrapper"
 # The same file by the name that layers commonly use. Another layer may hold a file of its own there.
@@ -246,15 +247,10 @@ def _is_shadowed(place: _Place, unknown: "Collection[str]") -> bool:
     return not place.is_own and f"OTEL_EXPORTER_OTLP_{place.signal.upper()}_ENDPOINT" in unknown
 
 
-def split_url(url: str) -> tuple[str, str, int, str]:
+def split_url(text: str) -> tuple[str, str, int, str]:
     """Scheme, host, port (0 if it has none) and path of an address that settings have taken."""
-    scheme, _, rest = url.partition("://")
-    authority, slash, path = rest.partition("?")[0].partition("/")
-    address = authority.rpartition("@")[2]
-    host, colon, port = address.rpartition(":")
-    if not colon or port.endswith("]"):
-        host, port = address, ""
-    return scheme.lower(), host.lower().strip("[]"), int(port or 0), slash + path
+    url = Url(text)
+    return url.scheme, url.host, url.port if url.has_port else 0, url.path.partition("?")[0]
 
 
 def _check_endpoint(place: _Place) -> "Iterator[Finding]":
@@ -355,14 +351,6 @@ def aws_service(host: str) -> str:
 def is_within(host: str, domain: str) -> bool:
     """Whether a host is this domain or one of its own."""
     return host == domain or host.endswith(f".{domain}")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is the machine itself."""
-    packed = _packed(host)
-    if packed is None:
-        return host == "localhost"
-    return packed[0] == 127 if len(packed) == 4 else packed == bytes(15) + b"\x01"
 
 
 def is_public(host: str) -> bool:

@@ -1,22 +1,27 @@
 """URLs, as far as endpoints and proxies have them."""
 
+from _socket import AF_INET6, inet_aton, inet_pton
 from binascii import b2a_base64
 
 from lrap_otel.telemetry.percent import unquoted
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _HIGHEST_PORT = 65_535
+_PORT_DIGITS = 5
+_LOOPBACK = bytes(15) + b"\x01"
+_MALFORMED_IPV6 = "it has a malformed IPv6 address"
 
 
 class Url:
     """The parts of an ``http`` or ``https`` URL.
 
     `host` is in lower case and an IPv6 address has no brackets there; `address` is host and port
-    as the URL has them (the ``Host`` field); `path` starts with a slash and includes the query;
+    as the URL has them (the ``Host`` field), and `has_port` says whether the URL has one, or the
+    scheme's default counts; `path` starts with a slash and includes the query;
     `authorization` is the value of an HTTP field with the credentials, empty if there are none.
     """
 
-    __slots__ = ("address", "authorization", "host", "path", "port", "scheme")
+    __slots__ = ("address", "authorization", "has_port", "host", "path", "port", "scheme")
 
     def __init__(self, text: str) -> None:
         """ValueError, which repeats no part of `text`, if it is no such URL."""
@@ -29,7 +34,11 @@ class Url:
         credentials, _, address = rest[:end].rpartition("@")
         self.address = _ascii(address)
         self.path = _quoted(rest[end:] if rest.startswith("/", end) else f"/{rest[end:]}")
-        self.host, self.port = _host_and_port(self.address, _DEFAULT_PORTS[self.scheme])
+        if "[" in credentials or "]" in credentials:  # in a password they are percent-encoded
+            raise ValueError(_MALFORMED_IPV6)
+        self.host, port = _host_and_port(self.address)
+        self.has_port = port > 0
+        self.port = port or _DEFAULT_PORTS[self.scheme]
         self.authorization = _basic(credentials) if credentials else ""
 
     @property
@@ -52,21 +61,38 @@ def _ascii(address: str) -> str:
         raise ValueError("it has a host that is no name") from None
 
 
-def _host_and_port(address: str, default: int) -> tuple[str, int]:
+def is_loopback(host: str) -> bool:
+    """Whether `host`, as `Url` has it, is the machine itself."""
+    try:
+        return inet_aton(host)[0] == 127
+    except (OSError, ValueError):
+        return host == "localhost" or (_is_ipv6(host) and inet_pton(AF_INET6, host) == _LOOPBACK)
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    """The port is 0 if there is none."""
     if address.startswith("["):
         host, bracket, port = address[1:].partition("]")
-        if not bracket or (port and not port.startswith(":")):
-            raise ValueError("it has a malformed IPv6 address")
+        if not bracket or (port and not port.startswith(":")) or not _is_ipv6(host):
+            raise ValueError(_MALFORMED_IPV6)
         port = port[1:]
     else:
         host, _, port = address.partition(":")
-    if not host or any(not " " < character != "\x7f" for character in host):
+    if not host or any(not " " < character != "\x7f" or character in "[]\\" for character in host):
         raise ValueError("it has no host")
-    if not port:
-        return host.lower(), default
-    if not (port.isascii() and port.isdigit() and 0 < int(port) <= _HIGHEST_PORT):
+    if port and not (
+        port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS and 0 < int(port) <= _HIGHEST_PORT
+    ):
         raise ValueError("it has a port that is none")
-    return host.lower(), int(port)
+    return host.lower(), int(port or 0)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        inet_pton(AF_INET6, text)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _quoted(path: str) -> str:

@@ -5,9 +5,9 @@ Sources: OpenTelemetry, "Environment Variable Specification"; "OTLP Exporter", "
 Options"; "Resource SDK", "Specifying resource information via an environment variable".
 """
 
-import _socket
-
 from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, SAMPLERS, Environment
+from lrap_otel.telemetry.percent import unquoted
+from lrap_otel.telemetry.url import Url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -219,19 +219,13 @@ def in_force(settings: "Settings") -> str:
     """One line for the log: where telemetry goes, without credentials, and what is traced."""
     export = ExportSettings(settings.environment.variables)
     traces, metrics = (
-        _shown(signal.url) if signal.enabled else "nowhere" for signal in (export.traces, export.metrics)
+        str(Url(signal.url)) if signal.enabled else "nowhere" for signal in (export.traces, export.metrics)
     )
     ratio = f" ({settings.sampler_argument})" if settings.sampler_argument else ""
     return (
         f"traces go to {traces}, metrics to {metrics}; sampler {settings.sampler}{ratio}, "
         f"propagators {','.join(settings.propagators)}"
     )
-
-
-def _shown(url: str) -> str:
-    scheme, separator, rest = url.partition("?")[0].partition("://")
-    authority, slash, path = rest.partition("/")
-    return scheme + separator + authority.rpartition("@")[2] + slash + path
 
 
 def _timeout_ms(read: Environment, name: str, default: int) -> int:
@@ -260,29 +254,12 @@ def _with_path(url: str, path: str) -> str:
 
 
 def _is_url(text: str) -> bool:
-    scheme, _, rest = text.partition("://")
     # A blank or a control character would break the request line; other alphabets are encoded.
-    if scheme.lower() not in {"http", "https"} or not all("!" <= character <= "~" for character in rest):
+    if not all("!" <= character <= "~" for character in text):
         return False
-    credentials, _, authority = rest.partition("/")[0].partition("?")[0].rpartition("@")
-    if "[" in credentials or "]" in credentials:  # in a password they are percent-encoded
-        return False
-    if authority.startswith("["):
-        host, bracket, port = authority[1:].partition("]")
-        return bracket != "" and _is_ipv6(host) and (not port or (port[0] == ":" and _is_port(port[1:])))
-    host, _, port = authority.partition(":")
-    return host != "" and not any(mark in host for mark in "[]\\") and _is_port(port)
-
-
-def _is_port(text: str) -> bool:
-    """Whether `text` is a port, or empty: the scheme's."""
-    return text == "" or (text.isdigit() and len(text) < 6 and 0 < int(text) < 65_536)
-
-
-def _is_ipv6(text: str) -> bool:
     try:
-        _socket.inet_pton(_socket.AF_INET6, text)
-    except OSError:
+        Url(text)
+    except ValueError:
         return False
     return True
 
@@ -337,21 +314,7 @@ def _entry(text: str) -> "Entry":
     if not equals:
         return "", "", "has no = (a comma in a value is written %2C)"
     try:
-        key, plain = _percent_decoded(name.strip()), _percent_decoded(value.strip())
+        key, plain = unquoted(name.strip(), "strict"), unquoted(value.strip(), "strict")
     except UnicodeDecodeError:
         return "", "", "is not UTF-8 once it is decoded"
     return (key, plain, "") if key else ("", "", "has no name")
-
-
-def _percent_decoded(text: str) -> str:
-    """`text` without its percent-encoding. A percent sign before anything but two hexadecimal
-    digits stands for itself. Raises UnicodeDecodeError if the bytes are no UTF-8.
-    """
-    if "%" not in text:
-        return text
-    first, *rest = text.encode("utf-8", "surrogateescape").split(b"%")
-    decoded = first
-    for part in rest:
-        is_encoded = len(part) >= 2 and all(byte in b"0123456789abcdefABCDEF" for byte in part[:2])
-        decoded += bytes([int(part[:2], 16)]) + part[2:] if is_encoded else b"%" + part
-    return decoded.decode()
