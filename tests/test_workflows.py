@@ -72,7 +72,9 @@ def test_every_target_and_variable_of_make_exists(workflow: dict[Any, Any]) -> N
 def test_ci_has_the_stages_that_the_script_for_one_machine_has() -> None:
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
 
-    assert calls_of_make(script) - calls_of_make("\n".join(scripts(read("ci.yml")))) == {"setup", "bench-compare"}
+    left_out = calls_of_make(script) - calls_of_make("\n".join(scripts(read("ci.yml"))))
+    # A shared machine's times are noise.
+    assert left_out == {"setup", "bench", "bench-compare"}
 
 
 def test_the_tests_run_on_every_python_that_is_supported() -> None:
