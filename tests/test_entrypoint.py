@@ -142,6 +142,14 @@ def test_where_no_interpreter_will_do_bash_lives_until_shutdown_and_says_why_in_
     assert "LRAP_PYTHON" in line
 
 
+def test_a_shell_that_was_told_to_end_at_trifles_starts_the_extension(layer: Layer, shell: list[str]) -> None:
+    layer.add("python3", Path(sys.executable).resolve())
+    layer.start([*shell, "-eu"], SHELLOPTS="errexit:nounset")
+    request, errors = layer.live()
+    assert b"\r\nLambda-Extension-Name: lrap-otel\r\n" in request
+    assert errors == ""
+
+
 def add_own_interpreter(layer: Layer, machine: str = MACHINE) -> Path:
     """An interpreter as a layer holds it, with its own dynamic loader, made of this one."""
     folder = layer.root / "lrap-otel" / machine

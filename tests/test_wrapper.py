@@ -202,11 +202,18 @@ NEXT_WRAPPERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no such command": (lambda folder: "lrap-otel-no-such-command", "is not there or not executable"),
     "not executable": (lambda folder: file_with(folder / "x", "#!/bin/sh\n", 0o644), "is not there or not executable"),
     "a folder": (lambda folder: folder, "is not there or not executable"),
+    "a pipe that nobody writes": (lambda folder: pipe(folder / "x"), "is not there or not executable"),
     "ourselves": (lambda folder: WRAPPER, "is this wrapper itself"),
     "a link to us": (lambda folder: symlink(folder / "x", WRAPPER), "is this wrapper itself"),
     "a copy of us": (lambda folder: shutil.copy(WRAPPER, folder / "x"), "is this wrapper itself"),
     "no interpreter": (lambda folder: file_with(folder / "x", "#!/no/such\n", 0o755), "cannot be started"),
 }
+
+
+def pipe(path: Path) -> Path:
+    os.mkfifo(path, 0o755)
+    path.chmod(0o755)
+    return path
 
 
 def symlink(path: Path, to: Path) -> Path:
@@ -228,6 +235,25 @@ def test_where_the_next_wrapper_cannot_be_run_the_runtime_starts_and_a_line_says
     assert told["environment"]["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{port}"
     (line,) = [line for line in wrapped.stderr.splitlines() if line.startswith("lrap-otel: ")]
     assert line == f"lrap-otel: warning: LRAP_NEXT_WRAPPER={name} {reason}; the runtime starts without it"
+
+
+@pytest.mark.parametrize("options", ["nounset", "errexit", "errexit:nounset"])
+def test_a_shell_that_was_told_to_end_at_trifles_starts_the_runtime_and_is_told_so_again(
+    shell: tuple[list[str], str], tmp_path: Path, options: str
+) -> None:
+    # Bash obeys the variable SHELLOPTS of whoever starts it, and changes it when its options change.
+    command, path = shell
+    if command[0] != "bash":
+        letters = "".join(letter for letter, name in (("e", "errexit"), ("u", "nounset")) if name in options)
+        command = [command[0], f"-{letters}", *command[1:]]
+    other = file_with(tmp_path / "other", '#!/bin/sh\nexec "$@"\n', 0o755)
+    for variables in ({}, {"LRAP_NEXT_WRAPPER": str(other)}):
+        with listening(answer_as_the_proxy) as (port, _):
+            wrapped = start((command, path), port, SHELLOPTS=options, **variables)
+        assert wrapped.returncode == 7, wrapped.stderr
+        environment = json.loads(wrapped.stdout)["environment"]
+        assert environment["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{port}"
+        assert set(options.split(":")) <= set(environment["SHELLOPTS"].split(":"))
 
 
 def test_wrappers_that_name_each_other_start_the_runtime(shell: tuple[list[str], str], tmp_path: Path) -> None:
