@@ -67,6 +67,7 @@ class Invocations:
     """All invocations of a sandbox.
 
     `bystander` is told of each change, and of each poll, while somebody stands aside for the function; None once nobody does.
+    `results` is how many results have gone.
     """
 
     __slots__ = (
@@ -80,6 +81,7 @@ class Invocations:
         "_opens_connection_for_each_call",
         "_runtime_lives",
         "bystander",
+        "results",
     )
 
     def __init__(self) -> None:
@@ -95,6 +97,7 @@ class Invocations:
         self._is_awaited = False
         self._runtime_lives: Callable[[], bool] | None = None
         self.bystander: Callable[[], None] | None = None
+        self.results = 0
 
     def find(self, request_id: str, invocation_id: str) -> Invocation | None:
         """The open invocation of this request id; not another attempt's, where Lambda numbers them."""
@@ -136,6 +139,7 @@ class Invocations:
 
     def finish(self, invocation: Invocation, connection: object) -> None:
         """The result has gone, over `connection`."""
+        self.results += 1
         request_id = invocation.request_id
         if invocation.connection is None and connection is not None:
             self._opens_connection_for_each_call = True
@@ -180,6 +184,11 @@ class Invocations:
         if invocation is None or invocation.is_released:
             return False
         return invocation.connection is not None or self._runtime_lives is None or self._runtime_lives()
+
+    @property
+    def open_count(self) -> int:
+        """How many have no result yet."""
+        return len(self._open) + len(self._earlier_attempts)
 
     def is_any_open(self) -> bool:
         """An event is with the function."""

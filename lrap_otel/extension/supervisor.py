@@ -27,6 +27,7 @@ class Telemetry:
     """The telemetry process, seen from the proxy. All waits have a deadline, and end at once when it dies."""
 
     __slots__ = (
+        "_asked_of",
         "_awaited",
         "_billed_ns",
         "_channel",
@@ -35,6 +36,7 @@ class Telemetry:
         "_dropped_sent",
         "_dropped_told",
         "_expects_event",
+        "_exported",
         "_failed",
         "_flushed",
         "_has_read_all",
@@ -82,6 +84,9 @@ class Telemetry:
         self._awaited = 0
         self._billed_ns = 0
         self._failed = 0
+        # How many results there were when the last flush was asked for, and when the last one that
+        # left nothing behind was.
+        self._asked_of = self._exported = 0
         self._has_read_all = False
         self._holds_for_ready = 0
         self._malformed = 0
@@ -103,6 +108,7 @@ class Telemetry:
             wait_ms = wait_ms if may_wait_for_ready(self._holds_for_ready, self._channel.fullness()) else 0
             self._holds_for_ready += wait_ms > 0
         self._number += 1
+        self._asked_of = self._invocations.results
         self._awaited = self._number if wait_ms else 0
         billed_ms = self._billed_ns // 1_000_000
         if self._channel.offer(records.flush(self._number, wait_ms, self._dropped(), billed_ms)):
@@ -118,6 +124,7 @@ class Telemetry:
 
     def shut_down(self, reason: str, wait_ms: int) -> None:
         """Have everything closed and exported; wait for it at most `wait_ms`."""
+        was_alive = self.is_alive
         self._number += 1
         self._is_ending = True
         self._stop_standing_aside()
@@ -128,11 +135,14 @@ class Telemetry:
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
             # What a process that died on the way has left unread, its successor may still send.
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
-        if self._flushed < self._number and self._child is not None:
+        has_answered = self._flushed >= self._number
+        if not has_answered and self._child is not None:
             self._child.signal(SIGKILL)  # what is left of the time and of the quota is for our own end
         if self._channel.mark_replies():
             # It may have ended, and its end been seen, before its last warnings were read.
             self._invocations.wait_while(lambda: not self._has_read_all, _LAST_REPLIES_S)
+        if was_alive and not has_answered and (lost := self._lost()):
+            log.warning(f"the telemetry process did not answer SHUTDOWN{lost}")
 
     def expect_event(self) -> None:
         """We ask for the next event: it comes at any moment, or the sandbox freezes.
@@ -161,6 +171,15 @@ class Telemetry:
         """Records for which there was no room and of which no earlier telemetry process has told the collector."""
         self._dropped_sent = self._channel.dropped
         return self._dropped_sent - self._dropped_before
+
+    def _lost(self) -> str:
+        """For a warning: what is lost with the process. What it had not read yet, another may."""
+        unexported = self._invocations.results - self._exported + self._invocations.open_count
+        if not unexported:
+            return ""
+        if not self._stands_aside:  # nobody asks for flushes
+            return "; what it had not exported is lost"
+        return f"; what it had not exported is lost, of at most {unexported} invocation{'s' * (unexported != 1)}"
 
     def _wait(self, wait_ms: int) -> None:
         number, starts = self._number, self._starts
@@ -209,6 +228,7 @@ class Telemetry:
         else:
             if number == self._number:  # an earlier one has told less
                 self._dropped_told = self._dropped_sent
+                self._exported = self._asked_of
             self._succeed(number)
         self._flushed = number
         self._invocations.notify()
@@ -265,13 +285,14 @@ class Telemetry:
         if self._start_successor is None or self._is_ending or is_hopeless:
             return None
         self._dropped_before = self._dropped_told
+        lost = self._lost()
         self._holds_for_ready = 0
         self.is_ready = False
         try:
             child = self._take_on(self._start_successor())
         except OSError:
             return None
-        log.warning(f"the telemetry process has ended ({how}); another one takes over")
+        log.warning(f"the telemetry process has ended ({how}); another one takes over{lost}")
         return child
 
     def _give_up(self, how: int) -> None:
@@ -279,7 +300,7 @@ class Telemetry:
         self._channel.abandon()
         self._invocations.notify()
         if not self._is_ending:
-            log.warning(f"the telemetry process has ended ({how}); no more telemetry from this sandbox")
+            log.warning(f"the telemetry process has ended ({how}); no more telemetry from this sandbox{self._lost()}")
 
 
 def _end_of(child: Child) -> int:

@@ -292,3 +292,32 @@ def test_a_malformed_reply_is_passed_over_and_said_once(sandbox: Sandbox, capfd:
     assert sandbox.process.goes_on()
     assert sandbox.telemetry.is_ready
     assert capfd.readouterr().err.count("malformed") == 1
+
+
+def test_what_a_process_takes_with_it_is_said(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c"):
+        sandbox.finish(sandbox.deliver(name))
+        if name == "a":
+            sandbox.telemetry.flush(0)
+            sandbox.far.reply(records.flushed(1, True))
+            sandbox.invocations.wait_while(lambda: sandbox.telemetry._flushed < 1, 10)
+    sandbox.deliver("open")
+    sandbox.telemetry.shut_down("spindown", 1)
+    assert capfd.readouterr().err == (
+        "lrap-otel: warning: the telemetry process did not answer SHUTDOWN; what it had not exported is lost, "
+        "of at most 3 invocations\n"
+    )
+
+
+@pytest.mark.parametrize("has_work", [True, False])
+def test_nothing_is_said_of_a_process_that_answers_or_had_nothing(
+    sandbox: Sandbox, capfd: pytest.CaptureFixture[str], *, has_work: bool
+) -> None:
+    if not has_work:
+        sandbox.telemetry.shut_down("spindown", 1)
+        assert capfd.readouterr().err == ""
+        return
+    sandbox.finish(sandbox.deliver())
+    sandbox.far.reply(records.flushed(1, True))
+    sandbox.telemetry.shut_down("spindown", 10_000)
+    assert capfd.readouterr().err == ""
