@@ -378,6 +378,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--spread", action="store_true")
     options = parser.parse_args()
+    # A sandbox that is frozen at that moment would stay so for ever.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     rounds: dict[str, list[Round]] = {way.name: [] for way in ways()}
     for number in range(options.rounds):
         for way in ways():

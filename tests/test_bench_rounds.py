@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,8 @@ from bench.aims import Aim
 from bench.billed import Billed
 from bench.instructions import total
 from bench.lane import Count
+from bench.quota_cgroup import Quota, why_not
 from bench.rounds import LOADS, Load, Rounds, table
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 THREE_ROUNDS = {
     # The second round was a slow one for all.
@@ -150,3 +149,15 @@ def test_a_folder_laid_out_as_opt_has_its_extensions_and_perhaps_a_wrapper(tmp_p
     assert cold.way_of("peer", tmp_path) == cold.Way("peer", (tmp_path / "extensions/peer",))
     (tmp_path / "wrapper").touch()
     assert cold.way_of("peer", tmp_path).wrapper == tmp_path / "wrapper"
+
+
+@pytest.mark.skipif(bool(why_not()), reason=why_not())
+def test_what_is_started_inside_a_group_is_in_it_and_we_are_not_once_it_runs() -> None:
+    before = Path("/proc/self/cgroup").read_text(encoding="ascii")
+    with Quota(None, 20_000, "lrap-otel-test") as quota:
+        with quota.inside():
+            child = subprocess.Popen(["/bin/sleep", "60"])
+        assert Path("/proc/self/cgroup").read_text(encoding="ascii") == before
+        assert all(door.read_text(encoding="ascii").split() == [str(child.pid)] for door in quota.doors)
+        child.kill()
+        child.wait()
