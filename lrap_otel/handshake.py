@@ -1,8 +1,9 @@
-"""The runtime's first connections, while the proxy is still being loaded: the wrapper's question is answered, so that
-the runtime starts meanwhile, and whatever else comes waits.
+"""The wrapper's question and its answer, and the runtime's first connections while the proxy is still
+being loaded: the wrapper is answered, so that the runtime starts meanwhile, and all else waits.
 
 If the proxy cannot be loaded after the wrapper has been answered, bytes are passed to and fro as they
-are: the runtime has nowhere else to go. Loaded just after the register request has gone, so nothing slow is imported.
+are: the runtime has nowhere else to go. Loaded just after the register request has gone, so nothing
+slow is imported.
 """
 
 import _socket
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
     Serve = Callable[[_socket.socket, list[_socket.socket], list["Hello"]], None]
 
 _HELLO = b"GET /lrap-otel/hello HTTP/1."
-_ANSWER = (
-    b"HTTP/1.1 200 lrap-otel\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-)
+ANSWER = b"HTTP/1.1 200 lrap-otel\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 _HEAD_LIMIT_BYTES = 65_536
 # The wrapper waits as long for its answer.
 _HEAD_TIMEOUT_S = 1.0
@@ -31,7 +30,9 @@ _PAUSE_S = 0.05
 
 
 class Hello:
-    """What the wrapper said: `fields` by lower-case name. `lives` tells whether the runtime does, if that can be told."""
+    """What the wrapper said: `fields` by lower-case name. `lives` returns whether the runtime's process
+    is still there; None if that cannot be known.
+    """
 
     __slots__ = ("fields", "lives")
 
@@ -61,16 +62,17 @@ class Handshake:
         _thread.start_new_thread(self._run, ())
 
     def serve(self, serve: "Serve") -> None:
-        """Have `serve(listener, early, hellos)` go on, in our thread; `early` are connections of which nothing has been read.
-        The first one that is given does.
+        """Have `serve(listener, early, hellos)` go on, in our thread. `early` are connections of which
+        nothing has been read. Only the first call counts.
         """
         if self._goes_on is None:
             self._goes_on = serve
             self._bell.ring()
 
     def fall_back(self, *addresses: tuple[str, int]) -> None:
-        """The proxy will not come. Whoever has been answered gets to the first of `addresses` that answers; if that is
-        nobody, the port is closed, and the wrapper finds nobody.
+        """The proxy will not come. If a wrapper has been answered, or a connection waits, connections are
+        passed on to the first of `addresses` that answers. Else the port is closed, and the wrapper
+        finds nobody.
         """
 
         def relay(listener: _socket.socket, early: list[_socket.socket], hellos: list[Hello]) -> None:
@@ -121,7 +123,7 @@ class Handshake:
                     return
             hello = Hello(head)
             self._hellos.append(hello)  # before it knows: then there is a way for it
-            caller.sendall(_ANSWER)
+            caller.sendall(ANSWER)
         except OSError:
             return  # it has gone, and starts the runtime untouched
         finally:

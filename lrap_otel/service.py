@@ -77,7 +77,7 @@ def run(
 
 def _accept(listener: _socket.socket, early: "list[_socket.socket]", hellos: "list[Hello]", sandbox: Sandbox) -> None:
     for hello in hellos:
-        sandbox.recorder.observe(sandbox.meet_runtime, hello.fields, hello.lives)
+        sandbox.recorder.observe(sandbox.meet_runtime, hello)
     accept_connections(listener, sandbox, early)
 
 

@@ -46,7 +46,7 @@ LAYERS: dict[str, set[str]] = {
     "bell": set(),
     "channel": BASE | {"backlog", "bell"},
     "invocations": BASE | PURE,
-    "proxy": BASE | PURE | SEAM | {"proxy"},
+    "proxy": BASE | PURE | SEAM | {"handshake", "proxy"},
     "extension": BASE | PURE | SEAM | {"proxy", "extension"},
     "service": BASE | PURE | SEAM | {"proxy", "extension", "telemetry"},
     "boot": BASE | SEAM | {"handshake", "service", "telemetry"},

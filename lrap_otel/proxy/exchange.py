@@ -5,7 +5,8 @@ One `Exchange` serves one runtime connection in one thread, which blocks whereve
 
 from time import monotonic_ns, time_ns
 
-from lrap_otel import records, runtime_process
+from lrap_otel import records
+from lrap_otel.handshake import ANSWER, Hello
 from lrap_otel.invocations import Invocation
 from lrap_otel.proxy.capture import Capture
 from lrap_otel.proxy.delivery import Delivery
@@ -26,8 +27,6 @@ from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from lrap_otel.channel import Channel
     from lrap_otel.invocations import Invocations
     from lrap_otel.proxy.relay import Taker
@@ -81,12 +80,12 @@ class Sandbox:
         self.polls = Polls()
         self.recorder = Recorder(invocations, channel)
 
-    def meet_runtime(self, fields: "Mapping[bytes, bytes]", lives: "Callable[[], bool] | None") -> None:
-        """Take over what the wrapper says, and whether the process that becomes the runtime lives, if that can be told."""
-        told = [fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
-        self.recorder.tell(records.runtime(*told))
-        if lives is not None:
-            self.invocations.know_runtime(lives)
+    def meet_runtime(self, hello: Hello) -> None:
+        """Take over what the wrapper has said, and how to know whether the runtime's process lives."""
+        handed_over = [hello.fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
+        self.recorder.tell(records.runtime(*handed_over))
+        if hello.lives is not None:
+            self.invocations.know_runtime(hello.lives)
 
 
 class Exchange:
@@ -310,13 +309,11 @@ class Exchange:
     def _say_hello(self, request: Request) -> bool:
         """Answer the wrapper, and take over what Lambda tells only runtimes, and the process that becomes the runtime."""
         self._recorder.observe(self._take_hand_over, request)
-        self._runtime.send(_OWN_REPLY % (200, b"lrap-otel", 2, b"{}"))
+        self._runtime.send(ANSWER)
         return False
 
     def _take_hand_over(self, request: Request) -> None:
-        fields = request.fields
-        lives = runtime_process.watched(fields.get(b"lrap-runtime-pid", b""), fields.get(b"lrap-wrapper", b""))
-        self._sandbox.meet_runtime(fields, lives)
+        self._sandbox.meet_runtime(Hello(request.raw))
 
     def _forward(self, request: Request, capture: Capture | None) -> bool:
         """Pass a call on and its reply back. True where the connection goes on."""

@@ -141,6 +141,14 @@ class Mould:
         )
 
 
+def _mould_of(head: "Head", start: "tuple[Part, ...]") -> Mould | None:
+    """None if this Python's matcher refuses its pattern, which is no fault of ours."""
+    try:
+        return Mould(head, start)
+    except UnknownMatcherError:
+        return None
+
+
 def _compiled(parts: "Sequence[Part]") -> "Pattern[bytes]":
     pattern = compile_pattern(parts)
     if pattern is None:
@@ -182,8 +190,8 @@ def learn_reply(reply: "Response") -> None:
     is_event = reply.status == 200 and b"content-type" in reply.fields and is_usual
     start = reply.raw + b"1\r\n" if reply.body_length == CHUNKED else reply.raw
     if is_event and _fits_none(start, _replies) and _may_leave_mould(reply) and _replies_brake.lets_learn():
-        mould = Mould(reply, (reply.start_line,))
-        if mould.pattern.match(start):
+        mould = _mould_of(reply, (reply.start_line,))
+        if mould is not None and mould.pattern.match(start):
             _replies[:] = [mould, *_replies[: _MOULDS_LIMIT - 1]]
 
 
@@ -207,9 +215,9 @@ def learn_result(request: "Request", request_id: str) -> None:
     is_new = request.body_length >= 0 and _fits_none(request.raw, [mould for mould, _ in _results])
     if not request_id or not is_new or not _may_leave_mould(request) or not _results_brake.lets_learn():
         return
-    before, _, behind = request.start_line.partition(request_id.encode("latin-1"))
-    mould = Mould(request, (before, Group(_ID), behind))
-    if before.endswith(b"/invocation/") and mould.pattern.match(request.raw):
+    before, _, after = request.start_line.partition(request_id.encode("latin-1"))
+    mould = _mould_of(request, (before, Group(_ID), after))
+    if mould is not None and before.endswith(b"/invocation/") and mould.pattern.match(request.raw):
         _results[:] = [(mould, request), *_results[: _MOULDS_LIMIT - 1]]
 
 
