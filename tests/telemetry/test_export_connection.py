@@ -18,6 +18,7 @@ from otlp_collector import PATIENCE_S, Collector, reply
 from lrap_otel.telemetry.export.connection import BrokenError, Connection, NotSentError, Reply
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.tls import Tls
+from lrap_otel.telemetry.export.wire import Wire
 from lrap_otel.telemetry.settings import ExportSettings
 from lrap_otel.telemetry.url import Url
 
@@ -372,6 +373,33 @@ def test_an_idle_connection_with_session_tickets_is_kept(tls: ssl.SSLContext, ce
         for _ in range(3):
             assert said(connection.post({}, b"", later())) == (200, b"")
         assert {post.connection for post in collector.received()} == {1}
+
+
+def test_what_may_not_be_repeated_goes_again_only_if_the_server_cannot_have_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bodies: list[bytes] = []
+
+    def serve(listener: socket.socket) -> None:
+        first, _ = listener.accept()
+        with first:
+            first.recv(65_536)
+            first.sendall(reply())
+        second, _ = listener.accept()
+        with second:
+            bodies.append(second.recv(65_536))
+            second.sendall(reply())
+            bodies.append(second.recv(65_536))
+
+    # As where the server's end of the connection and our request cross.
+    monkeypatch.setattr(Wire, "has_ended", lambda wire: False)
+    with serving(serve) as url, closing(Connection(url)) as connection:
+        assert said(connection.post({}, b"one", later(), may_repeat=False)) == (200, b"")
+        assert select.select([connection._wire._socket], [], [], PATIENCE_S)[0]  # type: ignore[union-attr]
+        assert said(connection.post({}, b"two", later(), may_repeat=False)) == (200, b"")
+        with pytest.raises(BrokenError, match="closed without an answer"):
+            connection.post({}, b"three", later(), may_repeat=False)
+    assert [body.rpartition(b"\r\n")[2] for body in bodies] == [b"two", b"three"]
 
 
 def test_an_idle_connection_that_the_server_has_closed_is_replaced_before_anything_is_sent() -> None:

@@ -46,7 +46,11 @@ class BrokenError(ExportError):
 
 
 class _StaleError(Exception):
-    """The connection ended before it answered a byte."""
+    """The connection ended before it answered a byte. `has_request`: all of the request has come
+    to the server.
+    """
+
+    has_request = True
 
 
 class Reply:
@@ -86,11 +90,12 @@ class Connection:
         self._session: _ssl.SSLSession | None = None
         self._answered: Address | None = None
 
-    def post(self, fields: dict[str, str], body: bytes, deadline: "Deadline") -> Reply:
+    def post(self, fields: dict[str, str], body: bytes, deadline: "Deadline", *, may_repeat: bool = True) -> Reply:
         """Send one POST and read the answer before `deadline`.
 
         A kept connection that turns out dead within `dead_within_s`, before it has answered a byte,
-        is replaced once.
+        is replaced once. What may not be repeated goes again only if the server's system has not
+        acknowledged all of it: it may have been taken, and the connection closed for another reason.
 
         Raises NotSentError or BrokenError; the connection is closed then, unless nothing was sent.
         """
@@ -102,7 +107,8 @@ class Connection:
         try:
             return self._exchange(kept, request, deadline)
         except _StaleError as error:
-            if monotonic() - begun_s > self._dead_within_s:
+            may_go_again = may_repeat or not error.has_request
+            if monotonic() - begun_s > self._dead_within_s or not may_go_again:
                 raise _closed() from error
         try:
             return self._exchange_anew(request, deadline)
@@ -154,6 +160,9 @@ class Connection:
             self._session = wire.session or self._session
         except TimeoutError as error:
             raise BrokenError(TIMEOUT, "no answer in time") from error
+        except _StaleError as error:
+            error.has_request = wire.is_acknowledged()
+            raise
         finally:
             if is_reusable:
                 self._wire = wire

@@ -74,12 +74,15 @@ class Endpoint:
         proxy = proxy_for(self.url, network)
         self._connection = Connection(self.url, proxy, _tls(settings, network, tls) if is_tls else None)
 
-    def post(self, body: bytes, deadline: "Deadline") -> Answer:
-        """One attempt, over at `deadline` or after the signal's time-out, whichever is sooner."""
+    def post(self, body: bytes, deadline: "Deadline", *, may_repeat: bool = True) -> Answer:
+        """One attempt, over at `deadline` or after the signal's time-out, whichever is sooner.
+
+        `may_repeat`: the collector can tell if it gets the same twice.
+        """
         if self._is_gzip:
             body = _gzipped(body)
         try:
-            reply = self._connection.post(self._fields, body, deadline.within(self._timeout_s))
+            reply = self._connection.post(self._fields, body, deadline.within(self._timeout_s), may_repeat=may_repeat)
         except NotSentError as error:
             return Answer(REFUSED, error.error_type, str(error))
         except BrokenError as error:

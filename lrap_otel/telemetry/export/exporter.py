@@ -51,7 +51,8 @@ class _Signal:
 
     def post(self, request: bytes, deadline: "Deadline") -> Answer:
         """One attempt. It uses nothing but this signal's, so that two can be under way at once."""
-        answer = self.endpoint.post(request, deadline)
+        # Spans have ids; a delta that came twice counts twice.
+        answer = self.endpoint.post(request, deadline, may_repeat=self.name == TRACES)
         if answer.outcome in {REFUSED, UNKNOWN}:
             # One that ran out of time has waited already, and perhaps for our own reasons.
             if answer.error_type != TIMEOUT:

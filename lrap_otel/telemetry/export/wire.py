@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _READ_BYTES = 65_536
+# SIOCOUTQ. Source: tcp(7), "Ioctls".
+_UNACKNOWLEDGED_BYTES = 0x5411
 # What TLS raises instead of BlockingIOError. By name: most collectors need no TLS to be loaded.
 _TLS_WAITS = {"SSLWantReadError": select.POLLIN, "SSLWantWriteError": select.POLLOUT}
 
@@ -90,6 +92,16 @@ class Wire:
         except OSError as error:
             return not isinstance(error, BlockingIOError) and type(error).__name__ not in _TLS_WAITS
         return True
+
+    def is_acknowledged(self) -> bool:
+        """Whether the other end's system has acknowledged all that was sent. True if unknown."""
+        try:
+            from fcntl import ioctl  # noqa: PLC0415 - for a connection that has died alone
+
+            left = ioctl(self._socket, _UNACKNOWLEDGED_BYTES, bytes(4))
+        except (ImportError, OSError):
+            return True
+        return not any(left)
 
     def close(self) -> None:
         """Close it."""
