@@ -1,9 +1,10 @@
-"""The wrapper's question and its answer, and the runtime's first connections while the proxy is still
-being loaded: the wrapper is answered, so that the runtime starts meanwhile, and all else waits.
+"""The wrapper's question and its answer, and the runtime's first connections while the proxy is
+still being loaded: the wrapper is answered, so that the runtime starts meanwhile, and all else
+waits.
 
-If the proxy cannot be loaded after the wrapper has been answered, bytes are passed to and fro as they
-are: the runtime has nowhere else to go. Loaded just after the register request has gone, so nothing
-slow is imported.
+If the proxy cannot be loaded after the wrapper has been answered, bytes are passed to and fro as
+they are: the runtime has nowhere else to go. Loaded just after the register request has gone, so
+nothing slow is imported.
 """
 
 import _socket
@@ -30,8 +31,9 @@ _PAUSE_S = 0.05
 
 
 class Hello:
-    """What the wrapper said: `fields` by lower-case name. `lives` returns whether the runtime's process
-    is still there; None if that cannot be known.
+    """What the wrapper said: `fields` by lower-case name.
+
+    `lives` returns whether the runtime's process is still there; None if that cannot be known.
     """
 
     __slots__ = ("fields", "lives")
@@ -41,7 +43,7 @@ class Hello:
         for line in head.split(b"\r\n")[1:]:
             name, _, value = line.partition(b":")
             self.fields[name.strip().lower()] = value.strip()
-        # Now: once it is answered, the wrapper becomes the runtime, and its command line is another.
+        # Now: once answered, the wrapper becomes the runtime, and its command line is another.
         self.lives = watched(self.fields.get(b"lrap-runtime-pid", b""), self.fields.get(b"lrap-wrapper", b""))
 
 
@@ -62,17 +64,19 @@ class Handshake:
         _thread.start_new_thread(self._run, ())
 
     def serve(self, serve: "Serve") -> None:
-        """Have `serve(listener, early, hellos)` go on, in our thread. `early` are connections of which
-        nothing has been read. Only the first call counts.
+        """Have `serve(listener, early, hellos)` go on, in our thread.
+
+        `early` are connections of which nothing has been read. Only the first call counts.
         """
         if self._goes_on is None:
             self._goes_on = serve
             self._bell.ring()
 
     def fall_back(self, *addresses: tuple[str, int]) -> None:
-        """The proxy will not come. If a wrapper has been answered, or a connection waits, connections are
-        passed on to the first of `addresses` that answers. Else the port is closed, and the wrapper
-        finds nobody.
+        """The proxy will not come.
+
+        If a wrapper has been answered, or a connection waits, connections are passed on to the
+        first of `addresses` that answers. Else the port is closed, and the wrapper finds nobody.
         """
 
         def relay(listener: _socket.socket, early: list[_socket.socket], hellos: list[Hello]) -> None:

@@ -1,7 +1,7 @@
 """The wrapper's question where there is no bash to ask it: a script, started by its path.
 
-``hello.py PORT PID WRAPPER`` exits with 0 if the proxy answers, with 3 if somebody else, or nobody, does. Any other status is that of an
-interpreter that will not do.
+``hello.py PORT PID WRAPPER`` exits with 0 if the proxy answers, with 3 if somebody else does, or
+nobody. Any other status means that this interpreter cannot be used.
 """
 
 import _socket
@@ -21,8 +21,10 @@ _HAND_OVER = (
 
 
 def is_answered(port: int, process_id: str, wrapper: str) -> bool:
-    """Is the proxy at this port of 127.0.0.1? It is told the runtime's process id, what the wrapper was started as, and what Lambda
-    tells only runtimes.
+    """Whether the proxy is at this port of 127.0.0.1.
+
+    The question hands over the runtime's process id, what the wrapper was started as, and the
+    variables that Lambda gives to runtimes alone.
     """
     try:
         socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)

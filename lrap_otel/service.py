@@ -62,7 +62,7 @@ def run(
     log.info(
         f"registered for {registration.get('functionName')}; the runtime's calls come through port {settings.listener_port}"
     )
-    sandbox.recorder.observe(sandbox.recorder.tell, _started(registration))
+    sandbox.recorder.observe(sandbox.recorder.offer_and_keep, _started(registration))
     if channel is not None and log.is_printed("info"):
         from lrap_otel.telemetry.settings import in_force  # noqa: PLC0415 - the proxy needs them for this line alone
 
@@ -85,7 +85,7 @@ def _telemetry(settings: "Settings", channel: "Channel", sandbox: Sandbox) -> Te
     return Telemetry(
         channel,
         sandbox.invocations,
-        lambda: successor.start(channel, tuple(sandbox.recorder.told.copy().values())),
+        lambda: successor.start(channel, tuple(sandbox.recorder.kept.copy().values())),
         lambda: bool(sandbox.polls.waiting),
         # Of Managed Instances there is always an event with the function, and a CPU or more for all.
         stands_aside=not settings.is_managed_instances,

@@ -1,8 +1,8 @@
 """A fresh telemetry process in the place of one that died: a script, started by its path.
 
-``succeed.py ROOT RECORD...``, with the channel's far end as stdin, its bell as stdout and its lifeline
-as descriptor 3. Each RECORD is in hex: one about the sandbox that the process before has had. They come
-again, before what is on the channel.
+``succeed.py ROOT RECORD...``, with the channel's far end as stdin, its bell as stdout and its
+lifeline as descriptor 3. Each RECORD is in hex: one about the sandbox that the process before has
+had. They come again, before what is on the channel.
 """
 
 import _socket
@@ -10,7 +10,8 @@ import posix
 import sys
 
 if __name__ == "__main__":
-    # Before anything takes time or memory: the process before may have died for want of memory, and the function must not.
+    # Before anything takes time or memory: the process before may have died for want of memory, and
+    # the function must not.
     try:
         posix.nice(19)
         score = posix.open("/proc/self/oom_score_adj", posix.O_WRONLY)
@@ -23,22 +24,22 @@ Received = tuple[bytes, list[tuple[int, int, bytes]], int, object]
 
 
 class FarEnd(_socket.socket):
-    """The far end of the channel, on which `told` comes first."""
+    """The far end of the channel, with the `earlier` records before what is on it."""
 
-    told: list[bytes]
+    earlier: list[bytes]
 
     def recvmsg(self, *sizes: int) -> Received:
-        """As a socket's, of which nothing is read before `told` is used up."""
-        return (self.told.pop(0), [], 0, None) if self.told else super().recvmsg(*sizes)
+        """As a socket's, once each of the `earlier` records has been returned."""
+        return (self.earlier.pop(0), [], 0, None) if self.earlier else super().recvmsg(*sizes)
 
 
 if __name__ == "__main__":
-    root, *told = sys.argv[1:]
+    root, *earlier = sys.argv[1:]
     sys.path.insert(0, root)
     from lrap_otel.bell import Bell
     from lrap_otel.telemetry.worker import run
 
     far = FarEnd(fileno=posix.dup(0))
-    far.told = [bytes.fromhex(record) for record in told]
+    far.earlier = [bytes.fromhex(record) for record in earlier]
     run(far, Bell(posix.dup(1)), posix.environ)
     posix._exit(0)  # noqa: SLF001 - as the proxy does: threads are left, and taking an interpreter apart takes time

@@ -1,4 +1,6 @@
-"""How a telemetry process ends with its proxy even while it is stopped, and cannot see that the channel has ended."""
+"""How a telemetry process ends with its proxy even while it is stopped, and cannot see that the
+channel has ended.
+"""
 
 import fcntl
 import posix
@@ -10,8 +12,9 @@ if TYPE_CHECKING:
 
 
 def tie(process_id: int, lifeline: "_socket.socket") -> None:
-    """Have the kernel continue a process that holds `lifeline` when the other end closes, as it does when we are killed.
-    Then the process reads the channel's end. To one that runs, SIGCONT does nothing.
+    """Have the kernel continue a process that holds `lifeline` when the other end closes, as it
+    does when we are killed. Then the process reads the channel's end. To one that runs, SIGCONT
+    does nothing.
 
     Nothing may ever be sent on `lifeline`. Source: fcntl(2), "Managing signals".
     """

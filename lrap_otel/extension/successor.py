@@ -18,13 +18,13 @@ _ROOT = __file__.rpartition("/lrap_otel/")[0]
 _STDIN, _STDOUT, _LIFELINE = 0, 1, 3
 
 
-def start(channel: "Channel", told: "Sequence[records.Message]") -> int:
+def start(channel: "Channel", earlier: "Sequence[records.Message]") -> int:
     """Its process id; OSError where it cannot be started.
 
-    It reads `told` first, then what is on the channel.
+    It reads `earlier` first, then what is on the channel.
     """
     script = f"{_ROOT}/lrap_otel/succeed.py"
-    again = [records.encode(message, None).hex() for message in told]
+    again = [records.encode(message, None).hex() for message in earlier]
     return posix.posix_spawn(
         "/proc/self/exe",
         [*_interpreter(), "-I", "-S", script, _ROOT, *again],

@@ -1,9 +1,12 @@
-"""Durable functions: one execution is many invocations, whose spans AWS's OpenTelemetry plugins put into one trace.
+"""Durable functions: one execution is many invocations, whose spans AWS's OpenTelemetry plugins put
+into one trace.
 
-Each invocation exports the span of the whole workflow again, with the same id. Its parent is the one that
-``Lambda-Runtime-Trace-Id`` names, which is the same each time; so for these that header stays as it came.
+Each invocation exports the span of the whole workflow again, with the same id. Its parent is the
+one that ``Lambda-Runtime-Trace-Id`` names, which is the same each time; so for these that header
+stays as it came.
 
-Source: aws-durable-execution-sdk-python-otel 2.0.0, "xray_context_extractor", "ExecutionTraceContext".
+Source: aws-durable-execution-sdk-python-otel 2.0.0, "xray_context_extractor",
+"ExecutionTraceContext".
 """
 
 from lrap_otel import json_scan
@@ -19,9 +22,11 @@ def may_be_invocation(data: bytes, start: int, end: int) -> bool:
 
 
 def is_invocation(event: "bytes | memoryview") -> bool:
-    """Whether the event is an invocation of a durable function: ``DurableExecutionArn`` is one of its own members.
+    """Whether the event is an invocation of a durable function: ``DurableExecutionArn`` is one of
+    its own members.
 
-    No event is too large to be asked: only what stands in front of that name, which comes first, is looked at.
+    No event is too large to be asked: only what stands in front of that name, which comes first, is
+    looked at.
     """
     event = bytes(event)
     at = event.find(_ARN_MEMBER)

@@ -75,8 +75,8 @@ def parse_tracestate(value: str) -> str:
 def _key_of(member: str) -> str:
     """The key of one list member, empty if the member is malformed.
 
-    Level 2 made of a key what level 1 had as two forms: the first character is a letter or a digit, and ``@`` may
-    stand anywhere behind it.
+    In level 2 a key has one form, where level 1 had two: the first character is a letter or a
+    digit, and ``@`` may stand anywhere after it.
     """
     key, _, value = member.partition("=")
     is_key = 0 < len(key) <= _KEY_LIMIT and key[0] in _KEY_STARTS and not key.strip(_KEY_CHARACTERS)

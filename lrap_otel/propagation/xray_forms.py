@@ -1,4 +1,6 @@
-"""The ways in which Lambda writes X-Ray's header, as patterns: for heads that are recognised instead of parsed."""
+"""The ways in which Lambda writes X-Ray's header, as patterns: for heads that are recognised
+instead of parsed.
+"""
 
 from lrap_otel.patterns import Group, Value, compile_pattern, lower_hex
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID
@@ -19,9 +21,9 @@ _LINEAGE = b";Lineage=", Group(Value(bytes(set(range(33, 127)) - set(b';="\\')))
 class UsualForm:
     """One of the ways: Root, then Parent and Sampled or neither, then a Lineage or nothing.
 
-    `parts` are those of a pattern, and `count` is the number of its groups, whose values `read` takes: the two parts
-    of the trace id, at `parent_at` the parent and whether it is sampled, at `lineage_at` the lineage; 0 where there
-    is none.
+    `parts` are those of a pattern, and `count` is the number of its groups, whose values `read`
+    takes: the two parts of the trace id, at `parent_at` the parent and whether it is sampled, at
+    `lineage_at` the lineage; 0 where there is none.
     """
 
     __slots__ = ("_pattern", "count", "lineage_at", "parent_at", "parts")

@@ -83,7 +83,7 @@ class Sandbox:
     def meet_runtime(self, hello: Hello) -> None:
         """Take over what the wrapper has said, and how to know whether the runtime's process lives."""
         handed_over = [hello.fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
-        self.recorder.tell(records.runtime(*handed_over))
+        self.recorder.offer_and_keep(records.runtime(*handed_over))
         if hello.lives is not None:
             self.invocations.know_runtime(hello.lives)
 

@@ -19,29 +19,31 @@ if TYPE_CHECKING:
     B = TypeVar("B")
     T = TypeVar("T")
 
-# Results that were refused and did not come again, for all that is known: beyond, the oldest is recorded.
+# Results that were refused and did not come again, for all that is known: beyond, the oldest is
+# recorded.
 _REFUSED_LIMIT = 64
 
 
 class Recorder:
     """Everything between two messages that is not needed to pass them on runs through this class.
 
-    Whatever it raises ends here, is counted in `failures`, and is said the first time: no memory, too deep a recursion,
-    and what is no `Exception` as well. Nobody interrupts a runtime connection, so there is nothing that should get
-    through to its thread. What every message needs has a method of its own, since a call with arguments that are
-    passed on costs ten times as much; the rest goes through `observe`.
+    Whatever it raises ends here, is counted in `failures`, and is said the first time: no memory,
+    too deep a recursion, and what is no `Exception` as well. Nobody interrupts a runtime
+    connection, so there is nothing that should get through to its thread. What every message needs
+    has a method of its own, since a call with arguments that are passed on costs ten times as much;
+    the rest goes through `observe`.
 
-    `channel` is None where telemetry is off. `told` has the records that a later telemetry process needs as well, by
-    kind. `has_refused`: some result was refused by us, and may come again.
+    `channel` is None where telemetry is off. `kept` has the records that a later telemetry process
+    needs as well, by kind. `has_refused`: some result was refused by us, and may come again.
     """
 
-    __slots__ = ("_invocations", "_refused", "channel", "failures", "has_refused", "told")
+    __slots__ = ("_invocations", "_refused", "channel", "failures", "has_refused", "kept")
 
     def __init__(self, invocations: "Invocations", channel: "Channel | None") -> None:
         self._invocations = invocations
         self.channel = channel
         self.failures = 0
-        self.told: dict[int, Message] = {}
+        self.kept: dict[int, Message] = {}
         self._refused: dict[Invocation, tuple[Message, bytes]] = {}
         self.has_refused = False
 
@@ -105,7 +107,9 @@ class Recorder:
     def delivered_at_once(
         self, invocation: "Invocation", delivered_ns: int, overhead_ns: int, reply: bytes, head_length: int
     ) -> None:
-        """The same of a small reply in which the event comes right after the head, for the first time."""
+        """The same of a small reply in which the event comes right after the head, for the first
+        time.
+        """
         channel = self.channel
         if channel is None:
             return
@@ -150,7 +154,10 @@ class Recorder:
     def finished(
         self, invocation: "Invocation", endpoint: str, head: bytes, capture: Capture, is_refused: bool
     ) -> None:
-        """A result or an error has gone, or broke off. `is_refused`: by us, and the invocation may still have another one."""
+        """A result or an error has gone, or broke off.
+
+        `is_refused`: by us, and the invocation may still have another one.
+        """
         if not invocation.is_traced:
             return
         duration_ns = monotonic_ns() - invocation.delivered_monotonic_ns
@@ -177,13 +184,15 @@ class Recorder:
         if self.channel is not None:
             self.channel.offer(message, *parts)
 
-    def tell(self, message: "Message") -> None:
+    def offer_and_keep(self, message: "Message") -> None:
         """Give a record that says who we run beside, and keep it for a later telemetry process."""
-        self.told[message[0]] = message
+        self.kept[message[0]] = message
         self.offer(message)
 
     def _postpone(self, invocation: "Invocation", message: "Message", payload: bytes) -> None:
-        """Keep the record of a result that was refused, by us: the same invocation may still have another one."""
+        """Keep the record of a result that was refused, by us: the same invocation may still have
+        another one.
+        """
         self._refused[invocation] = message, payload
         self.has_refused = True
         if len(self._refused) > _REFUSED_LIMIT:
@@ -195,7 +204,9 @@ class Recorder:
         self.has_refused = bool(self._refused)
 
     def _offer_refused(self) -> None:
-        """A runtime with one invocation at a time asks for the next event: what was refused does not come again."""
+        """A runtime with one invocation at a time asks for the next event: what was refused does
+        not come again.
+        """
         self.has_refused = False
         while self._refused:
             self.offer(*self._refused.pop(next(iter(self._refused))))

@@ -1,4 +1,6 @@
-"""What becomes of measurements until they are exported: sums, and histograms of values that are not negative."""
+"""What becomes of measurements until they are exported: sums, and histograms of values that are not
+negative.
+"""
 
 from _bisect import bisect_left
 from _random import Random
@@ -39,7 +41,10 @@ class Sum:
 
 
 class Histogram:
-    """Counts values by `bounds`, the upper ends of all buckets but the last. The exemplar of a bucket is its latest."""
+    """Counts values by `bounds`, the upper ends of all buckets but the last.
+
+    The exemplar of a bucket is its latest.
+    """
 
     __slots__ = ("_bounds", "_counts", "_exemplars", "_maximum", "_minimum", "_sum")
 
@@ -72,8 +77,9 @@ class Histogram:
 
 
 class ExponentialHistogram:
-    """Counts values by base-2 exponential buckets, as fine as at most 160 of them can be. A few exemplars are kept, each
-    measurement with the same chance.
+    """Counts values by base-2 exponential buckets, as fine as at most 160 of them can be.
+
+    A few exemplars are kept, each measurement with the same chance.
 
     Source: OpenTelemetry, "Metrics SDK", "Base2 Exponential Bucket Histogram Aggregation".
     """
@@ -132,7 +138,9 @@ class ExponentialHistogram:
         return point
 
     def _make_room(self, index: int) -> int:
-        """Merge neighbours until the buckets, that of `index` with them, are few enough: by how many scales."""
+        """Merge neighbours until the buckets, that of `index` with them, are few enough: by how
+        many scales.
+        """
         low, high = min(self._counts, default=index), max(self._counts, default=index)
         low, high = min(low, index), max(high, index)
         shift = 0
@@ -157,7 +165,8 @@ class ExponentialHistogram:
 
 
 def bucket_index(value: float, scale: int) -> int:
-    """The bucket of a value above zero: it ends, inclusively, at ``2 ** ((index + 1) * 2 ** -scale)``.
+    """The bucket of a value above zero: it ends, inclusively, at ``2 ** ((index + 1) * 2 **
+    -scale)``.
 
     Source: OpenTelemetry, "Metrics data model", "Exponential histogram", "Producer expectations".
     """

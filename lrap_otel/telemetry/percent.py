@@ -9,7 +9,9 @@ _HEX_DIGITS = frozenset(b"0123456789ABCDEFabcdef")
 
 
 def unquoted(text: str, errors: str = "replace") -> str:
-    """`text` with each ``%XX`` decoded, as UTF-8. A percent sign before anything else stands for itself.
+    """`text` with each ``%XX`` decoded, as UTF-8.
+
+    A percent sign before anything else stands for itself.
 
     Bytes that are no UTF-8 become U+FFFD; with `errors` ``strict`` they raise UnicodeDecodeError.
     """
@@ -36,7 +38,9 @@ def unquoted_plus(text: str) -> str:
 
 
 def quoted_plus(text: str) -> str:
-    """`text` as a value of a query string: UTF-8, a blank as ``+``, and all but letters, digits and ``_.-~`` as ``%XX``."""
+    """`text` as a value of a query string: UTF-8, a blank as ``+``, and all but letters, digits and
+    ``_.-~`` as ``%XX``.
+    """
     return "".join(
         chr(byte) if byte in _UNRESERVED else "+" if byte == 0x20 else f"%{byte:02X}" for byte in text.encode()
     )

@@ -1,5 +1,5 @@
-"""What is withheld from an attribute: values of parameters whose names say that they are secret, and
-what the user does not want to be sent.
+"""What is withheld from an attribute: values of parameters whose names say that they are secret,
+and what the user does not want to be sent.
 
 Everything that a trigger or a failure says passes `Privacy` on its way to a span, so that a new
 trigger is covered without knowing of it.
@@ -162,7 +162,9 @@ class Privacy:
         return f"{name}={REDACTED}"
 
     def _holds_secret(self, value: str, depth: int) -> bool:
-        """Whether `value` is or has, perhaps percent-encoded, a URL or a query with a secret parameter."""
+        """Whether `value` is or has, perhaps percent-encoded, a URL or a query with a secret
+        parameter.
+        """
         if "=" not in value and "%" not in value:
             return False
         if any(found[4] and self.is_secret(found[3]) for found in _patterns().PARAMETER.finditer("&" + value)):

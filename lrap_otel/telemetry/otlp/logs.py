@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 class LogRecord:
-    """One log record. Times are Unix nanoseconds, 0 where they are not known; `severity` is OTLP's number, 0 where it is not
-    known; the ids are empty outside a span; `body` may be any value.
+    """One log record.
+
+    Times are Unix nanoseconds, 0 where they are not known; `severity` is OTLP's number, 0 where it
+    is not known; the ids are empty outside a span; `body` may be any value.
     """
 
     __slots__ = (

@@ -39,7 +39,9 @@ class SumPoint:
 
 
 class HistogramPoint:
-    """What a histogram with explicit bounds has measured: `counts` are one more than `bounds`, their upper ends."""
+    """What a histogram with explicit bounds has measured: `counts` are one more than `bounds`,
+    their upper ends.
+    """
 
     __slots__ = ("attributes", "bounds", "counts", "end_ns", "exemplars", "maximum", "minimum", "start_ns", "sum")
 
@@ -56,8 +58,8 @@ class HistogramPoint:
 
 
 class ExponentialPoint:
-    """What an exponential histogram has measured, no value below zero: bucket ``offset + i`` of `counts` ends, inclusively, at
-    ``2 ** ((offset + i + 1) * 2 ** -scale)``.
+    """What an exponential histogram has measured, no value below zero: bucket ``offset + i`` of
+    `counts` ends, inclusively, at ``2 ** ((offset + i + 1) * 2 ** -scale)``.
     """
 
     __slots__ = (

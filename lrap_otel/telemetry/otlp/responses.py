@@ -1,6 +1,7 @@
 """What the collector says to an export that it accepted: how much of it it did not take.
 
-Source: opentelemetry-proto, ``collector/*/v1/*_service.proto``; the three responses have the same field numbers.
+Source: opentelemetry-proto, ``collector/*/v1/*_service.proto``; the three responses have the same
+field numbers.
 """
 
 from lrap_otel.telemetry.otlp.wire import BYTES, FIXED_32, FIXED_64, VARINT
@@ -14,7 +15,8 @@ _SIGN = 1 << 63
 
 
 def rejected(response: bytes) -> int:
-    """How many spans, data points or log records were not taken; 0 if none were, or if `response` is no such message.
+    """How many spans, data points or log records were not taken; 0 if none were, or if `response`
+    is no such message.
 
     These are a stranger's bytes: nothing raises, and the time is linear in their length.
     """
@@ -31,8 +33,9 @@ def rejected(response: bytes) -> int:
 
 
 def _fields(data: bytes) -> "Iterator[tuple[int, int | bytes]]":
-    """The number and the value of every field, numbers as they stand and all else as bytes. ValueError where `data` is no
-    message, or has groups, which proto3 does not.
+    """The number and the value of every field, numbers as they stand and all else as bytes.
+
+    Raises ValueError if `data` is no message, or has groups, which proto3 does not have.
     """
     position = 0
     while position < len(data):

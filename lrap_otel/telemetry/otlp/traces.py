@@ -43,8 +43,10 @@ class Link:
 
 
 class Span:
-    """A finished span. Times are Unix nanoseconds; `parent_span_id_hex` is empty for a root, and a parent is always of another
-    process. `dropped_*` count what the limits left out.
+    """A finished span.
+
+    Times are Unix nanoseconds; `parent_span_id_hex` is empty for a root, and a parent is always of
+    another process. `dropped_*` count what the limits left out.
     """
 
     __slots__ = (

@@ -1,9 +1,10 @@
 """Protobuf's wire format, as far as OTLP needs it, and the messages that all signals share.
 
-Every function returns the bytes of one field, key included. A scalar of proto3 that is zero or empty is left out, as
-protobuf's own encoders leave it out.
+Every function returns the bytes of one field, key included. A scalar of proto3 that is zero or
+empty is left out, as protobuf's own encoders leave it out.
 
-Sources: Protocol Buffers, "Encoding"; opentelemetry-proto, ``common/v1/common.proto``, ``resource/v1/resource.proto``.
+Sources: Protocol Buffers, "Encoding"; opentelemetry-proto, ``common/v1/common.proto``,
+``resource/v1/resource.proto``.
 """
 
 from _struct import pack
@@ -23,7 +24,10 @@ _SMALL = tuple(bytes((value,)) for value in range(128))
 
 
 def varint(value: int) -> bytes:
-    """A whole number of at most 64 bits, seven in each byte, the lowest first. A negative one takes ten bytes."""
+    """A whole number of at most 64 bits, seven in each byte, the lowest first.
+
+    A negative one takes ten bytes.
+    """
     if 0 <= value < 128:
         return _SMALL[value]
     value &= _64_BITS
@@ -71,7 +75,10 @@ def data(number: int, value: bytes) -> bytes:
 
 
 def text(number: int, value: str) -> bytes:
-    """A ``string``. A lone surrogate, which JSON may hold and UTF-8 cannot, becomes a question mark."""
+    """A ``string``.
+
+    A lone surrogate, which JSON may hold and UTF-8 cannot, becomes a question mark.
+    """
     return message(number, value.encode("utf-8", "replace")) if value else b""
 
 
@@ -96,7 +103,10 @@ def attributes(number: int, values: "Attributes") -> bytes:
 
 
 def any_value(value: "Value") -> bytes:
-    """The body of an ``AnyValue``. A number beyond 64 bits, for which OTLP has none, becomes its digits."""
+    """The body of an ``AnyValue``.
+
+    A number beyond 64 bits, for which OTLP has none, becomes its digits.
+    """
     if isinstance(value, str):
         return message(1, value.encode("utf-8", "replace"))
     if isinstance(value, bool):
@@ -144,7 +154,8 @@ class Scope:
 
 
 def request(resource: Resource, scope: Scope, encoded: "Iterable[bytes]") -> bytes:
-    """An export request of any signal: one resource, one scope, and `encoded`, a message for each span, metric or log record.
+    """An export request of any signal: one resource, one scope, and `encoded`, a message for each
+    span, metric or log record.
 
     The three requests, their resource and their scope messages have the same field numbers.
     """
