@@ -64,10 +64,7 @@ def run(
     )
     sandbox.recorder.observe(sandbox.recorder.offer_and_keep, _started(registration))
     if channel is not None and log.is_printed("info"):
-        from lrap_otel.telemetry.settings import in_force  # noqa: PLC0415 - the proxy needs them for this line alone
-
-        log.info(in_force(settings))
-        sandbox.recorder.observe(_advise, settings)
+        sandbox.recorder.observe(_say_what_is_in_force, settings)
     if telemetry is not None and sandbox.recorder.observe(_has_less_cpu_later, settings):
         _wait_until_ready(telemetry, sandbox.polls)
     schedule = FlushSchedule(settings.flush)
@@ -130,9 +127,12 @@ def _warn_of(settings: "Settings", handshake: "Handshake | None", channel: "Chan
         log.warning("the telemetry process could not be started, so nothing is traced. The function is not affected")
 
 
-def _advise(settings: "Settings") -> None:
-    from lrap_otel.telemetry.variable_checks import check_variables  # noqa: PLC0415 - at this level alone
+def _say_what_is_in_force(settings: "Settings") -> None:
+    """Where telemetry goes, and what the variables say about whether it will arrive."""
+    from lrap_otel.telemetry.settings import in_force  # noqa: PLC0415 - at this level alone
+    from lrap_otel.telemetry.variable_checks import check_variables  # noqa: PLC0415 - see above
 
+    log.info(in_force(settings))
     for finding in check_variables(settings.environment.variables):
         log.info(str(finding))
 
