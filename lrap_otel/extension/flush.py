@@ -45,13 +45,16 @@ class FlushSchedule:
         self._short_gaps = 0
         self._unflushed = 0
 
-    def begin(self, now_ms: int) -> bool:
-        """Called as an invocation begins. True if what earlier ones left should be flushed beside it."""
+    def begin(self, now_ms: int, *, can_flush: bool = True) -> bool:
+        """Called as an invocation begins. True if what earlier ones left should be flushed beside it.
+
+        With `can_flush` False (nothing could take it yet) that is left to a later invocation.
+        """
         if self._ended_ms is not None:
             # A clock that was set back is no gap.
             is_short = 0 <= now_ms - self._ended_ms <= BUSY_GAP_MS
             self._short_gaps = self._short_gaps + 1 if is_short else 0
-        if not self._unflushed or self._choice not in ("auto", "overlap") or self._may_wait(now_ms):
+        if not can_flush or not self._unflushed or self._choice not in ("auto", "overlap") or self._may_wait(now_ms):
             return False
         self._flush(now_ms)
         return True

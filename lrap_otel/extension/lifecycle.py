@@ -90,7 +90,7 @@ class Lifecycle:
         the next invocation.
         """
         invoked_ms = _now_ms()
-        if self._schedule.begin(invoked_ms) and telemetry.is_ready:
+        if self._schedule.begin(invoked_ms, can_flush=telemetry.is_ready):
             telemetry.flush(0)
         self._invocations.wait_while(
             lambda: telemetry.is_alive and self._is_awaited(request_id), (deadline_ms - _now_ms()) / 1_000

@@ -36,6 +36,15 @@ def test_overlap_flushes_at_the_beginning_of_the_next() -> None:
     assert flushes("overlap", [0, 1, 60_000]) == [(False, False), (True, False), (True, False)]
 
 
+def test_a_flush_that_nothing_could_take_is_made_up_for_at_the_next_beginning() -> None:
+    schedule = FlushSchedule("overlap")
+    schedule.begin(0)
+    schedule.end(10)
+    assert not schedule.begin(20, can_flush=False)
+    assert schedule.begin(30)  # without another end: it is the first invocation's
+    assert not schedule.begin(40)
+
+
 def test_a_number_flushes_at_an_end_when_so_much_time_has_passed() -> None:
     assert flushes(100, [0, 10, 40, 40, 10]) == [
         (False, True),
