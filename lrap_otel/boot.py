@@ -1,10 +1,12 @@
-"""The order of start, which decides what we cost: the runtime may not start before every extension has registered.
+"""The order of start, which decides what we cost: the runtime may not start before every extension
+has registered.
 
-Bind; connect and send the register request; fork the telemetry process, while no thread exists; answer the wrapper, so
-that the runtime starts; load the rest meanwhile; accept; only then ask for the first extension event. What stands above
-the register request imports nothing beyond what a bare interpreter has loaded (tests/test_boot.py holds it).
+Bind; connect and send the register request; fork the telemetry process, while no thread exists;
+answer the wrapper, so that the runtime starts; load the rest meanwhile; accept; only then ask for
+the first extension event. What stands above the register request imports nothing beyond what a bare
+interpreter has loaded (tests/test_boot.py holds it).
 
-Once it has registered, no fault of ours may end this process: Lambda would take the sandbox with it.
+Once registered, no fault of ours may end this process: Lambda would take the sandbox with it.
 """
 
 import _socket
@@ -48,11 +50,13 @@ _NEXT = b"GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: %s\r\nLambda-Ex
 
 
 def main(script: str, skipped: str = "", shell: int = 0) -> int:
-    """Be the extension until SHUTDOWN. Returns the exit status; what it raises, it raises before it has registered.
+    """Be the extension until SHUTDOWN.
+
+    Returns the exit status; what it raises, it raises before it has registered.
 
     `script` is the path this was started by: it names the extension if it lies in a folder called
-    ``extensions``. `skipped` says which interpreters would not do. `shell` is the process that waits
-    for us under the id that Lambda knows; 0 if that id is ours.
+    ``extensions``. `skipped` says which interpreters would not do. `shell` is the process that
+    waits for us under the id that Lambda knows; 0 if that id is ours.
     """
     _keep_standard_descriptors()
     settings = Settings(posix.environ)
@@ -119,7 +123,10 @@ def _serve(
     *,
     traces: bool,
 ) -> int:
-    """The rest, which is loaded only now. Before it raises, whoever relies on us already has another way."""
+    """Load the rest and serve until SHUTDOWN. Returns the exit status.
+
+    Before it raises, the runtime has been given another way to the Runtime API.
+    """
     channel = handshake = None
     process_id = 0
     try:
@@ -169,7 +176,8 @@ def _bind(port: int) -> _socket.socket | None:
 class Registration:
     """The Extensions API with little code, enough to live on if the rest fails.
 
-    `api` is the connection that carries the register request. OSError where nobody answers at `address`.
+    `api` is the connection that carries the register request. OSError where nobody answers at
+    `address`.
     """
 
     __slots__ = ("_identifier", "address", "api")
@@ -188,7 +196,10 @@ class Registration:
                 self._identifier = value.strip()
 
     def wait_for_shutdown(self) -> int:
-        """Ask for one event after the other until SHUTDOWN. The exit status: 1 where Lambda has not registered us."""
+        """Ask for one event after the other until SHUTDOWN.
+
+        Returns the exit status: 1 if Lambda has not registered us.
+        """
         if not self._identifier:
             self.look()
         pause_s = _FIRST_PAUSE_S
@@ -266,8 +277,8 @@ def _fork_telemetry(api: _socket.socket, listener: _socket.socket | None) -> "tu
 def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel: "Channel") -> None:
     """The forked child: closes what is the proxy's, above all the listener, and never returns.
 
-    The runtime waits for the proxy, which still has to be loaded, and for nobody else: until the first record, which says
-    that it is, this process takes no CPU from it.
+    The runtime waits for the proxy, which still has to be loaded, and for nobody else: until the
+    first record, which says that it is, this process takes no CPU from it.
     """
     status = 1
     try:
