@@ -150,6 +150,14 @@ def test_a_shell_that_was_told_to_end_at_trifles_starts_the_extension(layer: Lay
     assert errors == ""
 
 
+@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="bash lies elsewhere")
+def test_bash_is_found_whatever_path_a_function_sets(layer: Layer, shell: list[str]) -> None:
+    layer.start(shell, PATH="/nowhere")
+    _, errors = layer.live()
+    (line,) = [line for line in errors.splitlines() if line.startswith("lrap-otel: ")]
+    assert line.startswith("lrap-otel: error: no interpreter will do")
+
+
 def add_own_interpreter(layer: Layer, machine: str = MACHINE) -> Path:
     """An interpreter as a layer holds it, with its own dynamic loader, made of this one."""
     folder = layer.root / "lrap-otel" / machine
