@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.settings import ExportSettings
 
 OPEN_INVOCATIONS_LIMIT = 10_000
+# After a failure nothing is tried sooner that nobody asks for, however short the intervals are: the
+# exporter's own pauses begin with about as much.
+_AFTER_FAILURE_S = 1.0
 
 
 class _Sandbox:
@@ -63,7 +66,7 @@ class Pipeline:
         self._oldest_measurement_s: float | None = None
         # From then on (monotonic) an export takes with it what was measured.
         self._metrics_due_s = 0.0
-        self._last_failed = False
+        self._last_failed = self._last_metrics_failed = False
 
     def accept(self, record: Record) -> None:
         """Work off one record that is not a command."""
@@ -107,9 +110,13 @@ class Pipeline:
         due = []
         if self._oldest_span_s is not None:
             is_now = self._exporter.has_full_batch and not self._last_failed
-            due.append(self._oldest_span_s + (0 if is_now else self._settings.schedule_delay_ms / 1_000))
+            delay_s = self._settings.schedule_delay_ms / 1_000
+            delay_s = max(delay_s, _AFTER_FAILURE_S) if self._last_failed else delay_s
+            due.append(self._oldest_span_s + (0 if is_now else delay_s))
         if self._oldest_measurement_s is not None:
-            due.append(self._oldest_measurement_s + self._settings.metric_interval_ms / 1_000)
+            interval_s = self._settings.metric_interval_ms / 1_000
+            interval_s = max(interval_s, _AFTER_FAILURE_S) if self._last_metrics_failed else interval_s
+            due.append(self._oldest_measurement_s + interval_s)
         return max(min(due) - monotonic(), 0) if due else None
 
     def export_due(self, bell: Bell) -> None:
@@ -242,6 +249,8 @@ class Pipeline:
         if spans:
             self._last_failed = self._exporter.has_spans
             self._oldest_span_s = monotonic() if self._last_failed else None
+        if measured:
+            self._last_metrics_failed = not has_metrics
         if measured and has_metrics:
             self._metrics_due_s = next_s
         elif measured:

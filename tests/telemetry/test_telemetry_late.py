@@ -129,3 +129,16 @@ def test_a_flush_that_is_passed_over_has_told_what_the_ones_before_billed(start:
             assert telemetry.reply()[1] == (4, True)
         billed = [point for post in collector.received("/v1/metrics") for point in points(post, "lrap.flush.billed")]
         assert sum(value for _, value in billed) == 520
+
+
+def test_in_the_pause_after_a_failure_nothing_is_tried_and_nothing_spins(start: Start) -> None:
+    with Collector(lambda number, post: reply(503, b"", "Retry-After: 60\r\n")) as collector:
+        telemetry = start(collector, **EVERY_FLUSH, OTEL_BSP_SCHEDULE_DELAY="0")
+        telemetry.offer(*invocations(1))
+        for path in ("/v1/traces", "/v1/metrics"):
+            assert collector.next(path)
+        time.sleep(0.3)  # it has read the answers
+        begun_s = time.process_time()
+        time.sleep(1.0)
+        # It runs in this process. As often as the intervals say would be a tenth at least.
+        assert time.process_time() - begun_s < 0.05
