@@ -60,7 +60,7 @@ $(RUN_STAMP): requirements-run.txt pyproject.toml
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(INSTALL) --require-hashes -r requirements-run.txt
 	@$(INSTALL) --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -c 'import os, shlex, sys; print("LRAP_PYTHON=%s" % shlex.quote(os.path.realpath(sys.executable)))' > .lrap-paths
+	@$(BIN)/python -c 'import os, shlex, sys, sysconfig; print("LRAP_PYTHON=%s\nLRAP_DEPENDENCIES=%s" % (shlex.quote(os.path.realpath(sys.executable)), shlex.quote(sysconfig.get_path("purelib"))))' > .lrap-paths
 	@touch $@
 
 $(STAMP): requirements-dev.txt $(RUN_STAMP)

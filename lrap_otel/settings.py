@@ -74,9 +74,9 @@ class Environment:
         """
         return self._parsed(name, default, lambda text: _within(_decimal(text), lowest, highest), says)
 
-    def one_of(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        """One of `choices`, in any case."""
-        return self._parsed(name, default, lambda text: choices[choices.index(text.lower())])
+    def one_of(self, name: str, default: str, choices: tuple[str, ...], says: str = "") -> str:
+        """One of `choices`, in any case. `says` are the warning's words for the default."""
+        return self._parsed(name, default, lambda text: choices[choices.index(text.lower())], says)
 
     def word_or_number(self, name: str, default: str, choices: tuple[str, ...], lowest: int, highest: int) -> str | int:
         """One of `choices`, in any case, or a whole number within bounds that are both allowed."""

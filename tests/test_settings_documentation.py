@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTATION = (ROOT / "docs/settings.md").read_text()
 # The wrapper's and the entrypoint's, which no settings object reads.
 OF_SHELLS = {"LRAP_NEXT_WRAPPER", "AWS_EXECUTION_ENV", "_HANDLER"}
-OF_A_FILE = {"LRAP_PYTHON"}
+OF_A_FILE = {"LRAP_DEPENDENCIES", "LRAP_PYTHON"}
 
 
 class Recorder(dict[bytes, bytes]):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lrap_otel.bell import Bell
     from lrap_otel.records import Record
     from lrap_otel.telemetry.export.deadline import Deadline
+    from lrap_otel.telemetry.export.sdk.exporters import Exporters
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.otlp.wire import Resource
     from lrap_otel.telemetry.settings import ExportSettings
@@ -56,7 +57,7 @@ class Pipeline:
         self._limits = Limits(settings)
         self._options = _options(settings)
         self._sampler = Sampler(settings.sampler, settings.sampler_argument)
-        self._exporter = Exporter(settings, warn)
+        self._exporter = _exporter(settings, warn)
         self._invocations = Invocations(OPEN_INVOCATIONS_LIMIT)
         self._started: Started | None = None
         self._runtime: Runtime | None = None
@@ -256,6 +257,14 @@ class Pipeline:
         elif measured:
             self._oldest_measurement_s = monotonic()
         return has_spans and has_metrics
+
+
+def _exporter(settings: ExportSettings, warn: Callable[[str], None]) -> Exporter | Exporters:
+    if not (settings.traces.others or settings.metrics.others):
+        return Exporter(settings, warn)
+    from lrap_otel.telemetry.export.others import exporter_of  # noqa: PLC0415 - few ask for one
+
+    return exporter_of(settings, warn)
 
 
 def _options(settings: ExportSettings) -> Options:

@@ -13,6 +13,7 @@ OURS = (
     "LRAP_CAPTURE_CLIENT_ADDRESS",
     "LRAP_CAPTURE_EXCEPTION",
     "LRAP_CAPTURE_QUERY",
+    "LRAP_DEPENDENCIES",
     "LRAP_ENABLED",
     "LRAP_EXTENSION_NAME",
     "LRAP_FLUSH",
@@ -39,6 +40,11 @@ NOT_HONOURED = {
     "OTEL_LOG_LEVEL": "ours is LRAP_LOG_LEVEL",
     "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN": "exceptions are events of spans",
 }
+_PROTOCOLS = (
+    b"OTEL_EXPORTER_OTLP_PROTOCOL",
+    b"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    b"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
+)
 # They ask for what is so anyway.
 _HARMLESS = frozenset({"", "none", "false"})
 _PREFIX = "LRAP_"
@@ -60,10 +66,13 @@ def unknown_names(variables: Mapping[bytes, bytes]) -> list[str]:
 
 def unused_names(variables: Mapping[bytes, bytes]) -> list[str]:
     """One text with OpenTelemetry's that we do not honour, or none."""
+    # The exporter over gRPC reads them: its endpoints need no scheme.
+    is_grpc = any(_text(variables.get(name, b"")).lower() == "grpc" for name in _PROTOCOLS)
     unused = [
         f"{name} ({instead})"
         for name, instead in NOT_HONOURED.items()
         if _text(variables.get(name.encode(), b"")).lower() not in _HARMLESS
+        and not (instead == _SCHEME_DECIDES and is_grpc)
     ]
     return [f"set for others, and not used by lrap-otel: {', '.join(unused)}"] if unused else []
 

@@ -23,6 +23,11 @@ _LARGEST = 2**31 - 1
 _NO_LIMIT = "no limit"
 # Of a header field's name (RFC 9110, "Tokens"), beside letters and digits.
 _NAME_MARKS = "!#$%&'*+-.^_`|~"
+_PROTOCOLS = ("http/protobuf", "grpc")
+# The name by which OpenTelemetry's own exporter over gRPC is registered.
+_GRPC = "otlp_proto_grpc"
+_EXPORTER_NAME_MARKS = "-_."
+_EXPORTER_NAME_LIMIT = 64
 # What the client writes itself, about the body and the connection: written twice, or differently,
 # it would break the request.
 _FIELDS_OF_THE_CLIENT = (
@@ -52,6 +57,7 @@ class SignalSettings:
         "compression",
         "enabled",
         "headers",
+        "others",
         "timeout_ms",
         "url",
     )
@@ -65,10 +71,11 @@ class SignalSettings:
             common = read.one_of(f"OTEL_EXPORTER_OTLP_{name}", default, choices)
             return read.one_of(f"OTEL_EXPORTER_OTLP_{signal}_{name}", common, choices)
 
-        self.enabled = read.one_of(f"OTEL_{signal}_EXPORTER", "otlp", ("otlp", "none")) == "otlp"
-        common_url = _url(read, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
-        self.url = _url(read, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", _with_path(common_url, f"/v1/{signal.lower()}"))
-        one_of("PROTOCOL", "http/protobuf", ("http/protobuf",))
+        is_grpc = self._read_exporters(read, signal)
+        # With gRPC the SDK reads them, and they need no scheme; ours are for want of its exporter.
+        url = _url if not is_grpc else _any_url
+        common_url = url(read, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+        self.url = url(read, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", _with_path(common_url, f"/v1/{signal.lower()}"))
         self.headers = _headers(read, own_or_common("HEADERS"))
         common_timeout_ms = _timeout_ms(read, "OTEL_EXPORTER_OTLP_TIMEOUT", 10_000)
         self.timeout_ms = _timeout_ms(read, f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", common_timeout_ms)
@@ -76,6 +83,28 @@ class SignalSettings:
         self.certificate = read.text(own_or_common("CERTIFICATE"))
         self.client_key = read.text(own_or_common("CLIENT_KEY"))
         self.client_certificate = read.text(own_or_common("CLIENT_CERTIFICATE"))
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether anything sends this signal."""
+        return self.enabled or bool(self.others)
+
+    def _read_exporters(self, read: Environment, signal: str) -> bool:
+        """Set `enabled`: whether we send it, as OTLP over HTTP; and `others`: the exporters of packages,
+        by the names that these register, each with what asks for it. Whether OTLP goes by gRPC.
+        """
+        own, common = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
+        says = f"{_PROTOCOLS[0]} (also known: {_PROTOCOLS[1]})"
+        protocol = read.one_of(common, _PROTOCOLS[0], _PROTOCOLS, says)
+        protocol = read.one_of(own, protocol, _PROTOCOLS, says if protocol == _PROTOCOLS[0] else protocol)
+        names = _exporters(read, f"OTEL_{signal}_EXPORTER")
+        is_grpc = "otlp" in names and protocol == "grpc"
+        self.enabled = "otlp" in names and not is_grpc
+        self.others = {name: f"OTEL_{signal}_EXPORTER" for name in names if name != "otlp"}
+        if is_grpc:
+            asked_by = own if read.text(own).lower() == "grpc" else common
+            self.others = {_GRPC: f"{asked_by}=grpc", **self.others}
+        return is_grpc
 
 
 class NetworkSettings:
@@ -219,7 +248,8 @@ def in_force(settings: "Settings") -> str:
     """One line for the log: where telemetry goes, without credentials, and what is traced."""
     export = ExportSettings(settings.environment.variables)
     traces, metrics = (
-        str(Url(signal.url)) if signal.enabled else "nowhere" for signal in (export.traces, export.metrics)
+        ", ".join([*([str(Url(signal.url))] if signal.enabled else []), *signal.others]) or "nowhere"
+        for signal in (export.traces, export.metrics)
     )
     ratio = f" ({settings.sampler_argument})" if settings.sampler_argument else ""
     return (
@@ -245,6 +275,36 @@ def _url(read: Environment, name: str, default: str) -> str:
     if mark:
         read.warn(f"{name} has a fragment (#...), which is never sent to a server; it is left out")
     return url
+
+
+def _any_url(read: Environment, name: str, default: str) -> str:
+    """An ``http`` or ``https`` address, and no word about another."""
+    text = read.text(name).partition("#")[0]
+    return text if _is_url(text) else default
+
+
+def _exporters(read: Environment, name: str) -> list[str]:
+    """The exporters that a variable names, each once: ``otlp``, or what a package registers; none if it says
+    ``none`` alone. What cannot be one is left out with a warning; if nothing is left, it is ``otlp``.
+    """
+    asked = list(dict.fromkeys(part.strip() for part in read.text(name).split(",") if part.strip()))
+    if [each.lower() for each in asked] == ["none"]:
+        return []
+    found = []
+    for number, each in enumerate(asked, 1):
+        is_name = all(mark.isascii() and (mark.isalnum() or mark in _EXPORTER_NAME_MARKS) for mark in each)
+        if each.lower() == "otlp":
+            found.append("otlp")
+        elif each.lower() == "console":
+            read.warn(f"{name}: console is not offered, since the process that exports has no output; it is ignored")
+        elif each.lower() == "none" or not is_name or len(each) > _EXPORTER_NAME_LIMIT:
+            what = "is none beside others" if each.lower() == "none" else "is no exporter's name"
+            read.warn(
+                f"{name}: entry {number} {what}; it is ignored. There are otlp, none and those that packages register"
+            )
+        else:
+            found.append(each)
+    return list(dict.fromkeys(found)) or ["otlp"]
 
 
 def _with_path(url: str, path: str) -> str:

@@ -201,12 +201,12 @@ def _check_port(settings: Settings) -> "Iterator[Finding]":
 
 
 def _check_what_is_sent(settings: Settings, export: ExportSettings) -> "Iterator[Finding]":
-    if not export.traces.enabled:
+    if not export.traces.is_sent:
         both = "OTEL_TRACES_EXPORTER=none and OTEL_METRICS_EXPORTER=none: nothing is sent."
         yield Finding(
             "no-traces",
-            NOTE if export.metrics.enabled else WARNING,
-            "OTEL_TRACES_EXPORTER=none: only metrics are sent." if export.metrics.enabled else both,
+            NOTE if export.metrics.is_sent else WARNING,
+            "OTEL_TRACES_EXPORTER=none: only metrics are sent." if export.metrics.is_sent else both,
             "Remove the variable to have traces.",
         )
     if settings.sampler == "always_off":

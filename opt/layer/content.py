@@ -30,6 +30,8 @@ NOT_IN_A_LAYER = {
     "cli.py": "the command line of a workstation",
     "py.typed": "for type checkers",
 }
+# What of our package only the flavour with packages of others has: nothing of it works without them.
+FOR_PACKAGES = Path("telemetry/export/sdk")
 # What of the standard library not even the SDK's flavour has.
 NOT_IN_ANY_LAYER = {
     "test": "CPython's own tests",
@@ -69,7 +71,7 @@ def build(source: Source, architectures: Sequence[str], flavour: str, folder: Pa
     shutil.rmtree(opt, ignore_errors=True)
     (opt / "lrap-otel").mkdir(parents=True)
     _copy_scripts(opt)
-    _copy_package(opt / "lrap_otel", source.native())
+    _copy_package(opt / "lrap_otel", source.native(), flavour)
     requirements = FLAVOURS[flavour]
     stdlib = source.native().stdlib
     wanted = _whole(source.native()) if has_packages(flavour) else closure(package_sources(), stdlib)
@@ -113,13 +115,15 @@ def package_sources() -> list[Path]:
     return [path for path in package_files() if path.suffix == ".py"]
 
 
-def package_files() -> list[Path]:
+def package_files(flavour: str = "default") -> list[Path]:
     """All files of our package that belong in a layer."""
-    return [
-        path
-        for path in sorted(PACKAGE.rglob("*"))
-        if path.is_file() and path.suffix != ".pyc" and path.relative_to(PACKAGE).parts[0] not in NOT_IN_A_LAYER
-    ]
+    found = []
+    for path in sorted(PACKAGE.rglob("*")):
+        name = path.relative_to(PACKAGE)
+        is_left_out = name.parts[0] in NOT_IN_A_LAYER or (FOR_PACKAGES in name.parents and not has_packages(flavour))
+        if path.is_file() and path.suffix != ".pyc" and not is_left_out:
+            found.append(path)
+    return found
 
 
 def is_script(source: Path) -> bool:
@@ -141,11 +145,11 @@ def _copy_scripts(opt: Path) -> None:
         (opt / target).chmod(0o755)
 
 
-def _copy_package(target: Path, interpreter: Interpreter) -> None:
+def _copy_package(target: Path, interpreter: Interpreter, flavour: str) -> None:
     """Modules as bytecode alone, which is found with one look less; scripts, which are started by their path, as source too."""
     jobs = []
     tag = f"cpython-{interpreter.version.replace('.', '')}"
-    for path in package_files():
+    for path in package_files(flavour):
         copied = target / path.relative_to(PACKAGE)
         name = f"lrap_otel/{path.relative_to(PACKAGE)}"
         if path.suffix != ".py" or is_script(path):

@@ -42,10 +42,22 @@ def test_what_the_examples_export_arrives_and_is_printed(collector: Path, tmp_pa
     assert "-> Name: lrap.proxy.overhead" in printed
 
 
+def test_what_goes_over_grpc_arrives_as_well(collector: Path, tmp_path: Path) -> None:
+    grpc = free_port()
+    with running(collector, tmp_path, grpc):
+        emulate(f"http://127.0.0.1:{grpc}", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
+    exported = [json.loads(line) for line in (tmp_path / "exported.jsonl").read_text().splitlines()]
+    spans = list(_items(exported, "resourceSpans", "scopeSpans", "spans"))
+    assert len(spans) == 3
+    assert ("/pets/{id}", "4bf92f3577b34da6a3ce929d0e0e4736") in {(span["name"], span["traceId"]) for span in spans}
+    metrics = {metric["name"] for metric in _items(exported, "resourceMetrics", "scopeMetrics", "metrics")}
+    assert "lrap.proxy.overhead" in metrics
+
+
 @contextmanager
-def running(collector: Path, scratch: Path) -> Iterator[tuple[str, list[str]]]:
+def running(collector: Path, scratch: Path, grpc: int = 0) -> Iterator[tuple[str, list[str]]]:
     """The collector with our configuration on ports of its own, ended by SIGTERM: its endpoint, and the lines that it prints."""
-    http, grpc = free_port(), free_port()
+    http, grpc = free_port(), grpc or free_port()
     (scratch / "overrides.yaml").write_text(overrides(http, grpc, scratch / "exported.jsonl"))
     command = [collector, "--config", CONFIG, "--config", scratch / "overrides.yaml"]
     printed: list[str] = []
@@ -95,7 +107,7 @@ def overrides(http: int, grpc: int, exported: Path) -> str:
     )
 
 
-def emulate(endpoint: str) -> None:
+def emulate(endpoint: str, *variables: str) -> None:
     """What `make run` does, with the collector in place of the terminal."""
     events = [str(ROOT / "examples/events" / name) for name in ("http.json", "sqs.json", "error.json")]
     emulator = [sys.executable, "-m", "lrap_otel.emulator", "emulate", "--extension", "lrap-otel=opt/entrypoint"]
@@ -106,6 +118,7 @@ def emulate(endpoint: str) -> None:
         "examples/python",
         "--env",
         f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}",
+        *(word for variable in variables for word in ("--env", variable)),
     ]
     function = [sys.executable, "-m", "awslambdaric", "app.handler"]
     command = [*emulator, *options, "--event", *events, "--", *function]

@@ -28,14 +28,17 @@ def free_port() -> int:
 
 
 class Extension:
-    """A started extension. `api` is both of Lambda's APIs, `host` the name by which the extension is told where they are."""
+    """A started extension. `api` is both of Lambda's APIs, `host` the name by which the extension is told where they are.
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, **variables: str) -> None:
+    `root` holds ``opt/entrypoint`` and the package.
+    """
+
+    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, root: Path = ROOT, **variables: str) -> None:
         self.api = Upstream()
         self.port = port or free_port()
         told = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{self.api.port}", "LRAP_LISTENER_PORT": str(self.port)}
         self.process = subprocess.Popen(
-            [ROOT / "opt/entrypoint"], env={"PATH": os.environ["PATH"], **told, **variables}, stderr=subprocess.PIPE
+            [root / "opt/entrypoint"], env={"PATH": os.environ["PATH"], **told, **variables}, stderr=subprocess.PIPE
         )
         self.lambda_side: Peer | None = None
 

@@ -12,8 +12,8 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import TraceFlags
 from otlp_values import ANY_TEXTS, ATTRIBUTES, SPAN_IDS, TIMES_NS, TRACE_IDS, VALUES, encodable
-from sdk_spans import resource_of
 
+from lrap_otel.telemetry.export.sdk.spans import sdk_resource
 from lrap_otel.telemetry.otlp.logs import LogRecord, logs_request
 from lrap_otel.telemetry.otlp.wire import Resource, Scope
 
@@ -48,7 +48,7 @@ def by_the_sdk(log: LogRecord, resource: Resource) -> ReadableLogRecord:
     record.trace_flags = TraceFlags(log.trace_flags)
     record.observed_timestamp = log.observed_ns  # its own clock takes the place of zero
     scope = InstrumentationScope(SCOPE.name, SCOPE.version, SCOPE.schema_url)
-    return ReadableLogRecord(record, resource_of(resource), scope)
+    return ReadableLogRecord(record, sdk_resource(resource), scope)
 
 
 @given(st.builds(Resource, ATTRIBUTES), st.lists(logs(), min_size=1, max_size=4))

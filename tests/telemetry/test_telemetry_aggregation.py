@@ -17,10 +17,10 @@ from opentelemetry.sdk.metrics.export import AggregationTemporality, InMemoryMet
 from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource as SdkResource
 from opentelemetry.trace import NonRecordingSpan, set_span_in_context
-from sdk_spans import context_of
 
 from lrap_otel.propagation.context import SpanContext
 from lrap_otel.telemetry import aggregation
+from lrap_otel.telemetry.export.sdk.spans import span_context
 from lrap_otel.telemetry.otlp import metrics
 from lrap_otel.telemetry.otlp.wire import Resource, Scope
 
@@ -58,7 +58,7 @@ class BySdk:
         self.counter = meter.create_counter("c", "{x}", "e")
 
     def record(self, value: float) -> None:
-        span = set_span_in_context(NonRecordingSpan(context_of(SPAN, is_remote=False)), Context())
+        span = set_span_in_context(NonRecordingSpan(span_context(SPAN, is_remote=False)), Context())
         self.histogram.record(value, {"k": "v"}, span)
 
     def request(self) -> ExportMetricsServiceRequest:

@@ -1,7 +1,7 @@
 """Export requests, with the scope that all our telemetry has."""
 
 from lrap_otel.telemetry import semconv
-from lrap_otel.telemetry.otlp import metrics, wire
+from lrap_otel.telemetry.otlp import metrics, traces, wire
 from lrap_otel.telemetry.otlp.wire import Scope
 
 TYPE_CHECKING = False
@@ -9,13 +9,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lrap_otel.telemetry.otlp.metrics import MetricsData
+    from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.otlp.wire import Resource
 
 SCOPE = Scope(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, semconv.SCHEMA_URL)
 
 
+def span(of: "Span") -> bytes:
+    """The message of one span, for `spans_request`."""
+    return traces.encode_span(of)
+
+
+def size(of: "Span", encoded: bytes) -> int:  # noqa: ARG001 - not every exporter's spans are bytes
+    """The bytes that it takes in a request."""
+    return len(encoded)
+
+
 def spans_request(resource: "Resource", encoded: "Sequence[bytes]") -> bytes:
-    """One export request for spans of `resource` that `encode_span` has encoded, in order."""
+    """One export request for spans of `resource` that `span` has encoded, in order."""
     return wire.request(resource, SCOPE, encoded)
 
 

@@ -8,6 +8,8 @@ from lrap_otel.telemetry.url import Url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from lrap_otel.telemetry.export.connection import Reply
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.export.tls import Tls
@@ -106,7 +108,7 @@ class Endpoint:
             text += f" with the location {_without_query(location)}"
         elif first_line := _first_line(reply.body):
             text += f": {first_line}"
-        text = _shown(text, self._secrets)
+        text = shown(text, self._secrets)
         if status in _RETRYABLE:
             asked_s = parse_retry_after(reply.fields.get("retry-after"))
             return Answer(REFUSED, str(status), text, asked_s)
@@ -131,7 +133,7 @@ def _without_query(url: str) -> str:
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
 
 
-def _shown(text: str, secrets: list[str]) -> str:
+def shown(text: str, secrets: list[str]) -> str:
     """A stranger's text for a log: one short line, without the secrets that it may repeat."""
     for secret in secrets:
         text = text.replace(secret, "...")
@@ -141,8 +143,12 @@ def _shown(text: str, secrets: list[str]) -> str:
 def _secrets(url: Url, given: dict[str, str]) -> list[str]:
     """Every word of ours that a collector could repeat and that may be nobody's business."""
     query = url.path.partition("?")[2].replace("&", " ").replace("=", " ")
-    words = " ".join((*given.values(), url.authorization, query)).split()
-    return [word for word in words if len(word) >= _SECRET_CHARACTERS]
+    return secrets_of((*given.values(), url.authorization, query))
+
+
+def secrets_of(texts: "Iterable[str]") -> list[str]:
+    """The words in `texts` that are long enough to be told from any other word."""
+    return [word for word in " ".join(texts).split() if len(word) >= _SECRET_CHARACTERS]
 
 
 def _gzipped(body: bytes) -> bytes:

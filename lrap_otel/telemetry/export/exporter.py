@@ -17,17 +17,38 @@ from lrap_otel.telemetry.export.endpoint import (
 from lrap_otel.telemetry.export.losses import Losses
 from lrap_otel.telemetry.export.retry import BackOff, chance
 from lrap_otel.telemetry.otlp.responses import rejected as rejected_count
-from lrap_otel.telemetry.otlp.traces import encode_span
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
+    from typing import Any, Protocol
 
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.export.endpoint import TlsByFiles
-    from lrap_otel.telemetry.metrics import Metrics
+    from lrap_otel.telemetry.otlp.metrics import MetricsData
     from lrap_otel.telemetry.otlp.traces import Span
-    from lrap_otel.telemetry.settings import ExportSettings, SignalSettings
+    from lrap_otel.telemetry.settings import ExportSettings, NetworkSettings, SignalSettings
+    from lrap_otel.telemetry.url import Url
+
+    class Receiver(Protocol):
+        """As `Endpoint`; `post` takes what the codec beside it makes."""
+
+        @property
+        def url(self) -> Url | str: ...
+        def post(self, body: Any, deadline: Deadline, *, may_repeat: bool) -> Answer: ...
+        def close(self) -> None: ...
+        def forget(self) -> None: ...
+
+    class Instruments(Protocol):
+        """What an exporter needs of `Metrics`."""
+
+        def collect(self) -> MetricsData | None: ...
+        def drop_spans(self, count: int, reason: str) -> None: ...
+        def fail_export(self, signal: str, reason: str) -> None: ...
+
+    # Where a signal goes, and the module that makes its requests: `encode`, or one with the same functions.
+    Way = tuple[Receiver, ModuleType]
 
 TRACES = "traces"
 METRICS = "metrics"
@@ -39,17 +60,17 @@ _QUEUE_FULL = "queue_full"
 class _Signal:
     """What is known of one signal's way out."""
 
-    __slots__ = ("back_off", "endpoint", "failing_since_s", "name", "reason")
+    __slots__ = ("back_off", "codec", "endpoint", "failing_since_s", "name", "reason")
 
-    def __init__(self, name: str, endpoint: Endpoint, back_off: BackOff) -> None:
+    def __init__(self, name: str, way: "Way", back_off: BackOff) -> None:
         self.name = name
-        self.endpoint = endpoint
+        self.endpoint, self.codec = way
         self.back_off = back_off
         # Unix time; None while attempts do not fail.
         self.failing_since_s: float | None = None
         self.reason = ""
 
-    def post(self, request: bytes, deadline: "Deadline") -> Answer:
+    def post(self, request: "Any", deadline: "Deadline") -> Answer:
         """One attempt. It uses nothing but this signal's, so that two can be under way at once."""
         # Spans have ids; a delta that came twice counts twice.
         answer = self.endpoint.post(request, deadline, may_repeat=self.name == TRACES)
@@ -83,30 +104,26 @@ class Exporter:
         now_s: "Callable[[], float]" = monotonic,
         chance: "Callable[[], float]" = chance,
         max_batch_bytes: int = MAX_BATCH_BYTES,
+        ways: "dict[str, Way | None] | None" = None,
     ) -> None:
-        """`warn` takes a line for people."""
+        """`warn` takes a line for people. `ways` say where each signal goes; the settings by default."""
         self._warn = warn
         self._warned: set[tuple[str, str]] = set()
         self._losses = Losses()
-        tls: TlsByFiles = {}
-
-        def signal(name: str, own: "SignalSettings") -> _Signal | None:
-            if not own.enabled:
-                return None
-            try:
-                endpoint = Endpoint(own, settings.network, tls)
-            except (ValueError, OSError) as error:
-                self._warn(f"{name} cannot be exported with these settings: {error}")
-                return None
-            return _Signal(name, endpoint, BackOff(now_s, chance))
-
-        self._traces = signal(TRACES, settings.traces)
-        self._metrics = signal(METRICS, settings.metrics)
+        if ways is None:
+            tls: TlsByFiles = {}
+            ways = {}
+            for name, own in ((TRACES, settings.traces), (METRICS, settings.metrics)):
+                endpoint = otlp_endpoint(name, own, settings.network, tls, warn)
+                ways[name] = (endpoint, encode) if endpoint else None
+        traces, metrics = ways[TRACES], ways[METRICS]
+        self._traces = _Signal(TRACES, traces, BackOff(now_s, chance)) if traces else None
+        self._metrics = _Signal(METRICS, metrics, BackOff(now_s, chance)) if metrics else None
         self._batch_size = settings.max_batch_spans
         self._queue_size = settings.max_queue_spans
         self._max_batch_bytes = max_batch_bytes
         self._spans: list[Span] = []
-        self._metric_request: bytes | None = None
+        self._metric_request: Any = None
 
     @property
     def has_spans(self) -> bool:
@@ -119,11 +136,16 @@ class Exporter:
         return len(self._spans) >= self._batch_size
 
     @property
+    def takes_metrics(self) -> bool:
+        """Whether metrics are sent at all."""
+        return self._metrics is not None
+
+    @property
     def may_send_metrics(self) -> bool:
         """Whether there is no pause after a failure."""
         return self._metrics is None or self._metrics.back_off.is_over
 
-    def add(self, span: "Span", metrics: "Metrics") -> None:
+    def add(self, span: "Span", metrics: "Instruments") -> None:
         """Keep a finished span until the next export."""
         if self._traces is None:
             return
@@ -134,7 +156,7 @@ class Exporter:
 
     def export(
         self,
-        metrics: "Metrics",
+        metrics: "Instruments",
         deadline: "Deadline",
         *,
         spans: bool = True,
@@ -208,7 +230,7 @@ class Exporter:
     def _signals(self) -> list[_Signal]:
         return [signal for signal in (self._traces, self._metrics) if signal is not None]
 
-    def _send_spans(self, metrics: "Metrics", deadline: "Deadline", *, is_last: bool) -> bool:
+    def _send_spans(self, metrics: "Instruments", deadline: "Deadline", *, is_last: bool) -> bool:
         """Send all spans, in batches, until one fails. Whether the collector has them all."""
         signal = self._traces
         if signal is None or not self._spans:
@@ -219,13 +241,13 @@ class Exporter:
             if deadline.has_come() or not (is_last or signal.back_off.is_over):
                 return False
             try:
-                batch = self._batch(parts.pop() if parts else self._batch_size)
+                batch = self._batch(parts.pop() if parts else self._batch_size, signal.codec)
             except Exception as error:  # noqa: BLE001 - the other spans count
                 name = type(error).__name__
                 signal.reason = f"a span could not be encoded: {name}"
                 batch, answer = [b""], Answer(REJECTED, name, signal.reason)
             else:
-                answer = signal.post(encode.spans_request(self._spans[0].resource, batch), deadline)
+                answer = signal.post(signal.codec.spans_request(self._spans[0].resource, batch), deadline)
             count = len(batch)
             if answer.outcome == TOO_LARGE and count > 1:
                 parts += [count - count // 2, count // 2]
@@ -242,27 +264,27 @@ class Exporter:
                 self._drop_spans(count, answer.error_type, metrics, signal)
         return has_all
 
-    def _batch(self, count: int) -> list[bytes]:
+    def _batch(self, count: int, codec: "ModuleType") -> "list[Any]":
         """The first spans encoded, at most `count` and as many as may go together.
 
         They stay in the queue. Raises what the encoder does if it cannot encode the first.
         """
-        batch: list[bytes] = []
+        batch: list[Any] = []
         size = 0
         for span in self._spans[:count]:
             try:
-                encoded = encode_span(span)
+                encoded = codec.span(span)
             except Exception:
                 if not batch:
                     raise
                 break
-            size += len(encoded)
+            size += codec.size(span, encoded)
             if batch and size > self._max_batch_bytes:
                 break
             batch.append(encoded)
         return batch
 
-    def _collect(self, metrics: "Metrics", *, is_last: bool) -> None:
+    def _collect(self, metrics: "Instruments", *, is_last: bool) -> None:
         """Make a request of what was measured since the last one, if it can be sent now."""
         signal = self._metrics
         if signal is None or self._metric_request is not None:
@@ -271,7 +293,7 @@ class Exporter:
             return
         try:
             data = metrics.collect()
-            self._metric_request = None if data is None else encode.metrics_request(data)
+            self._metric_request = None if data is None else signal.codec.metrics_request(data)
         except Exception as error:  # noqa: BLE001 - what is measured next counts
             name = type(error).__name__
             signal.reason = f"metrics could not be encoded: {name}"
@@ -293,7 +315,7 @@ class Exporter:
             self._metric_request = None
         return answer
 
-    def _note_metrics(self, answer: Answer | None, metrics: "Metrics") -> bool:
+    def _note_metrics(self, answer: Answer | None, metrics: "Instruments") -> bool:
         """Count and report what the answer says. Whether the collector has all metrics."""
         signal = self._metrics
         if signal is None:
@@ -309,7 +331,7 @@ class Exporter:
             self._losses.add(signal.reason, metric_requests=1)
         return False
 
-    def _note(self, signal: _Signal, answer: Answer, metrics: "Metrics") -> None:
+    def _note(self, signal: _Signal, answer: Answer, metrics: "Instruments") -> None:
         if answer.outcome == ACCEPTED:
             return
         metrics.fail_export(signal.name, answer.error_type)
@@ -321,7 +343,7 @@ class Exporter:
         else:
             self._warn(f"{signal.name} could not be exported: {signal.reason}")
 
-    def _drop_spans(self, count: int, error_type: str, metrics: "Metrics", signal: _Signal) -> None:
+    def _drop_spans(self, count: int, error_type: str, metrics: "Instruments", signal: _Signal) -> None:
         metrics.drop_spans(count, error_type)
         if error_type == "partial_success":
             signal.reason = f"{signal.endpoint.url} took only a part of the spans it was sent"
@@ -329,3 +351,16 @@ class Exporter:
         reason = signal.reason or "more were finished than are kept"
         since_s = signal.failing_since_s
         self._losses.add(reason, spans=count, since_s=since_s)
+
+
+def otlp_endpoint(
+    name: str, own: "SignalSettings", network: "NetworkSettings", tls: "TlsByFiles", warn: "Callable[[str], None]"
+) -> Endpoint | None:
+    """The endpoint of the signal `name`; None if it is not sent by ourselves, or cannot be with these settings."""
+    if not own.enabled:
+        return None
+    try:
+        return Endpoint(own, network, tls)
+    except (ValueError, OSError) as error:
+        warn(f"{name} cannot be exported with these settings: {error}")
+        return None
