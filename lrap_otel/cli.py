@@ -11,6 +11,7 @@ import importlib
 import sys
 
 from lrap_otel import __version__
+from lrap_otel.extras import remedy
 
 # Name: module, what it does, the extra that holds what it imports.
 COMMANDS = {
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
             try:
                 module = importlib.import_module(module_name)
             except ModuleNotFoundError as error:
-                print(f"failed: {name} needs {error.name}: pip install 'lrap-otel[{extra}]'", file=sys.stderr)
+                print(f"failed: {name} needs {error.name}: {remedy(extra)}", file=sys.stderr)
                 return 2
             module.add_arguments(command)
             command.set_defaults(run=module.run)
@@ -49,8 +50,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run_extension(_: argparse.Namespace) -> int:
-    import sysconfig  # noqa: PLC0415 - the other subcommands do not need it
+    from lrap_otel.boot import main as boot  # noqa: PLC0415 - the other subcommands do not need it
 
-    from lrap_otel.boot import main as boot  # noqa: PLC0415 - see above
-
-    return boot(sys.argv[0], sysconfig.get_path("purelib"))
+    return boot(sys.argv[0])

@@ -55,8 +55,9 @@ LAYERS: dict[str, set[str]] = {
     "emulator": {"emulator"},
     # What reads variables is pure, and `doctor` must not have a second grammar of them; it asks an
     # endpoint by the exporter's own client for the same reason.
-    "aws": {"aws", "propagation", "settings", "telemetry"},
-    "cli": {"boot"},
+    "aws": {"aws", "extras", "propagation", "settings", "telemetry"},
+    "cli": {"boot", "extras"},
+    "extras": set(),
 }
 IN_THE_PROXY_PROCESS = (
     "settings",

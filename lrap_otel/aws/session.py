@@ -9,13 +9,14 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any
 
+from lrap_otel.extras import remedy
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from boto3.session import Session
     from types_boto3_lambda import LambdaClient
 
-INSTALL_LINE = "pip install 'lrap-otel[aws]'"
 # Of a throttled call, by botocore's exponential back-off of at most 20 s each.
 ATTEMPTS = 10
 
@@ -43,7 +44,7 @@ class Account:
         try:
             import boto3  # noqa: PLC0415 - an extra
         except ImportError:
-            raise AwsError(f"this command needs boto3: {INSTALL_LINE}") from None
+            raise AwsError(f"this command needs boto3: {remedy('aws')}") from None
         from botocore.config import Config  # noqa: PLC0415 - comes with boto3
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - see above
 

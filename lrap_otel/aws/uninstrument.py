@@ -58,7 +58,8 @@ class Uninstrument:
             return selection.find_targets(account, self._args)
         if not self._records:
             raise AwsError(
-                f"{self._args.undo_file} names no functions: name them, or choose them by --prefix, --tag or --all"
+                f"{self._args.undo_file} {'names no functions' if self._args.undo_file.exists() else 'does not exist'}: "
+                "name them, or choose them by --prefix, --tag or --all"
             )
         targets = (selection.Target(arn.split(":")[3], arn.split(":")[6], is_named=False) for arn in self._records)
         return [target for target in targets if not self._args.regions or target.region in self._args.regions]

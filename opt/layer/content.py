@@ -28,6 +28,7 @@ NOT_IN_A_LAYER = {
     "emulator": "the local Lambda of `lrap-otel emulate`",
     "aws": "`lrap-otel instrument` and `doctor`, which run on a workstation",
     "cli.py": "the command line of a workstation",
+    "extras.py": "what that command line has to say of packages",
     "py.typed": "for type checkers",
 }
 # What of our package only the flavour with packages of others has: nothing of it works without them.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lrap_otel.extras import remedy
 from tests.aws.conftest import CODE, COMMAND, LAYER, REGION, refusal
 
 if TYPE_CHECKING:
@@ -553,7 +554,7 @@ def test_without_credentials_or_region_or_boto3_it_is_said_what_to_do(aws: Aws) 
     )
     assert (no_boto.returncode, no_boto.stderr) == (
         2,
-        "failed: this command needs boto3: pip install 'lrap-otel[aws]'\n",
+        f"failed: this command needs boto3: {remedy('aws')}\n",
     )
 
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from lrap_otel.aws.doctor.template import MAX_BYTES
 from lrap_otel.cli import main
+from lrap_otel.extras import remedy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -355,4 +356,4 @@ def test_a_template_in_yaml_says_what_it_needs_and_one_in_json_needs_nothing(tmp
     done = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "F\n  note     Neither our layer nor our wrapper" in done.stdout
-    assert "needs PyYAML: pip install 'lrap-otel[aws]'" in done.stdout
+    assert f"needs PyYAML: {remedy('aws')}" in done.stdout

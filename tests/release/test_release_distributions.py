@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lrap_otel import __version__
+from lrap_otel.extras import PACKAGES, remedy
 from opt.release import distributions
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +101,13 @@ def test_the_installed_command_says_its_version(installed: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, f"lrap-otel {__version__}\n", "")
 
 
+def test_the_packages_named_are_those_of_the_extras() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for extra, packages in PACKAGES.items():
+        (listed,) = re.findall(rf"^{extra} = \[(.*?)\]", project, re.MULTILINE)
+        assert sorted(shlex.split(packages)) == sorted(re.findall(r'"([^"]+)"', listed))
+
+
 @pytest.mark.parametrize(
     ("command", "extra"),
     [("emulate", "emulator"), ("invoke", "emulator"), ("instrument orders", "aws")],
@@ -106,5 +116,5 @@ def test_a_command_without_its_extra_says_what_to_install(installed: Path, comma
     done = run(installed, *command.split())
 
     assert done.returncode == 2
-    assert f"pip install 'lrap-otel[{extra}]'" in done.stderr
+    assert remedy(extra) in done.stderr
     assert "Traceback" not in done.stderr

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from lrap_otel.aws.doctor.subject import DEFAULT_MEMORY_MB, Layer, Subject
 from lrap_otel.aws.function import LAYER_NAME, layer_name
 from lrap_otel.aws.plan import is_ours
-from lrap_otel.aws.session import INSTALL_LINE, AwsError
+from lrap_otel.aws.session import AwsError
+from lrap_otel.extras import remedy
 from lrap_otel.telemetry.variable_checks import shown
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _yaml(text: bytes) -> Any:
     try:
         import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra, and JSON needs none
     except ImportError:
-        raise AwsError(f"a template in YAML needs PyYAML: {INSTALL_LINE}") from None
+        raise AwsError(f"a template in YAML needs PyYAML: {remedy('aws')}") from None
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
         """YAML as CloudFormation reads it; it makes nothing but plain values."""
