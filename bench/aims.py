@@ -37,8 +37,9 @@ def of_rounds(rounds: Rounds) -> list[Aim]:
     """Those of one load, as far as its yardsticks were there."""
     name = rounds.load.name
     if name in {"saturated", "paced"}:
-        p50 = [(FLOOR, 1.5), ("pooled", 1.0), ("aiohttp", 0.2)]
-        return [*_added(rounds, "p50_ns", p50), *_added(rounds, "p99_ns", [(FLOOR, 2.0)])]
+        # How it compares with a relay in C moves by a third with the machine's state, so what is
+        # held there is the count of instructions (bench/instructions.py).
+        return _added(rounds, "p50_ns", [("aiohttp", 0.2)])
     if name == "event-6mb":
         return _added(rounds, "p50_ns", [(FLOOR, 1.5)])
     if name == "connections-64":
