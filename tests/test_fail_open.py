@@ -37,7 +37,7 @@ for _ in range(2):
 
 # What the proxy process loads; a telemetry process that fails has its own tests.
 FOLDERS = ("", "proxy", "extension", "propagation")
-BESIDE = {"__init__", "__main__", "cli", "hello", "succeed", "successor"}
+BESIDE = {"__init__", "__main__", "cli", "extras", "hello", "succeed", "successor"}
 MODULES = sorted(
     f"{folder}/{path.name}".lstrip("/")
     for folder in FOLDERS

@@ -66,6 +66,7 @@ class Record:
                 # The later change left it alone: it stands as this one made it, or is somebody else's
                 # by now, which restoring will find out.
                 variables[name] = (before, after)
+                is_in_place = is_in_place or (after is None) == (name not in later.names)
             elif later.variables[name][0] == after:
                 variables[name] = (before, later.variables[name][1])
                 is_in_place = True

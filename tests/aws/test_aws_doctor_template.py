@@ -92,7 +92,7 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("short-wrapper", "note", {"variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper"}, "Layers": [LAYER, OTHER]}, {"variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper"}}),
     ("malformed-endpoint", "error", {"variables": {ENDPOINT: "collector.example"}}, {"variables": {ENDPOINT: {"Ref": "E"}}}),
     ("malformed-value", "warning", {"variables": {"LRAP_FLUSH_BUDGET_MS": "5s"}}, {"variables": {"LRAP_FLUSH_BUDGET_MS": 5_000}}),
-    ("malformed-value", "warning", {"variables": {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}}, {"variables": {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}}),
+    ("malformed-value", "warning", {"variables": {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/xml"}}, {"variables": {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}}),
     ("malformed-value", "warning", {"variables": {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "10%"}}, {"variables": {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": 0.1}}),
     ("misspelled", "warning", {"variables": {"LRAP_LISTNER_PORT": "9010"}}, {"variables": {"LRAP_LISTENER_PORT": "9010"}}),
     ("misspelled", "warning", {"variables": {"LRAP_PORT": {"Ref": "P"}}}, {"variables": {"LRAP_LISTENER_PORT": {"Ref": "P"}}}),

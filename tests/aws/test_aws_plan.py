@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lrap_otel.aws.function import Function, FunctionName, LayerVersion
@@ -297,6 +297,7 @@ def test_instrumenting_twice_is_instrumenting_once(before: Function, wish: Wish)
     assert not instrumented(once, wish).changes
 
 
+@example(function([OURS], {"LRAP_NEXT_WRAPPER": WRAPPER, "A": ""}), [Wish(OURS, {}), Wish(OURS, {})])
 @given(FUNCTIONS, st.lists(WISHES, min_size=1, max_size=3))
 def test_however_often_it_was_instrumented_it_is_restored_to_the_byte(before: Function, wishes: list[Wish]) -> None:
     current, record = before, None

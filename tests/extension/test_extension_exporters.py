@@ -254,8 +254,8 @@ def test_one_that_cannot_be_had_is_told_and_ours_is_used(place: Place, variables
         printed, _ = place.live(OTEL_EXPORTER_OTLP_ENDPOINT=http.url, **variables)
 
         assert {sent.path for sent in http.received()} == {"/v1/traces", "/v1/metrics"}
-    (line,) = printed.splitlines()
-    assert says in line
+    # A busy machine may have more to say.
+    assert any(says in line for line in printed.splitlines())
 
 
 def test_a_value_that_the_sdk_cannot_read_is_told_and_ours_is_used(place: Place) -> None:
