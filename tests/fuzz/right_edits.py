@@ -20,10 +20,16 @@ def right_edits(text: str, fields: dict[str, str]) -> list[str]:
         for top in _as_far_as_read(text, every)
         for holder in _holders_of(text, top)
     ]
-    plain = [member for member in every if is_plainly_spelled(text, member)]
-    if not any(last(holder, name) for holder in _holders_of(text, plain) for name in ("headers", "multiValueHeaders")):
-        found += [_edits_of_call(text, top, fields) for top in _as_far_as_read(text, every)]
+    # VPC Lattice's events say their method before their headers; a later one may not be read.
+    if not _is_of_http(text, [member for member in every if member.name != "method"]):
+        tops = _as_far_as_read(text, every)
+        found += [_edits_of_call(text, top, fields) for top in tops if not _is_of_http(text, top)]
     return [edited(text, edits) for edits in found if edits]
+
+
+def _is_of_http(text: str, top: list[Member]) -> bool:
+    plain = [member for member in top if is_plainly_spelled(text, member)]
+    return any(last(holder, name) for holder in _holders_of(text, plain) for name in ("headers", "multiValueHeaders"))
 
 
 def _as_far_as_read(text: str, top: list[Member]) -> Iterator[list[Member]]:
