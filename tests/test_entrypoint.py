@@ -89,7 +89,7 @@ def is_free_threaded(folder: Path) -> Path:
 
 
 def old(version: str) -> Callable[[Path], Path] | None:
-    found = sorted(Path("/root/.pyenv/versions").glob(f"{version}.*/bin/python3"))
+    found = sorted((Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/python3"))
     found += [Path(path) for path in [shutil.which(f"python{version}")] if path]
     return (lambda _: found[0]) if found else None
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,7 +154,6 @@ def test_without_a_region_it_is_said_how_to_name_some(aws: Aws) -> None:
     assert 'make deploy REGIONS="eu-west-1 us-east-1"' in done.stderr
 
 
-@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
 def test_make_deploy_publishes_to_its_regions(aws: Aws) -> None:
     make = subprocess.run(
         ["make", "-s", "-n", "-C", ROOT, "deploy", "REGIONS=eu-west-1 us-east-1", "PUBLIC=1", "ALIGN=1"],
