@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.aims import Aim
-from bench.compiled import BuildError
 from bench.replay import REPLAY_CLOCK
 from bench.start import Start, drop_page_cache, interpreter_of_layer, measure
 from bench.table import Table
@@ -36,10 +35,7 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> list[Start]:
 def test_the_layers_first_cycle(
     is_cached: bool, tmp_path: Path, replay: Replay, print_at_end: Callable[[Table], None]
 ) -> None:
-    try:
-        yardstick = ours_in_a_layer()
-    except BuildError as error:
-        pytest.skip(str(error))
+    yardstick = ours_in_a_layer()
     before = (lambda: None) if is_cached else (lambda: drop_page_cache(LAYER))
     python = interpreter_of_layer(LAYER)
     starts = [measure(yardstick, tmp_path / str(number), python, before) for number in range(_rounds())]

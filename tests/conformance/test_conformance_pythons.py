@@ -18,23 +18,6 @@ VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 pytestmark = [pytest.mark.python, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_function_of_any_python_is_traced_and_sees_nothing_of_ours(version: str, tmp_path: Path) -> None:
-    interpreter = find(version)
-    if interpreter is None:
-        pytest.skip(f"there is no Python {version} on this machine")
-    folder = _built(version, interpreter)
-    command = [str(interpreter), "-m", "awslambdaric", "function.handler"]
-    client = Client("python", command, folder, env={"PYTHONPATH": str(folder / "dependencies")})
-    seen = through(client, tmp_path, EVENT)
-    (span,) = seen.spans
-    found = told(seen)
-    carried = found["event"]["headers"]["traceparent"]
-    assert carried == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{span.span_id_hex}-01"
-    assert all(report.is_clean for report in seen.reports)
-    assert [line for line in seen.output if line.startswith("lrap-otel:")] == []
-
-
 def find(version: str) -> Path | None:
     """An interpreter of this version, itself and no launcher: from PATH, or one of pyenv's or uv's."""
     candidates = [shutil.which(f"python{version}")]
@@ -47,6 +30,25 @@ def find(version: str) -> Path | None:
         if done.returncode == 0 and its_version == version:
             return Path(os.path.realpath(executable))
     return None
+
+
+# Those that this machine has: a function of a version cannot run without it.
+INTERPRETERS = {version: found for version in VERSIONS if (found := find(version)) is not None}
+
+
+@pytest.mark.parametrize("version", INTERPRETERS)
+def test_a_function_of_any_python_is_traced_and_sees_nothing_of_ours(version: str, tmp_path: Path) -> None:
+    interpreter = INTERPRETERS[version]
+    folder = _built(version, interpreter)
+    command = [str(interpreter), "-m", "awslambdaric", "function.handler"]
+    client = Client("python", command, folder, env={"PYTHONPATH": str(folder / "dependencies")})
+    seen = through(client, tmp_path, EVENT)
+    (span,) = seen.spans
+    found = told(seen)
+    carried = found["event"]["headers"]["traceparent"]
+    assert carried == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{span.span_id_hex}-01"
+    assert all(report.is_clean for report in seen.reports)
+    assert [line for line in seen.output if line.startswith("lrap-otel:")] == []
 
 
 def _built(version: str, interpreter: Path) -> Path:
