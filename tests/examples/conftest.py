@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
+OPENTOFU = "github.com/opentofu/opentofu@v1.10.10"
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +33,13 @@ def node_modules() -> Path:
     """The locked packages of the CDK in TypeScript."""
     lock = EXAMPLES / "cdk" / "typescript" / "package-lock.json"
     return _installed("examples-node", lock, _install_node) / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def terraform() -> str:
+    """Terraform or OpenTofu: the machine's, else OpenTofu built once from the module proxy."""
+    installed = shutil.which("terraform") or shutil.which("tofu")
+    return installed or str(_installed("examples-opentofu", Path(__file__), _install_tofu) / "tofu")
 
 
 @pytest.fixture
@@ -55,6 +64,19 @@ def _install_python(folder: Path, lock: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     options = ["--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps", "--require-hashes"]
     subprocess.run([folder / "bin" / "pip", "install", *options, "--requirement", lock], check=True)
+
+
+def _install_tofu(folder: Path, _: Path) -> None:
+    """As a main module: `go install` refuses one whose go.mod replaces others."""
+    command = ["go", "mod", "download", "-json", OPENTOFU]
+    downloaded = subprocess.run(command, cwd=folder, capture_output=True, check=True).stdout
+    source = folder / "source"
+    # The module cache is read-only, and a copy of it too.
+    shutil.copytree(json.loads(downloaded)["Dir"], source, copy_function=shutil.copyfile)
+    for path in (source, *(path for path in source.rglob("*") if path.is_dir())):
+        path.chmod(0o755)
+    subprocess.run(["go", "build", "-buildvcs=false", "-o", folder / "tofu", "./cmd/tofu"], cwd=source, check=True)
+    shutil.rmtree(source)
 
 
 def _install_node(folder: Path, lock: Path) -> None:

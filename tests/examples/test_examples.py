@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -134,18 +133,12 @@ def test_the_construct_sets_no_wrapper_where_lambda_ignores_it(tools: Path, exam
     assert environment == {"OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT, "OWN": "kept"}
 
 
-def test_terraform_has_nothing_to_format(example: Example) -> None:
-    terraform = shutil.which("terraform") or shutil.which("tofu")
-    if terraform is None:
-        pytest.skip("neither Terraform nor OpenTofu is installed")
+def test_terraform_has_nothing_to_format(terraform: str, example: Example) -> None:
     run(terraform, "fmt", "-check", "-recursive", cwd=example("terraform"))
 
 
-def test_terraform_evaluates_the_module(example: Example) -> None:
+def test_terraform_evaluates_the_module(terraform: str, example: Example) -> None:
     """The module needs no provider, so its outputs can be computed without a registry."""
-    terraform = shutil.which("terraform") or shutil.which("tofu")
-    if terraform is None:
-        pytest.skip("neither Terraform nor OpenTofu is installed")
     folder = example("terraform") / "modules" / "lrap-otel"
     given = {
         "layer_arn": LAYER,
