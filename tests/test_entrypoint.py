@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.interpreters import find
 from tests.layer_folder import NEXT, REGISTERED, Layer, free_port
 from tests.processes import proxies_of
 from tests.upstream import TIMEOUT_S
@@ -89,9 +90,8 @@ def is_free_threaded(folder: Path) -> Path:
 
 
 def old(version: str) -> Callable[[Path], Path] | None:
-    found = sorted((Path.home() / ".pyenv/versions").glob(f"{version}.*/bin/python3"))
-    found += [Path(path) for path in [shutil.which(f"python{version}")] if path]
-    return (lambda _: found[0]) if found else None
+    found = find(version)
+    return (lambda _: found) if found else None
 
 
 BROKEN: dict[str, tuple[Callable[[Path], Path], str]] = {

@@ -10,14 +10,13 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.aws.conftest import COMMAND
+from tests.aws.http_answers import HttpAnswers
 from tests.test_boot import REGISTERED, free_port
 from tests.upstream import Upstream
 
@@ -30,33 +29,9 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 
 
-class Collector:
-    """Answers every export with one status, and keeps what it was sent."""
-
-    def __init__(self, status: int = 200) -> None:
-        asked = self.asked = []  # type: list[tuple[str, dict[str, str], bytes]]
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                asked.append((self.path, dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 @pytest.fixture
-def collector() -> Iterator[Collector]:
-    server = Collector()
+def collector() -> Iterator[HttpAnswers]:
+    server = HttpAnswers()
     yield server
     server.close()
 
@@ -100,7 +75,7 @@ def offline(opt: Path, **variables: str) -> dict[str, str]:
     return found(opt, "--offline", **variables)
 
 
-def test_a_sandbox_that_is_well_set_up_gives_no_findings(opt: Path, collector: Collector) -> None:
+def test_a_sandbox_that_is_well_set_up_gives_no_findings(opt: Path, collector: HttpAnswers) -> None:
     done = run(opt, **{ENDPOINT: collector.url, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512"})
     assert done.stdout == "this environment: nothing found\n0 errors, 0 warnings, 0 notes\n"
     assert (done.returncode, done.stderr) == (0, "")
@@ -207,7 +182,9 @@ def test_the_extension_itself_at_its_port_is_no_finding(opt: Path) -> None:
     api.close()
 
 
-def test_the_collector_gets_what_the_extension_would_send_it_and_nothing_in_it(opt: Path, collector: Collector) -> None:
+def test_the_collector_gets_what_the_extension_would_send_it_and_nothing_in_it(
+    opt: Path, collector: HttpAnswers
+) -> None:
     assert found(opt, **{ENDPOINT: collector.url, HEADERS: "api-key=s3cr3t"}) == {}
     assert [(path, headers["api-key"], body) for path, headers, body in collector.asked] == [
         ("/v1/traces", "s3cr3t", b""),
@@ -228,13 +205,13 @@ def test_the_collector_gets_what_the_extension_would_send_it_and_nothing_in_it(o
     ],
 )
 def test_what_the_collectors_answer_says(opt: Path, status: int, expected: dict[str, str]) -> None:
-    server = Collector(status)
+    server = HttpAnswers(otherwise=status)
     assert found(opt, **{ENDPOINT: server.url}) == expected
     server.close()
 
 
 def test_no_secret_is_printed_whatever_goes_wrong(opt: Path) -> None:
-    server = Collector(401)
+    server = HttpAnswers(otherwise=401)
     url = server.url.replace("//", "//me:s3cr3t1@") + "/s3cr3t2?key=s3cr3t3"
     secrets = {ENDPOINT: url, HEADERS: "api-key=s3cr3t4", "OTHER": "s3cr3t5", "LRAP_TYPO": "s3cr3t6"}
     done = run(opt, **secrets)
@@ -250,7 +227,7 @@ def test_nobody_at_the_endpoint_is_said_with_where_it_was_asked_from(opt: Path) 
     assert f"cannot be reached from here ({socket.gethostname()}): connection refused." in done.stdout
 
 
-def test_an_endpoint_that_speaks_no_tls_or_does_not_answer_at_all(opt: Path, collector: Collector) -> None:
+def test_an_endpoint_that_speaks_no_tls_or_does_not_answer_at_all(opt: Path, collector: HttpAnswers) -> None:
     assert found(opt, **{ENDPOINT: collector.url.replace("http", "https")}) == {
         "https-for-http": "warning",
         "unreachable": "error",
@@ -263,14 +240,14 @@ def test_an_endpoint_that_speaks_no_tls_or_does_not_answer_at_all(opt: Path, col
     assert "in time" in done.stdout
 
 
-def test_a_certificate_file_that_is_not_there(opt: Path, collector: Collector) -> None:
+def test_a_certificate_file_that_is_not_there(opt: Path, collector: HttpAnswers) -> None:
     variables: dict[str, Any] = {ENDPOINT: collector.url, "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such.pem"}
     assert found(opt, **variables) == {}  # plain http needs none
     variables[ENDPOINT] = collector.url.replace("http", "https")
     assert found(opt, **variables)["unusable-endpoint"] == "error"
 
 
-def test_nothing_is_asked_offline_or_if_everything_is_switched_off(opt: Path, collector: Collector) -> None:
+def test_nothing_is_asked_offline_or_if_everything_is_switched_off(opt: Path, collector: HttpAnswers) -> None:
     assert offline(opt, **{ENDPOINT: collector.url}) == {}
     assert found(opt, **{ENDPOINT: collector.url, "LRAP_ENABLED": "false"}) == {"switched-off": "warning"}
     assert collector.asked == []

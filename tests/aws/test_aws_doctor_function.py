@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.aws.conftest import REGION, refusal, zipped
+from tests.aws.http_answers import HttpAnswers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -314,39 +313,16 @@ def test_what_was_found_is_told_though_aws_cannot_be_asked(aws: Aws) -> None:
     assert [entry["subject"] for entry in json.loads(done.stdout)["subjects"]] == ["t.json  F"]
 
 
-class Proxied:
-    """A company's proxy: answers for every host, and keeps what it was asked."""
-
-    def __init__(self, statuses: dict[str, int]) -> None:
-        asked = self.asked = []  # type: list[tuple[str, dict[str, str], bytes]]
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                asked.append((self.path, dict(self.headers), body))
-                self.send_response(statuses.get(self.path, 200))
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None: ...
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
 @pytest.fixture
-def proxied() -> Iterator[Proxied]:
-    proxy = Proxied({"http://collector.example:4318/wrong/v1/traces": 404, "http://collector.example/v1/traces": 401})
+def proxied() -> Iterator[HttpAnswers]:
+    proxy = HttpAnswers(
+        {"http://collector.example:4318/wrong/v1/traces": 404, "http://collector.example/v1/traces": 401}
+    )
     yield proxy
     proxy.close()
 
 
-def reach(aws: Aws, proxied: Proxied, name: str) -> dict[str, str]:
+def reach(aws: Aws, proxied: HttpAnswers, name: str) -> dict[str, str]:
     done = aws.run("doctor", name, "--json", http_proxy=proxied.url, no_proxy="127.0.0.1")
     (entry,) = json.loads(done.stdout)["subjects"]
     found = {finding["check"]: finding["severity"] for finding in entry["findings"]}
@@ -354,7 +330,7 @@ def reach(aws: Aws, proxied: Proxied, name: str) -> dict[str, str]:
 
 
 def test_an_endpoint_is_asked_from_here_without_the_functions_credentials(
-    aws: Aws, layer: str, proxied: Proxied
+    aws: Aws, layer: str, proxied: HttpAnswers
 ) -> None:
     secret = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cr3t"}
     sound(aws, layer, variables={ENDPOINT: "http://me:s3cr3t@collector.example:4318/?key=s3cr3t", **secret})
@@ -369,7 +345,7 @@ def test_an_endpoint_is_asked_from_here_without_the_functions_credentials(
 
 
 def test_a_path_that_takes_nothing_is_found_and_a_refusal_without_credentials_says_nothing(
-    aws: Aws, layer: str, proxied: Proxied
+    aws: Aws, layer: str, proxied: HttpAnswers
 ) -> None:
     sound(aws, layer, "wrong", {ENDPOINT: "http://collector.example:4318/wrong"})
     sound(aws, layer, "refused", {ENDPOINT: "http://collector.example"})
@@ -377,7 +353,7 @@ def test_a_path_that_takes_nothing_is_found_and_a_refusal_without_credentials_sa
     assert reach(aws, proxied, "refused") == {}
 
 
-def test_an_endpoint_of_many_functions_is_asked_once(aws: Aws, layer: str, proxied: Proxied) -> None:
+def test_an_endpoint_of_many_functions_is_asked_once(aws: Aws, layer: str, proxied: HttpAnswers) -> None:
     for name in ("a", "b"):
         sound(aws, layer, name, {ENDPOINT: "http://collector.example:4318/wrong"})
     done = aws.run("doctor", "--all", http_proxy=proxied.url, no_proxy="127.0.0.1")
@@ -393,7 +369,9 @@ def test_a_host_that_does_not_answer_from_here_is_a_warning_that_says_from_where
     assert "run `lrap-otel doctor` where it runs" in done.stdout
 
 
-def test_no_endpoint_is_asked_offline_or_of_a_function_that_is_not_ours(aws: Aws, layer: str, proxied: Proxied) -> None:
+def test_no_endpoint_is_asked_offline_or_of_a_function_that_is_not_ours(
+    aws: Aws, layer: str, proxied: HttpAnswers
+) -> None:
     variables = {ENDPOINT: "http://collector.example:4318"}
     sound(aws, layer, variables=variables)
     aws.function("theirs", variables=variables)

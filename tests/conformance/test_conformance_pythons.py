@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,23 +11,13 @@ from tests.conformance import builds
 from tests.conformance.clients import Client
 from tests.conformance.places import EVENT, told
 from tests.conformance.sandbox import through
+from tests.interpreters import find
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 pytestmark = [pytest.mark.python, pytest.mark.timeout(600)]
-
-
-def find(version: str) -> Path | None:
-    """An interpreter of this version, itself and no launcher: from PATH, or one of pyenv's or uv's."""
-    candidates = [shutil.which(f"python{version}")]
-    for folder in (Path.home() / ".pyenv/versions", Path.home() / ".local/share/uv/python"):
-        candidates += map(str, sorted(folder.glob(f"*{version}.*/bin/python{version}")))
-    for candidate in filter(None, candidates):
-        script = "import sys; print(sys.executable, '%d.%d' % sys.version_info[:2])"
-        done = subprocess.run([candidate, "-c", script], capture_output=True, text=True, check=False)
-        executable, _, its_version = done.stdout.strip().rpartition(" ")
-        if done.returncode == 0 and its_version == version:
-            return Path(os.path.realpath(executable))
-    return None
 
 
 # Those that this machine has: a function of a version cannot run without it.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from tests.processes import proxies_of
+from tests.proxy.wire import ACCEPTED, event, post, result_target
 from tests.upstream import Peer, Upstream, connect
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,17 @@ def free_port() -> int:
     port = listener.port
     listener.close()
     return port
+
+
+def invoke_once(runtime: Peer, runtime_api: Peer) -> None:
+    """One event through the proxy and its result back; `runtime` has asked for it."""
+    runtime_api.read_head()
+    runtime_api.send(event(body=b"{}"))
+    runtime.read_message()
+    runtime.send(post(result_target(), b"true"))
+    runtime_api.read_message()
+    runtime_api.send(ACCEPTED)
+    runtime.read(len(ACCEPTED))
 
 
 class Extension:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from tests.extension.extension_process import ROOT, Extension, reply
-from tests.proxy.wire import ACCEPTED, NEXT, event, post, result_target
+from tests.extension.extension_process import ROOT, Extension, invoke_once, reply
+from tests.proxy.wire import NEXT
 from tests.telemetry import other_exporters
 from tests.telemetry.grpc_collector import GrpcCollector
 from tests.telemetry.otlp_collector import Collector
@@ -66,13 +66,7 @@ class Place:
             runtime.send(NEXT)
             runtime_api = extension.api.accept()
             for _ in range(invocations):
-                runtime_api.read_head()
-                runtime_api.send(event(body=b"{}"))
-                runtime.read_message()
-                runtime.send(post(result_target(), b"true"))
-                runtime_api.read_message()
-                runtime_api.send(ACCEPTED)
-                runtime.read(len(ACCEPTED))
+                invoke_once(runtime, runtime_api)
                 runtime.send(NEXT)
             end_s = time.monotonic() + GENEROUS_S
             while not until():

@@ -8,8 +8,8 @@ import opentelemetry.environment_variables
 import opentelemetry.sdk.environment_variables
 import pytest
 
-from tests.extension.extension_process import Extension, reply
-from tests.proxy.wire import ACCEPTED, NEXT, event, post, result_target
+from tests.extension.extension_process import Extension, invoke_once, reply
+from tests.proxy.wire import NEXT
 from tests.telemetry.otlp_collector import Collector
 
 # The specification's ("Environment Variable Specification", "OTLP Exporter", "Declarative configuration"), whether
@@ -90,14 +90,7 @@ def signals_that_arrive(variables: dict[str, str], endpoints: tuple[str, ...]) -
         try:
             api = extension.register()
             runtime = extension.connect().send(NEXT)
-            runtime_api = extension.api.accept()
-            runtime_api.read_head()
-            runtime_api.send(event(body=b"{}"))
-            runtime.read_message()
-            runtime.send(post(result_target(), b"true"))
-            runtime_api.read_message()
-            runtime_api.send(ACCEPTED)
-            runtime.read(len(ACCEPTED))
+            invoke_once(runtime, extension.api.accept())
             deadline_ms = int(time.time() * 1_000) + 30_000
             api.send(reply({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": deadline_ms}))
             status, errors = extension.end()
