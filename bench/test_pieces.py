@@ -15,15 +15,17 @@ import pytest
 from bench.events import BODIES, batch_event, http_event, rest_event
 from bench.replies import RESULT, event_head, result_head
 from bench.table import Table
-from lrap_otel import records
-from lrap_otel.channel import Channel
-from lrap_otel.invocations import Invocations
-from lrap_otel.propagation import carriers, extract, inject
+from lrap_otel.http1 import messages
+from lrap_otel.http1.stream import RECEIVE_BYTES
+from lrap_otel.ipc import records
+from lrap_otel.ipc.channel import Channel
+from lrap_otel.propagation import extract, inject
+from lrap_otel.propagation.carrier import find
 from lrap_otel.propagation.context import SAMPLED, SpanContext
-from lrap_otel.proxy import http1, moulds
+from lrap_otel.proxy import head_templates
 from lrap_otel.proxy.polls import Event
-from lrap_otel.proxy.stream import RECEIVE_BYTES
 from lrap_otel.proxy.tracer import Tracer
+from lrap_otel.sandbox.invocations import Invocations
 from lrap_otel.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from lrap_otel.proxy.moulds import KnownReply
+    from lrap_otel.proxy.head_templates import KnownReply
 
     Timed = Callable[..., Any]
 
@@ -113,8 +115,8 @@ def test_heads(timed: Timed) -> None:
 
     def heads() -> KnownReply | None:
         from_lambda, from_runtime = next(numbers)
-        moulds.known_result(from_runtime)
-        return moulds.known_reply(from_lambda)
+        head_templates.known_result(from_runtime)
+        return head_templates.known_reply(from_lambda)
 
     _, _, head_end, start, end = timed(heads, HEADS_TARGET_US)
     assert (head_end, end - start) == (start, KB)
@@ -123,7 +125,7 @@ def test_heads(timed: Timed) -> None:
 @_piece("a head of a form that is not known")
 def test_an_unknown_head(timed: Timed) -> None:
     heads = cycle([event_head(number, KB) for number in range(DIFFERENT)])
-    assert timed(lambda: http1.parse_reply(next(heads), b"GET")).body_length == KB
+    assert timed(lambda: messages.parse_reply(next(heads), b"GET")).body_length == KB
 
 
 @_piece("extract")
@@ -132,7 +134,7 @@ def test_extract(timed: Timed, name: str) -> None:
     event = (EVENTS | LARGE_EVENTS)[name]
 
     def parent() -> SpanContext | None:
-        carrier = carriers.find(event, SCAN_LIMIT_BYTES)
+        carrier = find.find(event, SCAN_LIMIT_BYTES)
         return extract.parent_of(("tracecontext", "baggage"), carrier) if carrier else None
 
     assert timed(parent).span_id_hex == "00f067aa0ba902b7"
@@ -141,14 +143,14 @@ def test_extract(timed: Timed, name: str) -> None:
 @_piece("extract, not scanned")
 @pytest.mark.parametrize("name", BATCHES)
 def test_a_batch_is_not_scanned(timed: Timed, name: str) -> None:
-    assert timed(lambda: carriers.find(BATCHES[name], SCAN_LIMIT_BYTES)) is None
+    assert timed(lambda: find.find(BATCHES[name], SCAN_LIMIT_BYTES)) is None
 
 
 @_piece("splice")
 @pytest.mark.parametrize("name", [*EVENTS, *LARGE_EVENTS])
 def test_splice(timed: Timed, name: str) -> None:
     event = (EVENTS | LARGE_EVENTS)[name]
-    carrier = carriers.find(event, SCAN_LIMIT_BYTES)
+    carrier = find.find(event, SCAN_LIMIT_BYTES)
     assert carrier is not None
     names = inject.field_names(("tracecontext", "baggage"), has_state=False)
     values = inject.field_values(CONTEXT, names)
@@ -196,7 +198,7 @@ def _prepare(event: bytes) -> Callable[[], Sequence[bytes | memoryview]]:
         *[_event(event_head(0, KB), EVENTS["1 KB"])] * 3,
     ):  # a batch too comes where a shape is known
         tracer.prepare(first, NOW_NS, closes=False)
-    in_turn = cycle([(head + event, moulds.known_reply(head + event)) for head in heads])
+    in_turn = cycle([(head + event, head_templates.known_reply(head + event)) for head in heads])
     if len(event) > RECEIVE_BYTES:
         large = cycle(events)
         return lambda: tracer.prepare(next(large), NOW_NS, closes=False).parts
@@ -210,14 +212,14 @@ def _prepare(event: bytes) -> Callable[[], Sequence[bytes | memoryview]]:
 
 
 def _event(head: bytes, payload: bytes) -> Event:
-    return Event(http1.parse_reply(head, b"GET"), (payload,), payload)
+    return Event(messages.parse_reply(head, b"GET"), (payload,), payload)
 
 
 def _learn(length: int) -> None:
     """As after the second cycle of a sandbox."""
-    request = http1.parse_request(result_head(1))
-    moulds.learn_result(request, request.path.split(b"/")[-2].decode())
-    moulds.learn_reply(http1.parse_reply(event_head(1, length), b"GET"))
+    request = messages.parse_request(result_head(1))
+    head_templates.learn_result(request, request.path.split(b"/")[-2].decode())
+    head_templates.learn_reply(messages.parse_reply(event_head(1, length), b"GET"))
 
 
 def _delivered(head: bytes, event: bytes) -> records.Message:

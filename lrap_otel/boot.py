@@ -21,7 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lrap_otel.channel import Channel
+    from lrap_otel.ipc.channel import Channel
 
     StartTelemetry = Callable[[_socket.socket, Mapping[bytes, bytes], str], None]
 
@@ -138,7 +138,7 @@ def _serve(
             from lrap_otel.handshake import Handshake  # noqa: PLC0415 - the register request is out
 
             handshake = Handshake(listener)
-        from lrap_otel.service import run  # noqa: PLC0415 - everything else is loaded while the runtime starts
+        from lrap_otel.proxy_process import run  # noqa: PLC0415 - everything else is loaded while the runtime starts
 
         return run(settings, registration, handshake, channel, process_id)
     except BaseException:
@@ -262,7 +262,7 @@ def _register_request(settings: Settings, name: str, *, takes_invoke: bool) -> b
 
 def _fork_telemetry(api: _socket.socket, listener: _socket.socket | None) -> "tuple[Channel | None, int]":
     """Start the telemetry process: its channel and process id, or None and 0 where it cannot start."""
-    from lrap_otel.channel import Channel  # noqa: PLC0415 - the register request is out
+    from lrap_otel.ipc.channel import Channel  # noqa: PLC0415 - the register request is out
 
     try:
         channel = Channel()
@@ -291,7 +291,7 @@ def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel:
         if channel.far.recv(1, _socket.MSG_PEEK):
             from lrap_otel.telemetry.worker import run  # noqa: PLC0415 - in the child alone
 
-            run(channel.far, channel.bell, posix.environ)
+            run(channel.far, channel.event_fd, posix.environ)
         status = 0
     finally:
         posix._exit(status)  # noqa: SLF001 - `os` is not loaded; nothing of the parent's may run twice

@@ -12,8 +12,8 @@ import _thread
 import select
 import time
 
-from lrap_otel.bell import new_bell
-from lrap_otel.runtime_process import watched
+from lrap_otel.ipc.event_fd import new_event_fd
+from lrap_otel.sandbox.runtime_process import watched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,11 +53,11 @@ class Handshake:
     RuntimeError or OSError where no thread or no descriptor is to be had.
     """
 
-    __slots__ = ("_bell", "_early", "_goes_on", "_hellos", "_listener")
+    __slots__ = ("_early", "_event_fd", "_goes_on", "_hellos", "_listener")
 
     def __init__(self, listener: _socket.socket) -> None:
         self._listener = listener
-        self._bell = new_bell()
+        self._event_fd = new_event_fd()
         self._early: dict[int, _socket.socket] = {}
         self._goes_on: Serve | None = None
         self._hellos: list[Hello] = []
@@ -70,7 +70,7 @@ class Handshake:
         """
         if self._goes_on is None:
             self._goes_on = serve
-            self._bell.ring()
+            self._event_fd.set()
 
     def fall_back(self, *addresses: tuple[str, int]) -> None:
         """The proxy will not come.
@@ -92,7 +92,7 @@ class Handshake:
     def _run(self) -> None:
         watch = select.poll()
         watch.register(self._listener, select.POLLIN)
-        watch.register(self._bell, select.POLLIN)
+        watch.register(self._event_fd, select.POLLIN)
         while self._goes_on is None:
             for descriptor, _ in watch.poll():
                 if descriptor == self._listener.fileno():

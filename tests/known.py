@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from lrap_otel.propagation import xray
-from lrap_otel.proxy import moulds
-from lrap_otel.proxy.event_head import Form, event_head
-from lrap_otel.proxy.exchange import INVOCATION
-from lrap_otel.proxy.http1 import (
+from lrap_otel.http1.messages import (
     CHUNKED,
     TRACE_ID,
     ChunkedBody,
@@ -19,6 +15,10 @@ from lrap_otel.proxy.http1 import (
     dechunk,
     parse_request,
 )
+from lrap_otel.propagation import xray
+from lrap_otel.proxy import head_templates
+from lrap_otel.proxy.event_head import Form, event_head
+from lrap_otel.proxy.exchange import INVOCATION
 
 if TYPE_CHECKING:
     from lrap_otel.propagation.xray import XRayHeader
@@ -46,7 +46,7 @@ def head_of(data: bytes) -> bytes:
 
 def reply_by_mould(data: bytes) -> object:
     """All that is told of an event's reply; None where no mould fits."""
-    known = moulds.known_reply(data)
+    known = head_templates.known_reply(data)
     if known is None:
         return None
     mould, values, head_end, start, end = known
@@ -90,7 +90,7 @@ def _told_of_trace(header: XRayHeader) -> tuple[object, ...]:
 
 def result_by_mould(data: bytes) -> object:
     """Whose result a request brings, and where its body starts; None where no mould fits."""
-    known = moulds.known_result(data)
+    known = head_templates.known_result(data)
     if known is None:
         return None
     request_id, attempt, body_start, like = known

@@ -36,8 +36,8 @@ for _ in range(2):
 """
 
 # What the proxy process loads; a telemetry process that fails has its own tests.
-FOLDERS = ("", "proxy", "extension", "propagation")
-BESIDE = {"__init__", "__main__", "cli", "extras", "hello", "succeed", "successor"}
+FOLDERS = ("", "http1", "ipc", "sandbox", "text", "proxy", "extension", "propagation", "propagation/carrier")
+BESIDE = {"__init__", "__main__", "cli", "extras", "handshake_client", "restart"}
 MODULES = sorted(
     f"{folder}/{path.name}".lstrip("/")
     for folder in FOLDERS
@@ -169,7 +169,7 @@ NEXT_HEAD = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: 127.0.0.
 
 
 def test_the_wrapper_is_answered_while_the_proxy_is_loaded_and_its_first_poll_waits_for_it(layer: Layer) -> None:
-    go_on = hold_up(layer, "service.py")
+    go_on = hold_up(layer, "proxy_process.py")
     aws, port = Lambda(layer), free_port()
     layer.start(["sh"], LRAP_LISTENER_PORT=str(port))
     wait_for_registration(aws)
@@ -185,7 +185,7 @@ def test_the_wrapper_is_answered_while_the_proxy_is_loaded_and_its_first_poll_wa
 
 
 def test_where_the_proxy_cannot_be_loaded_after_the_wrapper_was_answered_bytes_are_relayed(layer: Layer) -> None:
-    go_on = hold_up(layer, "service.py", "raise RuntimeError('broken on purpose')")
+    go_on = hold_up(layer, "proxy_process.py", "raise RuntimeError('broken on purpose')")
     aws, port = Lambda(layer), free_port()
     layer.start(["sh"], LRAP_LISTENER_PORT=str(port))
     wait_for_registration(aws)
@@ -202,7 +202,7 @@ def test_where_the_proxy_cannot_be_loaded_after_the_wrapper_was_answered_bytes_a
 
 
 def test_a_fallen_back_runtime_finds_the_runtime_api_where_the_other_endpoint_is_dead(layer: Layer) -> None:
-    go_on = hold_up(layer, "service.py", "raise RuntimeError('broken on purpose')")
+    go_on = hold_up(layer, "proxy_process.py", "raise RuntimeError('broken on purpose')")
     aws, port = Lambda(layer), free_port()
     layer.start(["sh"], LRAP_LISTENER_PORT=str(port), LRAP_RUNTIME_API_ENDPOINT=f"127.0.0.1:{free_port()}")
     wait_for_registration(aws)
@@ -212,7 +212,7 @@ def test_a_fallen_back_runtime_finds_the_runtime_api_where_the_other_endpoint_is
 
 
 def test_where_nobody_was_answered_the_port_is_closed(layer: Layer) -> None:
-    (layer.root / "lrap_otel/service.py").write_text("raise SystemExit(3)\n")
+    (layer.root / "lrap_otel/proxy_process.py").write_text("raise SystemExit(3)\n")
     aws, port = Lambda(layer), free_port()
     layer.start(["sh"], LRAP_LISTENER_PORT=str(port))
     wait_for_registration(aws)

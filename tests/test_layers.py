@@ -28,37 +28,31 @@ SLOW = {
     "typing",
 }
 
-BASE = {"settings", "records", "log"}
-PURE = {"propagation", "json_scan", "patterns"}
-SEAM = {"bell", "channel", "invocations", "runtime_process"}
 LAYERS: dict[str, set[str]] = {
     "settings": set(),
-    "records": set(),
     "log": set(),
-    "hello": set(),
-    "succeed": {"bell", "telemetry"},
-    "handshake": {"bell", "runtime_process"},
-    "json_scan": set(),
-    "patterns": set(),
-    "runtime_process": set(),
-    "propagation": PURE,
-    "backlog": BASE,
-    "bell": set(),
-    "channel": BASE | {"backlog", "bell"},
-    "invocations": BASE | PURE,
-    "proxy": BASE | PURE | SEAM | {"handshake", "proxy"},
-    "extension": BASE | PURE | SEAM | {"proxy", "extension"},
-    "service": BASE | PURE | SEAM | {"proxy", "extension", "telemetry"},
-    "boot": BASE | SEAM | {"handshake", "service", "telemetry"},
+    "text": set(),
+    "http1": set(),
+    "ipc": {"log"},
+    "propagation": {"text"},
+    "sandbox": {"ipc", "log", "propagation"},
+    "handshake": {"ipc", "sandbox"},
+    "handshake_client": set(),
+    "proxy": {"handshake", "http1", "ipc", "log", "propagation", "sandbox", "settings", "text"},
+    "extension": {"http1", "ipc", "log", "proxy", "sandbox", "settings", "text"},
+    "telemetry": {"ipc", "log", "propagation", "settings", "text"},
+    "proxy_process": {
+        "extension", "handshake", "http1", "ipc", "log", "propagation", "proxy", "sandbox", "settings", "telemetry",
+    },
+    "boot": {"handshake", "ipc", "log", "proxy_process", "settings", "telemetry"},
     "__main__": {"boot"},
-    "telemetry": BASE | PURE | {"bell", "channel", "telemetry"},
-    "emulator": {"emulator"},
+    "emulator": set(),
     # What reads variables is pure, and `doctor` must not have a second grammar of them; it asks an
     # endpoint by the exporter's own client for the same reason.
-    "aws": {"aws", "extras", "propagation", "settings", "telemetry"},
+    "aws": {"extras", "propagation", "settings", "telemetry"},
     "cli": {"boot", "extras"},
     "extras": set(),
-}
+}  # fmt: skip
 IN_THE_PROXY_PROCESS = (
     "settings",
     # Of these only what a line at LRAP_LOG_LEVEL=info says.
@@ -66,19 +60,15 @@ IN_THE_PROXY_PROCESS = (
     "telemetry/settings",
     "telemetry/url",
     "telemetry/variable_checks",
-    "records",
     "log",
-    "json_scan",
-    "patterns",
-    "runtime_process",
+    "text",
+    "http1",
+    "ipc",
+    "sandbox",
     "propagation",
-    "backlog",
-    "bell",
-    "channel",
-    "invocations",
     "proxy",
     "extension",
-    "service",
+    "proxy_process",
     "handshake",
     "boot",
 )

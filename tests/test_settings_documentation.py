@@ -59,7 +59,7 @@ def test_every_variable_that_a_script_reads_is_documented() -> None:
     scripts = [
         *(path for path in ROOT.glob("opt/*") if path.is_file()),
         *ROOT.glob("lrap_otel/*.sh"),
-        ROOT / "lrap_otel/hello.py",
+        ROOT / "lrap_otel/handshake_client.py",
     ]
     read = {
         name for script in scripts for name in re.findall(r"\b(?:LRAP_|AWS_|OTEL_)[A-Z_]*[A-Z]\b", script.read_text())

@@ -216,7 +216,7 @@ def test_the_extension_says_it_at_the_level_info() -> None:
 
 def test_the_extension_says_nothing_of_it_at_the_level_warning_and_does_not_load_it() -> None:
     lines = run_extension("warning", **{COMMON: "http://203.0.113.9:4318"})
-    assert "lrap_otel.service" in lines
+    assert "lrap_otel.proxy_process" in lines
     assert "variable_checks" not in lines
     assert "is a public host" not in lines
 

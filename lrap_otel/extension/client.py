@@ -4,9 +4,10 @@ import _socket
 import select
 import time
 
-from lrap_otel import json_scan, log
-from lrap_otel.proxy.http1 import CHUNKED, UNTIL_CLOSE, ProtocolError, Response, body_of, dechunk
-from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
+from lrap_otel import log
+from lrap_otel.http1.messages import CHUNKED, UNTIL_CLOSE, ProtocolError, Response, body_of, dechunk
+from lrap_otel.http1.stream import RECEIVE_BYTES, BrokenError, Stream
+from lrap_otel.text import json_scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

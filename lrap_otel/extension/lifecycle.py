@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from lrap_otel.extension.client import Client
     from lrap_otel.extension.flush import FlushSchedule
     from lrap_otel.extension.supervisor import Telemetry
-    from lrap_otel.invocations import Invocations
     from lrap_otel.proxy.polls import Polls
     from lrap_otel.proxy.recorder import Recorder
+    from lrap_otel.sandbox.invocations import Invocations
 
 _SHUTDOWN_BUDGET_MS = 2_000
 # After a fault of our own, before the next event is asked for.

@@ -4,18 +4,19 @@ import _thread
 import time
 from _signal import SIGKILL  # type: ignore[import-not-found]  # the C part of `signal`, which costs 5 ms
 
-from lrap_otel import log, records
+from lrap_otel import log
 from lrap_otel.extension.child import Child
 from lrap_otel.extension.flush import FAILURES_BEFORE_NO_HOLD, may_stand_aside, may_wait_for_ready
 from lrap_otel.extension.lifeline import tie
 from lrap_otel.extension.stand_aside import StandAside
+from lrap_otel.ipc import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lrap_otel.channel import Channel
-    from lrap_otel.invocations import Invocations
+    from lrap_otel.ipc.channel import Channel
+    from lrap_otel.sandbox.invocations import Invocations
 
 # How long our end may wait until what the telemetry process said last has been printed.
 _LAST_REPLIES_S = 0.05
@@ -113,7 +114,7 @@ class Telemetry:
         billed_ms = self._billed_ns // 1_000_000
         if self._channel.offer(records.flush(self._number, wait_ms, self._dropped(), billed_ms)):
             self._billed_ns -= billed_ms * 1_000_000
-        self._channel.bell.ring()
+        self._channel.event_fd.set()
         began_ns = time.monotonic_ns()
         self._wait(wait_ms)
         if wait_ms:

@@ -4,7 +4,7 @@ from lrap_otel.propagation.context import SAMPLED, SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.propagation.places import Headers
+    from lrap_otel.propagation.carrier.model import Headers
 
 _HEX = "0123456789abcdefABCDEF"
 _SAMPLED_VALUES = ("1", "true", "True", "d")

@@ -9,7 +9,7 @@ Source: aws-durable-execution-sdk-python-otel 2.0.0, "xray_context_extractor",
 "ExecutionTraceContext".
 """
 
-from lrap_otel import json_scan
+from lrap_otel.text import json_scan
 
 _ARN, _ARN_MEMBER = "DurableExecutionArn", b'"DurableExecutionArn"'
 # One of them stands beside it. Without them the event is a call that mentions an execution.

@@ -5,7 +5,7 @@ from lrap_otel.propagation.context import SpanContext
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.propagation.places import Headers
+    from lrap_otel.propagation.carrier.model import Headers
 
 # Of which the second names no parent.
 USUAL = ("tracecontext", "baggage")

@@ -2,19 +2,19 @@
 
 from _json import encode_basestring_ascii
 
-from lrap_otel import json_scan
-from lrap_otel.patterns import Template
 from lrap_otel.propagation import b3, w3c, xray
-from lrap_otel.propagation.places import KEEPS_ITS_SPELLING, Fitted
+from lrap_otel.propagation.carrier.model import KEEPS_ITS_SPELLING, Fitted
+from lrap_otel.text import json_scan
+from lrap_otel.text.patterns import Template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lrap_otel.json_scan import Member
-    from lrap_otel.patterns import Piece
+    from lrap_otel.propagation.carrier.model import Carrier, Place, Shape, Slot, Spot
     from lrap_otel.propagation.context import SpanContext
-    from lrap_otel.propagation.places import Carrier, Place, Shape, Slot, Spot
+    from lrap_otel.text.json_scan import Member
+    from lrap_otel.text.patterns import Piece
 
     Texts = tuple[str, ...]
     Values = tuple[bytes, ...]

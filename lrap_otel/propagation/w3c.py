@@ -4,7 +4,7 @@ from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID, RANDOM, SAMPL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.propagation.places import Headers
+    from lrap_otel.propagation.carrier.model import Headers
 
 _TRACEPARENT_LENGTH = 55
 # How many digits version, trace id, span id and flags have.

@@ -2,16 +2,16 @@
 instead of parsed.
 """
 
-from lrap_otel.patterns import Group, Value, compile_pattern, lower_hex
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID
 from lrap_otel.propagation.xray import XRayHeader
+from lrap_otel.text.patterns import Group, Value, compile_pattern, lower_hex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from re import Pattern
 
-    from lrap_otel.patterns import Part
+    from lrap_otel.text.patterns import Part
 
 _ROOT = b"Root=1-", Group(lower_hex(8)), b"-", Group(lower_hex(24))
 _PARENT = b";Parent=", Group(lower_hex(16)), b";Sampled=", Group(Value(b"01", 1, 1))

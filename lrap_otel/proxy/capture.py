@@ -2,8 +2,8 @@
 end, as on the wire.
 """
 
-from lrap_otel.propagation.places import hidden
-from lrap_otel.records import CAPTURE_FIRST_BYTES, CAPTURE_LAST_BYTES
+from lrap_otel.ipc.records import CAPTURE_FIRST_BYTES, CAPTURE_LAST_BYTES
+from lrap_otel.propagation.carrier.model import hidden
 
 # An event of no more goes as it is.
 SMALL_BYTES = 8_192

@@ -1,12 +1,12 @@
 """An event as the runtime gets it, and what our record of it says."""
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lrap_otel.invocations import Invocation
+    from lrap_otel.sandbox.invocations import Invocation
 
 
 class Delivery:

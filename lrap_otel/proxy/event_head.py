@@ -1,13 +1,13 @@
 """The head that an event leaves with: Lambda's, with our fields instead of old ones, and with the payload's length."""
 
-from lrap_otel.patterns import Template
+from lrap_otel.http1.messages import HOP_BY_HOP
 from lrap_otel.propagation import inject
-from lrap_otel.proxy.http1 import HOP_BY_HOP
+from lrap_otel.text.patterns import Template
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.patterns import Piece
-    from lrap_otel.proxy.http1 import Response
+    from lrap_otel.http1.messages import Response
+    from lrap_otel.text.patterns import Piece
 
     Texts = tuple[str, ...]
 

@@ -5,12 +5,8 @@ One `Exchange` serves one runtime connection in one thread, which blocks whereve
 
 from time import monotonic_ns, time_ns
 
-from lrap_otel import records
 from lrap_otel.handshake import ANSWER, Hello
-from lrap_otel.invocations import Invocation
-from lrap_otel.proxy.capture import Capture
-from lrap_otel.proxy.delivery import Delivery
-from lrap_otel.proxy.http1 import (
+from lrap_otel.http1.messages import (
     CHUNKED,
     UNTIL_CLOSE,
     ProtocolError,
@@ -20,18 +16,18 @@ from lrap_otel.proxy.http1 import (
     dechunk,
     parse_request,
 )
-from lrap_otel.proxy.polls import Event, Poll, Polls
-from lrap_otel.proxy.recorder import Recorder
+from lrap_otel.http1.stream import RECEIVE_BYTES, BrokenError, Stream
+from lrap_otel.ipc import records
+from lrap_otel.proxy.capture import Capture
+from lrap_otel.proxy.delivery import Delivery
+from lrap_otel.proxy.polls import Event, Poll
 from lrap_otel.proxy.relay import NO_BUFFER, Relay, UnansweredError, UnreachableError, final_head
-from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
+from lrap_otel.sandbox.invocations import Invocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.channel import Channel
-    from lrap_otel.invocations import Invocations
     from lrap_otel.proxy.relay import Taker
-    from lrap_otel.proxy.tracer import Tracer
-    from lrap_otel.proxy.upstream import Upstream
+    from lrap_otel.proxy.shared_state import SharedState
 
 NEXT = b"/2018-06-01/runtime/invocation/next"
 INVOCATION = b"/2018-06-01/runtime/invocation/"
@@ -46,9 +42,6 @@ POLL_BODY_LIMIT_BYTES = 65_536
 # Of a request head, for the telemetry process: enough for all but the 1 MiB that X-Ray's error cause may have.
 HEAD_CAPTURE_BYTES = 16_384
 
-# The wrapper's fields, in the order of `records.runtime`.
-HAND_OVER = (b"lrap-log-group", b"lrap-log-stream", b"lrap-execution-env", b"lrap-handler")
-
 _OWN_REPLY = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
 _REASONS = {
     400: b"Bad Request",
@@ -59,35 +52,6 @@ _REASONS = {
 }
 
 
-class Sandbox:
-    """What all runtime connections share. `channel` and `tracer` are None where telemetry is off."""
-
-    __slots__ = ("invocations", "is_managed_instances", "polls", "recorder", "tracer", "upstream")
-
-    def __init__(
-        self,
-        upstream: "Upstream",
-        invocations: "Invocations",
-        channel: "Channel | None",
-        tracer: "Tracer | None",
-        *,
-        is_managed_instances: bool,
-    ) -> None:
-        self.upstream = upstream
-        self.invocations = invocations
-        self.tracer = tracer
-        self.is_managed_instances = is_managed_instances
-        self.polls = Polls()
-        self.recorder = Recorder(invocations, channel)
-
-    def meet_runtime(self, hello: Hello) -> None:
-        """Take over what the wrapper has said, and how to know whether the runtime's process lives."""
-        handed_over = [hello.fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
-        self.recorder.offer_and_keep(records.runtime(*handed_over))
-        if hello.lives is not None:
-            self.invocations.know_runtime(hello.lives)
-
-
 class Exchange:
     """The calls of one runtime connection, one after the other.
 
@@ -96,7 +60,7 @@ class Exchange:
 
     __slots__ = ("_announced_close", "_recorder", "_relay", "_runtime", "_sandbox")
 
-    def __init__(self, runtime: Stream, sandbox: Sandbox) -> None:
+    def __init__(self, runtime: Stream, sandbox: "SharedState") -> None:
         self._runtime = runtime
         self._sandbox = sandbox
         self._recorder = sandbox.recorder

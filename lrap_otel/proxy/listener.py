@@ -6,8 +6,8 @@ import errno
 import time
 
 from lrap_otel import log
-from lrap_otel.proxy.exchange import Sandbox
-from lrap_otel.proxy.stream import Stream
+from lrap_otel.http1.stream import Stream
+from lrap_otel.proxy.shared_state import SharedState
 from lrap_otel.proxy.usual import UsualExchange
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ _ENDED_ERRORS = frozenset((errno.EBADF, errno.EINVAL))
 _LONGEST_PAUSE_S = 1.0
 
 
-def accept_connections(listener: _socket.socket, sandbox: Sandbox, early: "Iterable[_socket.socket]" = ()) -> None:
+def accept_connections(listener: _socket.socket, sandbox: SharedState, early: "Iterable[_socket.socket]" = ()) -> None:
     """Serve runtime connections for as long as the listener is open; first those that are `early`, accepted before."""
     for socket in early:
         _serve(socket, sandbox)
@@ -44,7 +44,7 @@ def accept_connections(listener: _socket.socket, sandbox: Sandbox, early: "Itera
         _serve(_socket.socket(fileno=descriptor), sandbox)
 
 
-def _serve(socket: _socket.socket, sandbox: Sandbox) -> None:
+def _serve(socket: _socket.socket, sandbox: SharedState) -> None:
     try:
         socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         _thread.start_new_thread(UsualExchange(Stream(socket), sandbox).serve, ())

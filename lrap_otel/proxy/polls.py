@@ -7,9 +7,9 @@ later, takes it over. So a runtime may wait on several polls; the first that is 
 
 import select
 
-from lrap_otel.bell import new_bell
-from lrap_otel.proxy.http1 import Response
-from lrap_otel.proxy.stream import Stream
+from lrap_otel.http1.messages import Response
+from lrap_otel.http1.stream import Stream
+from lrap_otel.ipc.event_fd import new_event_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Polls:
         self.waiting: dict[Stream, list[Poll]] = {}
         self.parked: list[Poll] = []
         self.has_spares = False
-        self.news = new_bell()
+        self.news = new_event_fd()
 
     def enter(self, runtime: Stream) -> None:
         """This runtime waits for an event."""
@@ -78,7 +78,7 @@ class Polls:
         if isinstance(poll.source, Stream):
             poll.source.is_reused = True  # who takes it over may make it again if upstream ends it meanwhile
         self.parked.append(poll)
-        self.news.ring()
+        self.news.set()
 
     def take_over(self, runtime: Stream) -> bool:
         """Take over what nobody waits on. False: there is nothing and nothing about to come, so this runtime has to poll."""
@@ -133,7 +133,7 @@ class Polls:
                 return
 
     def _hear_news(self, held: list[Poll]) -> None:
-        if self.news.hear():  # else another runtime's thread has
+        if self.news.clear():  # else another runtime's thread has
             self._take_parked(held)
 
 

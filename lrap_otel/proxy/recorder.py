@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
-    from lrap_otel.channel import Channel
-    from lrap_otel.invocations import Invocation, Invocations
-    from lrap_otel.records import Message
+    from lrap_otel.ipc.channel import Channel
+    from lrap_otel.ipc.records import Message
+    from lrap_otel.sandbox.invocations import Invocation, Invocations
 
     A = TypeVar("A")
     B = TypeVar("B")

@@ -4,7 +4,7 @@ import _socket
 import select
 from time import monotonic, monotonic_ns
 
-from lrap_otel.proxy.http1 import (
+from lrap_otel.http1.messages import (
     UNTIL_CLOSE,
     ChunkedBody,
     LengthBody,
@@ -14,7 +14,7 @@ from lrap_otel.proxy.http1 import (
     body_of,
     parse_reply,
 )
-from lrap_otel.proxy.stream import RECEIVE_BYTES, BrokenError, Stream
+from lrap_otel.http1.stream import RECEIVE_BYTES, BrokenError, Stream
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,21 +6,22 @@ What comes out is ready to be sent; nothing here waits, and nothing is recorded 
 from posix import urandom
 
 from lrap_otel import log
-from lrap_otel.invocations import Invocation
-from lrap_otel.propagation import carriers, durable, extract, inject, w3c, xray
+from lrap_otel.http1.messages import TRACE_ID
+from lrap_otel.propagation import durable, extract, inject, w3c, xray
+from lrap_otel.propagation.carrier import find
+from lrap_otel.propagation.carrier.model import Fitted
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID, RANDOM, SAMPLED, SpanContext
-from lrap_otel.propagation.places import Fitted
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.proxy.delivery import Delivery
 from lrap_otel.proxy.event_head import CLIENT_CONTEXT, Form, event_head
-from lrap_otel.proxy.http1 import TRACE_ID
+from lrap_otel.sandbox.invocations import Invocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.invocations import Invocations
-    from lrap_otel.proxy.http1 import Response
-    from lrap_otel.proxy.moulds import KnownReply
+    from lrap_otel.http1.messages import Response
+    from lrap_otel.proxy.head_templates import KnownReply
     from lrap_otel.proxy.polls import Event
+    from lrap_otel.sandbox.invocations import Invocations
     from lrap_otel.settings import Settings
 
     # The bytes to send, and what is to be recorded.
@@ -83,7 +84,7 @@ class Tracer:
         reply = event.head
         request_id, invocation_id, deadline = reply.invocation()
         from_xray = xray.parse(reply.fields.get(TRACE_ID, b"").decode("latin-1"))
-        carrier = carriers.find(event.payload, self._scan_limit_bytes) if self._injects else None
+        carrier = find.find(event.payload, self._scan_limit_bytes) if self._injects else None
         is_durable = self._injects and carrier is None and durable.is_invocation(event.payload)
         in_front = _from_proxy_in_front(reply) if self._injects else None
         if in_front is not None and in_front.span_id_hex == from_xray.parent_id_hex:
@@ -99,7 +100,7 @@ class Tracer:
             # All invocations of an execution are in one trace; only the first has a caller.
             is_in_its_trace = is_durable and from_xray.trace_id_hex != ""
             if parent is None and CLIENT_CONTEXT in reply.fields and not is_in_its_trace:
-                headers = carriers.in_client_context(reply.fields[CLIENT_CONTEXT])
+                headers = find.in_client_context(reply.fields[CLIENT_CONTEXT])
                 parent = extract.parent_of(self._propagators, headers, from_xray)
             self._decide(invocation, parent, from_xray, now_ns)
             if is_in_its_trace and parent is None and from_xray.parent_id_hex and from_xray.sampled is not False:
@@ -126,7 +127,7 @@ class Tracer:
         shape, rest = None, start
         kept: tuple[bytes, ...] = ()
         if self._injects and end - start <= self._scan_limit_bytes:
-            carrier = carriers.find_known(data, start, end)
+            carrier = find.find_known(data, start, end)
             if carrier is None:
                 return None
             shape, kept, rest = carrier

@@ -4,7 +4,7 @@ import _socket
 import errno
 
 from lrap_otel import log
-from lrap_otel.proxy.stream import Stream
+from lrap_otel.http1.stream import Stream
 
 # What a runtime's own client gives a connect. Nothing after that has a limit, neither there nor here.
 CONNECT_TIMEOUT_S = 1.0

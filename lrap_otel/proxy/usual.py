@@ -8,19 +8,20 @@ peer could see.
 import select
 from time import monotonic_ns, time_ns
 
+from lrap_otel.http1.stream import RECEIVE_BYTES, Stream
 from lrap_otel.proxy.capture import SMALL_BYTES
-from lrap_otel.proxy.exchange import INVOCATION, Exchange, Sandbox
-from lrap_otel.proxy.moulds import known_reply, known_result, learn_reply, learn_result
+from lrap_otel.proxy.exchange import INVOCATION, Exchange
+from lrap_otel.proxy.head_templates import known_reply, known_result, learn_reply, learn_result
 from lrap_otel.proxy.polls import Poll
 from lrap_otel.proxy.relay import NO_BUFFER
-from lrap_otel.proxy.stream import RECEIVE_BYTES, Stream
+from lrap_otel.proxy.shared_state import SharedState
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.invocations import Invocation, Invocations
-    from lrap_otel.proxy.http1 import Request, Response
-    from lrap_otel.proxy.moulds import KnownReply
+    from lrap_otel.http1.messages import Request, Response
+    from lrap_otel.proxy.head_templates import KnownReply
     from lrap_otel.proxy.polls import Event
+    from lrap_otel.sandbox.invocations import Invocation, Invocations
 
 _POST = b"POST " + INVOCATION
 
@@ -37,7 +38,7 @@ class UsualExchange(Exchange):
 
     __slots__ = ("_answer", "_answer_status", "_events", "_has_answered", "_poll", "_reply", "_watch", "_watched")
 
-    def __init__(self, runtime: Stream, sandbox: Sandbox) -> None:
+    def __init__(self, runtime: Stream, sandbox: SharedState) -> None:
         super().__init__(runtime, sandbox)
         self._events = 0
         self._reply: Response | None = None

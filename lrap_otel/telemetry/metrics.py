@@ -12,7 +12,7 @@ from lrap_otel.telemetry.otlp.metrics import CUMULATIVE, DELTA, Metric, MetricsD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.telemetry.invocations import Invocation
+    from lrap_otel.telemetry.open_invocations import Invocation
     from lrap_otel.telemetry.otlp.wire import Resource
     from lrap_otel.telemetry.settings import ExportSettings
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from posix import urandom
 from time import monotonic, time_ns
 
+from lrap_otel.ipc.records import Delivered, Finished, InitError, Restored, Runtime, Started
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.sampling import Sampler
-from lrap_otel.records import Delivered, Finished, InitError, Restored, Runtime, Started
 from lrap_otel.telemetry import failures
 from lrap_otel.telemetry.bodies import Body
 from lrap_otel.telemetry.export.deadline import attempt
 from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.heads import Head
-from lrap_otel.telemetry.invocations import Invocation, Invocations
 from lrap_otel.telemetry.limits import Limits
 from lrap_otel.telemetry.metrics import Metrics
+from lrap_otel.telemetry.open_invocations import Invocation, Invocations
 from lrap_otel.telemetry.redaction import Privacy
 from lrap_otel.telemetry.resource import build_resource
 from lrap_otel.telemetry.spans import init_span, invocation_span
@@ -25,8 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lrap_otel.bell import Bell
-    from lrap_otel.records import Record
+    from lrap_otel.ipc.event_fd import EventFd
+    from lrap_otel.ipc.records import Record
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.export.sdk.exporters import Exporters
     from lrap_otel.telemetry.otlp.traces import Span
@@ -120,13 +120,13 @@ class Pipeline:
             due.append(self._oldest_measurement_s + interval_s)
         return max(min(due) - monotonic(), 0) if due else None
 
-    def export_due(self, bell: Bell) -> None:
+    def export_due(self, event_fd: EventFd) -> None:
         """Export what is due, as OpenTelemetry's batching does. Where nobody sends flushes, this alone exports.
 
-        A slow collector is given up for what `bell` rings for.
+        A slow collector is given up for what `event_fd` rings for.
         """
         self._export(
-            attempt(self._settings.export_timeout_ms / 1_000, bell),
+            attempt(self._settings.export_timeout_ms / 1_000, event_fd),
             spans=self._oldest_span_s is not None,
             measured=self._takes_metrics,
         )

@@ -11,7 +11,7 @@ from lrap_otel.telemetry.otlp.wire import Resource
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.records import Runtime, Started
+    from lrap_otel.ipc.records import Runtime, Started
     from lrap_otel.telemetry.settings import ExportSettings
     from lrap_otel.telemetry.triggers.description import Attributes
 

@@ -7,10 +7,10 @@ from lrap_otel.telemetry.triggers.description import LinkTo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.records import Delivered
+    from lrap_otel.ipc.records import Delivered
     from lrap_otel.telemetry.failures import Failure
-    from lrap_otel.telemetry.invocations import Invocation
     from lrap_otel.telemetry.limits import Limits
+    from lrap_otel.telemetry.open_invocations import Invocation
     from lrap_otel.telemetry.otlp.wire import Resource
     from lrap_otel.telemetry.triggers.description import Attributes
 

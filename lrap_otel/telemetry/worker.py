@@ -7,11 +7,11 @@ import gc
 import posix
 from time import monotonic, time
 
-from lrap_otel import records
-from lrap_otel.channel import TelemetryEnd
-from lrap_otel.records import Flush, Shutdown
+from lrap_otel.ipc import records
+from lrap_otel.ipc.channel import TelemetryEnd
+from lrap_otel.ipc.records import Flush, Shutdown
 from lrap_otel.telemetry.export.deadline import Deadline, attempt
-from lrap_otel.telemetry.inbox import Arrival, Inbox
+from lrap_otel.telemetry.record_queue import QueuedRecord, RecordQueue
 from lrap_otel.telemetry.setting_names import warnings_of
 from lrap_otel.telemetry.settings import ExportSettings
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import _socket
     from collections.abc import Mapping
 
-    from lrap_otel.bell import Bell
+    from lrap_otel.ipc.event_fd import EventFd
     from lrap_otel.telemetry.pipeline import Pipeline
 
 _NICENESS = 19
@@ -36,22 +36,22 @@ _UNAWAITED_EXPORT_S = 2.0
 _WARNINGS_LIMIT = 100
 
 
-def run(far: _socket.socket, bell: Bell, variables: Mapping[bytes, bytes]) -> None:
+def run(far: _socket.socket, event_fd: EventFd, variables: Mapping[bytes, bytes]) -> None:
     """Be the telemetry process, in a child forked for it, until the channel ends or a shutdown is answered.
 
-    `far` and `bell` are the channel's. Nothing is raised.
+    `far` and `event_fd` are the channel's. Nothing is raised.
     """
     try:
         _step_back()
-        serve(far, variables, bell)
+        serve(far, variables, event_fd)
     except Exception as error:  # noqa: BLE001 - nothing leaves this process but what goes over the channel
         TelemetryEnd(far).reply(records.warning(f"telemetry ends: {type(error).__name__}: {error}"))
 
 
-def serve(far: _socket.socket, variables: Mapping[bytes, bytes], bell: Bell | None = None) -> None:
+def serve(far: _socket.socket, variables: Mapping[bytes, bytes], event_fd: EventFd | None = None) -> None:
     """Do the work of `run` in the process as it is."""
-    end = TelemetryEnd(far, bell)
-    inbox = Inbox(end.receive, end.rest)
+    end = TelemetryEnd(far, event_fd)
+    inbox = RecordQueue(end.receive, end.rest)
     inbox.start()
     warnings = _Warnings(end)
     settings = ExportSettings(variables)
@@ -88,14 +88,14 @@ class _Warnings:
             self._end.reply(records.warning(text))
 
 
-def _work(inbox: Inbox, pipeline: Pipeline, end: TelemetryEnd, warnings: _Warnings) -> bool:
+def _work(inbox: RecordQueue, pipeline: Pipeline, end: TelemetryEnd, warnings: _Warnings) -> bool:
     """One record, or one export that is due. Whether it was the last."""
     try:
         arrival = inbox.take(pipeline.seconds_until_due())
         is_over = arrival is not None and _work_off(arrival, inbox, pipeline, end)
         # A command exports what is due, too, and perhaps somebody waits for it.
         if not is_over and pipeline.seconds_until_due() == 0 and not inbox.has_command:
-            pipeline.export_due(inbox.bell)
+            pipeline.export_due(inbox.event_fd)
     except Exception as error:  # noqa: BLE001 - the one broad except of this process: the next record counts
         pipeline.count_dropped(0, 0, 1)
         warnings.warn(f"telemetry lost a record: {type(error).__name__}")
@@ -103,7 +103,7 @@ def _work(inbox: Inbox, pipeline: Pipeline, end: TelemetryEnd, warnings: _Warnin
     return is_over
 
 
-def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: TelemetryEnd) -> bool:
+def _work_off(arrival: QueuedRecord, inbox: RecordQueue, pipeline: Pipeline, end: TelemetryEnd) -> bool:
     """Whether this was the last."""
     record = arrival.record
     if record is None:
@@ -122,21 +122,21 @@ def _work_off(arrival: Arrival, inbox: Inbox, pipeline: Pipeline, end: Telemetry
             return False
         if isinstance(record, Shutdown):
             pipeline.close_open(record.reason)
-        has_all = pipeline.flush(_deadline(record, arrival.at_s, inbox.bell), is_last=isinstance(record, Shutdown))
+        has_all = pipeline.flush(_deadline(record, arrival.at_s, inbox.event_fd), is_last=isinstance(record, Shutdown))
     finally:
         if not is_superseded:
             end.reply(records.flushed(record.number, has_all))
     return isinstance(record, Shutdown)
 
 
-def _deadline(record: Flush | Shutdown, arrived_s: float, bell: Bell) -> Deadline:
+def _deadline(record: Flush | Shutdown, arrived_s: float, event_fd: EventFd) -> Deadline:
     """A flush's budget runs from when it came, not from when we got to it: while it runs, Lambda waits. Once it is over
     nobody waits, and the attempt is made and goes on all the same, beside whatever the function does next.
     """
     if isinstance(record, Shutdown):
         left_s = record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S
         return Deadline(monotonic() + max(left_s, _LATE_SHUTDOWN_S))
-    return attempt(_UNAWAITED_EXPORT_S, bell, arrived_s + record.budget_ms / 1_000)
+    return attempt(_UNAWAITED_EXPORT_S, event_fd, arrived_s + record.budget_ms / 1_000)
 
 
 def _step_back() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lrap_otel.extension.client import Client, RefusedError
-from lrap_otel.proxy.stream import BrokenError, Stream
+from lrap_otel.http1.stream import BrokenError, Stream
 from tests.upstream import Peer, Upstream, connect
 
 if TYPE_CHECKING:

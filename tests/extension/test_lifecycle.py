@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import records
-from lrap_otel.channel import Channel, TelemetryEnd
 from lrap_otel.extension.client import Client
 from lrap_otel.extension.flush import BUSY_AFTER, BUSY_UNFLUSHED, FlushSchedule
 from lrap_otel.extension.lifecycle import Lifecycle
 from lrap_otel.extension.supervisor import Telemetry
-from lrap_otel.invocations import Invocation, Invocations
+from lrap_otel.http1.stream import Stream
+from lrap_otel.ipc import records
+from lrap_otel.ipc.channel import Channel, TelemetryEnd
 from lrap_otel.proxy.polls import Polls
 from lrap_otel.proxy.recorder import Recorder
-from lrap_otel.proxy.stream import Stream
+from lrap_otel.sandbox.invocations import Invocation, Invocations
 from tests.upstream import Peer, Upstream, connect
 
 if TYPE_CHECKING:

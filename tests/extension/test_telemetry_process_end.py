@@ -67,5 +67,5 @@ def test_a_successor_that_is_stopped_ends(extension: Extension) -> None:
     os.kill(first, signal.SIGKILL)
     wait_for(lambda: children(proxy) and first not in children(proxy))
     (successor,) = children(proxy)
-    wait_for(lambda: b"succeed.py" in command_line(successor))
+    wait_for(lambda: b"telemetry/__main__.py" in command_line(successor))
     stop_and_kill_the_proxy(proxy, successor)

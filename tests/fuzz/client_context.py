@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from lrap_otel.propagation.carriers import in_client_context
+from lrap_otel.propagation.carrier.find import in_client_context
 from lrap_otel.propagation.inject import with_client_context
 from tests.fuzz.fields import fields_for, stale_with
 from tests.fuzz.outline import Edit, Member, after_space, edited, is_text, last, loads, members

@@ -11,8 +11,7 @@ from random import Random
 
 import h11
 
-from lrap_otel.proxy import moulds
-from lrap_otel.proxy.http1 import (
+from lrap_otel.http1.messages import (
     CHUNKED,
     ChunkedBody,
     ProtocolError,
@@ -21,6 +20,7 @@ from lrap_otel.proxy.http1 import (
     dechunk,
     parse_request,
 )
+from lrap_otel.proxy import head_templates
 from tests import known
 from tests.known import REFUSED
 
@@ -181,12 +181,12 @@ def check_reply(data: bytes) -> str | None:
 
 def _check_results_mould(data: bytes) -> str | None:
     """What a result's head leaves reads it, and what is nearly the same, as the parser does, or leaves it to the parser."""
-    moulds._results.clear()
-    moulds._results_brake.in_vain = 0
+    head_templates._results.clear()
+    head_templates._results_brake.in_vain = 0
     request = parse_request(data)
     request_id = known.request_id_of(request)
     if request_id is not None:
-        moulds.learn_result(request, request_id)
+        head_templates.learn_result(request, request_id)
     for near in _near(data):
         for length in RESULT_LENGTHS:
             whole = near + bytes(length)
@@ -198,9 +198,9 @@ def _check_results_mould(data: bytes) -> str | None:
 
 def _check_replys_mould(data: bytes) -> str | None:
     """The same of a reply's head, with a body behind it."""
-    moulds._replies.clear()
-    moulds._replies_brake.in_vain = 0
-    moulds.learn_reply(Response(data, b"GET"))
+    head_templates._replies.clear()
+    head_templates._replies_brake.in_vain = 0
+    head_templates.learn_reply(Response(data, b"GET"))
     for near in _near(data):
         whole = known.with_body(near)
         moulded = known.reply_by_mould(whole)

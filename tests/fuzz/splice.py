@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lrap_otel.propagation import carriers
+from lrap_otel.propagation.carrier import find
 from tests.fuzz.fields import fields_for
 from tests.fuzz.meaning import changed_meaning, readings
 from tests.fuzz.outline import after_space, loads, members
@@ -25,7 +25,7 @@ _DEPTH = 400
 def check_event(data: bytes) -> str | None:
     """What is wrong with our splice into an event; None where nothing is."""
     fields = fields_for(data)
-    carrier = carriers.find(data, LIMIT_BYTES)
+    carrier = find.find(data, LIMIT_BYTES)
     result = written_into(data, carrier, tuple(fields), tuple(fields.values())) if carrier else None
     try:
         text = data.decode()

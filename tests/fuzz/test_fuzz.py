@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lrap_otel.proxy.http1 import ChunkedBody, ProtocolError, Response, parse_request
+from lrap_otel.http1.messages import ChunkedBody, ProtocolError, Response, parse_request
 from tests.fuzz.__main__ import run
 from tests.fuzz.client_context import check_client_context
 from tests.fuzz.fields import FIELDS

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lrap_otel.propagation.carrier.model import NAMES
 from lrap_otel.propagation.inject import field_names, field_values, into_event, text_fields
-from lrap_otel.propagation.places import NAMES
 
 if TYPE_CHECKING:
+    from lrap_otel.propagation.carrier.model import Carrier, Fitted
     from lrap_otel.propagation.context import SpanContext
-    from lrap_otel.propagation.places import Carrier, Fitted
 
 
 class _Absent(str):

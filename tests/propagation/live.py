@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 from tests.proxy.conftest import Proxy
 from tests.proxy.wire import NEXT, event
 from tests.upstream import Peer, Upstream, field, lines

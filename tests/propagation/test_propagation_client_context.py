@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel.propagation.carriers import in_client_context
+from lrap_otel.propagation.carrier.find import in_client_context
 from lrap_otel.propagation.inject import with_client_context
 
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

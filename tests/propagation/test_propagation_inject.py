@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel.propagation import carriers, closer_look, shapes
+from lrap_otel.propagation.carrier import find, scan, templates
 from lrap_otel.propagation.context import SpanContext
 from tests.propagation.carried import fields_of, told, written_into
 
@@ -29,7 +29,7 @@ def columns(fields: tuple[tuple[str, str], ...]) -> tuple[tuple[str, ...], tuple
 
 def injected(event: str | bytes, fields: tuple[tuple[str, str], ...] = FIELDS) -> str | None:
     data = event if isinstance(event, bytes) else event.encode()
-    carrier = carriers.find(data, LIMIT_BYTES)
+    carrier = find.find(data, LIMIT_BYTES)
     edited = written_into(data, carrier, *columns(fields)) if carrier else None
     return None if edited is None else edited.decode()
 
@@ -94,18 +94,18 @@ def test_every_real_event_is_as_it_was_but_for_its_headers(name: str) -> None:
 def test_real_events_in_the_form_lambda_sends_need_no_closer_look(name: str) -> None:
     event = json.loads((EVENTS / name).read_bytes())
     text = json.dumps(event, separators=(",", ":"))
-    shapes.known.clear()
-    shapes.brake.in_vain = 0
+    templates.known.clear()
+    templates.brake.in_vain = 0
     for _ in range(2):
-        carriers.find(text.encode(), LIMIT_BYTES)
-    assert shapes.find(text.encode()) is not None
+        find.find(text.encode(), LIMIT_BYTES)
+    assert templates.find(text.encode()) is not None
     assert_found_alike(text)
 
 
 def assert_found_alike(text: str) -> None:
     """What is found by the shape, where anything is, is read and written as what a closer look finds."""
-    fitted = shapes.find(text.encode()) or shapes.find_with_escapes(text.encode())
-    carrier = closer_look.find(text)
+    fitted = templates.find(text.encode()) or templates.find_with_escapes(text.encode())
+    carrier = scan.find(text)
     if fitted is not None:
         assert carrier is not None
         assert told(fitted) == carrier.headers
@@ -382,8 +382,8 @@ def test_no_hostile_event_raises_or_loses_its_meaning(event: str) -> None:
 
 def test_an_event_above_the_limit_is_not_scanned() -> None:
     event = f'{{"headers":{{}},{CONTEXT}}}'.encode()
-    assert carriers.find(event, len(event)) is not None
-    assert carriers.find(event, len(event) - 1) is None
+    assert find.find(event, len(event)) is not None
+    assert find.find(event, len(event) - 1) is None
 
 
 HEADER_NAMES = st.one_of(
@@ -427,7 +427,7 @@ def test_an_edited_event_is_the_event_and_the_fields(
 ) -> None:
     event = dict(members)
     text = json.dumps(event, ensure_ascii=is_ascii, separators=separators).encode("utf-8", "surrogatepass")
-    carrier = carriers.find(text, LIMIT_BYTES)
+    carrier = find.find(text, LIMIT_BYTES)
     edited = written_into(text, carrier, *columns(FIELDS)) if carrier else None
     shaped = "requestContext" in event and ("headers" in event or "multiValueHeaders" in event)
     written = {"traceparent", "x-amzn-trace-id"} & {name.lower() for name in event.get("headers", {})}
@@ -467,7 +467,7 @@ def in_order(edited: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]
 @given(EVENT_MEMBERS)
 def test_the_shape_and_a_closer_look_find_the_same(members: list[tuple[str, Any]]) -> None:
     text = json.dumps(dict(members), separators=(",", ":"))
-    carriers.find(text.encode(), LIMIT_BYTES)
+    find.find(text.encode(), LIMIT_BYTES)
     assert_found_alike(text)
 
 
@@ -501,8 +501,8 @@ def test_no_text_raises(text: str) -> None:
 
 @given(st.binary(max_size=60))
 def test_no_bytes_raise(data: bytes) -> None:
-    carriers.find(data, LIMIT_BYTES)
-    carriers.find(b'{"headers":{"a":"' + data + b'"},"requestContext":{}}', LIMIT_BYTES)
+    find.find(data, LIMIT_BYTES)
+    find.find(b'{"headers":{"a":"' + data + b'"},"requestContext":{}}', LIMIT_BYTES)
 
 
 @pytest.mark.parametrize(
@@ -540,7 +540,7 @@ def test_no_bytes_raise(data: bytes) -> None:
     ],
 )
 def test_a_carrier_tells_what_the_headers_say(event: str, headers: dict[str, str]) -> None:
-    carrier = carriers.find(event.encode(), LIMIT_BYTES)
+    carrier = find.find(event.encode(), LIMIT_BYTES)
     assert carrier is not None
     assert told(carrier) == headers
 

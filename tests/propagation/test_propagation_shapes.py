@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel.propagation import carriers, closer_look, shapes
+from lrap_otel.propagation.carrier import find, scan, templates
 from tests.propagation.carried import told, written_into
 
 LIMIT_BYTES = 10_000_000
@@ -29,10 +29,10 @@ STRINGS = st.one_of(
 @pytest.fixture(autouse=True)
 def _no_shapes() -> Iterator[None]:
     """Each test begins with what a new process knows."""
-    shapes.known.clear()
-    shapes._looks = shapes.brake.in_vain = 0
+    templates.known.clear()
+    templates._looks = templates.brake.in_vain = 0
     yield
-    shapes.known.clear()
+    templates.known.clear()
 
 
 def http_api(*strings: str) -> str:
@@ -65,20 +65,20 @@ FORMS = [http_api, rest_api, load_balancer]
 
 def learned(event: str) -> None:
     """The shape of this event, from the second one of it."""
-    carriers.find(event.encode(), LIMIT_BYTES)
-    carriers.find(event.encode(), LIMIT_BYTES)
-    assert len(shapes.known) == 1
+    find.find(event.encode(), LIMIT_BYTES)
+    find.find(event.encode(), LIMIT_BYTES)
+    assert len(templates.known) == 1
 
 
 def found(event: bytes) -> Any:
-    return shapes.find(event) or shapes.find_with_escapes(event)
+    return templates.find(event) or templates.find_with_escapes(event)
 
 
 def assert_as_by_a_closer_look(event: bytes) -> None:
     fitted = found(event)
     if fitted is None:
         return
-    carrier = closer_look.find(event.decode("latin-1"))
+    carrier = scan.find(event.decode("latin-1"))
     assert carrier is not None
     assert told(fitted) == told(carrier)
     assert written_into(event, fitted, NAMES_WRITTEN, VALUES_WRITTEN) == written_into(
@@ -90,18 +90,18 @@ def assert_as_by_a_closer_look(event: bytes) -> None:
 def test_the_second_event_of_a_shape_is_learned_from_and_the_third_is_known(form: Any) -> None:
     events = [form(f'"/orders/{number}"', f'"0{number}"', '"curl"').encode() for number in range(4)]
     for event in events[:2]:
-        assert shapes.find(event) is None
-        carriers.find(event, LIMIT_BYTES)
+        assert templates.find(event) is None
+        find.find(event, LIMIT_BYTES)
     for event in events[2:]:
-        assert shapes.find(event) is not None
+        assert templates.find(event) is not None
         assert_as_by_a_closer_look(event)
 
 
 @pytest.mark.parametrize("form", FORMS)
 @given(st.tuples(STRINGS, STRINGS, STRINGS))
 def test_no_values_make_a_known_shape_mean_another_thing(form: Any, strings: tuple[str, str, str]) -> None:
-    shapes.known.clear()
-    shapes._looks = shapes.brake.in_vain = 0
+    templates.known.clear()
+    templates._looks = templates.brake.in_vain = 0
     learned(form('"/"', '"00-1"', '"curl"'))
     event = form(*strings).encode("utf-8", "surrogatepass")
     try:
@@ -110,7 +110,7 @@ def test_no_values_make_a_known_shape_mean_another_thing(form: Any, strings: tup
     except ValueError:
         fitted = found(event)
         # What is read of it is JSON all the same.
-        assert fitted is None or closer_look.find(event.decode("latin-1")) is not None
+        assert fitted is None or scan.find(event.decode("latin-1")) is not None
         return
     assert_as_by_a_closer_look(event)
 
@@ -118,8 +118,8 @@ def test_no_values_make_a_known_shape_mean_another_thing(form: Any, strings: tup
 @pytest.mark.parametrize("form", FORMS)
 @given(st.data())
 def test_no_change_of_a_known_event_is_misread(form: Any, data: Any) -> None:
-    shapes.known.clear()
-    shapes._looks = shapes.brake.in_vain = 0
+    templates.known.clear()
+    templates._looks = templates.brake.in_vain = 0
     event = form('"/"', '"00-1"', '"curl"').encode()
     learned(event.decode())
     start = data.draw(st.integers(0, len(event)))
@@ -131,7 +131,7 @@ def test_no_change_of_a_known_event_is_misread(form: Any, data: Any) -> None:
     try:
         assert_as_by_a_closer_look(changed)
     except ValueError:  # a closer look sees that it is no JSON, behind what matters
-        json_until = changed[: shapes.known[0].pattern.match(changed).end()]  # type: ignore[union-attr]
+        json_until = changed[: templates.known[0].pattern.match(changed).end()]  # type: ignore[union-attr]
         assert json_until == event[: len(json_until)]
 
 
@@ -166,8 +166,8 @@ def test_further_headers_behind_the_pattern_take_a_closer_look() -> None:
     event = http_api('"/"', '"00-1"', '"curl"')
     learned(event)
     twice = event[:-1] + ',"headers":{"traceparent":"3"}}'
-    assert shapes.find(twice.encode()) is None
-    carrier = carriers.find(twice.encode(), LIMIT_BYTES)
+    assert templates.find(twice.encode()) is None
+    carrier = find.find(twice.encode(), LIMIT_BYTES)
     assert carrier is not None
     assert told(carrier) == {"traceparent": "3"}
 
@@ -176,9 +176,11 @@ def test_further_headers_behind_the_pattern_take_a_closer_look() -> None:
 def test_further_headers_at_the_end_of_a_large_event_take_a_closer_look(kilobytes: int) -> None:
     large = http_api('"/"', '"00-1"', '"curl"')[:-1] + f',"body":"{"b" * kilobytes * 1_000}"'
     learned(large + "}")
-    assert shapes.find((large + "}").encode()) is not None
-    assert shapes.find((large + ',"headers":{"traceparent":"3"}}').encode()) is None
-    assert shapes.find((large + ',"multiValueHeaders":{"traceparent":["3"]},"isBase64Encoded":false}').encode()) is None
+    assert templates.find((large + "}").encode()) is not None
+    assert templates.find((large + ',"headers":{"traceparent":"3"}}').encode()) is None
+    assert (
+        templates.find((large + ',"multiValueHeaders":{"traceparent":["3"]},"isBase64Encoded":false}').encode()) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -194,16 +196,16 @@ def test_further_headers_at_the_end_of_a_large_event_take_a_closer_look(kilobyte
 )
 def test_what_would_hardly_come_again_is_not_learned(event: str) -> None:
     for _ in range(3):
-        carriers.find(event.encode(), LIMIT_BYTES)
-    assert shapes.known == []
+        find.find(event.encode(), LIMIT_BYTES)
+    assert templates.known == []
 
 
 def test_a_caller_with_a_malformed_traceparent_slows_no_other_caller() -> None:
     strict = f'"00-{"1" * 32}-{"2" * 16}-01"'
     for traceparent in (strict, strict, '"nonsense"', '"nonsense"'):
-        carriers.find(http_api('"/"', traceparent, '"curl"').encode(), LIMIT_BYTES)
-    assert len(shapes.known) == 2
-    fitted = shapes.find(http_api('"/"', strict, '"curl"').encode())
+        find.find(http_api('"/"', traceparent, '"curl"').encode(), LIMIT_BYTES)
+    assert len(templates.known) == 2
+    fitted = templates.find(http_api('"/"', strict, '"curl"').encode())
     assert fitted is not None
     assert fitted.shape.parent_at >= 0
     assert found(http_api('"/"', '"other"', '"curl"').encode()) is not None
@@ -212,21 +214,21 @@ def test_a_caller_with_a_malformed_traceparent_slows_no_other_caller() -> None:
 def test_a_limited_number_of_shapes_is_remembered_and_all_others_are_right_as_well() -> None:
     for number in range(200):
         event = f'{{"headers":{{"x-{number}":"1","traceparent":"{number}"}},"requestContext":{{}}}}'
-        carrier = carriers.find(event.encode(), LIMIT_BYTES)
+        carrier = find.find(event.encode(), LIMIT_BYTES)
         assert carrier is not None
         assert told(carrier) == {"traceparent": str(number)}
-        assert len(shapes.known) <= shapes._SHAPES_LIMIT
+        assert len(templates.known) <= templates._SHAPES_LIMIT
 
 
 def test_fields_of_each_kind_are_written_as_by_a_closer_look() -> None:
     names = ("traceparent", "x-amzn-trace-id", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
     values = ("1", 'Root=1;Lineage="a\\b', 'k="v"', "b", "t", "s", "1")
     for form in FORMS:
-        shapes.known.clear()
-        shapes._looks = shapes.brake.in_vain = 0
+        templates.known.clear()
+        templates._looks = templates.brake.in_vain = 0
         event = form('"/"', '"00-1"', '"curl"').encode()
         learned(event.decode())
-        fitted, carrier = shapes.find(event), closer_look.find(event.decode())
+        fitted, carrier = templates.find(event), scan.find(event.decode())
         assert fitted is not None
         assert carrier is not None
         for count in range(1, len(names) + 1):
@@ -249,12 +251,12 @@ def test_fields_of_each_kind_are_written_as_by_a_closer_look() -> None:
 )
 def test_what_makes_an_event_an_http_event_is_part_of_its_shape(event: str, other: str) -> None:
     for _ in range(3):
-        assert carriers.find(event.encode(), LIMIT_BYTES) is not None
-    assert carriers.find(other.encode(), LIMIT_BYTES) is None
+        assert find.find(event.encode(), LIMIT_BYTES) is not None
+    assert find.find(other.encode(), LIMIT_BYTES) is None
 
 
 def test_events_that_cannot_be_learned_do_not_pay_for_the_attempt_each_time() -> None:
     event = b'{"n":1,"headers":{"a":"b"},"requestContext":{}}'
     for _ in range(100):
-        carriers.find(event, LIMIT_BYTES)
-    assert shapes.brake.in_vain < 12
+        find.find(event, LIMIT_BYTES)
+    assert templates.brake.in_vain < 12

@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel.channel import Channel, TelemetryEnd
-from lrap_otel.invocations import Invocations
-from lrap_otel.proxy.exchange import Sandbox
+from lrap_otel.ipc.channel import Channel, TelemetryEnd
 from lrap_otel.proxy.listener import accept_connections
+from lrap_otel.proxy.shared_state import SharedState
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.proxy.upstream import Upstream as Connections
+from lrap_otel.sandbox.invocations import Invocations
 from lrap_otel.settings import Settings
 from tests.upstream import Peer, Upstream, connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lrap_otel import records
+    from lrap_otel.ipc import records
 
     Start = Callable[..., "Proxy"]
     Spawn = Callable[..., "ProxyProcess"]
@@ -39,7 +39,7 @@ class Proxy:
         self.settings = Settings({name.encode(): value.encode() for name, value in variables.items()})
         self.channel = Channel()
         self.invocations = Invocations()
-        self.sandbox = Sandbox(
+        self.sandbox = SharedState(
             Connections(("127.0.0.1", upstream_port)),
             self.invocations,
             self.channel if is_on else None,

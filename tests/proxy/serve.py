@@ -6,12 +6,12 @@ import _socket
 import resource
 import sys
 
-from lrap_otel.channel import Channel
-from lrap_otel.invocations import Invocations
-from lrap_otel.proxy.exchange import Sandbox
+from lrap_otel.ipc.channel import Channel
 from lrap_otel.proxy.listener import accept_connections
+from lrap_otel.proxy.shared_state import SharedState
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.proxy.upstream import Upstream
+from lrap_otel.sandbox.invocations import Invocations
 from lrap_otel.settings import Settings
 
 
@@ -20,7 +20,7 @@ def main(upstream_port: int, most_descriptors: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most_descriptors, most_descriptors))
     settings = Settings({})
     invocations = Invocations()
-    sandbox = Sandbox(
+    sandbox = SharedState(
         Upstream(("127.0.0.1", upstream_port)),
         invocations,
         Channel(),

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lrap_otel.http1.stream import Stream
 from lrap_otel.proxy.relay import Relay
-from lrap_otel.proxy.stream import Stream
 from tests.proxy.wire import ACCEPTED, NEXT, chunked, deliver, event, event_head, post, post_head, result_target
 from tests.upstream import QUIET_S, Peer, Upstream, field
 

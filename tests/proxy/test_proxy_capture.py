@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrap_otel.ipc.records import CAPTURE_FIRST_BYTES, CAPTURE_LAST_BYTES
 from lrap_otel.proxy.capture import Capture, of_event
-from lrap_otel.records import CAPTURE_FIRST_BYTES, CAPTURE_LAST_BYTES
 
 KB = 1_024
 

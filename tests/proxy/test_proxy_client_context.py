@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 from tests.proxy.wire import deliver, event
 from tests.upstream import field
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 from lrap_otel.proxy.listener import accept_connections
 from lrap_otel.proxy.upstream import Upstream as Connections
 from tests.proxy.wire import ACCEPTED, NEXT, deliver, event, post, post_head, result_target

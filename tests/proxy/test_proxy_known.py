@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrap_otel.invocations import Invocation, Invocations
-from lrap_otel.propagation import carriers, shapes
-from lrap_otel.proxy import moulds
-from lrap_otel.proxy.http1 import parse_reply
+from lrap_otel.http1.messages import parse_reply
+from lrap_otel.propagation.carrier import find, templates
+from lrap_otel.proxy import head_templates
 from lrap_otel.proxy.polls import Event
 from lrap_otel.proxy.tracer import Tracer
+from lrap_otel.sandbox.invocations import Invocation, Invocations
 from lrap_otel.settings import Settings
 from tests.known import head_of
 from tests.proxy.wire import chunked, event_head
@@ -126,9 +126,9 @@ def _nothing_is_known() -> Iterator[None]:
 
 
 def forget() -> None:
-    moulds._replies.clear()
-    shapes.known.clear()
-    moulds._replies_brake.in_vain = shapes.brake.in_vain = shapes._looks = 0
+    head_templates._replies.clear()
+    templates.known.clear()
+    head_templates._replies_brake.in_vain = templates.brake.in_vain = templates._looks = 0
 
 
 def reply(request_id: bytes, payload: bytes, x_ray: str | None, *, is_chunked: bool) -> bytes:
@@ -146,7 +146,7 @@ def by_the_long_way(tracer: Tracer, data: bytes, payload: bytes) -> tuple[bytes,
 
 
 def by_the_short_way(tracer: Tracer, data: bytes) -> tuple[bytes, Invocation] | None:
-    known = moulds.known_reply(data)
+    known = head_templates.known_reply(data)
     return tracer.prepare_known(data, known, NOW_NS) if known is not None else None
 
 
@@ -170,7 +170,7 @@ def learn(tracer: Tracer, payload: bytes, x_ray: str | None, *, is_chunked: bool
     for _ in range(2):
         data = reply(b"learned", payload, x_ray, is_chunked=is_chunked)
         by_the_long_way(tracer, data, payload)
-        moulds.learn_reply(parse_reply(head_of(data), b"GET"))
+        head_templates.learn_reply(parse_reply(head_of(data), b"GET"))
 
 
 @settings(max_examples=600, deadline=None)
@@ -202,7 +202,7 @@ def test_the_short_way_delivers_what_the_long_way_delivers(
     data = reply(b"id-1", payloads[1], x_ray[1], is_chunked=is_chunked)
     short = by_the_short_way(tracer, data)
     assert short is None or told(short) == told(by_the_long_way(tracer, data, payloads[1]))
-    shapes.known.clear()  # and what a closer look would have written
+    templates.known.clear()  # and what a closer look would have written
     assert short is None or told(short) == told(by_the_long_way(tracer, data, payloads[1]))
 
 
@@ -283,10 +283,10 @@ def test_headers_behind_what_is_known_of_an_event_take_a_closer_look() -> None:
     payload = http_api("/a", {"traceparent": STRICT}).encode()
     learn(tracer, payload, None, is_chunked=False)
     twice = payload[:-1] + b',"headers":{"traceparent":"00"}}'
-    assert carriers.find_known(twice, 0, len(twice)) is None
+    assert find.find_known(twice, 0, len(twice)) is None
     assert by_the_short_way(tracer, reply(b"id-1", twice, None, is_chunked=False)) is None
 
 
 @pytest.mark.parametrize("event", [b'{"Records":[{"headers":{}}]}', b'{"key":"value"}', b"1", b"not JSON"])
 def test_where_there_are_no_headers_nothing_takes_a_closer_look(event: bytes) -> None:
-    assert carriers.find_known(b"head" + event, 4, 4 + len(event)) == (None, (), 4)
+    assert find.find_known(b"head" + event, 4, 4 + len(event)) == (None, (), 4)

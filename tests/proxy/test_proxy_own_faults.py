@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import patterns
-from lrap_otel.invocations import Invocations
-from lrap_otel.propagation import shapes
-from lrap_otel.proxy import moulds
+from lrap_otel.http1.stream import Stream
+from lrap_otel.propagation.carrier import templates
+from lrap_otel.proxy import head_templates
 from lrap_otel.proxy.recorder import Recorder
-from lrap_otel.proxy.stream import Stream
 from lrap_otel.proxy.usual import UsualExchange
+from lrap_otel.sandbox.invocations import Invocations
+from lrap_otel.text import patterns
 from tests.proxy.wire import (
     ACCEPTED,
     NEXT,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 # What passes the bytes on, and what it is made of. A fault in one of these is one of the proxy itself.
 PASSES_ON = {
-    "exchange": "Exchange Sandbox Exchange.__init__ Exchange.serve Exchange._serve_call Exchange._take_call Exchange._route "
+    "exchange": "Exchange Exchange.__init__ Exchange.serve Exchange._serve_call Exchange._take_call Exchange._route "
     "Exchange._deliver_event Exchange._answer_poll Exchange._wait_for_answer Exchange._receive_event Exchange._send_event "
     "Exchange._prepare Exchange._forward_result Exchange._forward_init_error Exchange._restore Exchange._say_hello "
     "Exchange._forward Exchange._call Exchange._taker Exchange._taker.<locals>.<lambda> Exchange._pass_on",
@@ -61,7 +61,7 @@ PASSES_ON = {
     "Recorder.delivered Recorder.delivered_at_once Recorder.finished_at_once Recorder.finish Recorder._count _place_of",
 }
 # Of these all.
-FILES_THAT_PASS_ON = {"relay", "stream", "http1", "polls", "upstream", "bell", "log"}
+FILES_THAT_PASS_ON = {"relay", "stream", "messages", "polls", "upstream", "event_fd", "log"}
 # A few that have to be among those that are broken, so that the test cannot become empty.
 OBSERVING = {
     "Tracer.prepare", "Tracer.prepare_known", "Invocations.open", "Invocations.find", "Invocations.finish",
@@ -109,7 +109,11 @@ def is_ours(code: CodeType) -> bool:
     """Code of the package that is more than passing the bytes on."""
     _, is_there, path = code.co_filename.rpartition("/lrap_otel/")
     stem = path.rpartition("/")[2].removesuffix(".py")
-    if not is_there or (path.startswith("proxy/") and stem in FILES_THAT_PASS_ON) or stem in {"bell", "log"}:
+    if (
+        not is_there
+        or (path.startswith(("proxy/", "http1/")) and stem in FILES_THAT_PASS_ON)
+        or stem in {"event_fd", "log"}
+    ):
         return False
     return not (path.startswith("proxy/") and name_of(code) in PASSES_ON.get(stem, "").split())
 
@@ -200,9 +204,9 @@ KINDS = [ZeroDivisionError, MemoryError, RecursionError, SystemExit]
 
 
 def run(start: Start, upstream: Upstream, scenario: Callable[[Line], None], fault: Fault) -> tuple[list[object], Proxy]:
-    for learned in (shapes.known, moulds._replies, moulds._results):
+    for learned in (templates.known, head_templates._replies, head_templates._results):
         learned.clear()
-    for brake in (shapes.brake, moulds._replies_brake, moulds._results_brake):
+    for brake in (templates.brake, head_templates._replies_brake, head_templates._results_brake):
         brake.in_vain = 0
     patterns._matcher = patterns.Matcher()  # one that has refused is not asked again
     proxy = start()

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lrap_otel import records
+from lrap_otel.http1.stream import Stream
+from lrap_otel.ipc import records
 from lrap_otel.proxy.polls import Poll, Polls
-from lrap_otel.proxy.stream import Stream
 from tests.proxy.wire import ACCEPTED, ACCEPTED_BODY, ACCEPTED_HEAD, NEXT, deliver, event, post, result_target
 from tests.upstream import Peer, Upstream, connect, field
 

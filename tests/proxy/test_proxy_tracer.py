@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lrap_otel import log, records
+from lrap_otel import log
+from lrap_otel.ipc import records
 from tests.proxy.wire import deliver, event
 from tests.upstream import field
 

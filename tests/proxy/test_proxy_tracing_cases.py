@@ -20,7 +20,7 @@ from awslambdaric.bootstrap import create_lambda_context
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 from tests.propagation.headers import examples
 from tests.propagation.live import Live
 from tests.propagation.oracle import extracted

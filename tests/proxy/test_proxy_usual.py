@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import records
-from lrap_otel.proxy import moulds
-from lrap_otel.proxy.moulds import known_reply, known_result
+from lrap_otel.ipc import records
+from lrap_otel.proxy import head_templates
+from lrap_otel.proxy.head_templates import known_reply, known_result
 from tests.proxy.wire import ACCEPTED, NEXT, chunked, event, event_head, post, result_target
 from tests.upstream import TIMEOUT_S, Peer, Upstream, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from lrap_otel.channel import Channel
+    from lrap_otel.ipc.channel import Channel
     from lrap_otel.proxy.delivery import Delivery
-    from lrap_otel.proxy.moulds import KnownReply
+    from lrap_otel.proxy.head_templates import KnownReply
     from lrap_otel.proxy.polls import Event
     from lrap_otel.proxy.tracer import Tracer
     from tests.proxy.conftest import Proxy, Start
@@ -111,15 +111,15 @@ class Line:
 
 @pytest.fixture(autouse=True)
 def _no_moulds() -> Iterator[None]:
-    moulds._replies.clear()
-    moulds._replies_brake.in_vain = 0
-    moulds._results.clear()
-    moulds._results_brake.in_vain = 0
+    head_templates._replies.clear()
+    head_templates._replies_brake.in_vain = 0
+    head_templates._results.clear()
+    head_templates._results_brake.in_vain = 0
     yield
-    moulds._replies.clear()
-    moulds._replies_brake.in_vain = 0
-    moulds._results.clear()
-    moulds._results_brake.in_vain = 0
+    head_templates._replies.clear()
+    head_templates._replies_brake.in_vain = 0
+    head_templates._results.clear()
+    head_templates._results_brake.in_vain = 0
 
 
 @pytest.fixture
@@ -205,10 +205,10 @@ def test_the_records_of_a_short_cycle_say_what_those_of_a_long_one_say(line: Lin
     for request_id in (b"id-3", b"id-4"):
         line.poll()
         if request_id == b"id-4":  # the long way: nothing is known any more
-            moulds._replies.clear()
-            moulds._replies_brake.in_vain = 0
-            moulds._results.clear()
-            moulds._results_brake.in_vain = 0
+            head_templates._replies.clear()
+            head_templates._replies_brake.in_vain = 0
+            head_templates._results.clear()
+            head_templates._results_brake.in_vain = 0
         line.deliver(usual_event(request_id))
         line.send_result(result(request_id)).answer()
         told.append(line.records())

@@ -29,9 +29,9 @@ SERVE = """if True:
     from tests.proxy.serve import main
     _thread.start_new_thread(main, (int(sys.argv[2]), 0))
     sys.stdin.read()
-    from lrap_otel.propagation import shapes
-    from lrap_otel.proxy import moulds
-    print("re" in sys.modules, len(shapes.known), len(moulds._replies), len(moulds._results))
+    from lrap_otel.propagation.carrier import templates
+    from lrap_otel.proxy import head_templates
+    print("re" in sys.modules, len(templates.known), len(head_templates._replies), len(head_templates._results))
 """
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import records
 from lrap_otel.emulator.emulator import Emulator
+from lrap_otel.ipc import records
 from tests.e2e.conftest import HTTP_EVENT, function, invoke
 from tests.proxy.conftest import Proxy, ProxyProcess
 from tests.proxy.wire import ACCEPTED, NEXT, PING, event, event_head, post, post_head, result_target

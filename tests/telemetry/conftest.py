@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-    from lrap_otel import records
+    from lrap_otel.ipc import records
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 
 REQUEST_ID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
 TRACE_ID_HEX = "5759e988bd862e3fe1be46a994272793"

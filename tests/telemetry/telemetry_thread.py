@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from otlp_collector import PATIENCE_S
 from proxy_records import VARIABLES
 
-from lrap_otel import records
-from lrap_otel.channel import Channel
+from lrap_otel.ipc import records
+from lrap_otel.ipc.channel import Channel
 from lrap_otel.telemetry.worker import serve
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from otlp_collector import PATIENCE_S
 
-from lrap_otel.bell import new_bell
+from lrap_otel.ipc.event_fd import new_event_fd
 from lrap_otel.telemetry.export.at_once import at_once
 from lrap_otel.telemetry.export.deadline import ALONE_S, LOOK_S, Clock, Deadline, attempt
 
@@ -97,19 +97,19 @@ def test_what_is_there_after_its_deadline_came_in_time(pair: Pair) -> None:
 
 @pytest.mark.parametrize("yields_in_s", [0, 0.2], ids=["now", "soon"])
 def test_from_some_moment_on_a_bell_ends_a_wait(pair: Pair, yields_in_s: float) -> None:
-    bell = new_bell()
-    Timer(0.05, bell.ring).start()
-    deadline = Deadline(later().at_s, monotonic() + yields_in_s, bell)
+    event_fd = new_event_fd()
+    Timer(0.05, event_fd.set).start()
+    deadline = Deadline(later().at_s, monotonic() + yields_in_s, event_fd)
     with pytest.raises(TimeoutError):
         deadline.wait(pair[0], select.POLLIN)
     assert deadline.has_come()
 
 
 def test_before_that_moment_the_bell_ends_nothing(pair: Pair) -> None:
-    bell = new_bell()
-    bell.ring()
+    event_fd = new_event_fd()
+    event_fd.set()
     Timer(0.2, pair[1].sendall, (b"x",)).start()
-    deadline = Deadline(later().at_s, later().at_s, bell)
+    deadline = Deadline(later().at_s, later().at_s, event_fd)
     deadline.wait(pair[0], select.POLLIN)
     assert not deadline.has_come()
 
@@ -124,9 +124,9 @@ def test_a_deadline_can_be_brought_forward_and_never_put_off() -> None:
 
 
 def test_an_attempt_yields_after_a_while_and_outlives_the_wait_for_it() -> None:
-    bell = new_bell()
+    event_fd = new_event_fd()
     begun_s = monotonic()
-    unawaited, awaited = attempt(2.0, bell), attempt(2.0, bell, begun_s + 100)
+    unawaited, awaited = attempt(2.0, event_fd), attempt(2.0, event_fd, begun_s + 100)
     ended_s = monotonic()
 
     for one, limit_s in (unawaited, 2), (awaited, 100 + ALONE_S):
@@ -165,11 +165,11 @@ def test_without_a_thread_one_follows_the_other(monkeypatch: pytest.MonkeyPatch)
     assert at_once(lambda: 1, lambda: 2) == (1, 2)
 
 
-def test_a_bell_that_many_ring_at_once_wakes(pair: Pair) -> None:
-    bell = new_bell()
-    threads = [Thread(target=bell.ring) for _ in range(4)]
+def test_an_event_descriptor_that_many_set_at_once_wakes(pair: Pair) -> None:
+    event_fd = new_event_fd()
+    threads = [Thread(target=event_fd.set) for _ in range(4)]
     for thread in threads:
         thread.start()
-    later().wait(bell, select.POLLIN)
+    later().wait(event_fd, select.POLLIN)
     for thread in threads:
         thread.join()

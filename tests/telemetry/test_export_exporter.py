@@ -14,8 +14,8 @@ from otlp_collector import DROP, HANG, PATIENCE_S, Collector, reply
 from proxy_records import delivered, finished, invocations
 from telemetry_thread import points, spans_of
 
-from lrap_otel.bell import new_bell
-from lrap_otel.channel import Channel, TelemetryEnd
+from lrap_otel.ipc.channel import Channel, TelemetryEnd
+from lrap_otel.ipc.event_fd import new_event_fd
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.export.losses import Losses
@@ -235,7 +235,7 @@ def test_an_export_that_is_due_in_a_pause_is_due_again_after_a_second_and_not_at
             assert record is not None
             pipeline.accept(record)
         for _ in range(3):
-            pipeline.export_due(new_bell())
+            pipeline.export_due(new_event_fd())
             assert (pipeline.seconds_until_due() or 0) > 0.1
             time.sleep(1.1)  # after a failure, a second at least
             assert pipeline.seconds_until_due() == 0

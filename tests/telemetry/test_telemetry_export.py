@@ -13,7 +13,7 @@ from otlp_collector import DROP, HANG, Collector, reply
 from proxy_records import DELIVERED_NS, invocations
 from telemetry_thread import EVERY_FLUSH, plain, points, spans_of
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,10 +20,10 @@ import sys
 url, source, folder, event = sys.argv[1:]
 sys.path[:0] = [source]
 bare = set(sys.modules)
-import lrap_otel.channel, lrap_otel.settings
-from lrap_otel import records
+import lrap_otel.ipc.channel, lrap_otel.settings
+from lrap_otel.ipc import records
 known = set(sys.modules)
-channel = lrap_otel.channel.Channel()
+channel = lrap_otel.ipc.channel.Channel()
 sys.path[:0] = [folder]
 import proxy_records
 loaded = set(sys.modules) - known
@@ -66,8 +66,8 @@ OURS = {
     "lrap_otel.telemetry.export.wire",
     "lrap_otel.telemetry.failures",
     "lrap_otel.telemetry.heads",
-    "lrap_otel.telemetry.inbox",
-    "lrap_otel.telemetry.invocations",
+    "lrap_otel.telemetry.record_queue",
+    "lrap_otel.telemetry.open_invocations",
     "lrap_otel.telemetry.json_text",
     "lrap_otel.telemetry.limits",
     "lrap_otel.telemetry.metrics",
@@ -105,7 +105,7 @@ FAMILIES = {
             "messaging",
             "messages",
             "producers",
-            *(f"lrap_otel.propagation.{each}" for each in ("b3", "places", "w3c", "xray")),
+            *(f"lrap_otel.propagation.{each}" for each in ("b3", "carrier", "carrier.model", "w3c", "xray")),
         },
     ),
 }

@@ -11,7 +11,7 @@ from otlp_collector import HANG, PATIENCE_S, Collector, reply
 from proxy_records import invocations
 from telemetry_thread import EVERY_FLUSH, points, spans_of
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,7 @@ from otlp_collector import Collector, reply
 from proxy_records import DELIVERED_NS, SPAN_ID_HEX, TRACE_ID_HEX, delivered, finished, invocations
 from telemetry_thread import EVERY_FLUSH, plain, points
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 from lrap_otel.telemetry.metrics import INSTRUMENTS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from otlp_collector import PATIENCE_S
 from proxy_records import VARIABLES
 from telemetry_thread import Telemetry, plain, spans_of
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 from lrap_otel.telemetry.worker import serve
 from tests.proxy.conftest import Proxy
 from tests.proxy.wire import ACCEPTED, NEXT, PING, event, post, result_target

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from proxy_records import delivered, finished
 from telemetry_thread import plain, spans_of
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 from lrap_otel.telemetry.failures import Failure
 from lrap_otel.telemetry.redaction import SECRET_NAMES, SECRET_PARTS, Privacy
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from proxy_records import DELIVERED_NS, VARIABLES, delivered, finished
 from telemetry_thread import plain
 
-from lrap_otel import __version__, records
+from lrap_otel import __version__
+from lrap_otel.ipc import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable

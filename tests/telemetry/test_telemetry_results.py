@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from proxy_records import delivered, finished
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 from lrap_otel.telemetry import json_text, results
 from lrap_otel.telemetry.bodies import Body, dechunk
 from lrap_otel.telemetry.heads import Head
-from lrap_otel.telemetry.invocations import Invocation
+from lrap_otel.telemetry.open_invocations import Invocation
 from lrap_otel.telemetry.triggers.description import Options
 
 CHUNKED = Head(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telemetry_thread import spans_of
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.telemetry.settings import ExportSettings
 

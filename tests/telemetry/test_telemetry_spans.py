@@ -21,7 +21,7 @@ from proxy_records import (
 )
 from telemetry_thread import plain, spans_of
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 
 if TYPE_CHECKING:
     from collections.abc import Callable

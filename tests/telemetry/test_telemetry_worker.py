@@ -16,8 +16,8 @@ from otlp_collector import PATIENCE_S, Collector, reply
 from proxy_records import VARIABLES, delivered, finished
 from telemetry_thread import spans_of
 
-from lrap_otel import records
-from lrap_otel.channel import Channel
+from lrap_otel.ipc import records
+from lrap_otel.ipc.channel import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,14 +28,14 @@ SOURCE = Path(__file__).parents[2]
 # As boot does it: no site, and the fork before any thread.
 PROGRAM = """
 import _socket, posix, sys
-far, bell, source, *variables = sys.argv[1:]
+far, event_fd, source, *variables = sys.argv[1:]
 sys.path.insert(0, source)
 if posix.fork() == 0:
-    from lrap_otel.bell import Bell
+    from lrap_otel.ipc.event_fd import EventFd
     from lrap_otel.telemetry.worker import run
     run(
         _socket.socket(fileno=int(far)),
-        Bell(int(bell)),
+        EventFd(int(event_fd)),
         dict(pair.encode().split(b"=", 1) for pair in variables),
     )
     wanted = ("aiohttp", "asyncio", "google", "grpc", "opentelemetry", "psutil", "requests", "ssl", "urllib3")
@@ -55,10 +55,10 @@ class Process:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-I", "-S", "-c", PROGRAM),
-                *(str(self.channel.far.fileno()), str(self.channel.bell.fileno()), str(SOURCE)),
+                *(str(self.channel.far.fileno()), str(self.channel.event_fd.fileno()), str(SOURCE)),
                 *(f"{name.decode()}={value.decode()}" for name, value in variables.items()),
             ],
-            pass_fds=[self.channel.far.fileno(), self.channel.bell.fileno()],
+            pass_fds=[self.channel.far.fileno(), self.channel.event_fd.fileno()],
             stdout=subprocess.PIPE,
         )
         self.channel.far.close()

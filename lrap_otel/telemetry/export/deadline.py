@@ -8,10 +8,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    from lrap_otel.bell import Bell
+    from lrap_otel.ipc.event_fd import EventFd
 
     class HasDescriptor(Protocol):
-        """A socket, or a bell."""
+        """A socket, or an event descriptor."""
 
         def fileno(self) -> int: ...
 
@@ -83,27 +83,29 @@ class Monotonic:
 class Deadline:
     """The moment at which an attempt ends: `at_s`, in seconds of `clock`, monotonic by default.
 
-    From `yields_s` on, a set `bell` ends it early. `yields_s` is plain monotonic time, so that
+    From `yields_s` on, a set `event_fd` ends it early. `yields_s` is plain monotonic time, so that
     somebody who waits is never kept by a freeze.
     """
 
-    __slots__ = ("_bell", "_clock", "at_s", "yields_s")
+    __slots__ = ("_clock", "_event_fd", "at_s", "yields_s")
 
     def __init__(
         self,
         at_s: float,
         yields_s: float = _NEVER,
-        bell: "Bell | None" = None,
+        event_fd: "EventFd | None" = None,
         clock: Clock | Monotonic | None = None,
     ) -> None:
         self.at_s = at_s
         self.yields_s = yields_s
-        self._bell = bell
+        self._event_fd = event_fd
         self._clock = clock or Monotonic()
 
     def has_come(self) -> bool:
         """Whether nothing may be begun any more."""
-        return self._clock.now_s() >= self.at_s or (self._yields and self._bell is not None and self._bell.rings())
+        return self._clock.now_s() >= self.at_s or (
+            self._yields and self._event_fd is not None and self._event_fd.is_set()
+        )
 
     def wait(self, file: "HasDescriptor", events: int) -> None:
         """Wait until `file` is ready for `events` (poll's).
@@ -114,8 +116,8 @@ class Deadline:
         poll.register(file, events)
         awaited = file.fileno()
         while True:
-            if self._yields and self._bell is not None:
-                poll.register(self._bell, select.POLLIN)
+            if self._yields and self._event_fd is not None:
+                poll.register(self._event_fd, select.POLLIN)
             limit_s = min(LOOK_S, self._surely_left_s())
             # Also if that is 0: what came while we were frozen, or busy, came in time.
             if any(descriptor == awaited for descriptor, _ in poll.poll(limit_s * 1_000)):
@@ -126,7 +128,7 @@ class Deadline:
     def within(self, seconds: float) -> "Deadline":
         """This deadline, or in so many seconds if that is sooner."""
         at_s = min(self.at_s, self._clock.now_s() + seconds)
-        return Deadline(at_s, self.yields_s, self._bell, self._clock)
+        return Deadline(at_s, self.yields_s, self._event_fd, self._clock)
 
     def part(self, count: int) -> "Deadline":
         """The first of `count` equal parts of the time that is left."""
@@ -134,24 +136,24 @@ class Deadline:
 
     def apart(self) -> "Deadline":
         """The same deadline, for another thread."""
-        return Deadline(self.at_s, self.yields_s, self._bell, self._clock.copy())
+        return Deadline(self.at_s, self.yields_s, self._event_fd, self._clock.copy())
 
     @property
     def _yields(self) -> bool:
         return monotonic() >= self.yields_s
 
     def _surely_left_s(self) -> float:
-        """Seconds until the deadline can first be due, if the bell is not set; 0.0 if it may be."""
+        """Seconds until the deadline can first be due, if the event_fd is not set; 0.0 if it may be."""
         left_s = self.at_s - self._clock.now_s()
         return max(0.0, left_s if self._yields else min(left_s, self.yields_s - monotonic()))
 
 
-def attempt(limit_s: float, bell: "Bell", awaited_s: float = 0.0) -> Deadline:
+def attempt(limit_s: float, event_fd: "EventFd", awaited_s: float = 0.0) -> Deadline:
     """The deadline of an export attempt.
 
     It is `limit_s` of unfrozen time from now, but at least `ALONE_S` after Lambda stops waiting
-    (`awaited_s`, monotonic). After `ALONE_S`, a set `bell` ends it early.
+    (`awaited_s`, monotonic). After `ALONE_S`, a set `event_fd` ends it early.
     """
     now_s = monotonic()
     at_s = now_s + max(limit_s, awaited_s - now_s + ALONE_S)
-    return Deadline(at_s, now_s + ALONE_S, bell, Clock())
+    return Deadline(at_s, now_s + ALONE_S, event_fd, Clock())

@@ -4,7 +4,7 @@ import select
 from _socket import AI_NUMERICHOST, SOCK_STREAM, gaierror, getaddrinfo
 from _thread import start_new_thread
 
-from lrap_otel.bell import new_bell
+from lrap_otel.ipc.event_fd import new_event_fd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Lookup:
                 self._pending = None
                 raise
         pending = self._pending
-        deadline.wait(pending.bell, select.POLLIN)
+        deadline.wait(pending.event_fd, select.POLLIN)
         self._pending = None
         if pending.error is not None:
             raise pending.error
@@ -65,12 +65,12 @@ class Lookup:
 
 
 class _Pending:
-    """A lookup under way; `bell` is set when it is over."""
+    """A lookup under way; `event_fd` is set when it is over."""
 
-    __slots__ = ("addresses", "bell", "error")
+    __slots__ = ("addresses", "error", "event_fd")
 
     def __init__(self) -> None:
-        self.bell = new_bell()
+        self.event_fd = new_event_fd()
         self.addresses: list[Address] = []
         self.error: OSError | None = None
 
@@ -81,4 +81,4 @@ class _Pending:
             self.error = error
         except Exception as error:  # noqa: BLE001 - reported as every failure of a lookup is
             self.error = gaierror(0, f"{type(error).__name__}: {error}")
-        self.bell.ring()
+        self.event_fd.set()

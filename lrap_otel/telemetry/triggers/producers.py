@@ -8,7 +8,7 @@ from __future__ import annotations
 from binascii import a2b_base64, b2a_base64
 
 from lrap_otel.propagation import b3, w3c, xray
-from lrap_otel.propagation.places import NAMES
+from lrap_otel.propagation.carrier.model import NAMES
 from lrap_otel.telemetry.json_text import as_list, as_object, as_text, parse_object
 
 TYPE_CHECKING = False

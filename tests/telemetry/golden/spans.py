@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from lrap_otel.channel import Channel, TelemetryEnd
-from lrap_otel.invocations import Invocations
+from lrap_otel.http1.messages import parse_reply
+from lrap_otel.ipc.channel import Channel, TelemetryEnd
 from lrap_otel.propagation.context import SpanContext
 from lrap_otel.proxy.delivery import delivered
-from lrap_otel.proxy.http1 import parse_reply
 from lrap_otel.proxy.polls import Event
 from lrap_otel.proxy.tracer import Tracer
+from lrap_otel.sandbox.invocations import Invocations
 from lrap_otel.settings import Settings
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.pipeline import Pipeline
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-    from lrap_otel import records
+    from lrap_otel.ipc import records
     from tests.telemetry.otlp_collector import Collector
 
 DATA = Path(__file__).parents[2] / "data"

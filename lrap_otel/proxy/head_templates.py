@@ -5,18 +5,18 @@ runtime's results differ in the request id and the length. So a head that has pa
 places for those values; what fits into it is valid too, which takes a microsecond to see instead of ten.
 """
 
-from lrap_otel.patterns import Brake, Group, Template, Value, compile_pattern
+from lrap_otel.http1.messages import CHUNKED, HEAD_END, INVOCATION_FIELDS, LAST_CHUNK, TRACE_ID
 from lrap_otel.propagation import xray, xray_forms
-from lrap_otel.proxy.http1 import CHUNKED, HEAD_END, INVOCATION_FIELDS, LAST_CHUNK, TRACE_ID
+from lrap_otel.text.patterns import Brake, Group, Template, Value, compile_pattern
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from re import Pattern
 
-    from lrap_otel.patterns import Part, Piece
+    from lrap_otel.http1.messages import Head, Request, Response
     from lrap_otel.proxy.event_head import Form
-    from lrap_otel.proxy.http1 import Head, Request, Response
+    from lrap_otel.text.patterns import Part, Piece
 
     # A mould and the values in it; where the head ends; where the event starts and ends.
     KnownReply = tuple["Mould", tuple[bytes, ...], int, int, int]

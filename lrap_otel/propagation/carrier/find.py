@@ -4,12 +4,12 @@ Every event passes here before the function has it, so those of a shape that was
 What is not as Lambda usually writes it is left to `closer_look`.
 """
 
-from lrap_otel import json_scan
-from lrap_otel.propagation import closer_look, shapes
+from lrap_otel.propagation.carrier import scan, templates
+from lrap_otel.text import json_scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.propagation.places import Carrier, Fitted, Shape
+    from lrap_otel.propagation.carrier.model import Carrier, Fitted, Shape
 
     # A shape and the values in it; where its pattern ends. Or no shape and no values; where the event begins.
     Known = tuple[Shape | None, tuple[bytes, ...], int]
@@ -32,20 +32,20 @@ def find(payload: "bytes | memoryview", limit_bytes: int) -> "Carrier | Fitted |
     if len(payload) > limit_bytes or _is_batch(bytes(payload[:_LONGEST_START_BYTES])):
         return None
     event = bytes(payload)  # a copy only of what came as a view
-    fitted = shapes.find(event)
+    fitted = templates.find(event)
     if fitted is None and not _may_have_headers(event, 0):
         return None
     try:
         if not event.isascii():
             event.decode()
-        fitted = fitted or shapes.find_with_escapes(event)
+        fitted = fitted or templates.find_with_escapes(event)
         if fitted is not None:
             return fitted
-        carrier = closer_look.find(event.decode("latin-1"))
+        carrier = scan.find(event.decode("latin-1"))
     except ValueError:
         return None
     if carrier is not None and carrier.places:
-        shapes.learn(event, carrier)
+        templates.learn(event, carrier)
     return carrier
 
 
@@ -53,25 +53,25 @@ def find_known(data: bytes, start: int, end: int) -> "Known | None":
     """The carrier in an event of a known shape, or of one without headers, which stands there in `data`; None where it takes a closer
     look.
     """
-    for shape in shapes.known:
+    for shape in templates.known:
         found = shape.pattern.match(data, start)
         if found is not None:
             rest = found.end()
             # What stands behind the pattern must not have headers as well, which would be the ones that count.
-            if data.find(shapes.ANY_HEADERS, rest) < 0 and (data.isascii() or _is_utf8(data[start:end])):
-                shapes.brake.in_vain = 0
+            if data.find(templates.ANY_HEADERS, rest) < 0 and (data.isascii() or _is_utf8(data[start:end])):
+                templates.brake.in_vain = 0
                 return shape, found.groups(), rest
             return None
     if _is_batch(data, start) or not _may_have_headers(data, start):
         return None, (), start
     event = data[start:end]
-    fitted = shapes.find_with_escapes(event) if event.find(b"\\") >= 0 and _is_utf8(event) else None
+    fitted = templates.find_with_escapes(event) if event.find(b"\\") >= 0 and _is_utf8(event) else None
     return (fitted.shape, fitted.values, fitted.end + start) if fitted is not None else None
 
 
 def _may_have_headers(data: bytes, start: int) -> bool:
     # `x in bytes` tries x as a number first, and makes and drops an error: slower than the search.
-    return data.find(shapes.ANY_HEADERS, start) >= 0 or data.find(_PASSTHROUGH_HEADERS, start) >= 0
+    return data.find(templates.ANY_HEADERS, start) >= 0 or data.find(_PASSTHROUGH_HEADERS, start) >= 0
 
 
 def _is_batch(data: bytes, start: int = 0) -> bool:

@@ -9,8 +9,8 @@ from _collections import deque  # type: ignore[import-not-found]  # of `collecti
 from _thread import allocate_lock, start_new_thread
 from time import monotonic
 
-from lrap_otel.bell import new_bell
-from lrap_otel.records import Flush, Record, Shutdown
+from lrap_otel.ipc.event_fd import new_event_fd
+from lrap_otel.ipc.records import Flush, Record, Shutdown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ TOGETHER_RECORDS = 64
 TOGETHER_S = 0.1
 
 
-class Arrival:
+class QueuedRecord:
     """One record and when it came, in monotonic seconds. `record` is None at the end of the channel."""
 
     __slots__ = ("at_s", "record")
@@ -33,7 +33,7 @@ class Arrival:
         self.at_s = at_s
 
 
-class Inbox:
+class RecordQueue:
     """A bounded queue between the reading thread and the worker. What does not fit is dropped and counted; a flush and
     a shutdown always fit.
     """
@@ -41,14 +41,14 @@ class Inbox:
     def __init__(self, receive: Callable[[], Record | None], rest: Callable[[], None] = lambda: None) -> None:
         """`receive` waits for the next record; None or OSError is the end. `rest` is called after each but the commands.
 
-        `bell` rings while something waits in it that somebody else waits for. OSError where no descriptor is free.
+        `event_fd` rings while something waits in it that somebody else waits for. OSError where no descriptor is free.
         """
-        self.bell = new_bell()
+        self.event_fd = new_event_fd()
         self._commands = 0
         self._awaited = 0
         self._receive = receive
         self._rest = rest
-        self._arrivals: deque[Arrival] = deque()
+        self._arrivals: deque[QueuedRecord] = deque()
         self._bytes = 0
         self._dropped = 0
         self._malformed = 0
@@ -62,7 +62,7 @@ class Inbox:
         """Start reading, on a thread that does not keep the process alive."""
         start_new_thread(self._read, ())
 
-    def take(self, timeout_s: float | None) -> Arrival | None:
+    def take(self, timeout_s: float | None) -> QueuedRecord | None:
         """The oldest record; None if none is due within `timeout_s`.
 
         Due are all that are there when a flush, a shutdown or the end comes, when there are `TOGETHER_RECORDS`, or when the
@@ -78,14 +78,14 @@ class Inbox:
                 return None
             self._no_news.acquire(timeout=-1 if left_s is None else left_s)
 
-    def _taken(self) -> Arrival:
-        arrival: Arrival = self._arrivals.popleft()
+    def _taken(self) -> QueuedRecord:
+        arrival: QueuedRecord = self._arrivals.popleft()
         self._bytes -= _size(arrival.record)
         self._commands -= _is_command(arrival.record)
         if _is_awaited(arrival.record):
             self._awaited -= 1
             if not self._awaited:
-                self.bell.hear()
+                self.event_fd.clear()
         self._is_due = bool(self._arrivals)
         return arrival
 
@@ -137,12 +137,12 @@ class Inbox:
             if is_full and not is_command:
                 self._dropped += 1
                 return
-            self._arrivals.append(Arrival(record, monotonic()))
+            self._arrivals.append(QueuedRecord(record, monotonic()))
             self._bytes += _size(record)
             self._commands += is_command
             if _is_awaited(record):
                 self._awaited += 1
-                self.bell.ring()
+                self.event_fd.set()
             self._is_due = self._is_due or is_command or len(self._arrivals) >= TOGETHER_RECORDS
             if (self._is_due or len(self._arrivals) == 1) and self._no_news.locked():
                 self._no_news.release()

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import records
-from lrap_otel.backlog import LIMIT_BYTES, Backlog
-from lrap_otel.channel import IN_FLIGHT_LIMIT_BYTES, INLINE_LIMIT_BYTES, Channel, TelemetryEnd
+from lrap_otel.ipc import records
+from lrap_otel.ipc.backlog import LIMIT_BYTES, Backlog
+from lrap_otel.ipc.channel import IN_FLIGHT_LIMIT_BYTES, INLINE_LIMIT_BYTES, Channel, TelemetryEnd
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -389,7 +389,7 @@ class Rest:
     """What a telemetry process does between two records, on a thread: for a minute, if nothing ends it."""
 
     def __init__(self, channel: Channel) -> None:
-        self._end = TelemetryEnd(channel.far, channel.bell)
+        self._end = TelemetryEnd(channel.far, channel.event_fd)
         self._thread = Thread(target=self._end.rest, args=(60_000,), daemon=True)
         self._thread.start()
 
@@ -399,23 +399,23 @@ class Rest:
 
 
 def test_between_two_records_the_telemetry_process_rests_for_a_while(channel: Channel) -> None:
-    TelemetryEnd(channel.far, channel.bell).rest()
-    TelemetryEnd(channel.far).rest(60_000)  # without a bell it never does
+    TelemetryEnd(channel.far, channel.event_fd).rest()
+    TelemetryEnd(channel.far).rest(60_000)  # without an event descriptor it never does
 
 
 def test_who_rings_ends_the_rest(channel: Channel) -> None:
     rest = Rest(channel)
     assert not rest.ends_within(0.02)
-    channel.bell.ring()
+    channel.event_fd.set()
     assert rest.ends_within(5)
 
 
 def test_who_rang_before_ends_one_rest(channel: Channel) -> None:
-    channel.bell.ring()
+    channel.event_fd.set()
     assert Rest(channel).ends_within(5)
     again = Rest(channel)
     assert not again.ends_within(0.02)
-    channel.bell.ring()
+    channel.event_fd.set()
     assert again.ends_within(5)
 
 
@@ -434,10 +434,10 @@ def test_a_full_channel_ends_the_rest(channel: Channel) -> None:
 
 
 def test_a_bell_that_rings_already_may_be_rung(channel: Channel) -> None:
-    os.eventfd_write(channel.bell.fileno(), 2**64 - 2)
-    channel.bell.ring()
-    assert channel.bell.hear()
-    assert not channel.bell.hear()
+    os.eventfd_write(channel.event_fd.fileno(), 2**64 - 2)
+    channel.event_fd.set()
+    assert channel.event_fd.clear()
+    assert not channel.event_fd.clear()
 
 
 def test_the_telemetry_process_learns_that_the_proxy_has_gone(channel: Channel, telemetry: TelemetryEnd) -> None:

@@ -3,7 +3,7 @@
 import _socket
 import select
 
-from lrap_otel.proxy.http1 import HEAD_END, HEAD_LIMIT_BYTES, ProtocolError
+from lrap_otel.http1.messages import HEAD_END, HEAD_LIMIT_BYTES, ProtocolError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrap_otel.proxy import moulds
-from lrap_otel.proxy.http1 import HEAD_END, ProtocolError, parse_reply, parse_request
-from lrap_otel.proxy.moulds import known_reply, known_result, learn_reply, learn_result
+from lrap_otel.http1.messages import HEAD_END, ProtocolError, parse_reply, parse_request
+from lrap_otel.proxy import head_templates
+from lrap_otel.proxy.head_templates import known_reply, known_result, learn_reply, learn_result
 from tests.known import head_of, reply_by_mould, reply_by_parser, result_by_mould, result_by_parser
 from tests.proxy.wire import chunked, event, post, post_head, result_target
 
@@ -59,10 +59,10 @@ def _no_moulds() -> Iterator[None]:
 
 
 def forget() -> None:
-    moulds._replies.clear()
-    moulds._replies_brake.in_vain = 0
-    moulds._results.clear()
-    moulds._results_brake.in_vain = 0
+    head_templates._replies.clear()
+    head_templates._replies_brake.in_vain = 0
+    head_templates._results.clear()
+    head_templates._results_brake.in_vain = 0
 
 
 def reply_head(
@@ -171,7 +171,7 @@ def test_a_head_without_a_trace_is_known_by_its_like(form: tuple[bytes, ...]) ->
 def test_a_reply_with_an_unusual_header_of_x_ray_leaves_no_mould(trace: str) -> None:
     forget()
     learn_whole_reply(reply((LENGTH,), trace=b";" + trace.encode("latin-1")))
-    assert moulds._replies == []
+    assert head_templates._replies == []
 
 
 @settings(max_examples=500, deadline=None)
@@ -279,13 +279,13 @@ NO_MOULD = {
 @pytest.mark.parametrize("fields", NO_MOULD.values(), ids=NO_MOULD.keys())
 def test_a_reply_that_is_one_of_its_kind_leaves_no_mould(fields: bytes) -> None:
     learn_whole_reply(event(fields=fields))
-    assert moulds._replies == []
+    assert head_templates._replies == []
 
 
 @pytest.mark.parametrize("fields", NO_MOULD.values(), ids=NO_MOULD.keys())
 def test_a_result_that_is_one_of_its_kind_leaves_no_mould(fields: bytes) -> None:
     learn_whole_result(post(result_target(), b"{}", fields))
-    assert moulds._results == []
+    assert head_templates._results == []
 
 
 UNUSUAL_REPLIES = {
@@ -305,19 +305,19 @@ UNUSUAL_RESULTS = {
 @pytest.mark.parametrize("reply", UNUSUAL_REPLIES.values(), ids=UNUSUAL_REPLIES.keys())
 def test_a_reply_that_is_framed_or_typed_unusually_leaves_no_mould(reply: bytes) -> None:
     learn_whole_reply(reply)
-    assert moulds._replies == []
+    assert head_templates._replies == []
 
 
 @pytest.mark.parametrize("request_bytes", UNUSUAL_RESULTS.values(), ids=UNUSUAL_RESULTS.keys())
 def test_a_result_that_is_framed_unusually_leaves_no_mould(request_bytes: bytes) -> None:
     learn_whole_result(request_bytes)
-    assert moulds._results == []
+    assert head_templates._results == []
 
 
 @pytest.mark.parametrize("request_id", ["2018", "P", "invocation", ""])
 def test_a_request_id_that_is_not_found_where_it_should_stand_leaves_no_mould(request_id: str) -> None:
     learn_whole_result(post(result_target(request_id.encode()), b"{}"), request_id)
-    assert moulds._results == []
+    assert head_templates._results == []
 
 
 LEARN: dict[str, tuple[Callable[[int], bytes], Callable[[bytes], None], Callable[[bytes], object]]] = {
@@ -338,7 +338,7 @@ def test_the_last_four_forms_are_known(
         learn(form(number))
         assert known(form(number)) is not None
     assert [known(form(number)) is not None for number in range(6)] == [False, False, True, True, True, True]
-    assert max(len(moulds._replies), len(moulds._results)) == 4
+    assert max(len(head_templates._replies), len(head_templates._results)) == 4
 
 
 @pytest.mark.parametrize(("form", "learn", "known"), LEARN.values(), ids=LEARN.keys())
@@ -360,10 +360,10 @@ def test_heads_that_fit_no_mould_of_their_own_do_not_push_out_those_of_others() 
         learn_whole_result(post(result_target(), b"x" * 100_000))
     assert known_reply(event()) is not None
     assert known_result(post(result_target(), b"{}")) is not None
-    assert (len(moulds._replies), len(moulds._results)) == (1, 1)
+    assert (len(head_templates._replies), len(head_templates._results)) == (1, 1)
 
 
 def test_a_field_that_is_new_each_time_is_learned_ever_more_seldom() -> None:
     for number in range(300):
         learn_whole_reply(event(fields=b"X-Request-Id: %d\r\n" % number))
-    assert moulds._replies_brake.in_vain < 13
+    assert head_templates._replies_brake.in_vain < 13

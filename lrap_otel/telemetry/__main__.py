@@ -1,6 +1,6 @@
 """A fresh telemetry process in the place of one that died: a script, started by its path.
 
-``succeed.py ROOT RECORD...``, with the channel's far end as stdin, its bell as stdout and its
+``telemetry/__main__.py ROOT RECORD...``, with the channel's far end as stdin, its event_fd as stdout and its
 lifeline as descriptor 3. Each RECORD is in hex: one about the sandbox that the process before has
 had. They come again, before what is on the channel.
 """
@@ -36,10 +36,10 @@ class FarEnd(_socket.socket):
 if __name__ == "__main__":
     root, *earlier = sys.argv[1:]
     sys.path.insert(0, root)
-    from lrap_otel.bell import Bell
+    from lrap_otel.ipc.event_fd import EventFd
     from lrap_otel.telemetry.worker import run
 
     far = FarEnd(fileno=posix.dup(0))
     far.earlier = [bytes.fromhex(record) for record in earlier]
-    run(far, Bell(posix.dup(1)), posix.environ)
+    run(far, EventFd(posix.dup(1)), posix.environ)
     posix._exit(0)  # noqa: SLF001 - as the proxy does: threads are left, and taking an interpreter apart takes time

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import records
-from lrap_otel.channel import Channel, TelemetryEnd
 from lrap_otel.extension.child import Child
 from lrap_otel.extension.flush import may_stand_aside, may_wait_for_ready
 from lrap_otel.extension.supervisor import Telemetry
-from lrap_otel.invocations import Invocation, Invocations
+from lrap_otel.ipc import records
+from lrap_otel.ipc.channel import Channel, TelemetryEnd
+from lrap_otel.sandbox.invocations import Invocation, Invocations
 from tests.extension.sleeper import Sleeper
 
 if TYPE_CHECKING:
@@ -287,9 +287,10 @@ def test_a_malformed_reply_is_passed_over_and_said_once(sandbox: Sandbox, capfd:
     sandbox.channel.far.send(b"nonsense")
     sandbox.channel.far.send(b"more")
     sandbox.far.reply((records.READY, ("no number",)))
-    sandbox.far.reply(records.ready(sandbox.process.process_id))
     sandbox.deliver()
-    assert sandbox.process.goes_on()
+    assert sandbox.process.is_stopped()
+    sandbox.far.reply(records.ready(sandbox.process.process_id))
+    assert sandbox.process.goes_on()  # only now, so the replies before it have been read
     assert sandbox.telemetry.is_ready
     assert capfd.readouterr().err.count("malformed") == 1
 

@@ -6,7 +6,7 @@ if TYPE_CHECKING:
     from re import Pattern
     from typing import TypeAlias
 
-    from lrap_otel.patterns import Piece, Template
+    from lrap_otel.text.patterns import Piece, Template
 
     # A member: where its name's quotes start, where its value starts, where it ends.
     Spot = tuple[int, int, int]

@@ -11,9 +11,10 @@ import time
 
 import pytest
 
-from lrap_otel import boot, records, service
-from lrap_otel.channel import Channel, TelemetryEnd
+from lrap_otel import boot, proxy_process
 from lrap_otel.handshake import Handshake
+from lrap_otel.ipc import records
+from lrap_otel.ipc.channel import Channel, TelemetryEnd
 from lrap_otel.settings import Settings
 from tests.upstream import Peer, Upstream, connect
 
@@ -48,7 +49,7 @@ def test_the_life_of_an_extension_from_registration_to_shutdown() -> None:
     statuses: list[int] = []
     child = sleeping_child()
     arguments = (settings, registered, Handshake(listener), channel, child)
-    thread = threading.Thread(target=lambda: statuses.append(service.run(*arguments)), daemon=True)
+    thread = threading.Thread(target=lambda: statuses.append(proxy_process.run(*arguments)), daemon=True)
     thread.start()
 
     extensions_api = lambda_side.accept().send(REGISTERED)
@@ -96,7 +97,7 @@ class StartedService:
         settings = Settings({name.encode(): value.encode() for name, value in told.items()})
         registered = boot.Registration(("127.0.0.1", self.lambda_side.port))
         arguments = (settings, registered, Handshake(self.listener), self.channel, self.child)
-        self.thread = threading.Thread(target=service.run, args=arguments, daemon=True)
+        self.thread = threading.Thread(target=proxy_process.run, args=arguments, daemon=True)
         self.thread.start()
         self.extensions_api = self.lambda_side.accept().send(REGISTERED)
         self.far = TelemetryEnd(self.channel.far)
@@ -160,7 +161,7 @@ def test_init_does_not_wait_for_ever_for_a_telemetry_process_that_is_never_ready
 def test_elsewhere_init_does_not_wait_for_the_telemetry_process(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "_READY_LIMIT_S", 60.0)
+    monkeypatch.setattr(proxy_process, "_READY_LIMIT_S", 60.0)
     started = StartedService(**variables)
     assert started.asks_for_an_event_within(5.0)
     started.end()
@@ -245,7 +246,7 @@ def test_a_sampler_argument_that_cannot_be_used_is_told(capfd: pytest.CaptureFix
     lambda_side.accept().send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
     settings = Settings({b"OTEL_TRACES_SAMPLER": b"traceidratio", b"OTEL_TRACES_SAMPLER_ARG": b"10%"})
     child = sleeping_child()
-    assert service.run(settings, registered, None, Channel(), child) == 1
+    assert proxy_process.run(settings, registered, None, Channel(), child) == 1
     assert "10%" in capfd.readouterr().err
     os.kill(child, 9)
     lambda_side.close()
@@ -255,6 +256,6 @@ def test_a_refused_registration_ends_the_service(capfd: pytest.CaptureFixture[st
     lambda_side = Upstream()
     registered = boot.Registration(("127.0.0.1", lambda_side.port))
     lambda_side.accept().send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-    assert service.run(Settings({}), registered, None, None, 0) == 1
+    assert proxy_process.run(Settings({}), registered, None, None, 0) == 1
     assert "403" in capfd.readouterr().err
     lambda_side.close()

@@ -6,13 +6,13 @@ By `posix_spawn`, never by a fork: threads exist by now, and a lock that one of 
 import posix
 import sys
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lrap_otel.channel import Channel
+    from lrap_otel.ipc.channel import Channel
 
 _ROOT = __file__.rpartition("/lrap_otel/")[0]
 _STDIN, _STDOUT, _LIFELINE = 0, 1, 3
@@ -23,7 +23,7 @@ def start(channel: "Channel", earlier: "Sequence[records.Message]") -> int:
 
     It reads `earlier` first, then what is on the channel.
     """
-    script = f"{_ROOT}/lrap_otel/succeed.py"
+    script = f"{_ROOT}/lrap_otel/telemetry/__main__.py"
     again = [records.encode(message, None).hex() for message in earlier]
     return posix.posix_spawn(
         "/proc/self/exe",
@@ -31,7 +31,7 @@ def start(channel: "Channel", earlier: "Sequence[records.Message]") -> int:
         posix.environ,
         file_actions=[
             (posix.POSIX_SPAWN_DUP2, channel.far.fileno(), _STDIN),
-            (posix.POSIX_SPAWN_DUP2, channel.bell.fileno(), _STDOUT),
+            (posix.POSIX_SPAWN_DUP2, channel.event_fd.fileno(), _STDOUT),
             (posix.POSIX_SPAWN_DUP2, channel.lifeline.fileno(), _LIFELINE),
         ],
     )

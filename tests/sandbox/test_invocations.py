@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel.invocations import Invocation, Invocations
+from lrap_otel.sandbox.invocations import Invocation, Invocations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel.patterns import Brake, Group, Matcher, Value, compile_pattern, lower_hex
+from lrap_otel.text.patterns import Brake, Group, Matcher, Value, compile_pattern, lower_hex
 from tests.interpreters import find
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DIGITS = Value(b"0123456789")
 LETTERS = b'ab"\\1\x00\xff'
 
@@ -91,7 +91,7 @@ PYTHONS = [sys.executable, *(str(path) for minor in range(10, 15) if (path := fi
 AGREES = """if True:
     import sys
     sys.path.insert(0, sys.argv[1])
-    from lrap_otel.patterns import Matcher
+    from lrap_otel.text.patterns import Matcher
     assert "re" not in sys.modules
     import re
     constants = sys.modules.get("re._constants") or sys.modules["sre_constants"]
@@ -112,7 +112,7 @@ REFUSES = """if True:
     else:
         _sre.compile = refuse
     sys.path.insert(0, sys.argv[1])
-    from lrap_otel.patterns import Brake, Group, Value, compile_pattern
+    from lrap_otel.text.patterns import Brake, Group, Value, compile_pattern
     from lrap_otel.propagation import w3c, xray
     brake = Brake()
     print(compile_pattern([b"a", Group(Value(b"0123456789"))]), brake.lets_learn(), "re" in sys.modules)

@@ -1,6 +1,6 @@
 """The wrapper's question where there is no bash to ask it: a script, started by its path.
 
-``hello.py PORT PID WRAPPER`` exits with 0 if the proxy answers, with 3 if somebody else does, or
+``handshake_client.py PORT PID WRAPPER`` exits with 0 if the proxy answers, with 3 if somebody else does, or
 nobody. Any other status means that this interpreter cannot be used.
 """
 

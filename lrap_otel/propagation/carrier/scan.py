@@ -3,15 +3,15 @@
 It takes ten times as long as a known shape does (`shapes`), which is learned from what it finds.
 """
 
-from lrap_otel import json_scan
-from lrap_otel.propagation.places import NAMES, Carrier, Place
+from lrap_otel.propagation.carrier.model import NAMES, Carrier, Place
+from lrap_otel.text import json_scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from lrap_otel.json_scan import Member
-    from lrap_otel.propagation.places import Spot
+    from lrap_otel.propagation.carrier.model import Spot
+    from lrap_otel.text.json_scan import Member
 
 _HEADERS = 'eaders"'
 # In AppSync's `info`: of a resolver, of a handler of the Event API.

@@ -3,18 +3,19 @@
 import _socket
 import time
 
-from lrap_otel import log, records
-from lrap_otel.extension import successor
+from lrap_otel import log
+from lrap_otel.extension import restart
 from lrap_otel.extension.client import Client, RefusedError
 from lrap_otel.extension.flush import FlushSchedule
 from lrap_otel.extension.lifecycle import Lifecycle
 from lrap_otel.extension.supervisor import Telemetry
-from lrap_otel.invocations import Invocations
-from lrap_otel.proxy.exchange import Sandbox
+from lrap_otel.http1.stream import BrokenError, Stream
+from lrap_otel.ipc import records
 from lrap_otel.proxy.listener import accept_connections
-from lrap_otel.proxy.stream import BrokenError, Stream
+from lrap_otel.proxy.shared_state import SharedState
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.proxy.upstream import Upstream
+from lrap_otel.sandbox.invocations import Invocations
 
 _ONE_CPU_MB = 1_769
 # Of AWS_LAMBDA_INITIALIZATION_TYPE: the sandbox is made before there is an event for it.
@@ -24,8 +25,8 @@ _READY_AFTER_RUNTIME_S, _READY_LIMIT_S, _LOOK_AGAIN_S = 0.1, 1.0, 0.002
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.boot import Registration
-    from lrap_otel.channel import Channel
     from lrap_otel.handshake import Handshake, Hello
+    from lrap_otel.ipc.channel import Channel
     from lrap_otel.proxy.polls import Polls
     from lrap_otel.settings import Settings
 
@@ -45,7 +46,7 @@ def run(
     invocations = Invocations()
     upstream = Upstream(settings.runtime_api or registered.address, registered.address)
     tracer = Tracer(settings, invocations) if channel is not None else None
-    sandbox = Sandbox(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
+    sandbox = SharedState(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
     telemetry = _telemetry(settings, channel, sandbox) if channel is not None else None
     if telemetry is not None:
         telemetry.watch(process_id)
@@ -72,17 +73,19 @@ def run(
     return 0
 
 
-def _accept(listener: _socket.socket, early: "list[_socket.socket]", hellos: "list[Hello]", sandbox: Sandbox) -> None:
+def _accept(
+    listener: _socket.socket, early: "list[_socket.socket]", hellos: "list[Hello]", sandbox: SharedState
+) -> None:
     for hello in hellos:
         sandbox.recorder.observe(sandbox.meet_runtime, hello)
     accept_connections(listener, sandbox, early)
 
 
-def _telemetry(settings: "Settings", channel: "Channel", sandbox: Sandbox) -> Telemetry:
+def _telemetry(settings: "Settings", channel: "Channel", sandbox: SharedState) -> Telemetry:
     return Telemetry(
         channel,
         sandbox.invocations,
-        lambda: successor.start(channel, tuple(sandbox.recorder.kept.copy().values())),
+        lambda: restart.start(channel, tuple(sandbox.recorder.kept.copy().values())),
         lambda: bool(sandbox.polls.waiting),
         # Of Managed Instances there is always an event with the function, and a CPU or more for all.
         stands_aside=not settings.is_managed_instances,

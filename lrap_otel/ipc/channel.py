@@ -7,9 +7,9 @@ import _socket
 import posix
 import select
 
-from lrap_otel import records
-from lrap_otel.backlog import Backlog
-from lrap_otel.bell import Bell, new_bell
+from lrap_otel.ipc import records
+from lrap_otel.ipc.backlog import Backlog
+from lrap_otel.ipc.event_fd import EventFd, new_event_fd
 
 INLINE_LIMIT_BYTES = 8_192
 # At 500 invocations a second, 20 records: of 1.5 KB, 93 fit on the smallest channel.
@@ -27,18 +27,18 @@ _SO_MEMINFO, _MEMINFO_BYTES, _SEND_USED, _SEND_LIMIT = 55, 36, 2, 3
 
 
 class Channel:
-    """Both ends of the pair. The telemetry process keeps `far` and `bell` alone; the proxy keeps both ends, so that records
+    """Both ends of the pair. The telemetry process keeps `far` and `event_fd` alone; the proxy keeps both ends, so that records
     nobody has read yet reach a successor of a telemetry process that died.
 
-    `bell` rings when what is on the channel should be read at once: see `TelemetryEnd.rest`. `lifeline` is held by
+    `event_fd` rings when what is on the channel should be read at once: see `TelemetryEnd.rest`. `lifeline` is held by
     the telemetry process too, and `alive`, its other end, by the proxy alone: see `extension/lifeline.py`.
     """
 
-    __slots__ = ("_backlog", "_in_flight_bytes", "_refused", "alive", "bell", "far", "lifeline", "near")
+    __slots__ = ("_backlog", "_in_flight_bytes", "_refused", "alive", "event_fd", "far", "lifeline", "near")
 
     def __init__(self) -> None:
         self.near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
-        self.bell = new_bell()
+        self.event_fd = new_event_fd()
         self.alive, self.lifeline = _socket.socketpair()
         self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         send = self.near.send  # of the channel itself the backlog must not know: they would keep each other
@@ -55,13 +55,13 @@ class Channel:
         """Send one record that is to be read at once, even if the far end has to make room first, for which it gets `wait_ms`; where
         others wait, it waits behind them, however many they are. True where it went or will.
         """
-        self.bell.ring()
+        self.event_fd.set()
         if self._backlog.waiting:
             return self._backlog.add(records.encode(message, b""), is_last=True)
         poll = select.poll()
         poll.register(self.near, select.POLLOUT)
         has_gone = bool(poll.poll(wait_ms)) and self.offer(message)
-        self.bell.ring()
+        self.event_fd.set()
         return has_gone
 
     def fullness(self) -> float:
@@ -101,7 +101,7 @@ class Channel:
 
     def _keep(self, message: records.Message, parts: "tuple[bytes | memoryview, ...]") -> bool:
         """For later; a payload that is too large for a datagram stays behind."""
-        self.bell.ring()
+        self.event_fd.set()
         payload = b"".join(parts) if sum(map(len, parts)) <= _WAITING_LIMIT_BYTES else None
         return self._backlog.add(records.encode(message, payload))
 
@@ -173,23 +173,23 @@ class Channel:
 class TelemetryEnd:
     """The far end, as the telemetry process holds it."""
 
-    __slots__ = ("_bell", "_is_rung", "_news", "_socket")
+    __slots__ = ("_event_fd", "_news", "_socket", "_wake_up")
 
-    def __init__(self, far: _socket.socket, bell: Bell | None = None) -> None:
-        """Without a bell it never rests."""
+    def __init__(self, far: _socket.socket, event_fd: EventFd | None = None) -> None:
+        """Without an event descriptor it never rests."""
         self._socket = far
-        self._bell = bell
-        self._news, self._is_rung = select.poll(), select.poll()
+        self._event_fd = event_fd
+        self._news, self._wake_up = select.poll(), select.poll()
         self._news.register(far, select.POLLIN)
-        if bell is not None:
-            self._is_rung.register(bell, select.POLLIN)
+        if event_fd is not None:
+            self._wake_up.register(event_fd, select.POLLIN)
 
     def rest(self, limit_ms: int = REST_MS) -> None:
         """Where nothing more has come, let some records come together, unless somebody rings: each time that this process runs, the
         function that shares its CPU finds a cold cache.
         """
-        if self._bell is not None and not self._news.poll(0) and self._is_rung.poll(limit_ms):
-            self._bell.hear()
+        if self._event_fd is not None and not self._news.poll(0) and self._wake_up.poll(limit_ms):
+            self._event_fd.clear()
 
     def receive(self) -> records.Record | None:
         """Wait for the next record, its payload read whole; None when the proxy process has gone."""

@@ -10,9 +10,9 @@ from otlp_collector import PATIENCE_S
 from proxy_records import delivered, finished
 from telemetry_thread import spans_of
 
-from lrap_otel import records
-from lrap_otel.telemetry import inbox
-from lrap_otel.telemetry.inbox import Inbox
+from lrap_otel.ipc import records
+from lrap_otel.telemetry import record_queue
+from lrap_otel.telemetry.record_queue import RecordQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +27,7 @@ def restored(payload_bytes: int = 0) -> records.Restored:
     return records.Restored((1,), b"x" * payload_bytes)
 
 
-def read_all(*received: records.Record | Exception | None) -> Inbox:
+def read_all(*received: records.Record | Exception | None) -> RecordQueue:
     """An inbox that has read these from its channel, and then its end."""
     queue = [*received, None]
 
@@ -37,12 +37,12 @@ def read_all(*received: records.Record | Exception | None) -> Inbox:
             raise one
         return one
 
-    box = Inbox(receive)
+    box = RecordQueue(receive)
     box._read()
     return box
 
 
-def taken(box: Inbox) -> list[records.Record]:
+def taken(box: RecordQueue) -> list[records.Record]:
     found = []
     while (arrival := box.take(PATIENCE_S)) is not None and arrival.record is not None:
         found.append(arrival.record)
@@ -51,7 +51,7 @@ def taken(box: Inbox) -> list[records.Record]:
 
 @pytest.mark.parametrize(
     ("payload_bytes", "number", "kept"),
-    [(0, inbox.LIMIT_RECORDS + 2, inbox.LIMIT_RECORDS), (inbox.LIMIT_BYTES // 2, 4, 2)],
+    [(0, record_queue.LIMIT_RECORDS + 2, record_queue.LIMIT_RECORDS), (record_queue.LIMIT_BYTES // 2, 4, 2)],
 )
 def test_what_does_not_fit_is_dropped_and_counted(payload_bytes: int, number: int, kept: int) -> None:
     box = read_all(*(restored(payload_bytes) for _ in range(number)))
@@ -66,23 +66,23 @@ AWAITED = [records.Flush((1, 500, 0, 0), None), records.Shutdown((2, "spindown",
 
 @pytest.mark.parametrize("command", AWAITED, ids=["flush", "shutdown", "end"])
 def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(command: records.Record | None) -> None:
-    box = Inbox(lambda: None)
+    box = RecordQueue(lambda: None)
     for record in (restored(), records.Flush((1, 0, 0, 0), None)):
         box._put(record)
-    assert not box.bell.rings()
+    assert not box.event_fd.is_set()
     for record in (AWAITED[0], restored(), command):
         box._put(record)
     rings = []
     for _ in range(5):
         box.take(PATIENCE_S)
-        rings.append(box.bell.rings())
+        rings.append(box.event_fd.is_set())
     assert rings == [True, True, True, True, False]
 
 
 def test_a_flush_and_a_shutdown_always_fit() -> None:
     commands = [records.Flush((1, 500, 0, 0), None), records.Shutdown((2, "spindown", 0, 0, 0), None)]
 
-    box = read_all(restored(inbox.LIMIT_BYTES), restored(), *commands)
+    box = read_all(restored(record_queue.LIMIT_BYTES), restored(), *commands)
 
     assert taken(box)[1:] == commands
 
@@ -101,7 +101,7 @@ def test_a_broken_channel_is_its_end() -> None:
 
 
 def test_nothing_comes_within_the_time() -> None:
-    assert Inbox(lambda: None).take(0) is None
+    assert RecordQueue(lambda: None).take(0) is None
 
 
 def test_a_record_that_cannot_be_worked_off_is_told_and_the_next_one_is(start: Start, collector: Collector) -> None:
@@ -126,10 +126,10 @@ def test_what_comes_over_the_channel_and_is_no_record_is_survived(start: Start, 
 def test_records_wait_for_each_other_until_a_flush_wants_them() -> None:
     first, flush = restored(), records.Flush((1, 0, 0, 0), None)
     queue: Queue[records.Record | None] = Queue()
-    box = Inbox(queue.get)
+    box = RecordQueue(queue.get)
     box.start()
     queue.put(first)
-    assert box.take(inbox.TOGETHER_S / 100) is None
+    assert box.take(record_queue.TOGETHER_S / 100) is None
     queue.put(flush)
     assert [arrival.record for arrival in (box.take(PATIENCE_S), box.take(PATIENCE_S)) if arrival] == [first, flush]
     queue.put(None)
@@ -137,11 +137,11 @@ def test_records_wait_for_each_other_until_a_flush_wants_them() -> None:
 
 def test_records_nobody_asks_for_are_worked_off_after_a_while_or_when_they_are_many() -> None:
     queue: Queue[records.Record | None] = Queue()
-    box = Inbox(queue.get)
+    box = RecordQueue(queue.get)
     box.start()
     queue.put(restored())
     assert box.take(PATIENCE_S) is not None
-    for _ in range(inbox.TOGETHER_RECORDS):
+    for _ in range(record_queue.TOGETHER_RECORDS):
         queue.put(restored())
-    assert all(box.take(PATIENCE_S) for _ in range(inbox.TOGETHER_RECORDS))
+    assert all(box.take(PATIENCE_S) for _ in range(record_queue.TOGETHER_RECORDS))
     queue.put(None)

@@ -6,14 +6,14 @@ its headers where the first one had them, which takes two microseconds to see at
 match tells all that is kept of it and all that is read.
 """
 
-from lrap_otel.patterns import Brake, Group, Value, compile_pattern, lower_hex
 from lrap_otel.propagation import w3c
-from lrap_otel.propagation.places import KEEPS_ITS_SPELLING, Fitted, Shape, Slot, hidden
+from lrap_otel.propagation.carrier.model import KEEPS_ITS_SPELLING, Fitted, Shape, Slot, hidden
+from lrap_otel.text.patterns import Brake, Group, Value, compile_pattern, lower_hex
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.patterns import Part
-    from lrap_otel.propagation.places import Carrier
+    from lrap_otel.propagation.carrier.model import Carrier
+    from lrap_otel.text.patterns import Part
 
     Cuts = dict[tuple[int, int], Slot]
 

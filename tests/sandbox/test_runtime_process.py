@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel import runtime_process
+from lrap_otel.sandbox import runtime_process
 
 if TYPE_CHECKING:
     from pathlib import Path

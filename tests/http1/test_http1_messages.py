@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel.proxy.http1 import (
+from lrap_otel.http1.messages import (
     CHUNKED,
     UNTIL_CLOSE,
     ChunkedBody,
@@ -22,7 +22,7 @@ from lrap_otel.proxy.http1 import (
     dechunk,
     parse_request,
 )
-from lrap_otel.proxy.stream import BrokenError, Stream
+from lrap_otel.http1.stream import BrokenError, Stream
 from tests.proxy.wire import ACCEPTED, NEXT, event, post, post_head
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel import json_scan
+from lrap_otel.text import json_scan
 
 VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)),
@@ -102,14 +102,15 @@ def test_the_hot_path_imports_nothing_that_takes_time() -> None:
         import sys
         sys.path.insert(0, sys.argv[1])
         before = set(sys.modules)
-        from lrap_otel.propagation import carriers, extract, inject, sampling, xray
+        from lrap_otel.propagation.carrier import find
+        from lrap_otel.propagation import extract, inject, sampling, xray
         event = b'{"headers":{"a":"b"},"requestContext":{}}'
         for text in (event, b'{"x":{"headers":{},"requestContext":{}}}', b'[1]', b'{"headers" : {"a":"b"}, "requestContext" : {}}'):
-            carrier = carriers.find(text, 100)
+            carrier = find.find(text, 100)
         span = extract.parent_of(("tracecontext", "b3", "xray"), {})
         print(*sorted(name for name in set(sys.modules) - before if not name.startswith("lrap_otel")))
     """
-    here = str(json_scan.__file__).removesuffix("/lrap_otel/json_scan.py")
+    here = str(json_scan.__file__).removesuffix("/lrap_otel/text/json_scan.py")
     run = subprocess.run([sys.executable, "-I", "-S", "-c", code, here], check=True, capture_output=True, text=True)
     assert run.stdout.split() == ["_json", "_operator", "_sre"]
 
@@ -117,9 +118,9 @@ def test_the_hot_path_imports_nothing_that_takes_time() -> None:
 @pytest.mark.parametrize(
     "call",
     [
-        "carriers.in_client_context(b'{\"custom\" 1}')",
+        "find.in_client_context(b'{\"custom\" 1}')",
         'inject.with_client_context(b\'{"custom" 1}\', (("traceparent", "1"),))',
-        'carriers.find(b\'{"headers":{"a":"b"},"multiValueHeaders":{"a":["b""]},"requestContext":{}}\', 1_000)',
+        'find.find(b\'{"headers":{"a":"b"},"multiValueHeaders":{"a":["b""]},"requestContext":{}}\', 1_000)',
         'json_scan.loads("[1 2]")',
     ],
 )
@@ -128,14 +129,15 @@ def test_what_is_no_json_is_a_value_error_also_where_nobody_has_imported_json(ca
     code = f"""if True:
         import sys
         sys.path.insert(0, sys.argv[1])
-        from lrap_otel import json_scan
-        from lrap_otel.propagation import carriers, inject
+        from lrap_otel.text import json_scan
+        from lrap_otel.propagation.carrier import find
+        from lrap_otel.propagation import inject
         assert "json" not in sys.modules
         try:
             print({call})
         except ValueError:
             print("ValueError")
     """
-    here = str(json_scan.__file__).removesuffix("/lrap_otel/json_scan.py")
+    here = str(json_scan.__file__).removesuffix("/lrap_otel/text/json_scan.py")
     run = subprocess.run([sys.executable, "-I", "-S", "-c", code, here], check=True, capture_output=True, text=True)
     assert run.stdout.strip() in {"{}", "None", "ValueError"}

@@ -7,7 +7,7 @@ from marshal import dumps
 
 import pytest
 
-from lrap_otel import records
+from lrap_otel.ipc import records
 
 
 def names() -> list[str]:

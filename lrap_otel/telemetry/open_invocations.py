@@ -11,7 +11,7 @@ from lrap_otel.telemetry.triggers.description import unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.records import Delivered, Finished
+    from lrap_otel.ipc.records import Delivered, Finished
     from lrap_otel.telemetry.triggers.description import Attributes, Description, Options
 
 TIMEOUT = "timeout"
