@@ -23,7 +23,7 @@ _LARGEST = 2**31 - 1
 _NO_LIMIT = "no limit"
 # Of a header field's name (RFC 9110, "Tokens"), beside letters and digits.
 _NAME_MARKS = "!#$%&'*+-.^_`|~"
-_PROTOCOLS = ("http/protobuf", "grpc")
+_PROTOCOLS = ("http/protobuf", "http/json", "grpc")
 # The name by which OpenTelemetry's own exporter over gRPC is registered.
 _GRPC = "otlp_proto_grpc"
 _EXPORTER_NAME_MARKS = "-_."
@@ -57,6 +57,7 @@ class SignalSettings:
         "compression",
         "enabled",
         "headers",
+        "is_json",
         "others",
         "timeout_ms",
         "url",
@@ -90,16 +91,17 @@ class SignalSettings:
         return self.enabled or bool(self.others)
 
     def _read_exporters(self, read: Environment, signal: str) -> bool:
-        """Set `enabled`: whether we send it, as OTLP over HTTP; and `others`: the exporters of packages,
-        by the names that these register, each with what asks for it. Whether OTLP goes by gRPC.
+        """Set `enabled`: whether we send it, as OTLP over HTTP; `is_json`: whether as JSON; and `others`: the
+        exporters of packages, by the names that these register, each with what asks for it. Whether OTLP goes by gRPC.
         """
         own, common = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
-        says = f"{_PROTOCOLS[0]} (also known: {_PROTOCOLS[1]})"
+        says = f"{_PROTOCOLS[0]} (also known: {', '.join(_PROTOCOLS[1:])})"
         protocol = read.one_of(common, _PROTOCOLS[0], _PROTOCOLS, says)
         protocol = read.one_of(own, protocol, _PROTOCOLS, says if protocol == _PROTOCOLS[0] else protocol)
         names = _exporters(read, f"OTEL_{signal}_EXPORTER")
         is_grpc = "otlp" in names and protocol == "grpc"
         self.enabled = "otlp" in names and not is_grpc
+        self.is_json = protocol == "http/json"
         self.others = {name: f"OTEL_{signal}_EXPORTER" for name in names if name != "otlp"}
         if is_grpc:
             asked_by = own if read.text(own).lower() == "grpc" else common

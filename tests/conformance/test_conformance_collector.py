@@ -32,12 +32,7 @@ def test_the_collector_accepts_the_configuration(collector: Path) -> None:
 def test_what_the_examples_export_arrives_and_is_printed(collector: Path, tmp_path: Path) -> None:
     with running(collector, tmp_path) as (endpoint, printed):
         emulate(endpoint)
-    exported = [json.loads(line) for line in (tmp_path / "exported.jsonl").read_text().splitlines()]
-    spans = list(_items(exported, "resourceSpans", "scopeSpans", "spans"))
-    assert len(spans) == 3
-    assert ("/pets/{id}", "4bf92f3577b34da6a3ce929d0e0e4736") in {(span["name"], span["traceId"]) for span in spans}
-    metrics = {metric["name"] for metric in _items(exported, "resourceMetrics", "scopeMetrics", "metrics")}
-    assert "lrap.proxy.overhead" in metrics
+    assert_all_has_arrived(tmp_path / "exported.jsonl")
     assert "Name           : /pets/{id}" in printed
     assert "-> Name: lrap.proxy.overhead" in printed
 
@@ -46,11 +41,23 @@ def test_what_goes_over_grpc_arrives_as_well(collector: Path, tmp_path: Path) ->
     grpc = free_port()
     with running(collector, tmp_path, grpc):
         emulate(f"http://127.0.0.1:{grpc}", "OTEL_EXPORTER_OTLP_PROTOCOL=grpc")
-    exported = [json.loads(line) for line in (tmp_path / "exported.jsonl").read_text().splitlines()]
-    spans = list(_items(exported, "resourceSpans", "scopeSpans", "spans"))
+    assert_all_has_arrived(tmp_path / "exported.jsonl")
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_what_goes_as_json_arrives_as_well(collector: Path, tmp_path: Path, compression: str) -> None:
+    with running(collector, tmp_path) as (endpoint, _):
+        emulate(endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL=http/json", f"OTEL_EXPORTER_OTLP_COMPRESSION={compression}")
+    assert_all_has_arrived(tmp_path / "exported.jsonl")
+
+
+def assert_all_has_arrived(exported: Path) -> None:
+    """What the examples make is in the file that the collector writes."""
+    lines = [json.loads(line) for line in exported.read_text().splitlines()]
+    spans = list(_items(lines, "resourceSpans", "scopeSpans", "spans"))
     assert len(spans) == 3
     assert ("/pets/{id}", "4bf92f3577b34da6a3ce929d0e0e4736") in {(span["name"], span["traceId"]) for span in spans}
-    metrics = {metric["name"] for metric in _items(exported, "resourceMetrics", "scopeMetrics", "metrics")}
+    metrics = {metric["name"] for metric in _items(lines, "resourceMetrics", "scopeMetrics", "metrics")}
     assert "lrap.proxy.overhead" in metrics
 
 

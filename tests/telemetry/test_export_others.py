@@ -14,11 +14,12 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from lrap_otel.propagation.context import SpanContext
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.endpoint import ACCEPTED, REFUSED, REJECTED, UNKNOWN
-from lrap_otel.telemetry.export.exporter import METRICS, TRACES, Exporter
+from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.export.others import exporter_of, package_folders
 from lrap_otel.telemetry.export.sdk import codec
 from lrap_otel.telemetry.export.sdk.endpoint import SdkEndpoint
 from lrap_otel.telemetry.export.sdk.exporters import Exporters
+from lrap_otel.telemetry.export.ways import METRICS, TRACES
 from lrap_otel.telemetry.metrics import Metrics
 from lrap_otel.telemetry.otlp.traces import SERVER, Span
 from lrap_otel.telemetry.otlp.wire import Resource

@@ -63,6 +63,7 @@ OURS = {
     "lrap_otel.telemetry.export.losses",
     "lrap_otel.telemetry.export.proxies",
     "lrap_otel.telemetry.export.retry",
+    "lrap_otel.telemetry.export.ways",
     "lrap_otel.telemetry.export.wire",
     "lrap_otel.telemetry.failures",
     "lrap_otel.telemetry.heads",

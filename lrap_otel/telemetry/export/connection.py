@@ -99,7 +99,24 @@ class Connection:
 
         Raises NotSentError or BrokenError; the connection is closed then, unless nothing was sent.
         """
-        request = self._request(fields, body)
+        return self._asked(self._request("POST", fields, body), deadline, may_repeat=may_repeat)
+
+    def get(self, fields: dict[str, str], deadline: "Deadline") -> Reply:
+        """Send one GET and read the answer before `deadline`. As `post`."""
+        return self._asked(self._request("GET", fields), deadline, may_repeat=True)
+
+    def close(self) -> None:
+        """Close it; the next request opens a new one."""
+        if self._wire is not None:
+            self._wire.close()
+            self._wire = None
+
+    def forget(self) -> None:
+        """Close it, and resume no session either: they belong to another sandbox."""
+        self.close()
+        self._session = None
+
+    def _asked(self, request: bytes, deadline: "Deadline", *, may_repeat: bool) -> Reply:
         begun_s = monotonic()
         kept = self._take_kept()
         if kept is None:
@@ -116,17 +133,6 @@ class Connection:
             # The first time it may have arrived.
             raise BrokenError(error.error_type, str(error)) from error
 
-    def close(self) -> None:
-        """Close it; the next request opens a new one."""
-        if self._wire is not None:
-            self._wire.close()
-            self._wire = None
-
-    def forget(self) -> None:
-        """Close it, and resume no session either: they belong to another sandbox."""
-        self.close()
-        self._session = None
-
     def _take_kept(self) -> Wire | None:
         kept, self._wire = self._wire, None
         if kept is not None and kept.has_ended():
@@ -134,14 +140,16 @@ class Connection:
             return None
         return kept
 
-    def _request(self, fields: dict[str, str], body: bytes) -> bytes:
+    def _request(self, method: str, fields: dict[str, str], body: "bytes | None" = None) -> bytes:
         target = self._url.path
         lines = [f"Host: {self._url.address}"]
         if self._proxy is not None and self._tls is None:
             target = f"http://{self._url.address}{target}"
             lines += _proxy_fields(self._proxy)
         lines += [f"{name}: {value}" for name, value in fields.items()]
-        return _head(f"POST {target}", *lines, f"Content-Length: {len(body)}") + body
+        if body is not None:
+            lines.append(f"Content-Length: {len(body)}")
+        return _head(f"{method} {target}", *lines) + (body or b"")
 
     def _exchange_anew(self, request: bytes, deadline: "Deadline") -> Reply:
         try:

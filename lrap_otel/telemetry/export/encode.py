@@ -1,7 +1,7 @@
 """Export requests, with the scope that all our telemetry has."""
 
 from lrap_otel.telemetry import semconv
-from lrap_otel.telemetry.otlp import metrics, traces, wire
+from lrap_otel.telemetry.otlp import metrics, responses, traces, wire
 from lrap_otel.telemetry.otlp.wire import Scope
 
 TYPE_CHECKING = False
@@ -33,3 +33,8 @@ def spans_request(resource: "Resource", encoded: "Sequence[bytes]") -> bytes:
 def metrics_request(data: "MetricsData") -> bytes:
     """One export request."""
     return metrics.metrics_request(data, SCOPE)
+
+
+def rejected(response: bytes) -> int:
+    """How many spans or data points a collector that accepted a request did not take."""
+    return responses.rejected(response)

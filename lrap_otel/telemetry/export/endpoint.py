@@ -61,6 +61,9 @@ class Answer:
 class Endpoint:
     """Where one signal goes, over a connection of its own: two signals may be under way at once."""
 
+    # The shortest time between two requests with metrics, in seconds.
+    apart_s = 0.0
+
     def __init__(self, settings: "SignalSettings", network: "NetworkSettings", tls: "TlsByFiles") -> None:
         """`tls` is shared by all endpoints.
 
@@ -83,8 +86,9 @@ class Endpoint:
         """
         if self._is_gzip:
             body = _gzipped(body)
+        deadline = deadline.within(self._timeout_s)
         try:
-            reply = self._connection.post(self._fields, body, deadline.within(self._timeout_s), may_repeat=may_repeat)
+            reply = self._connection.post(self._fields_for(body, deadline), body, deadline, may_repeat=may_repeat)
         except NotSentError as error:
             return Answer(REFUSED, error.error_type, str(error))
         except BrokenError as error:
@@ -98,6 +102,13 @@ class Endpoint:
     def forget(self) -> None:
         """Close the connection, which belongs to another sandbox, as does its TLS session."""
         self._connection.forget()
+
+    def _fields_for(self, body: bytes, deadline: "Deadline") -> dict[str, str]:  # noqa: ARG002 - a signature needs both
+        """The header fields of one attempt to send `body`.
+
+        Raises NotSentError if they cannot be had before `deadline`.
+        """
+        return self._fields
 
     def _meaning(self, reply: "Reply") -> Answer:
         status = reply.status
@@ -160,7 +171,7 @@ def _gzipped(body: bytes) -> bytes:
 
 def _fields(settings: "SignalSettings", url: Url) -> dict[str, str]:
     fields = {
-        "Content-Type": "application/x-protobuf",
+        "Content-Type": "application/json" if settings.is_json else "application/x-protobuf",
         "User-Agent": f"{semconv.SCOPE_NAME}/{semconv.SCOPE_VERSION}",
     }
     if settings.compression == "gzip":
@@ -174,7 +185,14 @@ def _fields(settings: "SignalSettings", url: Url) -> dict[str, str]:
 
 
 def _tls(settings: "SignalSettings", network: "NetworkSettings", known: "TlsByFiles") -> "Tls":
-    files = settings.certificate, settings.client_certificate, settings.client_key
+    return shared_tls((settings.certificate, settings.client_certificate, settings.client_key), network, known)
+
+
+def shared_tls(files: tuple[str, str, str], network: "NetworkSettings", known: "TlsByFiles") -> "Tls":
+    """TLS with these files (see `Tls`), which are empty for none; made once, and kept in `known`.
+
+    Raises ValueError or OSError, with a text for people, if it cannot be made.
+    """
     if files not in known:
         try:
             from lrap_otel.telemetry.export.tls import Tls  # noqa: PLC0415 - 7 ms that most do not need

@@ -2,7 +2,6 @@
 
 from time import monotonic, time
 
-from lrap_otel.telemetry.export import encode
 from lrap_otel.telemetry.export.at_once import at_once
 from lrap_otel.telemetry.export.connection import TIMEOUT
 from lrap_otel.telemetry.export.endpoint import (
@@ -12,33 +11,21 @@ from lrap_otel.telemetry.export.endpoint import (
     TOO_LARGE,
     UNKNOWN,
     Answer,
-    Endpoint,
 )
 from lrap_otel.telemetry.export.losses import Losses
 from lrap_otel.telemetry.export.retry import BackOff, chance
-from lrap_otel.telemetry.otlp.responses import rejected as rejected_count
+from lrap_otel.telemetry.export.ways import METRICS, TRACES, Ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import ModuleType
     from typing import Any, Protocol
 
     from lrap_otel.telemetry.export.deadline import Deadline
-    from lrap_otel.telemetry.export.endpoint import TlsByFiles
+    from lrap_otel.telemetry.export.ways import Codec, Way
     from lrap_otel.telemetry.otlp.metrics import MetricsData
     from lrap_otel.telemetry.otlp.traces import Span
-    from lrap_otel.telemetry.settings import ExportSettings, NetworkSettings, SignalSettings
-    from lrap_otel.telemetry.url import Url
-
-    class Receiver(Protocol):
-        """As `Endpoint`; `post` takes what the codec beside it makes."""
-
-        @property
-        def url(self) -> Url | str: ...
-        def post(self, body: Any, deadline: Deadline, *, may_repeat: bool) -> Answer: ...
-        def close(self) -> None: ...
-        def forget(self) -> None: ...
+    from lrap_otel.telemetry.settings import ExportSettings
 
     class Instruments(Protocol):
         """What an exporter needs of `Metrics`."""
@@ -47,13 +34,11 @@ if TYPE_CHECKING:
         def drop_spans(self, count: int, reason: str) -> None: ...
         def fail_export(self, signal: str, reason: str) -> None: ...
 
-    # Where a signal goes, and the module that makes its requests: `encode`, or one with the same functions.
-    Way = tuple[Receiver, ModuleType]
 
-TRACES = "traces"
-METRICS = "metrics"
 # Of the spans in one request. Collectors take 20 MiB by default, AWS 5 MB.
 MAX_BATCH_BYTES = 4 * 1024 * 1024
+# AWS takes no more.
+_MAX_BATCH_SPANS = 10_000
 _QUEUE_FULL = "queue_full"
 
 
@@ -111,15 +96,12 @@ class Exporter:
         self._warned: set[tuple[str, str]] = set()
         self._losses = Losses()
         if ways is None:
-            tls: TlsByFiles = {}
-            ways = {}
-            for name, own in ((TRACES, settings.traces), (METRICS, settings.metrics)):
-                endpoint = otlp_endpoint(name, own, settings.network, tls, warn)
-                ways[name] = (endpoint, encode) if endpoint else None
+            made = Ways(settings, warn)
+            ways = {TRACES: made.by_otlp(TRACES), METRICS: made.by_otlp(METRICS)}
         traces, metrics = ways[TRACES], ways[METRICS]
         self._traces = _Signal(TRACES, traces, BackOff(now_s, chance)) if traces else None
         self._metrics = _Signal(METRICS, metrics, BackOff(now_s, chance)) if metrics else None
-        self._batch_size = settings.max_batch_spans
+        self._batch_size = min(settings.max_batch_spans, _MAX_BATCH_SPANS)
         self._queue_size = settings.max_queue_spans
         self._max_batch_bytes = max_batch_bytes
         self._spans: list[Span] = []
@@ -139,6 +121,11 @@ class Exporter:
     def takes_metrics(self) -> bool:
         """Whether metrics are sent at all."""
         return self._metrics is not None
+
+    @property
+    def metrics_apart_s(self) -> float:
+        """The shortest time between two requests with metrics."""
+        return self._metrics.endpoint.apart_s if self._metrics else 0.0
 
     @property
     def may_send_metrics(self) -> bool:
@@ -257,14 +244,14 @@ class Exporter:
                 return False
             del self._spans[:count]
             if answer.outcome == ACCEPTED:
-                if rejected := rejected_count(answer.body):
+                if rejected := signal.codec.rejected(answer.body):
                     self._drop_spans(rejected, "partial_success", metrics, signal)
             else:
                 has_all = False
                 self._drop_spans(count, answer.error_type, metrics, signal)
         return has_all
 
-    def _batch(self, count: int, codec: "ModuleType") -> "list[Any]":
+    def _batch(self, count: int, codec: "Codec") -> "list[Any]":
         """The first spans encoded, at most `count` and as many as may go together.
 
         They stay in the queue. Raises what the encoder does if it cannot encode the first.
@@ -324,7 +311,7 @@ class Exporter:
             return self._metric_request is None and signal.back_off.is_over
         self._note(signal, answer, metrics)
         if answer.outcome == ACCEPTED:
-            if rejected_count(answer.body):
+            if signal.codec.rejected(answer.body):
                 self._warn(f"{signal.endpoint.url} took only a part of the metrics it was sent")
             return True
         if answer.outcome != REFUSED:
@@ -351,16 +338,3 @@ class Exporter:
         reason = signal.reason or "more were finished than are kept"
         since_s = signal.failing_since_s
         self._losses.add(reason, spans=count, since_s=since_s)
-
-
-def otlp_endpoint(
-    name: str, own: "SignalSettings", network: "NetworkSettings", tls: "TlsByFiles", warn: "Callable[[str], None]"
-) -> Endpoint | None:
-    """The endpoint of the signal `name`; None if it is not sent by ourselves, or cannot be with these settings."""
-    if not own.enabled:
-        return None
-    try:
-        return Endpoint(own, network, tls)
-    except (ValueError, OSError) as error:
-        warn(f"{name} cannot be exported with these settings: {error}")
-        return None

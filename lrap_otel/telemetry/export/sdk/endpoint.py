@@ -30,6 +30,8 @@ class SdkEndpoint:
     there is no other.
     """
 
+    apart_s = 0.0
+
     def __init__(self, name: str, make: Callable[[], Any], first: Any, settings: SignalSettings) -> None:
         """`make` makes the exporter anew, `first` is the one to begin with."""
         self.url = f"the exporter {name}"

@@ -9,22 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.sdk.metrics.export import MetricReader
 
-from lrap_otel.telemetry.export import encode
 from lrap_otel.telemetry.export.at_once import at_once
 from lrap_otel.telemetry.export.deadline import Clock, Deadline
 from lrap_otel.telemetry.export.endpoint import secrets_of, shown
-from lrap_otel.telemetry.export.exporter import METRICS, TRACES, Exporter, otlp_endpoint
+from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.export.others import OURS_INSTEAD, missing
 from lrap_otel.telemetry.export.sdk import codec
 from lrap_otel.telemetry.export.sdk.endpoint import SdkEndpoint
 from lrap_otel.telemetry.export.sdk.job import Job
+from lrap_otel.telemetry.export.ways import METRICS, TRACES, Ways
 from lrap_otel.telemetry.otlp.metrics import CUMULATIVE, Metric, MetricsData
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lrap_otel.telemetry.export.endpoint import TlsByFiles
-    from lrap_otel.telemetry.export.exporter import Way
+    from lrap_otel.telemetry.export.ways import Way
     from lrap_otel.telemetry.metrics import Metrics
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.settings import ExportSettings, SignalSettings
@@ -52,15 +51,15 @@ def exporters_of(settings: ExportSettings, warn: Warn) -> Exporters:
         with lock:
             warn(text)
 
-    tls: TlsByFiles = {}
+    made = Ways(settings, warn)
     endpoints: list[SdkEndpoint] = []
 
     def ways(name: str, own: SignalSettings) -> list[Way]:
         found = [each for other, asked_by in own.others.items() if (each := _load(name, other, asked_by, own, warn))]
         own.enabled = own.enabled or bool(own.others and not found)
         endpoints.extend(found)
-        ours = otlp_endpoint(name, own, settings.network, tls, warn)
-        return [*([(ours, encode)] if ours else []), *((each, codec) for each in found)]
+        ours = made.by_otlp(name)
+        return [*([ours] if ours else []), *((each, codec) for each in found)]
 
     pairs = zip_longest(ways(TRACES, settings.traces), ways(METRICS, settings.metrics))
     exporters = [Exporter(settings, warn_alone, ways={TRACES: traces, METRICS: metrics}) for traces, metrics in pairs]
