@@ -24,11 +24,21 @@ _READY_AFTER_RUNTIME_S, _READY_LIMIT_S, _LOOK_AGAIN_S = 0.1, 1.0, 0.002
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.boot import Registration
+    from typing import Protocol
+
     from lrap_otel.handshake import Handshake, Hello
     from lrap_otel.ipc.channel import Channel
     from lrap_otel.proxy.polls import Polls
     from lrap_otel.settings import Settings
+
+    class Registration(Protocol):
+        """The register request that `boot` has sent on the connection `api` to `address`."""
+
+        address: tuple[str, int]
+        api: _socket.socket
+
+        def look(self) -> None:
+            """Wait for the reply, which stays unread."""
 
 
 def run(

@@ -122,3 +122,24 @@ def test_the_proxy_process_loads_nothing_of_others_and_nothing_slow(name: str) -
     for source in sources(name):
         tops = {module.partition(".")[0] for module in imports(ast.parse(source.read_text()))} - {"lrap_otel"}
         assert tops <= sys.stdlib_module_names - SLOW, source
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Not for types either: who reads one of a circle has to read all of it."""
+    of: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        name = "lrap_otel." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        found: set[str] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = {f"{node.module}.{alias.name}" for alias in node.names}
+                found |= names | (
+                    {node.module} if not (PACKAGE.parent / node.module.replace(".", "/")).is_dir() else set()
+                )
+        of[name] = found
+    left = {name: found & of.keys() - {name} for name, found in of.items()}
+    while free := {name for name, found in left.items() if not found & left.keys()}:
+        left = {name: found for name, found in left.items() if name not in free}
+    assert left == {}

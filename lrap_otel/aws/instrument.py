@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 from lrap_otel.aws import fleet, layers, selection
 from lrap_otel.aws.function import LAYER_NAME, LayerVersion
 from lrap_otel.aws.obstacles import looks_like_edge
-from lrap_otel.aws.plan import Plan, Wish, instrumented
+from lrap_otel.aws.plan import Plan, Record, Wish, instrumented
 from lrap_otel.aws.session import AwsError
 from lrap_otel.aws.terminal import fail
-from lrap_otel.aws.undo import Record, UndoFile
+from lrap_otel.aws.undo import UndoFile
 from lrap_otel.telemetry.variable_checks import ENDPOINT_VARIABLE, NEXT_WRAPPER_VARIABLE, WRAPPER_VARIABLE
 
 if TYPE_CHECKING:

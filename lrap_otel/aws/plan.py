@@ -20,10 +20,9 @@ from lrap_otel.telemetry.variable_checks import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lrap_otel.aws.function import Function
-    from lrap_otel.aws.undo import Record
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,78 @@ class Plan:
     def changes(self) -> bool:
         """Whether there is anything to do."""
         return not self.refusal and (self.changes_layers or self.changes_variables)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one function had and what we gave it; None stands for a variable that is not set."""
+
+    layers_before: tuple[str, ...]
+    layers_after: tuple[str, ...]
+    variables: Mapping[str, tuple[str | None, str | None]] = field(repr=False)
+    names: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, plan: Plan) -> Record:
+        """The record of a plan for a function that has none yet."""
+        old, new = plan.function.variables, plan.variables
+        changed = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
+        return cls(
+            plan.function.layers,
+            plan.layers,
+            {name: (old.get(name), new.get(name)) for name in changed},
+            tuple(old),
+        )
+
+    def followed_by(self, later: Record) -> Record:
+        """The record of both changes: where this one's result was still in place, its `before` counts."""
+        variables = dict(later.variables)
+        has_held = self.layers_after == later.layers_before
+        is_in_place = has_held and self.layers_after != self.layers_before
+        for name, (before, after) in self.variables.items():
+            if name not in later.variables:
+                # The later change left it alone: it stands as this one made it, or is somebody else's
+                # by now, which restoring will find out.
+                variables[name] = (before, after)
+                is_in_place = is_in_place or (after is None) == (name not in later.names)
+            elif later.variables[name][0] == after:
+                variables[name] = (before, later.variables[name][1])
+                is_in_place = True
+        return Record(
+            self.layers_before if has_held else later.layers_before,
+            later.layers_after,
+            variables,
+            self.names if is_in_place else later.names,
+        )
+
+    def restore_layers(self, current: tuple[str, ...], is_ours: Callable[[str], bool]) -> tuple[tuple[str, ...], bool]:
+        """The layers as they were, and whether nobody else has changed them since.
+
+        If somebody has, ours gives way to the version of it that stood there before, if any.
+        """
+        if current in {self.layers_after, self.layers_before}:
+            return self.layers_before, True
+        ours = {*self.layers_after} - {*self.layers_before}
+        earlier = [layer for layer in self.layers_before if is_ours(layer)][:1]
+        found: list[str] = []
+        for layer in current:
+            found += earlier if layer in ours else [layer]
+        return tuple(dict.fromkeys(found)), False
+
+    def restore_variables(self, current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+        """The variables as they were, and the names of ours that somebody else has changed since."""
+        restored: dict[str, str] = dict(current)
+        changed: list[str] = []
+        for name, (before, after) in self.variables.items():
+            if current.get(name) not in {before, after}:
+                changed.append(name)
+            elif before is None:
+                restored.pop(name, None)
+            else:
+                restored[name] = before
+        if set(restored) == set(self.names):
+            restored = {name: restored[name] for name in self.names}
+        return restored, changed
 
 
 def instrumented(function: Function, wish: Wish) -> Plan:

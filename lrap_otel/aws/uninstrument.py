@@ -18,10 +18,9 @@ if TYPE_CHECKING:
 
     from lrap_otel.aws.change import Outcome
     from lrap_otel.aws.function import Function
-    from lrap_otel.aws.plan import Plan
+    from lrap_otel.aws.plan import Plan, Record
     from lrap_otel.aws.selection import Target
     from lrap_otel.aws.session import Account
-    from lrap_otel.aws.undo import Record
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

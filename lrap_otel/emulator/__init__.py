@@ -2,9 +2,8 @@
 
 from lrap_otel.emulator.config import Config
 from lrap_otel.emulator.emulator import Emulator
-from lrap_otel.emulator.invocation import Outcome, Result
+from lrap_otel.emulator.outcome import ExtensionReport, Outcome, Result
 from lrap_otel.emulator.sandbox import SandboxError, SandboxTimeoutError
-from lrap_otel.emulator.shutdown import ExtensionReport
 from lrap_otel.emulator.signals import LogRecord, Metric, Span
 
 __all__ = [

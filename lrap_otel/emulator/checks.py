@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lrap_otel.emulator.invocation import Outcome
-    from lrap_otel.emulator.shutdown import ExtensionReport
+    from lrap_otel.emulator.outcome import ExtensionReport, Outcome
     from lrap_otel.emulator.signals import Span
 
 TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")

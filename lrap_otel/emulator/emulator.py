@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 from lrap_otel.emulator import extensions_api, runtime_api
 from lrap_otel.emulator.changes import Changes
 from lrap_otel.emulator.environment import runtime_environment
-from lrap_otel.emulator.http import HttpServer, Reply, refusal
-from lrap_otel.emulator.invocation import Invocation, Outcome
+from lrap_otel.emulator.http import HttpServer, Reply, not_found, refusal, wrong_method
+from lrap_otel.emulator.invocation import Invocation
 from lrap_otel.emulator.invoke import InvokeEndpoint
 from lrap_otel.emulator.otlp import Receiver
-from lrap_otel.emulator.runtime_api import not_found, wrong_method
+from lrap_otel.emulator.outcome import Outcome
 from lrap_otel.emulator.sandbox import Sandbox, SandboxError, SandboxTimeoutError
 from lrap_otel.emulator.shutdown import shut_down
 
@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
     from lrap_otel.emulator.config import Config
     from lrap_otel.emulator.http import Request
-    from lrap_otel.emulator.invocation import Status
+    from lrap_otel.emulator.outcome import ExtensionReport, Reason, Status
     from lrap_otel.emulator.process import OnLine
     from lrap_otel.emulator.sandbox import OnStep
-    from lrap_otel.emulator.shutdown import ExtensionReport, Reason
 
 TELEMETRY_APIS = {"/2022-07-01/telemetry": "Telemetry", "/2020-08-15/logs": "Logs"}
 
@@ -50,7 +49,7 @@ class Emulator:
         self.runtime_api = ""
         self.environment: dict[str, str] = {}
         self._server = HttpServer(self._answer)
-        self._invoke_endpoint = InvokeEndpoint(self)
+        self._invoke_endpoint = InvokeEndpoint(self.begin)
         self._sandbox: Sandbox | None = None
         self._ended = Changes()
         # One event at a time, but under Managed Instances; one init and one end of a sandbox at a time in any case.

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lrap_otel.emulator.config import ACCOUNT_ID
 from lrap_otel.emulator.extension import Extension
-from lrap_otel.emulator.http import Reply, json_reply, refusal
-from lrap_otel.emulator.runtime_api import ACCEPTED, not_found, wrong_method
+from lrap_otel.emulator.http import ACCEPTED, Reply, json_reply, not_found, refusal, wrong_method
 
 if TYPE_CHECKING:
     from collections.abc import Collection

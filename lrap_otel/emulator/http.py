@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 MAX_HEAD_BYTES = 1 << 20
 CHUNKED_ABOVE_BYTES = 2048
 BLANKS = str.maketrans("\r\n", "  ")
+ACCEPTED = (202, {"status": "OK"})
 
 
 class AbortedError(Exception):
@@ -189,3 +190,13 @@ class HttpServer:
         finally:
             self._connections.discard(task)
             writer.close()
+
+
+def not_found() -> Reply:
+    """Go's own 404."""
+    return Reply(404, [("Content-Type", "text/plain; charset=utf-8")], b"404 page not found\n")
+
+
+def wrong_method(allowed: str) -> Reply:
+    """A path we know, a method it does not have."""
+    return Reply(405, [("Allow", allowed)])

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from lrap_otel.emulator.runtime_api import MAX_PAYLOAD_BYTES
+from lrap_otel.emulator.web import WebServer
 
 if TYPE_CHECKING:
-    from lrap_otel.emulator.emulator import Emulator
-    from lrap_otel.emulator.invocation import Invocation, Result
+    from collections.abc import Callable
+
+    from lrap_otel.emulator.invocation import Invocation
+    from lrap_otel.emulator.outcome import Outcome, Result
+
+    Begin = Callable[..., tuple[Invocation, asyncio.Task[Outcome]]]
 
 # The port of `sam local start-lambda`, which AWS's documentation gives to local endpoints.
 DEFAULT_PORT = 3001
@@ -23,8 +28,9 @@ PATH = "/2015-03-31/functions/function/invocations"
 class InvokeEndpoint:
     """Serves ``POST PATH``: 200 and the result as soon as the function gives it, failures with X-Amz-Function-Error."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self._emulator = emulator
+    def __init__(self, begin: Begin) -> None:
+        """`begin` is `Emulator.begin`."""
+        self._begin = begin
         self._server: WebServer | None = None
 
     @property
@@ -51,7 +57,7 @@ class InvokeEndpoint:
             return web.json_response({"message": "Client context must be base64-encoded JSON"}, status=400)
         trace_header = request.headers.get("X-Amzn-Trace-Id")
         event = await request.read() or b"{}"
-        invocation, _ = self._emulator.begin(event, client_context=client_context, trace_id=trace_header)
+        invocation, _ = self._begin(event, client_context=client_context, trace_id=trace_header)
         if request.headers.get("X-Amz-Invocation-Type") == "Event":
             return web.Response(status=202, headers={"X-Amzn-RequestId": invocation.request_id})
         await asyncio.wait([invocation.result])
@@ -66,23 +72,3 @@ def _reply(invocation: Invocation, result: Result) -> web.Response:
     if result.error_type:
         headers["X-Amz-Function-Error"] = "Unhandled"
     return web.Response(body=result.payload, headers=headers)
-
-
-class WebServer:
-    """One aiohttp application on 127.0.0.1."""
-
-    def __init__(self, application: web.Application) -> None:
-        # Bodies as they were sent: aiohttp's own decompression turns a bad one into a traceback.
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, auto_decompress=False)
-        self.port = 0
-
-    async def start(self, port: int) -> None:
-        """Listen; ``port`` 0 is any free one, ``self.port`` says which."""
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-
-    async def close(self) -> None:
-        """Stop listening and drop what is connected."""
-        await self._runner.cleanup()

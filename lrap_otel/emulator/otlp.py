@@ -20,8 +20,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from lrap_otel.emulator.changes import Changes
-from lrap_otel.emulator.invoke import WebServer
 from lrap_otel.emulator.signals import LogRecord, Metric, Span, decode_logs, decode_metrics, decode_spans
+from lrap_otel.emulator.web import WebServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

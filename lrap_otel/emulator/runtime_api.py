@@ -11,8 +11,8 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from lrap_otel.emulator.http import Reply, json_reply, refusal
-from lrap_otel.emulator.invocation import Result
+from lrap_otel.emulator.http import ACCEPTED, Reply, json_reply, not_found, refusal, wrong_method
+from lrap_otel.emulator.outcome import Result
 
 if TYPE_CHECKING:
     from lrap_otel.emulator.changes import Changes
@@ -24,7 +24,6 @@ MAX_PAYLOAD_BYTES = 6 * 1024 * 1024 + 100
 MAX_STREAMED_BYTES = 200 * 1024 * 1024
 STREAMED_CONTENT_TYPE = "application/vnd.awslambda.http-integration-response"
 ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
-ACCEPTED = (202, {"status": "OK"})
 
 
 class State(Enum):
@@ -208,16 +207,6 @@ class ManagedRuntimeApi(RuntimeApi):
         is_first = invocation.request_id not in self._answered
         self._answered.add(invocation.request_id)
         return is_first
-
-
-def not_found() -> Reply:
-    """Go's own 404."""
-    return Reply(404, [("Content-Type", "text/plain; charset=utf-8")], b"404 page not found\n")
-
-
-def wrong_method(allowed: str) -> Reply:
-    """A path we know, a method it does not have."""
-    return Reply(405, [("Allow", allowed)])
 
 
 def _event(invocation: Invocation) -> Reply:

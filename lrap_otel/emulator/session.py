@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lrap_otel.emulator.emulator import Emulator
-    from lrap_otel.emulator.invocation import Outcome
+    from lrap_otel.emulator.outcome import Outcome
     from lrap_otel.emulator.terminal import Terminal
 
 SPAN_WAIT_S = 5.0

@@ -5,39 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
+
+from lrap_otel.emulator.outcome import ExtensionReport
 
 if TYPE_CHECKING:
+    from lrap_otel.emulator.outcome import Reason
     from lrap_otel.emulator.process import Process
     from lrap_otel.emulator.sandbox import Sandbox
-
-Reason = Literal["spindown", "timeout", "failure"]
 
 EXTERNAL_BUDGET_S = 2.0
 INTERNAL_BUDGET_S = 0.5
 RUNTIME_SHARE = 0.3
-
-
-@dataclass(frozen=True)
-class ExtensionReport:
-    """How one external extension ended.
-
-    ``subscribed``: asked for SHUTDOWN. ``shutdown_seen``: fetched it. ``killed``: was still there when its time was up, or had
-    not asked for SHUTDOWN. ``exit_code``: negative is a signal. ``ms``: from the start of the shutdown to its exit.
-    """
-
-    name: str
-    subscribed: bool
-    shutdown_seen: bool
-    exit_code: int
-    killed: bool
-    ms: float
-
-    @property
-    def is_clean(self) -> bool:
-        """Nothing to complain about: it ended by itself with 0, or never asked to be told."""
-        return not self.subscribed or (self.shutdown_seen and not self.killed and self.exit_code == 0)
 
 
 async def shut_down(sandbox: Sandbox, reason: Reason) -> list[ExtensionReport]:

@@ -4,8 +4,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lrap_otel.telemetry.semconv import Attributes, Value
     from lrap_otel.telemetry.settings import ExportSettings
-    from lrap_otel.telemetry.triggers.description import Attributes, Value
 
 
 class Limits:

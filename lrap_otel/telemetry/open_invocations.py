@@ -12,7 +12,8 @@ from lrap_otel.telemetry.triggers.description import unknown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.ipc.records import Delivered, Finished
-    from lrap_otel.telemetry.triggers.description import Attributes, Description, Options
+    from lrap_otel.telemetry.semconv import Attributes
+    from lrap_otel.telemetry.triggers.description import Description, Options
 
 TIMEOUT = "timeout"
 # error.type of what was still open at SHUTDOWN, by Lambda's reason.

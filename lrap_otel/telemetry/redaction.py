@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import ModuleType
 
-    from lrap_otel.telemetry.triggers.description import Attributes, Value
+    from lrap_otel.telemetry.semconv import Attributes, Value
 
 REDACTED = "REDACTED"
 

@@ -12,8 +12,8 @@ from lrap_otel.telemetry.otlp.wire import Resource
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.ipc.records import Runtime, Started
+    from lrap_otel.telemetry.semconv import Attributes
     from lrap_otel.telemetry.settings import ExportSettings
-    from lrap_otel.telemetry.triggers.description import Attributes
 
 _BYTES_PER_MB = 1_048_576
 

@@ -6,6 +6,11 @@ OpenTelemetry's are those of semantic conventions 1.44.0, the version whose sche
 
 from lrap_otel import __version__
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    Value = str | int | float | bool | list[str]
+    Attributes = dict[str, Value]
+
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 SCOPE_NAME = "lrap-otel"
 SCOPE_VERSION = __version__

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.limits import Limits
     from lrap_otel.telemetry.open_invocations import Invocation
     from lrap_otel.telemetry.otlp.wire import Resource
-    from lrap_otel.telemetry.triggers.description import Attributes
+    from lrap_otel.telemetry.semconv import Attributes
 
 
 def invocation_span(invocation: "Invocation", resource: "Resource", function_name: str, limits: "Limits") -> Span:

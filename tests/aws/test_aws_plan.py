@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from lrap_otel.aws.function import Function, FunctionName, LayerVersion
 from lrap_otel.aws.obstacles import environment_bytes, limit_exceeded, notes, obstacle
-from lrap_otel.aws.plan import Plan, Wish, difference, instrumented, uninstrumented
+from lrap_otel.aws.plan import Plan, Record, Wish, difference, instrumented, uninstrumented
 from lrap_otel.aws.session import AwsError
-from lrap_otel.aws.undo import Record
 
 WRAPPER = "/opt/lrap-otel/wrapper"
 

@@ -16,8 +16,7 @@ from tests.conformance.tap import Call, Tap
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lrap_otel.emulator.invocation import Outcome
-    from lrap_otel.emulator.shutdown import ExtensionReport
+    from lrap_otel.emulator.outcome import ExtensionReport, Outcome
     from lrap_otel.emulator.signals import Span
     from tests.conformance.clients import Client
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from lrap_otel.emulator.invocation import Outcome
+    from lrap_otel.emulator.outcome import Outcome
     from lrap_otel.emulator.signals import Span
 
     Order = Callable[..., Seen]

@@ -15,7 +15,7 @@ from lrap_otel.emulator.emulator import Emulator
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from lrap_otel.emulator.invocation import Outcome
+    from lrap_otel.emulator.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 EXTENSION = {"lrap-otel": ROOT / "opt/entrypoint"}

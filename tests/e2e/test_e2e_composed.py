@@ -14,7 +14,7 @@ from tests.e2e.conftest import HTTP_EVENT, ROOT, emulated, free_ports, function,
 if TYPE_CHECKING:
     from lrap_otel.emulator.config import Config
     from lrap_otel.emulator.emulator import Emulator
-    from lrap_otel.emulator.invocation import Outcome
+    from lrap_otel.emulator.outcome import Outcome
     from lrap_otel.emulator.signals import Span
 
 NOTHING: dict[str, Any] = {"wrapper": None, "extensions": {}}

@@ -15,7 +15,8 @@ from lrap_otel.propagation.context import SpanContext
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.endpoint import ACCEPTED, REFUSED, REJECTED, UNKNOWN
 from lrap_otel.telemetry.export.exporter import Exporter
-from lrap_otel.telemetry.export.others import exporter_of, package_folders
+from lrap_otel.telemetry.export.others import exporter_of
+from lrap_otel.telemetry.export.packages import package_folders
 from lrap_otel.telemetry.export.sdk import codec
 from lrap_otel.telemetry.export.sdk.endpoint import SdkEndpoint
 from lrap_otel.telemetry.export.sdk.exporters import Exporters

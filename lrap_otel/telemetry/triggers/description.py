@@ -11,10 +11,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from lrap_otel.propagation.context import SpanContext
+    from lrap_otel.telemetry.semconv import Attributes
 
     Event = dict[str, Any]
-    Value = str | int | float | bool | list[str]
-    Attributes = dict[str, Value]
 
 _ALL_BUT_SECRETS = Privacy()
 HTTP_METHODS = frozenset(

@@ -12,7 +12,7 @@ from lrap_otel.telemetry.triggers.times import oldest
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.propagation.context import SpanContext
-    from lrap_otel.telemetry.triggers.description import Attributes
+    from lrap_otel.telemetry.semconv import Attributes
 
 _PROCESS = "process"
 

@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from lrap_otel.telemetry.triggers.description import Attributes, Event, Options
+    from lrap_otel.telemetry.semconv import Attributes
+    from lrap_otel.telemetry.triggers.description import Event, Options
 
 
 class Request:

@@ -14,7 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from lrap_otel.telemetry.triggers.description import Attributes, Description, Event, Options
+    from lrap_otel.telemetry.semconv import Attributes
+    from lrap_otel.telemetry.triggers.description import Description, Event, Options
 
 
 def _describe_kinesis(event: Event, _options: Options) -> Description:

@@ -13,7 +13,7 @@ from lrap_otel.telemetry.export.at_once import at_once
 from lrap_otel.telemetry.export.deadline import Clock, Deadline
 from lrap_otel.telemetry.export.endpoint import secrets_of, shown
 from lrap_otel.telemetry.export.exporter import Exporter
-from lrap_otel.telemetry.export.others import OURS_INSTEAD, missing
+from lrap_otel.telemetry.export.packages import OURS_INSTEAD, missing
 from lrap_otel.telemetry.export.sdk import codec
 from lrap_otel.telemetry.export.sdk.endpoint import SdkEndpoint
 from lrap_otel.telemetry.export.sdk.job import Job

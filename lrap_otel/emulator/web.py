@@ -1,0 +1,25 @@
+"""An aiohttp application that listens on this machine alone."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+
+class WebServer:
+    """One aiohttp application on 127.0.0.1."""
+
+    def __init__(self, application: web.Application) -> None:
+        # Bodies as they were sent: aiohttp's own decompression turns a bad one into a traceback.
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, auto_decompress=False)
+        self.port = 0
+
+    async def start(self, port: int) -> None:
+        """Listen; ``port`` 0 is any free one, ``self.port`` says which."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        """Stop listening and drop what is connected."""
+        await self._runner.cleanup()
