@@ -15,10 +15,25 @@ ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
 
 Tracing = Literal["none", "passive", "active"]
+LogFormat = Literal["Text", "JSON"]
 
 
 def _this_python() -> str:
     return f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@dataclass(frozen=True)
+class TelemetryFaults:
+    """What goes wrong with the Telemetry API.
+
+    ``status``: every subscription is answered with it (202: as AWS's own emulator does); ``is_silent``: with nothing.
+    ``is_doubled``: each batch is delivered twice. ``is_shuffled``: the events of a batch come in any order.
+    """
+
+    status: int = 0
+    is_silent: bool = False
+    is_doubled: bool = False
+    is_shuffled: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,7 +43,8 @@ class Config:
     ``command``: the runtime's command line; empty when the runtime is started by somebody else.
     ``extensions``: name to executable; ``opt``: a folder whose ``extensions/*`` are started as well, as Lambda does with /opt.
     ``wrapper``: AWS_LAMBDA_EXEC_WRAPPER. ``env``: the function's own variables, seen by extensions too; they win.
-    ``tracing``: what Lambda-Runtime-Trace-Id looks like. ``invocation_id``: send the per-attempt Lambda-Runtime-Invocation-Id.
+    ``tracing``: what Lambda-Runtime-Trace-Id looks like. ``log_format``: of the function's logs; ``telemetry``: see there.
+    ``invocation_id``: send the per-attempt Lambda-Runtime-Invocation-Id.
     Ports: 0 is any free one.
     """
 
@@ -47,6 +63,8 @@ class Config:
     runtime: str = field(default_factory=_this_python)
     initialization_type: str = "on-demand"
     tracing: Tracing = "passive"
+    log_format: LogFormat = "Text"
+    telemetry: TelemetryFaults = field(default_factory=TelemetryFaults)
     invocation_id: bool = True
     runtime_api_port: int = 0
     invoke_port: int = 0
@@ -56,6 +74,11 @@ class Config:
     def is_managed(self) -> bool:
         """Runs as Lambda Managed Instances do: extensions may have SHUTDOWN only."""
         return self.initialization_type == MANAGED_INSTANCES
+
+    @property
+    def is_json_logged(self) -> bool:
+        """The function's lines that are JSON objects are objects to the Telemetry API. Managed Instances have no other format."""
+        return self.log_format == "JSON" or self.is_managed
 
     @property
     def function_arn(self) -> str:

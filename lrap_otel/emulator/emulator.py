@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from lrap_otel.emulator import extensions_api, runtime_api
+from lrap_otel.emulator import extensions_api, runtime_api, telemetry_api
 from lrap_otel.emulator.changes import Changes
 from lrap_otel.emulator.environment import runtime_environment
 from lrap_otel.emulator.http import HttpServer, Reply, not_found, refusal, wrong_method
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lrap_otel.emulator.process import OnLine
     from lrap_otel.emulator.sandbox import OnStep
 
-TELEMETRY_APIS = {"/2022-07-01/telemetry": "Telemetry", "/2020-08-15/logs": "Logs"}
+LOGS_API = "/2020-08-15/logs"
 
 
 class Emulator:
@@ -81,6 +81,7 @@ class Emulator:
         await asyncio.gather(*self._running, return_exceptions=True)
         if self._sandbox:
             await self._sandbox.destroy()
+            await self._sandbox.telemetry.close()
         await self._close()
 
     @property
@@ -198,6 +199,7 @@ class Emulator:
             if is_second and invocation is not None:
                 invocation.begin()
             began_s = time.monotonic()
+            sandbox.platform.init_begins("invoke" if is_second else "init")
             await sandbox.init(self.config.timeout_s if is_second else self.config.init_timeout_s)
             self._init_ran_out_of_time = False
         init_ms = (time.monotonic() - began_s) * 1000
@@ -225,6 +227,7 @@ class Emulator:
                 return []
             self._step(f"SHUTDOWN ({reason})")
             reports = await shut_down(sandbox, reason)
+            await sandbox.telemetry.close()
             await self._server.drop_connections()
             self._sandbox = None
             return reports
@@ -237,13 +240,15 @@ class Emulator:
                 if request.method == "GET"
                 else wrong_method("GET")
             )
-        if path in TELEMETRY_APIS:
-            name = TELEMETRY_APIS[path]
+        if path == LOGS_API:
             return (
-                refusal(202, f"{name}.NotSupported", f"{name} API is not supported")
+                refusal(202, "Logs.NotSupported", "Logs API is not supported")
                 if request.method == "PUT"
                 else wrong_method("PUT")
             )
+        if path == telemetry_api.PATH:
+            sandbox = self._the_sandbox()
+            return await sandbox.telemetry.answer(request, sandbox.extensions.registered)
         # A runtime that nobody here starts may come before the first event; it finds its sandbox waiting.
         if path.startswith(runtime_api.PREFIX):
             return await self._the_sandbox().runtime.answer(request)

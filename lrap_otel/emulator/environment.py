@@ -59,6 +59,7 @@ def _function(config: Config) -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_VERSION": config.function_version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory_mb),
         "AWS_LAMBDA_INITIALIZATION_TYPE": config.initialization_type,
+        "AWS_LAMBDA_LOG_FORMAT": "JSON" if config.is_json_logged else "Text",
         "LAMBDA_TASK_ROOT": str(config.cwd),
         "LAMBDA_RUNTIME_DIR": str(config.cwd),
         "_HANDLER": config.handler_name,

@@ -11,7 +11,7 @@ from lrap_otel.emulator.extension import Extension
 from lrap_otel.emulator.http import ACCEPTED, Reply, json_reply, not_found, refusal, wrong_method
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from lrap_otel.emulator.changes import Changes
     from lrap_otel.emulator.config import Config
@@ -26,12 +26,16 @@ METHODS = {"register": "POST", "event/next": "GET", "init/error": "POST", "exit/
 class ExtensionsApi:
     """What the extensions of one sandbox talk to. ``files`` are the names of those Lambda starts; any other is internal."""
 
-    def __init__(self, config: Config, files: Collection[str], changes: Changes) -> None:
+    def __init__(
+        self, config: Config, files: Collection[str], changes: Changes, on_ready: Callable[[Extension], None]
+    ) -> None:
+        """``on_ready`` hears of each extension that asks for its first event."""
         self.registered: dict[str, Extension] = {}
         self.is_open = True
         self._config = config
         self._files = files
         self._changes = changes
+        self._on_ready = on_ready
 
     @property
     def all_registered(self) -> bool:
@@ -143,6 +147,8 @@ class ExtensionsApi:
     async def _next(self, extension: Extension) -> Reply:
         if not extension.may_poll:
             return _not_allowed(extension, "Ready")
+        if extension.state == "Registered":
+            self._on_ready(extension)
         event = await extension.poll()
         body = json.dumps(event, separators=(",", ":")).encode()
         if event["eventType"] == "SHUTDOWN":

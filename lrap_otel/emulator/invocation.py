@@ -32,6 +32,9 @@ class Invocation:
         self.deadline_ms = 0
         self.init_ms = 0.0
         self.result_ms = 0.0
+        # When the runtime began to answer, and when the clock started (Unix time).
+        self.answer_ms = 0.0
+        self.began_at_s = 0.0
         self._began_s = 0.0
 
     def begin(self) -> None:
@@ -40,6 +43,7 @@ class Invocation:
         """
         if not self._began_s:
             self._began_s = time.monotonic()
+            self.began_at_s = time.time()
             self.deadline_ms = int((time.time() + self.timeout_s) * 1000)
 
     @property
@@ -50,6 +54,10 @@ class Invocation:
     def elapsed_ms(self) -> float:
         """Since its clock started; 0 before that."""
         return (time.monotonic() - self._began_s) * 1000 if self._began_s else 0.0
+
+    def answer_begins(self) -> None:
+        """The head of the runtime's answer is here."""
+        self.answer_ms = self.elapsed_ms()
 
     def finish(self, result: Result) -> None:
         """The caller has its result; only the first one counts."""

@@ -10,9 +10,13 @@ import subprocess
 import threading
 from typing import IO, TYPE_CHECKING
 
+from lrap_otel.emulator.log_pipe import VARIABLE, LogPipe
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
+
+    from lrap_otel.emulator.log_pipe import OnRecord
 
     OnLine = Callable[[str, str], None]
 
@@ -21,25 +25,56 @@ class Process:
     """Started at once; OSError when it cannot be. ``on_line(name, text)`` gets each line of stdout and stderr.
 
     ``exited`` holds the exit status (negative: the signal), ``closed`` comes when nobody holds its stdout and stderr any more.
+    ``on_record`` gets each log call of a managed runtime; without it there is no pipe for them.
     """
 
-    def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str], cwd: Path, on_line: OnLine) -> None:
+    def __init__(
+        self,
+        name: str,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: Path,
+        on_line: OnLine,
+        on_record: OnRecord | None = None,
+    ) -> None:
         self.name = name
-        self._popen = subprocess.Popen(  # noqa: S603 -- running what it is told to run is its purpose
-            list(argv),
-            env=dict(env),
-            cwd=cwd,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        self._log_pipe = LogPipe(on_record) if on_record else None
+        try:
+            self._start(argv, dict(env), cwd)
+        except OSError:
+            if self._log_pipe:
+                self._log_pipe.finish()
+            raise
+        finally:
+            if self._log_pipe:
+                self._log_pipe.close_write_end()
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self._pipes = [_Lines(pipe, name, on_line, self._pipe_closed) for pipe in self._both_pipes()]
         # A thread and not a pidfd: some builds of Python come without os.pidfd_open.
         threading.Thread(target=self._reap, daemon=True).start()
+
+    def _start(self, argv: Sequence[str], env: dict[str, str], cwd: Path) -> None:
+        pass_fds: tuple[int, ...] = ()
+        if self._log_pipe:
+            pass_fds = (self._log_pipe.write_end,)
+            env[VARIABLE] = str(self._log_pipe.write_end)
+        self._popen = subprocess.Popen(  # noqa: S603 -- running what it is told to run is its purpose
+            list(argv),
+            env=env,
+            cwd=cwd,
+            pass_fds=pass_fds,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    @property
+    def process_id(self) -> int:
+        """Of the process itself, which is that of its group."""
+        return self._popen.pid
 
     def signal(self, number: signal.Signals) -> None:
         """Send it to every process of the group; fine if there is none."""
@@ -50,8 +85,9 @@ class Process:
         """Leave nothing of it behind, and return when it has been reaped."""
         self.signal(signal.SIGKILL)
         await asyncio.wait([self.exited])
-        for pipe in self._pipes:
-            pipe.finish()
+        for pipe in (*self._pipes, self._log_pipe):
+            if pipe:
+                pipe.finish()
 
     def _both_pipes(self) -> list[IO[bytes]]:
         return [pipe for pipe in (self._popen.stdout, self._popen.stderr) if pipe]

@@ -107,6 +107,7 @@ class RuntimeApi:
             return refusal(410, "InvokeTimeout", "Invoke timeout")
         if not self._admits_answer(invocation):
             return self._not_allowed("InvocationResponse" if kind == "response" else "InvocationErrorResponse")
+        invocation.answer_begins()
         return await (self._response(request, invocation) if kind == "response" else self._error(request, invocation))
 
     def _find(self, request_id: str) -> Invocation | None:

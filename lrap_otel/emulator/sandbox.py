@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from lrap_otel.emulator.changes import Changes
 from lrap_otel.emulator.environment import extension_environment
 from lrap_otel.emulator.extensions_api import ExtensionsApi
+from lrap_otel.emulator.platform_events import PlatformEvents
 from lrap_otel.emulator.process import Process
 from lrap_otel.emulator.runtime_api import ManagedRuntimeApi, RuntimeApi
+from lrap_otel.emulator.telemetry_api import TelemetryApi
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,7 +50,9 @@ class Sandbox:
         files = config.extension_files()
         self.changes = Changes()
         self.runtime = ManagedRuntimeApi(self.changes) if config.is_managed else RuntimeApi(self.changes)
-        self.extensions = ExtensionsApi(config, files, self.changes)
+        self.telemetry = TelemetryApi(config)
+        self.platform = PlatformEvents(config, self.telemetry)
+        self.extensions = ExtensionsApi(config, files, self.changes, self.platform.extension_ready)
         self.extension_processes: dict[str, Process] = {}
         self.runtime_process: Process | None = None
         self.config = config
@@ -73,6 +77,7 @@ class Sandbox:
             await self._init(timeout_s)
         except SandboxError as error:
             self._init_error = error
+            self._tell_init_error(error)
             raise
 
     async def invoke(self, invocation: Invocation) -> None:
@@ -82,11 +87,27 @@ class Sandbox:
         await self._find_worker(invocation.ends_at_s)
         invocation.begin()
         self._raise_failure()
+        self.telemetry.thaw()
+        self.platform.invocation_begins(invocation)
         self.extensions.invoke(invocation)
         self.runtime.deliver(invocation)
-        if not await self._comes_true(lambda: self._is_over(invocation), invocation.ends_at_s):
-            raise SandboxTimeoutError(f"Task timed out after {invocation.timeout_s:.2f} seconds")
+        runtime_ms = 0.0
+        try:
+            await self._until_over(lambda: self.runtime.is_over(invocation), invocation)
+            runtime_ms = invocation.elapsed_ms()
+            self.platform.runtime_done(invocation, *_end(invocation))
+            # Under Managed Instances nobody is frozen, so that nobody waits for the extensions.
+            await self._until_over(lambda: self.config.is_managed or self.extensions.all_ready, invocation)
+        except SandboxError as error:
+            end = "timeout" if isinstance(error, SandboxTimeoutError) else "failure", error.error_type
+            if not runtime_ms:
+                runtime_ms = invocation.elapsed_ms()
+                self.platform.runtime_done(invocation, *end)
+            self.platform.invocation_ends(invocation, runtime_ms, *end, self.processes())
+            raise
+        self.platform.invocation_ends(invocation, runtime_ms, *_end(invocation), self.processes())
         self.runtime.finish(invocation)
+        self._freeze()
 
     def processes(self) -> list[Process]:
         """All that were started."""
@@ -102,10 +123,33 @@ class Sandbox:
         ends_at_s = time.monotonic() + timeout_s
         await self._register_extensions(ends_at_s, timeout_s)
         self._start_runtime()
-        if not await self._comes_true(self._init_is_over, ends_at_s):
+        is_over = await self._comes_true(lambda: self.runtime.is_ready, ends_at_s)
+        if is_over:
+            self.platform.runtime_initialized()
+        # Measured: under Managed Instances the first worker's poll ends init.
+        if not is_over or not await self._comes_true(
+            lambda: self.config.is_managed or self.extensions.all_ready, ends_at_s
+        ):
             raise SandboxTimeoutError(f"init did not end within {timeout_s:g} s: {self._who_is_missing()}")
+        self.platform.initialized()
         self.extensions.is_open = False
+        self.telemetry.close_subscriptions()
         self.is_ready = True
+        self._freeze()
+
+    def _tell_init_error(self, error: SandboxError) -> None:
+        end = "timeout" if isinstance(error, SandboxTimeoutError) else "error", error.error_type
+        if not self.runtime.is_ready:
+            self.platform.runtime_initialized(*end)
+        self.platform.initialized(*end)
+
+    def _freeze(self) -> None:
+        if not self.config.is_managed:
+            self.telemetry.freeze()
+
+    async def _until_over(self, holds: Callable[[], bool], invocation: Invocation) -> None:
+        if not await self._comes_true(holds, invocation.ends_at_s):
+            raise SandboxTimeoutError(f"Task timed out after {invocation.timeout_s:.2f} seconds")
 
     async def _register_extensions(self, ends_at_s: float, timeout_s: float) -> None:
         environment = extension_environment(self._environment)
@@ -130,7 +174,8 @@ class Sandbox:
 
     def _start(self, name: str, argv: Sequence[str], environment: dict[str, str], error_type: str) -> Process:
         try:
-            process = Process(name, argv, environment, self.config.cwd, self._on_line)
+            on_record = self._logged if name == RUNTIME else None
+            process = Process(name, argv, environment, self.config.cwd, self._printed, on_record)
         except OSError as error:
             raise SandboxError(error_type, f"{name} cannot be started: {argv[0]}: {error.strerror}") from error
         process.exited.add_done_callback(lambda exited: self._ended(name, exited.result()))
@@ -170,18 +215,25 @@ class Sandbox:
             self._raise_failure()
         return holds()
 
-    def _is_over(self, invocation: Invocation) -> bool:
-        # Under Managed Instances nobody is frozen, so that nobody waits for the extensions.
-        return self.runtime.is_over(invocation) and (self.config.is_managed or self.extensions.all_ready)
+    def _printed(self, name: str, text: str) -> None:
+        self.telemetry.line("function" if name == RUNTIME else "extension", text)
+        self._on_line(name, text)
 
-    def _init_is_over(self) -> bool:
-        # Measured: under Managed Instances the first worker's poll ends init.
-        return self.runtime.is_ready and (self.config.is_managed or self.extensions.all_ready)
+    def _logged(self, text: str, at_s: float) -> None:
+        self.telemetry.line("function", text, at_s)
+        for line in text.splitlines():
+            self._on_line(RUNTIME, line)
 
     def _who_is_missing(self) -> str:
         runtime = [] if self.runtime.is_ready else ["the runtime"]
         missing = runtime + [f"extension {name}" for name in self.extensions.busy()]
         return f"{' and '.join(missing)} did not ask for an event"
+
+
+def _end(invocation: Invocation) -> tuple[str, str]:
+    """The platform's words for the end of an invocation that has its result."""
+    error_type = invocation.result.result().error_type
+    return ("error", error_type) if error_type else ("success", "")
 
 
 def bootstrap(wrapper: Path | None, command: Sequence[str]) -> list[str]:

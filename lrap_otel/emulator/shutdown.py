@@ -27,6 +27,8 @@ async def shut_down(sandbox: Sandbox, reason: Reason) -> list[ExtensionReport]:
     deadline_ms = int((time.time() + budget_s) * 1000)
     await _end_runtime(sandbox, budget_s * RUNTIME_SHARE)
     sandbox.extensions.shutdown(reason, deadline_ms)
+    # Its processes run once more, and what the platform has to tell does not wait any longer.
+    sandbox.telemetry.thaw(at_once=True)
     endings = [_end_extension(sandbox, process, began_s, budget_s) for process in sandbox.extension_processes.values()]
     return list(await asyncio.gather(*endings))
 

@@ -375,7 +375,8 @@ def test_the_invocation_id_must_match_where_it_is_echoed() -> None:
         ("POST", "http://x/2018-06-01/runtime/invocation/x/response", 400, ""),
         ("GET", "/2020-01-01/extension/nope", 404, ""),
         ("GET", "/2020-01-01/extension/register", 405, "POST"),
-        ("PUT", "/2022-07-01/telemetry", 202, ""),
+        ("PUT", "/2022-07-01/telemetry", 403, ""),
+        ("PUT", "/2020-08-15/logs", 202, ""),
         ("GET", "/2022-07-01/telemetry", 405, "PUT"),
     ],
 )

@@ -94,6 +94,7 @@ def test_an_extension_sees_what_lambda_shows_and_not_what_it_withholds(config: C
     assert (function["AWS_EXECUTION_ENV"], function["_HANDLER"]) == ("AWS_Lambda_python3.13", "app.handler")
     assert set(function) - set(extension) == {
         "AWS_EXECUTION_ENV",
+        "_LAMBDA_TELEMETRY_LOG_FD",
         "AWS_LAMBDA_LOG_GROUP_NAME",
         "AWS_LAMBDA_LOG_STREAM_NAME",
         "AWS_XRAY_CONTEXT_MISSING",
