@@ -111,9 +111,10 @@ class Gateway:
 
     def connections(self) -> int:
         """How many connections the balancers have from functions."""
-        lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-        ends = [line.split()[1:4:2] for line in lines]
-        return sum(int(local.partition(":")[2], 16) in self.ports and state == "01" for local, state in ends)
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        # The file is read in pieces: a connection may appear in two of them.
+        open_ones = {(local, remote) for _, local, remote, state, *_ in lines if state == "01"}
+        return sum(int(local.partition(":")[2], 16) in self.ports for local, _ in open_ones)
 
     def spans(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Every span that the backend has, with the number of the sampler that it came from."""

@@ -153,7 +153,9 @@ def main() -> None:
         say(f"{len(collectors)} {tier}s: {cpu_s * million:.0f} CPU s for a million spans, {memory_mb:.0f} MB each")
     p99_ms = quantiles(run.flush_ms, n=100)[98]
     say(f"{run.spans} spans, {run.accepted} at tier 2, {kept} kept; {run.freezes} freezes, {run.seconds:.0f} s")
-    say(f"{run.connections} connections; {len(run.flush_ms)} exports, p50 {median(run.flush_ms):.1f} ms, p99 {p99_ms:.1f}")
+    say(
+        f"{run.connections} connections; {len(run.flush_ms)} exports, p50 {median(run.flush_ms):.1f} ms, p99 {p99_ms:.1f}"
+    )
 
 
 if __name__ == "__main__":

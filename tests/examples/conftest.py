@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 OPENTOFU = "github.com/opentofu/opentofu@v1.10.10"
+KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5@v5.8.0"
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +41,14 @@ def terraform() -> str:
     """Terraform or OpenTofu: the machine's, else OpenTofu built once from the module proxy."""
     installed = shutil.which("terraform") or shutil.which("tofu")
     return installed or str(_installed("examples-opentofu", Path(__file__), _install_tofu) / "tofu")
+
+
+@pytest.fixture(scope="session")
+def kustomize() -> list[str]:
+    """The command that writes the manifests of a folder: kubectl's, else kustomize, built once."""
+    if shutil.which("kubectl"):
+        return ["kubectl", "kustomize"]
+    return [str(_installed("examples-kustomize", Path(__file__), _install_kustomize) / "kustomize"), "build"]
 
 
 @pytest.fixture
@@ -77,6 +86,10 @@ def _install_tofu(folder: Path, _: Path) -> None:
         path.chmod(0o755)
     subprocess.run(["go", "build", "-buildvcs=false", "-o", folder / "tofu", "./cmd/tofu"], cwd=source, check=True)
     shutil.rmtree(source)
+
+
+def _install_kustomize(folder: Path, _: Path) -> None:
+    subprocess.run(["go", "install", KUSTOMIZE], env=os.environ | {"GOBIN": str(folder)}, check=True)
 
 
 def _install_node(folder: Path, lock: Path) -> None:

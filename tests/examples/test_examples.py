@@ -190,6 +190,43 @@ def test_the_serverless_configuration_is_whole() -> None:
     assert all((EXAMPLES / "serverless" / f"{name.partition('.')[0]}.py").is_file() for name in handlers)
 
 
+def test_cfn_lint_has_nothing_to_say_of_the_collectors_on_ecs(tools: Path, example: Example) -> None:
+    run(tools / "cfn-lint", "ecs.yaml", cwd=example("collector"))
+
+
+def test_the_collectors_on_kubernetes_are_what_its_schemas_allow(
+    kustomize: list[str], tools: Path, example: Example
+) -> None:
+    folder = example("collector")
+    manifests = run(*kustomize, ".", cwd=folder)
+    (folder / "all.yaml").write_text(manifests)
+    run(tools / "kubernetes-validate", "--strict", "all.yaml", cwd=folder)
+    (config,) = [one for one in yaml.safe_load_all(manifests) if one["kind"] == "ConfigMap"]
+    assert config["data"] == {name: (folder / name).read_text() for name in ("balancer.yaml", "sampler.yaml")}
+
+
+def test_a_manifest_that_is_wrong_does_not_pass(tools: Path, example: Example) -> None:
+    manifest = example("collector") / "kubernetes.yaml"
+    manifest.write_text(manifest.read_text().replace("replicas:", "replica:"))
+    ran = subprocess.run([tools / "kubernetes-validate", "--strict", manifest], capture_output=True, check=False)
+    assert ran.returncode != 0
+
+
+@pytest.mark.parametrize("name", ["balancer.yaml", "sampler.yaml"])
+def test_a_collectors_configuration_fits_into_a_parameter_of_ssm(name: str) -> None:
+    assert len((EXAMPLES / "collector" / name).read_bytes()) <= 4_096
+
+
+@pytest.mark.parametrize("deployment", ["ecs.yaml", "kubernetes.yaml"])
+def test_each_collector_is_given_the_variables_that_its_configuration_reads(deployment: str) -> None:
+    text = (EXAMPLES / "collector" / deployment).read_text()
+    given = {"balancer": text.partition("--config=")[2], "sampler": text.rpartition("--config=")[2]}
+    for name, container in given.items():
+        read = set(re.findall(r"\$\{env:(\w+)\}", (EXAMPLES / "collector" / f"{name}.yaml").read_text()))
+        assert read == {"BACKEND_ENDPOINT", "BACKEND_AUTHORIZATION"}
+        assert read <= set(re.findall(r"[Nn]ame: (\w+)$", container, re.MULTILINE))
+
+
 def _construct(tools: Path, example: Example, runtime: str, arguments: str) -> tuple[list[str], dict[str, str]]:
     """The layers and variables of a function after the construct in Python has been given it."""
     folder = example("cdk/python")
