@@ -117,6 +117,18 @@ def test_each_path_of_the_checkout_that_is_named_exists(document: Path) -> None:
             assert made or (ROOT / code).exists() or (document.parent / code).exists(), code
 
 
+@by_document
+def test_each_python_file_that_is_named_without_its_folder_exists(document: Path) -> None:
+    known = {
+        path.name
+        for folder in ("lrap_otel", "tests", "bench", "opt", "examples")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    named = {code for code in codes(document) if re.fullmatch(r"[a-z_0-9]+\.py", code)}
+    # What a function of the reader's is called.
+    assert named - {"app.py", "handler.py"} <= known
+
+
 @cache
 def names_of_tests() -> frozenset[str]:
     return frozenset(
