@@ -1,6 +1,4 @@
-"""What becomes of measurements until they are exported: sums, and histograms of values that are not
-negative.
-"""
+"""Measurements between two exports: sums, and histograms of values that are not negative."""
 
 from _bisect import bisect_left
 from _random import Random
@@ -36,14 +34,13 @@ class Sum:
         self._value += count
 
     def point(self, attributes: "Attributes", start_ns: int, end_ns: int) -> SumPoint:
-        """What was counted, all in all."""
+        """The total so far."""
         return SumPoint(attributes, start_ns, end_ns, self._value)
 
 
 class Histogram:
-    """Counts values by `bounds`, the upper ends of all buckets but the last.
-
-    The exemplar of a bucket is its latest.
+    """A histogram with explicit buckets: `bounds` are the upper ends of all but the last. The
+    latest measurement in a bucket is its exemplar.
     """
 
     __slots__ = ("_bounds", "_counts", "_exemplars", "_maximum", "_minimum", "_sum")
@@ -57,7 +54,7 @@ class Histogram:
         self._maximum = float("-inf")
 
     def record(self, value: float, span: "SpanContext | None") -> None:
-        """One value, measured in `span` if that makes an exemplar."""
+        """Add one value. `span`, if given, makes it an exemplar."""
         bucket = bisect_left(self._bounds, value)
         self._counts[bucket] += 1
         self._sum += value
@@ -67,7 +64,7 @@ class Histogram:
             self._exemplars[bucket] = _exemplar(value, span)
 
     def point(self, attributes: "Attributes", start_ns: int, end_ns: int) -> HistogramPoint:
-        """What was recorded, all in all; the exemplars since the last point."""
+        """The values so far, and the exemplars since the last call."""
         point = HistogramPoint(attributes, start_ns, end_ns)
         point.sum, point.minimum, point.maximum = self._sum, self._minimum, self._maximum
         point.counts, point.bounds = tuple(self._counts), self._bounds
@@ -77,9 +74,9 @@ class Histogram:
 
 
 class ExponentialHistogram:
-    """Counts values by base-2 exponential buckets, as fine as at most 160 of them can be.
+    """A histogram with base-2 exponential buckets, at most 160, as fine as that allows.
 
-    A few exemplars are kept, each measurement with the same chance.
+    It keeps a few exemplars, chosen with equal chance.
 
     Source: OpenTelemetry, "Metrics SDK", "Base2 Exponential Bucket Histogram Aggregation".
     """
@@ -110,7 +107,7 @@ class ExponentialHistogram:
         self._chance = Random()
 
     def record(self, value: float, span: "SpanContext | None") -> None:
-        """One value, measured in `span` if that makes an exemplar."""
+        """Add one value. `span`, if given, makes it an exemplar."""
         self._count += 1
         self._sum += value
         self._minimum = min(self._minimum, value)
@@ -126,7 +123,7 @@ class ExponentialHistogram:
             self._offer(_exemplar(value, span))
 
     def point(self, attributes: "Attributes", start_ns: int, end_ns: int) -> ExponentialPoint:
-        """What was recorded, all in all; the exemplars since the last point."""
+        """The values so far, and the exemplars since the last call."""
         point = ExponentialPoint(attributes, start_ns, end_ns)
         point.count, point.zero_count, point.sum = self._count, self._zero_count, self._sum
         point.minimum, point.maximum = self._minimum, self._maximum
@@ -138,8 +135,8 @@ class ExponentialHistogram:
         return point
 
     def _make_room(self, index: int) -> int:
-        """Merge neighbours until the buckets, that of `index` with them, are few enough: by how
-        many scales.
+        """Merge neighbouring buckets until they are few enough, including the one at `index`.
+        Returns by how many scales.
         """
         low, high = min(self._counts, default=index), max(self._counts, default=index)
         low, high = min(low, index), max(high, index)

@@ -1,4 +1,6 @@
-"""The body of a result or an error, as far as the proxy kept it: its first bytes, and of a long one its last."""
+"""The body of a result or an error as the record contains it: its first bytes and, if it is long,
+its last.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ _SIZE_LIMIT_DIGITS = 16
 
 
 class Body:
-    """What is known of one body, its transfer coding taken off.
+    """What is known of one body, without its transfer coding.
 
-    `first` starts where the body starts. `last` ends where the body ends and is empty where `first` is the whole, which
-    `is_whole` says. `trailers` are the fields after a chunked body, by lower-case name.
+    `first` starts at the beginning of the body. `last` ends at its end, and is empty if `first` is
+    the whole body (`is_whole`). `trailers` are the fields after a chunked body, by lower-case name.
     """
 
     __slots__ = ("first", "is_whole", "last", "trailers")
@@ -43,10 +45,11 @@ class Body:
 
 
 def _last_chunk(lines: list[bytes]) -> int:
-    """Which of the lines that end a chunked body is its last chunk; -1 if it is not among them.
+    """The index of the last chunk's line among the final lines of a chunked body; -1 if it is not
+    there.
 
-    Found from the end: two empty strings (the blank line, and what follows it), before them nothing but
-    trailer fields, before these the chunk of size zero. What data looks like further up does not count.
+    Searched backwards: two empty strings (the blank line and the end), trailer fields only, then
+    the chunk of size zero. Data further up that looks like an end is not considered.
 
     Source: RFC 9112, 7.1.
     """
@@ -59,10 +62,10 @@ def _last_chunk(lines: list[bytes]) -> int:
 
 
 def _without_seams(lines: list[bytes]) -> bytes:
-    """Of the end of a chunked body, the data: without the lines between two chunks.
+    """The data in the end of a chunked body, without the lines between two chunks.
 
-    Where a chunk begins is not known, so a line that looks like a size is taken for one. JSON has no such
-    line: inside a string there is no bare CR LF.
+    The first chunk's beginning is not known, so any line that looks like a size is taken for one.
+    JSON has no such line: there is no bare CR LF inside a string.
     """
     parts = lines[:1]
     is_seam = False
@@ -74,9 +77,9 @@ def _without_seams(lines: list[bytes]) -> bytes:
 
 
 def dechunk(data: bytes) -> tuple[bytes, bytes]:
-    """Take the chunk framing off as far as it goes: the bytes within, and what follows the last chunk.
+    """The data of a chunked body, and what follows its last chunk.
 
-    Cut or broken framing ends the body there; nothing raises.
+    Cut or malformed framing ends the data there; nothing is raised.
 
     Source: RFC 9112, 7.1.
     """

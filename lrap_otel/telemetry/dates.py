@@ -21,9 +21,8 @@ def days_since_1970(year: int, month: int, day: int) -> int | None:
 
 
 def to_iso(seconds: float | None) -> str:
-    """Unix time as ISO 8601 in UTC, with milliseconds if there are any.
-
-    Empty for None and for what lies beyond the years 1 to 9999.
+    """Unix time as ISO 8601 in UTC, with milliseconds if there are any; empty for None and beyond
+    the years 1 to 9999.
     """
     if seconds is None:
         return ""

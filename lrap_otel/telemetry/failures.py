@@ -1,4 +1,6 @@
-"""Why an invocation failed: what runtimes say in ``/error``, in its headers, and in the trailers of a result."""
+"""Why an invocation failed: the body and header fields of a POST to ``/error``, and the trailers of
+a result.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +24,8 @@ _XRAY_CAUSE_FIELD = "lambda-runtime-function-xray-error-cause"
 
 
 class Failure:
-    """`type` is a class name or one of our fixed words, never empty. `stack` and `message` may be empty.
-    `is_exception` says that the function's code raised it.
+    """A failure. `type` is a class name or one of our fixed words, never empty. `stack` and
+    `message` may be empty. `is_exception`: the function's code raised it.
     """
 
     __slots__ = ("is_exception", "message", "stack", "type")
@@ -38,8 +40,9 @@ class Failure:
 def from_error(head: Head, body: Body) -> Failure:
     """The failure that a POST to ``/error`` reports.
 
-    The body tells most (``errorType``, ``errorMessage``, ``stackTrace``); what it leaves out, because it is cut or in
-    another shape, may stand in the X-Ray cause or in the error type's own field.
+    Read from the body (``errorType``, ``errorMessage``, ``stackTrace``). What is missing there,
+    because the body is cut or has another form, is read from the X-Ray cause or the error type's
+    header field.
     """
     told = json_text.leading_members(body.first.decode("utf-8", "replace"))
     cause = _first_exception(head.get(_XRAY_CAUSE_FIELD))
@@ -51,7 +54,7 @@ def from_error(head: Head, body: Body) -> Failure:
 
 
 def from_trailers(body: Body) -> Failure | None:
-    """The failure that a streamed result reports in its trailers; None where there is none."""
+    """The failure that the trailers of a streamed result report; None if there is none."""
     error_type = body.trailers.get(ERROR_TYPE_FIELD, "")
     error_body = body.trailers.get(_ERROR_BODY_FIELD, "")
     if not error_type and not error_body:
@@ -65,7 +68,9 @@ def from_trailers(body: Body) -> Failure | None:
 
 
 def from_refusal(status: int) -> Failure:
-    """The Runtime API did not take the result. 413 has a name of Lambda's own; of others we have the status."""
+    """The failure of a result that the Runtime API refused. 413 has a name of Lambda's own; other
+    failures are named after their status.
+    """
     return Failure("Function.ResponseSizeTooLarge" if status == 413 else str(status), is_exception=False)
 
 
@@ -99,6 +104,6 @@ def _frame(frame: Any) -> str:
     if isinstance(frame, dict):
         return f"{frame.get('label', '')} ({frame.get('path', '')}:{frame.get('line', '')})"
     if isinstance(frame, list):
-        # Python's oldest clients: [file, line, function, source].
+        # The oldest Python clients send lists: [file, line, function, source].
         return " ".join(str(part) for part in frame)
     return frame.rstrip("\n") if isinstance(frame, str) else ""

@@ -1,10 +1,12 @@
-"""An HTTP head as a record carries it, read for what spans need. The proxy has validated it; we only look things up."""
+"""An HTTP head as a record contains it, read for spans. The proxy has validated it."""
 
 from __future__ import annotations
 
 
 class Head:
-    """The fields of one head. Names are matched in any case; of several fields of one name the first counts."""
+    """The fields of one head. Names are compared in lower case; of several fields of one name the
+    first is used.
+    """
 
     __slots__ = ("_fields",)
 
@@ -13,7 +15,7 @@ class Head:
         self._fields = parse_fields(lines)
 
     def get(self, name: str) -> str:
-        """The value of field `name`, given in lower case; empty where it is absent."""
+        """The value of field `name`, given in lower case; empty if absent."""
         return self._fields.get(name, "")
 
     @property
@@ -28,7 +30,9 @@ class Head:
 
 
 def parse_fields(lines: list[str]) -> dict[str, str]:
-    """Field lines to values by lower-case name; the first of a name wins and a line without a colon is skipped."""
+    """Values by lower-case field name. The first field of a name is used; a line without a colon is
+    skipped.
+    """
     fields: dict[str, str] = {}
     for line in lines:
         name, colon, value = line.partition(":")

@@ -1,4 +1,6 @@
-"""Reading JSON that others wrote: whole where it is whole, member by member where it was cut. Nothing here raises."""
+"""Read JSON that others wrote: the whole value, or the complete members of a text that was cut.
+Nothing here raises.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ _SPACE = " \t\r\n"
 
 
 class _Values:
-    """How the scanner is told what to make of a text: what `json.loads` makes of it."""
+    """The scanner's options, as `json.loads` sets them."""
 
     strict = True
     object_hook = None
@@ -22,14 +24,15 @@ class _Values:
     parse_constant = float
 
 
-# What `json` itself stands on, without the 9 ms that importing that takes. It raises StopIteration where a value is missing;
-# and where the text is no JSON it imports `json` for its exception, or fails with a SystemError before 3.12.
+# The C scanner of `json`, without the 9 ms that importing `json` takes. It raises StopIteration if
+# a value is missing. If the text is not JSON it imports `json` for its exception, or fails with a
+# SystemError before 3.12.
 _scan = make_scanner(_Values)  # type: ignore[arg-type]  # any object with these attributes does
 _NO_JSON = (ValueError, RecursionError, StopIteration, SystemError)
 
 
 def parse(data: bytes | str) -> Any:
-    """The value, or None where it is no JSON."""
+    """The value; None if the text is not JSON."""
     try:
         text = data if isinstance(data, str) else data.removeprefix(b"\xef\xbb\xbf").decode()
         value, end = _scan(text, _skip(text, 0))
@@ -39,7 +42,7 @@ def parse(data: bytes | str) -> Any:
 
 
 def parse_object(data: bytes | str) -> dict[str, Any]:
-    """The members of an object; empty where it is something else."""
+    """The members of an object; empty if the text is something else."""
     return as_object(parse(data))
 
 
@@ -59,7 +62,7 @@ def as_text(value: Any) -> str:
 
 
 def leading_members(text: str) -> dict[str, Any]:
-    """The members of an object whose end may be missing, up to the first that is not complete."""
+    """The complete members at the beginning of an object whose end may be missing."""
     members: dict[str, Any] = {}
     position = _skip(text, 0)
     if text[position : position + 1] != "{":
@@ -72,7 +75,7 @@ def leading_members(text: str) -> dict[str, Any]:
                 break
             value, position = _scan(text, _skip(text, position + 1))
             position = _skip(text, position)
-            # A number at the very end of what we have may go on beyond it.
+            # A number at the very end may be cut.
             if position == len(text):
                 break
             members[name] = value
@@ -82,10 +85,11 @@ def leading_members(text: str) -> dict[str, Any]:
 
 
 def trailing_member(text: str, name: str) -> Any:
-    """The value of member `name` of an object whose beginning is missing; None where it is not among what is left.
+    """The value of member `name` in the end of an object whose beginning is missing; None if it is
+    not there.
 
-    From a member of the outermost object to the end, with an opening brace before it, the text is an object again. From
-    anywhere else (a nested object, the inside of a string) it is not.
+    From a member of the outermost object to the end, with an opening brace before it, the text is
+    an object again. From any other place (in a nested object, inside a string) it is not.
     """
     quoted = f'"{name}"'
     start = text.find(quoted)

@@ -1,4 +1,4 @@
-"""How much of an attribute, and how many of them, the user lets leave."""
+"""The user's limits on attributes: their number and the length of their texts."""
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Limits:
-    """OpenTelemetry's span limits, as the user set them. `max_length` counts characters, and 0 is no limit.
+    """OpenTelemetry's span limits. `max_length` counts characters; 0 means no limit.
 
     Source: OpenTelemetry, "Tracing SDK", "Span limits".
     """
@@ -32,7 +32,9 @@ class Limits:
         self.max_link_attributes = settings.max_link_attributes
 
     def applied(self, attributes: "Mapping[str, Value]", most: int) -> "tuple[Attributes, int]":
-        """The first `most` of them, their texts cut, and how many that leaves out."""
+        """The first `most` attributes with their texts cut to the limit, and the number of those
+        left out.
+        """
         kept = dict(attributes)
         if len(kept) > most:
             kept = dict(list(kept.items())[:most])
@@ -49,5 +51,5 @@ class Limits:
 
 
 def encodable(text: str) -> str:
-    """`text` with a question mark for each lone surrogate: JSON may hold them, UTF-8 cannot."""
+    """`text` with a question mark for each lone surrogate, which JSON may contain and UTF-8 cannot."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

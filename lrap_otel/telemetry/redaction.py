@@ -1,11 +1,11 @@
-"""What is withheld from an attribute: values of parameters whose names say that they are secret,
-and what the user does not want to be sent.
+"""What is withheld from attributes: values of URL parameters with secret names, and what the user
+excludes.
 
-Everything that a trigger or a failure says passes `Privacy` on its way to a span, so that a new
-trigger is covered without knowing of it.
+All attributes and failures pass through `Privacy` on their way to a span, so a new trigger is
+covered without further code.
 
-Sources: OpenTelemetry, "Semantic conventions for URL" (``url.query``, ``url.full``), which ask for
-the values of signing parameters and for credentials to be replaced by ``REDACTED``.
+Sources: OpenTelemetry, "Semantic conventions for URL" (``url.query``, ``url.full``), which require
+values of signing parameters and credentials to be replaced by ``REDACTED``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REDACTED = "REDACTED"
 
 # Names are compared in lower case, without percent-encoding and without "-", "_", ".", brackets
 # and blanks: "X-Amz-Signature" is "xamzsignature", "user[password]" is "userpassword".
-# A name that contains one of these is secret ...
+# A name is secret if it contains one of these ...
 SECRET_PARTS = (
     "accesskey",
     "apikey",
@@ -48,7 +48,7 @@ SECRET_PARTS = (
     "token",
     "xsrf",
 )
-# ... and one that is one of these. As a part of a longer name they mean other things ("zipcode").
+# ... or if it is one of these. As parts of longer names they mean other things ("zipcode").
 SECRET_NAMES = frozenset(
     {
         "auth",
@@ -73,15 +73,15 @@ SECRET_NAMES = frozenset(
 )
 
 _LEFT_OUT_OF_NAMES = str.maketrans("", "", "-_.[]")
-# What is longer is looked through, and sent, up to here: no server takes such a URL.
+# A longer text is searched, and sent, up to here: no server takes such a URL.
 _LIMIT_CHARACTERS = 65_536
-# A parameter may hold a URL, and that one's parameter another: "next=%2Flogin%3Fcode%3D1".
+# A parameter may contain a URL whose parameter contains another: "next=%2Flogin%3Fcode%3D1".
 _DEEPEST = 3
 _ADDRESSES = frozenset({semconv.CLIENT_ADDRESS, semconv.NETWORK_PEER_ADDRESS})
 
 
 class Privacy:
-    """What is withheld. `names` are those that the user adds to the secret ones, normalized."""
+    """What is withheld. `names` are the user's additions to the secret names, normalized."""
 
     __slots__ = ("exception", "has_client_address", "has_query", "names")
 
@@ -99,13 +99,13 @@ class Privacy:
 
     @classmethod
     def of_names(cls, names: tuple[str, ...], *, has_query: bool, has_client_address: bool, exception: str) -> Privacy:
-        """`names` as the user writes them; `exception` is ``type``, ``message`` or ``stack``:
-        the last part of an exception that is sent.
+        """The same from names as the user writes them. `exception` says how much of an exception is
+        sent: ``type``, ``message`` or ``stack``, each with those before it.
         """
         return cls(frozenset(map(_normalized, names)), has_query, has_client_address, exception)
 
     def of_attributes(self, attributes: Mapping[str, Value]) -> Attributes:
-        """What may be sent of `attributes`."""
+        """`attributes` without what is withheld."""
         return {
             name: self._value(name, value)
             for name, value in attributes.items()
@@ -114,7 +114,7 @@ class Privacy:
         }
 
     def of_failure(self, failure: Failure) -> Failure:
-        """What may be sent of `failure`. Its type, a class name, always may."""
+        """`failure` without what is withheld. Its type, a class name, is always sent."""
         return Failure(
             failure.type,
             self.of_text(failure.message) if self.exception != "type" else "",
@@ -123,7 +123,9 @@ class Privacy:
         )
 
     def of_text(self, text: str) -> str:
-        """`text` with the secrets of the URLs in it replaced: of parameters, and before a host."""
+        """`text` with the secrets of its URLs replaced: parameters' values, and credentials before
+        a host.
+        """
         if "://" in text and "@" in text:
             text = str(_patterns().CREDENTIALS.sub(f"{REDACTED}:{REDACTED}@", text))
         if "=" not in text:
@@ -135,9 +137,7 @@ class Privacy:
         return replaced
 
     def of_query(self, query: str) -> str:
-        """`query`, which is a URL's without its question mark, with the values of secret parameters
-        replaced.
-        """
+        """A URL's query (without its question mark) with the values of secret parameters replaced."""
         return "&".join(self._pair(pair, 1) for pair in query[:_LIMIT_CHARACTERS].split("&"))
 
     def is_secret(self, name: str) -> bool:
@@ -162,8 +162,8 @@ class Privacy:
         return f"{name}={REDACTED}"
 
     def _holds_secret(self, value: str, depth: int) -> bool:
-        """Whether `value` is or has, perhaps percent-encoded, a URL or a query with a secret
-        parameter.
+        """Whether `value` is, or contains, a URL or a query with a secret parameter;
+        percent-encoded or not.
         """
         if "=" not in value and "%" not in value:
             return False
@@ -174,14 +174,16 @@ class Privacy:
 
 
 def _patterns() -> ModuleType:
-    """Loaded when a text has something to look for: they need `re`, which takes 8 ms to import."""
+    """The compiled patterns. Loaded by the first text that may need them: `re` takes 8 ms to
+    import.
+    """
     from lrap_otel.telemetry import redaction_patterns  # noqa: PLC0415 - see above
 
     return redaction_patterns
 
 
 def _normalized(name: str) -> str:
-    # Twice: a name that is encoded twice is decoded by servers that decode twice.
+    # Decoded twice: a server that decodes twice reads a name that is encoded twice.
     for _ in range(2):
         if "%" in name or "+" in name:
             name = unquoted_plus(name)

@@ -1,7 +1,8 @@
-"""The resource: who speaks. Built once, from what the environment, the register reply and the wrapper told.
+"""The resource: attributes of the function and the sandbox, made once from the environment, the
+register reply and the wrapper's hand-over.
 
-Sources: OpenTelemetry, "AWS Lambda", "Resource detector"; "Resource SDK", "Specifying resource information via an
-environment variable".
+Sources: OpenTelemetry, "AWS Lambda", "Resource detector"; "Resource SDK", "Specifying resource
+information via an environment variable".
 """
 
 from posix import urandom
@@ -19,9 +20,9 @@ _BYTES_PER_MB = 1_048_576
 
 
 def build_resource(settings: "ExportSettings", started: "Started | None", runtime: "Runtime | None") -> Resource:
-    """A resource with a new ``service.instance.id``. What the user set comes before what we found.
+    """A resource with a new ``service.instance.id``. Attributes that the user sets replace ours.
 
-    `started` and `runtime` are None where nobody told.
+    `started` and `runtime` are None if that record has not come.
     """
     attributes: Attributes = {
         semconv.CLOUD_PROVIDER: "aws",
@@ -42,7 +43,7 @@ def build_resource(settings: "ExportSettings", started: "Started | None", runtim
 
 
 def _random_uuid() -> str:
-    """Version 4 of RFC 9562."""
+    """A UUID, version 4 of RFC 9562."""
     digits = urandom(16).hex()
     variant = "89ab"[int(digits[16], 16) % 4]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
@@ -62,7 +63,9 @@ def _function(settings: "ExportSettings", started: "Started | None") -> "Attribu
 
 
 def _log_stream(settings: "ExportSettings", runtime: "Runtime | None") -> "Attributes":
-    """Lambda tells these only runtimes; the environment has them where somebody passed them on."""
+    """Attributes of the log group and stream, which Lambda gives to runtimes alone; the environment
+    may have them if somebody passed them on.
+    """
     group = (runtime.log_group if runtime else "") or settings.log_group
     stream = (runtime.log_stream if runtime else "") or settings.log_stream
     attributes: Attributes = {}

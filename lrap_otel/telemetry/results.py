@@ -1,4 +1,6 @@
-"""What a result says: the HTTP status of an HTTP-shaped one, the records that a batch's gives back."""
+"""What a result contains besides its payload: the HTTP status of an HTTP response, the failed
+records of a batch.
+"""
 
 from __future__ import annotations
 
@@ -16,30 +18,36 @@ _PRELUDE_END = b"\0" * 8
 
 
 def http_status(body: Body, *, is_streamed: bool, has_default: bool) -> int | None:
-    """The HTTP status that the caller gets for this result; None where the result does not tell.
+    """The HTTP status that the caller gets for this result; None if the result does not contain
+    one.
 
-    `is_streamed`: the body may start with a prelude, which is a JSON object and eight NUL bytes, and says all.
-    `has_default`: the trigger makes 200 of whatever has no ``statusCode`` (API Gateway's payload format 2.0, Function URLs).
+    `is_streamed`: the body may start with a prelude (a JSON object and eight NUL bytes), which then
+    contains the status. `has_default`: without a ``statusCode`` the service answers 200 (API
+    Gateway's payload format 2.0, Function URLs).
 
-    Source: AWS, "Working with AWS Lambda proxy integrations for HTTP APIs", "Response payload of a function URL".
+    Source: AWS, "Working with AWS Lambda proxy integrations for HTTP APIs", "Response payload of a
+    function URL".
     """
     prelude, end, _ = body.first.partition(_PRELUDE_END) if is_streamed else (b"", b"", b"")
     members = json_text.parse(prelude or b"{}") if end else None
     if isinstance(members, dict):
         return _status(members.get("statusCode"), has_default=True)
     has_default = has_default and (body.is_whole or not body.first.lstrip().startswith(b"{"))
-    # Of a prelude too long for us the beginning counts: at the end of the body stands the response.
+    # Of a prelude longer than the capture only the beginning is read: the end of the body is the
+    # response.
     return _status(_member(body, "statusCode", may_trail=not is_streamed), has_default=has_default)
 
 
 def is_streamed(head: Head) -> bool:
-    """Whether a result with this head may start with a prelude: it is streamed, or says so by its content type."""
+    """Whether a result with this head may start with a prelude: it is streamed, or has the
+    prelude's content type.
+    """
     mode = head.get("lambda-runtime-function-response-mode").lower()
     return mode == "streaming" or head.get("content-type").partition(";")[0].strip().lower() == _PRELUDE_TYPE
 
 
 def item_failures(body: Body) -> int | None:
-    """How many records of its batch the function gives back in ``batchItemFailures``; None where the result does not tell.
+    """The number of records in ``batchItemFailures``; None if the result has no such member.
 
     Source: AWS, "Implementing partial batch responses".
     """

@@ -1,7 +1,8 @@
-"""Every name that leaves the telemetry process: attributes, events, metrics, and values that are fixed words.
+"""Every name that leaves the telemetry process: attributes, events, metrics, and values that are
+fixed words.
 
-OpenTelemetry's are those of semantic conventions 1.44.0, the version whose schema url we send; a test compares each with
-``opentelemetry.semconv``. Ours start with ``lrap.``.
+OpenTelemetry's are from semantic conventions 1.44.0, whose schema url we send; a test compares each
+with ``opentelemetry.semconv``. Ours start with ``lrap.``.
 """
 
 from lrap_otel import __version__

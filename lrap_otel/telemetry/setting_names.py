@@ -1,5 +1,5 @@
-"""Variables that are set, and that nobody reads: a name of ours that is none, and OpenTelemetry's that
-we do not honour. Each is said once, after the start, where it costs the function nothing.
+"""Variables that are set, and that nobody reads: a name of ours that is none, and OpenTelemetry's
+that we do not honour. Each is said once, after the start, where it costs the function nothing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-# Every variable of ours, whoever reads it; a test compares with the sources and with docs/settings.md.
+# Every variable of ours, whoever reads it; a test compares with the sources and with
+# docs/settings.md.
 OURS = (
     "LRAP_CAPTURE_CLIENT_ADDRESS",
     "LRAP_CAPTURE_EXCEPTION",
@@ -29,7 +30,7 @@ OURS = (
 )
 _SCHEME_DECIDES = "the endpoint's scheme says whether TLS is used"
 _NO_FILE = "it is not read; the variables are used"
-# OpenTelemetry's that would change what we send, with what holds instead.
+# Variables of OpenTelemetry's that would change what we send, with what applies instead.
 NOT_HONOURED = {
     "OTEL_CONFIG_FILE": _NO_FILE,
     "OTEL_EXPERIMENTAL_CONFIG_FILE": _NO_FILE,
@@ -45,27 +46,27 @@ _PROTOCOLS = (
     b"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     b"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL",
 )
-# They ask for what is so anyway.
+# Values that ask for what happens anyway.
 _HARMLESS = frozenset({"", "none", "false"})
 _PREFIX = "LRAP_"
-# Of a name that is none: more say nothing new, and longer ones are compared at a price.
+# More than these tell the user nothing new, and longer names are expensive to compare.
 _NAMES_LIMIT = 10
 _LENGTH_LIMIT = 64
 
 
 def warnings_of(variables: Mapping[bytes, bytes]) -> list[str]:
-    """What to say about these variables. No value is repeated."""
+    """The warnings about these variables' names. No value is repeated."""
     return [*unknown_names(variables), *unused_names(variables)]
 
 
 def unknown_names(variables: Mapping[bytes, bytes]) -> list[str]:
-    """One text for each name of ours that is none."""
+    """One warning for each name that starts like ours and is unknown."""
     unknown = sorted(_unknown(variables))
     return [f"{name} is no setting{_suggestion(name)}" for name in unknown[:_NAMES_LIMIT]]
 
 
 def unused_names(variables: Mapping[bytes, bytes]) -> list[str]:
-    """One text with OpenTelemetry's that we do not honour, or none."""
+    """At most one warning, with the variables of OpenTelemetry's that are not honoured."""
     # The exporter over gRPC reads them: its endpoints need no scheme.
     is_grpc = any(_text(variables.get(name, b"")).lower() == "grpc" for name in _PROTOCOLS)
     unused = [
@@ -90,9 +91,9 @@ def _text(value: bytes) -> str:
 
 
 def _suggestion(name: str) -> str:
-    """Names the setting that was probably meant, if there is one."""
+    """A hint at the setting that was probably meant; empty if none is similar."""
     words = name.upper().removeprefix(_PREFIX)
-    # LRAP_PORT means LRAP_LISTENER_PORT, far as it is from it.
+    # LRAP_PORT means LRAP_LISTENER_PORT, though few letters are the same.
     within = [known for known in OURS if set(words.split("_")) <= set(known.split("_"))]
     nearest = min(within or OURS, key=lambda known: _distance(words, known.removeprefix(_PREFIX)))
     is_near = bool(within) or 2 * _distance(words, nearest.removeprefix(_PREFIX)) <= len(words)
@@ -100,7 +101,7 @@ def _suggestion(name: str) -> str:
 
 
 def _distance(one: str, other: str) -> int:
-    """How many letters must be inserted, left out or replaced (Levenshtein)."""
+    """The Levenshtein distance: letters to insert, delete or replace."""
     above = list(range(len(other) + 1))
     for row, letter in enumerate(one, 1):
         line = [row]

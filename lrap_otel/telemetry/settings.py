@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 
     from lrap_otel.settings import Settings
 
-    # Name, value, and what the user did wrong, of one entry of a list.
+    # Of one entry of a list: name, value, and what is wrong with it, for a warning.
     Entry = tuple[str, str, str]
 
 # The largest number that OpenTelemetry asks for.
 _LARGEST = 2**31 - 1
 _NO_LIMIT = "no limit"
-# Of a header field's name (RFC 9110, "Tokens"), beside letters and digits.
+# Allowed in a header field's name (RFC 9110, "Tokens") besides letters and digits.
 _NAME_MARKS = "!#$%&'*+-.^_`|~"
 _PROTOCOLS = ("http/protobuf", "http/json", "grpc")
 # The name by which OpenTelemetry's own exporter over gRPC is registered.
 _GRPC = "otlp_proto_grpc"
 _EXPORTER_NAME_MARKS = "-_."
 _EXPORTER_NAME_LIMIT = 64
-# What the client writes itself, about the body and the connection: written twice, or differently,
-# it would break the request.
+# Fields that the client writes itself, about the body and the connection. A second or different one
+# would break the request.
 _FIELDS_OF_THE_CLIENT = (
     "connection",
     "content-encoding",
@@ -46,8 +46,8 @@ _FIELDS_OF_THE_CLIENT = (
 
 
 class SignalSettings:
-    """Where one signal goes: `signal` is ``TRACES`` or ``METRICS``. Its own variable comes before
-    the common one, which it falls back to.
+    """Where one signal is sent; `signal` is ``TRACES`` or ``METRICS``. A variable of its own takes
+    precedence over the common one.
     """
 
     __slots__ = (
@@ -91,8 +91,9 @@ class SignalSettings:
         return self.enabled or bool(self.others)
 
     def _read_exporters(self, read: Environment, signal: str) -> bool:
-        """Set `enabled`: whether we send it, as OTLP over HTTP; `is_json`: whether as JSON; and `others`: the
-        exporters of packages, by the names that these register, each with what asks for it. Whether OTLP goes by gRPC.
+        """Set `enabled`: whether we send it, as OTLP over HTTP; `is_json`: whether as JSON; and
+        `others`: the exporters of packages, by the names that these register, each with what asks
+        for it. Whether OTLP goes by gRPC.
         """
         own, common = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
         says = f"{_PROTOCOLS[0]} (also known: {', '.join(_PROTOCOLS[1:])})"
@@ -110,8 +111,8 @@ class SignalSettings:
 
 
 class NetworkSettings:
-    """What other HTTP clients read as well: the proxy for each scheme, the hosts that need none, and
-    the certificate authorities to trust. Empty if not set.
+    """Variables that other HTTP clients read too: the proxy for each scheme, the hosts that need
+    none, the certificate authorities to trust. Empty if not set.
     """
 
     __slots__ = ("certificate_file", "certificate_folder", "http_proxy", "https_proxy", "no_proxy")
@@ -126,7 +127,7 @@ class NetworkSettings:
 
 
 class ExportSettings:
-    """What the telemetry process needs."""
+    """All settings of the telemetry process."""
 
     __slots__ = (
         "captured_exception",
@@ -200,13 +201,13 @@ class ExportSettings:
 
     def _read_metrics(self, read: Environment) -> None:
         self.metric_interval_ms = read.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000, 1, _LARGEST)
-        # One attempt has two limits, this and OTLP's own.
+        # One attempt has two limits: this one and OTLP's own.
         self.metrics.timeout_ms = min(self.metrics.timeout_ms, _timeout_ms(read, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000))
         self.exemplar_filter = read.one_of(
             "OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", ("always_on", "always_off", "trace_based")
         )
-        # Not OpenTelemetry's cumulative: sandboxes are many short-lived streams, and each would be
-        # a series of its own.
+        # OpenTelemetry's default is cumulative, which would make a series of its own of each
+        # short-lived sandbox.
         self.metric_temporality = read.one_of(
             "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", ("delta", "cumulative", "lowmemory")
         )
@@ -217,7 +218,7 @@ class ExportSettings:
         )
 
     def _read_limits(self, read: Environment) -> None:
-        # 0 stands for OpenTelemetry's default: no limit.
+        # 0 means OpenTelemetry's default: no limit.
         every_length = read.number("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", 0, 1, _LARGEST, _NO_LIMIT)
         self.max_attribute_length = read.number(
             "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
@@ -241,7 +242,7 @@ class ExportSettings:
 
 
 def _in_either_case(read: Environment, name: str) -> str:
-    """A variable in lower case; in upper case only if that is not set at all."""
+    """The variable in lower case; in upper case only if the other is not set at all."""
     upper = read.text(name.upper())
     return read.text(name) if read.variables.get(name.encode()) is not None else upper
 
@@ -261,12 +262,12 @@ def in_force(settings: "Settings") -> str:
 
 
 def _timeout_ms(read: Environment, name: str, default: int) -> int:
-    """Milliseconds; 0 means as long as it takes (OpenTelemetry's rule): `LONGEST_MS`."""
+    """Milliseconds. 0 means no limit (OpenTelemetry's rule): `LONGEST_MS`."""
     return min(read.number(name, default, 0, _LARGEST) or LONGEST_MS, LONGEST_MS)
 
 
 def _url(read: Environment, name: str, default: str) -> str:
-    """An ``http`` or ``https`` address. It may hold a password, so no warning repeats it."""
+    """An ``http`` or ``https`` address. It may contain a password, so no warning repeats it."""
     text = read.text(name)
     if not text:
         return default
@@ -286,8 +287,9 @@ def _any_url(read: Environment, name: str, default: str) -> str:
 
 
 def _exporters(read: Environment, name: str) -> list[str]:
-    """The exporters that a variable names, each once: ``otlp``, or what a package registers; none if it says
-    ``none`` alone. What cannot be one is left out with a warning; if nothing is left, it is ``otlp``.
+    """The exporters that a variable names, each once: ``otlp``, or what a package registers; none
+    if it says ``none`` alone. What cannot be one is left out with a warning; if nothing is left, it
+    is ``otlp``.
     """
     asked = list(dict.fromkeys(part.strip() for part in read.text(name).split(",") if part.strip()))
     if [each.lower() for each in asked] == ["none"]:
@@ -310,13 +312,14 @@ def _exporters(read: Environment, name: str) -> list[str]:
 
 
 def _with_path(url: str, path: str) -> str:
-    """`url` with `path` after its own, and its query after that."""
+    """`url` with `path` appended to its path, before its query."""
     base, mark, query = url.partition("?")
     return f"{base.removesuffix('/')}{path}{mark}{query}"
 
 
 def _is_url(text: str) -> bool:
-    # A blank or a control character would break the request line; other alphabets are encoded.
+    # A blank or a control character would break the request line; other alphabets are
+    # percent-encoded.
     if not all("!" <= character <= "~" for character in text):
         return False
     try:
@@ -327,8 +330,8 @@ def _is_url(text: str) -> bool:
 
 
 def _headers(read: Environment, name: str) -> dict[str, str]:
-    """Header fields. What would break the request is left out with a warning, which never repeats a
-    value: it is often a key.
+    """Header fields. An entry that would break the request is left out with a warning, which does
+    not repeat the value: it is often a key.
     """
     fields: dict[str, str] = {}
     for number, (key, value, malformed) in enumerate(_entries(read.text(name)), 1):
@@ -352,9 +355,9 @@ def _header_fault(key: str, value: str) -> str:
 
 
 def _resource_attributes(read: Environment, name: str) -> dict[str, str]:
-    """Attributes of the resource. An entry that is malformed is left out with a warning, as the
-    stock SDK for Python does, and not all of them, as the specification suggests: one slip of the
-    pen should not cost the environment's and the team's names.
+    """Attributes of the resource. A malformed entry is left out with a warning, as by the stock SDK
+    for Python. The specification suggests to discard all of them; one slip should not cost the
+    names of environment and team.
     """
     attributes: dict[str, str] = {}
     for number, (key, value, malformed) in enumerate(_entries(read.text(name)), 1):
@@ -367,7 +370,7 @@ def _resource_attributes(read: Environment, name: str) -> dict[str, str]:
 
 
 def _entries(text: str) -> "list[Entry]":
-    """``name=value,name=value``, both percent-encoded. A comma too many is no entry."""
+    """The entries of ``name=value,name=value``, both percent-encoded. Empty entries are skipped."""
     return [_entry(part) for part in text.split(",") if part.strip()]
 
 

@@ -1,4 +1,4 @@
-"""URLs, as far as endpoints and proxies have them."""
+"""The URLs of endpoints and HTTP proxies, parsed."""
 
 from _socket import AF_INET6, inet_aton, inet_pton
 from binascii import b2a_base64
@@ -13,18 +13,18 @@ _MALFORMED_IPV6 = "it has a malformed IPv6 address"
 
 
 class Url:
-    """The parts of an ``http`` or ``https`` URL.
+    """An ``http`` or ``https`` URL.
 
-    `host` is in lower case and an IPv6 address has no brackets there; `address` is host and port
-    as the URL has them (the ``Host`` field), and `has_port` says whether the URL has one, or the
-    scheme's default counts; `path` starts with a slash and includes the query;
-    `authorization` is the value of an HTTP field with the credentials, empty if there are none.
+    `host` is in lower case, an IPv6 address without brackets. `address` is host and port as the URL
+    has them (the ``Host`` field). `has_port` is false if the port is the scheme's default. `path`
+    starts with a slash and includes the query. `authorization` is the value of an HTTP field with
+    the URL's credentials, empty if it has none.
     """
 
     __slots__ = ("address", "authorization", "has_port", "host", "path", "port", "scheme")
 
     def __init__(self, text: str) -> None:
-        """ValueError, which repeats no part of `text`, if it is no such URL."""
+        """Raises ValueError, whose text repeats no part of `text`, if it is not such a URL."""
         scheme, separator, rest = text.partition("://")
         self.scheme = scheme.lower()
         if not separator or self.scheme not in _DEFAULT_PORTS:
@@ -34,7 +34,7 @@ class Url:
         credentials, _, address = rest[:end].rpartition("@")
         self.address = _ascii(address)
         self.path = _quoted(rest[end:] if rest.startswith("/", end) else f"/{rest[end:]}")
-        if "[" in credentials or "]" in credentials:  # in a password they are percent-encoded
+        if "[" in credentials or "]" in credentials:  # In a password they are percent-encoded.
             raise ValueError(_MALFORMED_IPV6)
         self.host, port = _host_and_port(self.address)
         self.has_port = port > 0
@@ -43,16 +43,16 @@ class Url:
 
     @property
     def authority(self) -> str:
-        """Host and port, the port always given: the target of a CONNECT."""
+        """Host and port, with the default port if the URL has none: the target of a CONNECT."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
-        """For people: without the credentials and the query, which may hold secrets."""
+        """The URL without credentials and query, which may contain secrets."""
         return f"{self.scheme}://{self.address}{self.path.partition('?')[0]}"
 
 
 def _ascii(address: str) -> str:
-    """An international name as the DNS has it. Loads a codec that most addresses do not need."""
+    """An international name in the form that the DNS has. Loads a codec that few addresses need."""
     if address.isascii():
         return address
     try:
@@ -62,7 +62,7 @@ def _ascii(address: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether `host`, as `Url` has it, is the machine itself."""
+    """Whether `host`, as in `Url.host`, is this machine."""
     try:
         return inet_aton(host)[0] == 127
     except (OSError, ValueError):
@@ -70,7 +70,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _host_and_port(address: str) -> tuple[str, int]:
-    """The port is 0 if there is none."""
+    """Host and port; the port is 0 if there is none."""
     if address.startswith("["):
         host, bracket, port = address[1:].partition("]")
         if not bracket or (port and not port.startswith(":")) or not _is_ipv6(host):
@@ -96,7 +96,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _quoted(path: str) -> str:
-    """What may not stand in a request line, percent-encoded. The rest is as it was given."""
+    """`text` with characters that a request line cannot contain percent-encoded."""
     if path.isascii() and path.isprintable() and " " not in path:
         return path
     return "".join(
@@ -106,6 +106,6 @@ def _quoted(path: str) -> str:
 
 def _basic(credentials: str) -> str:
     user, _, password = credentials.partition(":")
-    # Of a variable that is no UTF-8, the bytes as they are.
+    # The bytes of a variable that is not UTF-8.
     pair = f"{unquoted(user)}:{unquoted(password)}".encode("utf-8", "surrogateescape")
     return f"Basic {b2a_base64(pair, newline=False).decode()}"

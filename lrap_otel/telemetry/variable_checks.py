@@ -1,9 +1,8 @@
-"""What the variables of a function say about whether its telemetry will arrive: pure, no input or
-output.
+"""Whether a function's telemetry will arrive, by its variables. Pure: no input or output.
 
-`lrap-otel doctor` checks them, and so does the extension at ``LRAP_LOG_LEVEL=info``, which loads
-this file only then. No value is repeated in a text, but of wrappers and of an endpoint its scheme,
-host and port.
+Used by `lrap-otel doctor`, and by the extension at ``LRAP_LOG_LEVEL=info``, which loads this file
+only then. Texts repeat no value, except the paths of wrappers and scheme, host and port of an
+endpoint.
 """
 
 import _socket
@@ -19,18 +18,19 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.settings import SignalSettings
 
 WRAPPER = "/opt/lrap-otel/wrapper"
-# The same file by the name that layers commonly use. Another layer may hold a file of its own there.
+# Another path to the same file, which many layers use. Another layer may have a file of its own
+# there.
 SHORT_WRAPPER = "/opt/wrapper"
-# Wherever the layer or a checkout lies: a local run has them in other places.
+# The end of the wrapper's path in a layer or a checkout; a local run has it elsewhere.
 _OWN_ENDING = "/lrap-otel/wrapper"
 WRAPPER_VARIABLE = "AWS_LAMBDA_EXEC_WRAPPER"
 NEXT_WRAPPER_VARIABLE = "LRAP_NEXT_WRAPPER"
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
-# Keeps it from working; will hurt; is worth knowing.
+# It prevents tracing; it costs something; it is good to know.
 ERROR, WARNING, NOTE = "error", "warning", "note"
 
-# AWS Lambda Web Adapter is itself the client of the Runtime API, and has a variable for a proxy.
+# AWS Lambda Web Adapter is a client of the Runtime API itself, and has a variable for a proxy.
 WEB_ADAPTER = "/opt/bootstrap"
 WEB_ADAPTER_PROXY = "AWS_LWA_LAMBDA_RUNTIME_API_PROXY"
 OTHER_WRAPPERS = {
@@ -42,7 +42,7 @@ OTHER_WRAPPERS = {
     "/opt/newrelic_lambda_wrapper": "New Relic",
     "/newrelic_lambda_wrapper": "New Relic",
 }
-# Their hosts take OTLP over https alone.
+# These hosts accept OTLP over https only.
 _HTTPS_ONLY = (
     "amazonaws.com",
     "amazonaws.com.cn",
@@ -59,9 +59,9 @@ _HTTPS_ONLY = (
     "signalfx.com",
 )
 _AWS_SERVICES = {"xray": "traces", "monitoring": "metrics", "logs": "logs"}
-# By names that only a private network knows.
+# Domains of private networks.
 _PRIVATE_NAMES = ("cluster.local", "home.arpa", "internal", "lan", "local", "localhost", "svc")
-# What commonly listens in a sandbox.
+# Ports that other programs in a sandbox commonly use.
 _PORTS_OF_OTHERS = {
     2772: "AWS's AppConfig extension",
     2773: "AWS's extension for parameters and secrets",
@@ -74,10 +74,10 @@ _PORTS_OF_SERVERS = ("AWS_LWA_PORT", "PORT")
 
 
 class Finding:
-    """One thing that a check has found.
+    """The result of one check.
 
-    `check` is its name, `severity` one of `ERROR`, `WARNING` and `NOTE`; `what` is a sentence that
-    says what is, `remedy` one that says what to do.
+    `check` is its name, `severity` one of `ERROR`, `WARNING` and `NOTE`. `what` is a sentence that
+    describes the problem, `remedy` one that says what to do.
     """
 
     __slots__ = ("check", "remedy", "severity", "what")
@@ -97,12 +97,12 @@ class Finding:
 
 
 def check_variables(variables: "Mapping[bytes, bytes]") -> "list[Finding]":
-    """What the extension can say of its own variables, without knowing the runtime."""
+    """The findings that the extension can make from its own variables, without knowing the runtime."""
     return [*check_wrapper(variables), *check_settings(variables)]
 
 
 def check_wrapper(variables: "Mapping[bytes, bytes]") -> "list[Finding]":
-    """Whether Lambda starts the runtime through our wrapper, by the variable that says so."""
+    """Whether Lambda starts the runtime through our wrapper."""
     read = Settings(variables)
     wrapper, following = (read.environment.text(name) for name in (WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE))
     found: list[Finding] = []
@@ -158,9 +158,9 @@ def _other_wrapper(wrapper: str) -> Finding:
 
 
 def check_settings(variables: "Mapping[bytes, bytes]", unknown: "Collection[str]" = ()) -> "list[Finding]":
-    """What our own and OpenTelemetry's variables lead to.
+    """The consequences of our own and OpenTelemetry's variables.
 
-    `unknown` are the names of variables that are set to what is not known here.
+    `unknown` are names of variables whose values are not known here.
     """
     settings, export = Settings(variables), ExportSettings(variables)
     found = [*_check_port(settings)]
@@ -219,8 +219,8 @@ def _check_what_is_sent(settings: Settings, export: ExportSettings) -> "Iterator
 
 
 class _Place:
-    """Where one signal goes: the parts of its URL, and the `variable` that says so, empty if none
-    does. `port` is 0 if the URL has none.
+    """Where one signal is sent: the parts of its URL, and the `variable` that sets it, empty for
+    the default. `port` is 0 if the URL has none.
     """
 
     __slots__ = ("host", "is_known", "is_own", "path", "port", "scheme", "signal", "variable")
@@ -231,7 +231,7 @@ class _Place:
         self.signal = signal.lower()
         self.is_own = bool(text(own))
         self.variable = own if self.is_own else ENDPOINT_VARIABLE if text(ENDPOINT_VARIABLE) else ""
-        # What is no URL at all has its own warning, and the default is used.
+        # A value that is no URL has a warning of its own, and the default is used.
         is_malformed = any(warning.startswith(f"{self.variable} is no http") for warning in export.warnings)
         self.is_known = settings.enabled and bool(self.variable) and not is_malformed
         self.scheme, self.host, self.port, self.path = split_url(settings.url)
@@ -248,7 +248,7 @@ def _is_shadowed(place: _Place, unknown: "Collection[str]") -> bool:
 
 
 def split_url(text: str) -> tuple[str, str, int, str]:
-    """Scheme, host, port (0 if it has none) and path of an address that settings have taken."""
+    """Scheme, host and port (0 if there is none) of an address that the settings have accepted."""
     url = Url(text)
     return url.scheme, url.host, url.port if url.has_port else 0, url.path.partition("?")[0]
 
@@ -342,24 +342,24 @@ def _check_path(place: _Place) -> "Iterator[Finding]":
 
 
 def aws_service(host: str) -> str:
-    """``xray``, ``monitoring`` or ``logs`` if the host is AWS's own OTLP endpoint, else empty."""
+    """``xray``, ``monitoring`` or ``logs`` for AWS's own OTLP endpoints; empty for other hosts."""
     service = host.partition(".")[0]
     is_aws = is_within(host, "amazonaws.com") or is_within(host, "amazonaws.com.cn")
     return service if is_aws and service in _AWS_SERVICES else ""
 
 
 def is_within(host: str, domain: str) -> bool:
-    """Whether a host is this domain or one of its own."""
+    """Whether a host is this domain or below it."""
     return host == domain or host.endswith(f".{domain}")
 
 
 def is_public(host: str) -> bool:
-    """Whether a host is, for all that its name says, beyond a private network."""
+    """Whether a host is outside private networks, by its name or address."""
     packed = _packed(host)
     if packed is None:
         return "." in host and not any(is_within(host, name) for name in _PRIVATE_NAMES)
     if len(packed) == 16:
-        # Unique local, link-local, and the machine itself.
+        # Unique local, link-local, loopback.
         return packed[0] & 0xFE != 0xFC and packed[:2] != b"\xfe\x80" and any(packed[:15])
     first, second = packed[0], packed[1]
     is_private = first in {0, 10, 127} or (first, second) in {(192, 168), (169, 254)}
@@ -374,6 +374,6 @@ def _packed(host: str) -> "bytes | None":
 
 
 def shown(text: str) -> str:
-    """A name or a path for a line of text, however long and whatever is in it."""
+    """A name or a path, shortened and printable, for one line of text."""
     short = text if len(text) <= 60 else text[:60] + "..."
     return short if short.isprintable() else ascii(short)

@@ -1,6 +1,7 @@
-"""Functions that are asked whether a request may pass: API Gateway's authorizers (both formats) and AppSync's.
+"""Authorizers: functions that decide whether a request may pass, for API Gateway (both formats) and
+AppSync.
 
-Their answer is a policy and no HTTP response, and their span is not the route's: it keeps the function's name.
+They return a policy, not an HTTP response. Their span has the function's name, not the route's.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ def _is_authorizer(event: Event) -> bool:
 
 
 def _is_appsync_authorizer(event: Event) -> bool:
-    """Of a GraphQL API, or of the Event API (``EVENT_CONNECT``, ``EVENT_PUBLISH``, ``EVENT_SUBSCRIBE``)."""
+    """Whether the event asks an authorizer of a GraphQL API or of the Event API (``EVENT_CONNECT``,
+    ``EVENT_PUBLISH``, ``EVENT_SUBSCRIBE``).
+    """
     context = context_of(event)
     return "queryString" in context or as_text(context.get("operation")).startswith("EVENT_")
 
@@ -43,7 +46,8 @@ def _describe_authorizer(event: Event, options: Options) -> Description:
     elif is_rest_api(event):
         description = describe_rest_api(event, options)
     else:
-        # Of the request it has the token and the method's ARN, in which the path is the API's and not the client's.
+        # The event has the request's token and the method's ARN; the path in the ARN is the API's,
+        # not the client's.
         description = Description(semconv.TRIGGER_HTTP)
     description.span_name = ""
     description.result_is_http = False
@@ -61,5 +65,10 @@ def _describe_appsync_authorizer(event: Event, _options: Options) -> Description
 
 TRIGGERS = (
     Trigger("api_gateway_authorizer", "type", _is_authorizer, _describe_authorizer),
-    Trigger("appsync_authorizer", "authorizationToken", _is_appsync_authorizer, _describe_appsync_authorizer),
+    Trigger(
+        "appsync_authorizer",
+        "authorizationToken",
+        _is_appsync_authorizer,
+        _describe_appsync_authorizer,
+    ),
 )

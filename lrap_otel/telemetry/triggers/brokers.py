@@ -32,12 +32,14 @@ def _activemq_message(message: dict[str, Any]) -> Message:
 
 
 def _queue_of(destination: dict[str, Any]) -> str:
-    """EventBridge Pipes writes it in lower case."""
+    """The queue's name; EventBridge Pipes writes the member in lower case."""
     return as_text(destination.get("physicalName")) or as_text(destination.get("physicalname"))
 
 
 def by_queue(records: list[Any]) -> dict[str, list[Any]]:
-    """Records of EventBridge Pipes, which name their queue each, as RabbitMQ's own come."""
+    """Group the records of EventBridge Pipes, each of which names its queue, into the form in which
+    RabbitMQ's own events come.
+    """
     queues: dict[str, list[Any]] = {}
     for record in records:
         queues.setdefault(as_text(as_object(record).get("eventSourceKey")), []).append(record)
@@ -54,7 +56,8 @@ def _describe_rabbitmq(event: Event, _options: Options) -> Description:
 
 
 def _rabbitmq_message(queue: str, properties: dict[str, Any]) -> Message:
-    # The queue's name and the virtual host's stand in one key. The timestamp is written for people, without a zone.
+    # One key holds the names of the queue and of the virtual host. The timestamp is a text without
+    # a zone, so it is not used.
     return Message(
         named(as_text(properties.get("messageId"))),
         queue.rpartition("::")[0] or queue,

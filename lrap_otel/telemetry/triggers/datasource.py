@@ -1,7 +1,7 @@
 """Changes of stored data: DynamoDB streams, S3, DocumentDB.
 
-Source: OpenTelemetry, "Semantic conventions for FaaS spans", "Datasource". Its attributes describe one document; of a
-batch we say what holds for every record in it.
+Source: OpenTelemetry, "Semantic conventions for FaaS spans", "Datasource". These attributes
+describe one document; a batch gets those that are the same for all of its records.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.semconv import Attributes
     from lrap_otel.telemetry.triggers.description import Event, Options
 
-    # Of one record, and when it was made. What is empty is not known.
+    # The attributes of one record, empty if unknown, and when the record was made.
     Change = tuple[Attributes, float | None]
 
 _OPERATIONS = {
@@ -35,7 +35,7 @@ _OPERATIONS = {
     "ObjectCreated": semconv.OPERATION_INSERT,
     "ObjectRemoved": semconv.OPERATION_DELETE,
     "LifecycleExpiration": semconv.OPERATION_DELETE,
-    # The object stays, what is said of it or where it lies does not.
+    # The object stays; its properties or its storage class change.
     "ObjectAcl": semconv.OPERATION_EDIT,
     "ObjectRestore": semconv.OPERATION_EDIT,
     "ObjectTagging": semconv.OPERATION_EDIT,
@@ -77,7 +77,7 @@ def _s3_change(record: dict[str, Any]) -> Change:
     stored = as_object(record.get("s3"))
     bucket = as_text(as_object(stored.get("bucket")).get("name"))
     key = unquoted_plus(as_text(as_object(stored.get("object")).get("key")))
-    # "ObjectCreated:Put", in test messages with "s3:" before it.
+    # "ObjectCreated:Put"; test messages have "s3:" before it.
     kind = as_text(record.get("eventName")).removeprefix("s3:").partition(":")[0]
     time = as_text(record.get("eventTime"))
     attributes: Attributes = {
@@ -97,7 +97,9 @@ def _describe_documentdb(event: Event, _options: Options) -> Description:
 
 
 def _documentdb_change(change: dict[str, Any]) -> Change:
-    """What the conventions call collection is Cosmos DB's database, and its table is the name."""
+    """The conventions' names come from Cosmos DB: its database is the collection, its table is the
+    name.
+    """
     namespace = as_object(change.get("ns"))
     made_s = times.from_seconds(as_object(as_object(change.get("clusterTime")).get("$timestamp")).get("t"))
     attributes: Attributes = {
@@ -110,7 +112,7 @@ def _documentdb_change(change: dict[str, Any]) -> Change:
 
 
 def _of_all(changes: list[Change]) -> Description:
-    """What is the same for all, and known."""
+    """A batch's description: the attributes that are known and the same for all changes."""
     first = changes[0][0] if changes else {}
     shared = {
         name: value

@@ -1,4 +1,4 @@
-"""What a trigger's event says about the invocation."""
+"""What an event says about its invocation, in the form that all triggers return."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HTTP_METHODS = frozenset(
 
 
 class Options:
-    """What describing an event depends on beside the event."""
+    """The settings that a trigger needs to describe an event."""
 
     __slots__ = ("known_methods", "privacy")
 
@@ -32,7 +32,7 @@ class Options:
 
 
 class LinkTo:
-    """A span of a producer, and what to say about the link."""
+    """A link to a producer's span, with the link's attributes."""
 
     __slots__ = ("attributes", "context")
 
@@ -42,13 +42,17 @@ class LinkTo:
 
 
 class Description:
-    """`trigger` is one of the five words of ``faas.trigger``; `name` the row of the table that matched, empty if none did.
-    `span_name` is empty where the function's name is the name.
+    """What is known of an invocation from its event.
 
-    `made_s`: when the event, or the oldest record of a batch, was made, in Unix seconds; None where it does not tell.
+    `trigger`: one of the five values of ``faas.trigger``. `name`: the row of the table that
+    matched; empty if none did. `span_name`: empty if the span is named after the function.
 
-    `result_is_http`: the result carries an HTTP status; `result_has_default_status`: and 200 where it names none.
-    `result_names_failures`: the result may name the records of the batch that failed.
+    `made_s`: Unix seconds when the event, or the oldest record of a batch, was made; None if the
+    event does not contain it.
+
+    `result_is_http`: the result contains an HTTP status; with `result_has_default_status` a result
+    without one means 200. `result_names_failures`: the result may list the records of the batch
+    that failed.
     """
 
     __slots__ = (
@@ -76,10 +80,11 @@ class Description:
 
 
 class Trigger:
-    """One row of the table. `matches` may be given any JSON object that has `member`; `describe` only one that matched.
+    """One row of the table of triggers.
 
-    `name` is a fixed word: it leaves us as ``lrap.trigger``. `member` is one that all these events have, so that a row for
-    other events costs one look; None where they have none in common.
+    `matches` is called with any JSON object that has `member`, `describe` only with an event that
+    matched. `name` is a fixed word, sent as ``lrap.trigger``. `member` is a member that all these
+    events have, so that a row is skipped by one look-up; None if there is no such member.
     """
 
     __slots__ = ("describe", "matches", "member", "name")
@@ -98,5 +103,7 @@ class Trigger:
 
 
 def unknown() -> Description:
-    """Of an event that nothing matches, or that is no JSON object, or that did not reach us."""
+    """The description of an event that no trigger matches, that is no JSON object, or that is not
+    in the record.
+    """
     return Description(semconv.TRIGGER_OTHER)

@@ -1,4 +1,4 @@
-"""How events say where they come from, for all families."""
+"""Where events come from: readers and matchers that all families share."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ if TYPE_CHECKING:
 
 
 def records(event: Event) -> list[dict[str, Any]]:
-    """The objects among ``Records``."""
+    """The objects among ``Records``; other values are skipped."""
     return [record for record in as_list(event.get("Records")) if isinstance(record, dict)]
 
 
 def holds_records_of(source: str) -> Callable[[Event], bool]:
-    """Matches events whose ``Records`` are of `source`."""
+    """A matcher of events whose ``Records`` come from `source`."""
     return lambda event: _source_of_records(event) == source
 
 
 def is_from(*sources: str) -> Callable[[Event], bool]:
-    """Matches events that name one of `sources` themselves."""
+    """A matcher of events whose own ``eventSource`` is one of `sources`."""
     return lambda event: event.get("eventSource") in sources
 
 
 def has(*names: str) -> Callable[[Event], bool]:
-    """Matches events that have all these members."""
+    """A matcher of events that have all these members."""
     wanted = frozenset(names)
     return lambda event: event.keys() >= wanted
 
@@ -45,12 +45,12 @@ def arn_name(arn: Any) -> str:
 
 
 def shared(values: list[str]) -> str:
-    """What all of them are; empty if they differ, or there is none."""
+    """The value, if all of `values` are the same; empty if they differ or there are none."""
     return values[0] if values and all(value == values[0] for value in values) else ""
 
 
 def _source_of_records(event: Event) -> str:
-    """``eventSource`` of the first; SNS alone capitalizes it.
+    """``eventSource`` of the first record; SNS alone capitalizes it.
 
     The last event of a Kinesis or DynamoDB window has no records, but the stream's ARN.
     """

@@ -1,4 +1,6 @@
-"""AppSync: resolvers, and handlers of its Event API. The event has the request's headers, but neither method nor path."""
+"""AppSync: resolvers, and handlers of its Event API. The event contains the request's headers, but
+neither method nor path.
+"""
 
 from __future__ import annotations
 
@@ -18,9 +20,10 @@ _OPERATIONS = {"Query": "query", "Mutation": "mutation", "Subscription": "subscr
 
 
 def is_resolver(event: Any) -> bool:
-    """Of one field; several fields of one batch come as a list of such events.
+    """Whether the event asks for one field; a batch of fields is a list of such events.
 
-    A field without arguments may come without that member. Amplify's template writes two names in place of ``info``.
+    A field without arguments may lack ``arguments``. Amplify's template has two names in place of
+    ``info``.
     """
     if not isinstance(event, dict) or not ("arguments" in event or "request" in event):
         return False
@@ -33,7 +36,7 @@ def _is_event_handler(event: Event) -> bool:
 
 def _describe_resolver(event: Event, options: Options) -> Description:
     description = _describe_event_handler(event, options)
-    # The fields of a nested type are resolved in an operation that the event does not name.
+    # A field of a nested type is resolved within an operation that the event does not name.
     parent = as_object(event.get("info")).get("parentTypeName") or event.get("typeName")
     operation = _OPERATIONS.get(as_text(parent))
     if operation:

@@ -1,4 +1,5 @@
-"""HTTP requests: API Gateway (both payload formats, WebSocket), Function URL, Application Load Balancer, VPC Lattice.
+"""HTTP requests: API Gateway (both payload formats, WebSocket), Function URL, Application Load
+Balancer, VPC Lattice.
 
 Source: OpenTelemetry, "AWS Lambda", "API Gateway".
 """
@@ -19,23 +20,25 @@ if TYPE_CHECKING:
 
 
 def is_rest_api(event: Event) -> bool:
-    """API Gateway's payload format 1.0, also where somebody has cut it down to what it is known by."""
+    """Whether this is API Gateway's payload format 1.0, or a shortened copy that still has its
+    characteristic members.
+    """
     return "httpMethod" in event and "resource" in event and isinstance(event.get("requestContext"), dict)
 
 
 def is_http_api(event: Event) -> bool:
-    """API Gateway's payload format 2.0, which Function URLs have too."""
+    """Whether this is API Gateway's payload format 2.0, which Function URLs use too."""
     return event.get("version") == "2.0" and "http" in context_of(event)
 
 
 def is_websocket(event: Event) -> bool:
-    """Of the connection, or of a message on it."""
+    """Whether this is a WebSocket API's connection, or a message on one."""
     context = context_of(event)
     return "eventType" in context and "connectionId" in context
 
 
 def context_of(event: Event) -> dict[str, Any]:
-    """What the service says about the request."""
+    """``requestContext``: what the service adds to the request; empty if absent."""
     return as_object(event.get("requestContext"))
 
 
@@ -58,11 +61,11 @@ def describe_rest_api(event: Event, options: Options) -> Description:
     identity = as_object(context.get("identity"))
     request = Request(headers_of(event))
     request.method = as_text(event.get("httpMethod"))
-    # The default route of an HTTP API is called "$default", and is none.
+    # "$default" is the name of an HTTP API's default route, which is no route.
     route = as_text(event.get("resource"))
     request.route = route if route.startswith("/") else ""
-    # With the stage or the mapped base path, as the client asked for it; `path` is without. The console's test has the
-    # route there.
+    # This one includes the stage or the mapped base path, as the client asked for it; `path` does
+    # not. The console's test event has the route here.
     path = as_text(context.get("path"))
     request.path = path if path not in {"", route} else as_text(event.get("path"))
     request.query = requests.query_of(event)
@@ -95,8 +98,8 @@ def describe_http_api(event: Event, options: Options) -> Description:
 
 
 def describe_websocket(event: Event, options: Options) -> Description:
-    """The one event that is an HTTP request is CONNECT; the others are frames on the connection it opened, and nobody gets
-    the status that their results name.
+    """Only CONNECT is an HTTP request. The other events are frames on the connection it opened;
+    nobody receives the status in their results.
     """
     context = context_of(event)
     identity = as_object(context.get("identity"))

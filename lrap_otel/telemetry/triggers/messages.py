@@ -1,4 +1,5 @@
-"""What messaging triggers have in common: attributes of a batch, and links to the producers of its messages.
+"""What messaging triggers have in common: attributes of a batch, and links to the producers of its
+messages.
 
 Sources: OpenTelemetry, "AWS Lambda", "SQS"; "Semantic conventions for messaging spans".
 """
@@ -18,8 +19,8 @@ _PROCESS = "process"
 
 
 class Message:
-    """One message: what names it (its id, or what the system has instead), where it was sent and when, and by which contexts
-    its producers can be found. What is empty is not known.
+    """One message: `names` identify it (its id, or what the system has instead); where and when it
+    was sent; the contexts of its producers. A value that is not known is empty.
     """
 
     __slots__ = ("contexts", "destination", "made_s", "names", "partition")
@@ -40,23 +41,32 @@ class Message:
 
 
 def named(message_id: str) -> Attributes:
-    """What names a message that has an id."""
+    """The attributes that identify a message by its id."""
     return {semconv.MESSAGING_MESSAGE_ID: message_id} if message_id else {}
 
 
 def batch(system: str, messages: list[Message], *, is_batch: bool = True) -> Description:
-    """The description of an event that brings `messages`.
+    """The description of an event with `messages`.
 
-    Their producers become links, one span each, never the parent. What names a message stands on its link, and on the span
-    if it is the only one. `is_batch` is false where the source only ever brings one message.
+    Each producer becomes a link, never the parent. What identifies a message is on its link, and on
+    the span if it is the only message. `is_batch` is false for sources that always send one
+    message.
     """
     attributes: Attributes = {
         semconv.MESSAGING_SYSTEM: system,
         semconv.MESSAGING_OPERATION_NAME: _PROCESS,
         semconv.MESSAGING_OPERATION_TYPE: _PROCESS,
     }
-    _add_shared(attributes, semconv.MESSAGING_DESTINATION_NAME, {message.destination for message in messages})
-    _add_shared(attributes, semconv.MESSAGING_DESTINATION_PARTITION_ID, {message.partition for message in messages})
+    _add_shared(
+        attributes,
+        semconv.MESSAGING_DESTINATION_NAME,
+        {message.destination for message in messages},
+    )
+    _add_shared(
+        attributes,
+        semconv.MESSAGING_DESTINATION_PARTITION_ID,
+        {message.partition for message in messages},
+    )
     if is_batch:
         attributes[semconv.MESSAGING_BATCH_MESSAGE_COUNT] = len(messages)
     if len(messages) == 1:

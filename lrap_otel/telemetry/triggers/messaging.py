@@ -1,4 +1,6 @@
-"""Messages that AWS passes on: SQS, SNS, EventBridge (any bus, any source), also one inside another."""
+"""Messages that AWS passes on: SQS, SNS, EventBridge (any bus, any source), also nested in one
+another.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,12 @@ from lrap_otel.telemetry.triggers import times
 from lrap_otel.telemetry.triggers.description import Trigger
 from lrap_otel.telemetry.triggers.events import arn_part, has, holds_records_of, records
 from lrap_otel.telemetry.triggers.messages import Message, batch, named
-from lrap_otel.telemetry.triggers.producers import contexts, of_sns_attributes, of_sqs_attributes, of_strings
+from lrap_otel.telemetry.triggers.producers import (
+    contexts,
+    of_sns_attributes,
+    of_sqs_attributes,
+    of_strings,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +42,7 @@ def _sqs_message(record: dict[str, Any]) -> Message:
         made_s=times.from_milliseconds(system.get("SentTimestamp")),
         contexts=contexts(
             of_sqs_attributes(record.get("messageAttributes")),
-            # The system attribute; among the message attributes it would be the sender's own.
+            # The system attribute. A message attribute of that name is the sender's own.
             as_text(system.get("AWSTraceHeader")),
             record.get("body"),
         ),
@@ -66,7 +73,10 @@ def _sns_message(notification: dict[str, Any]) -> Message:
         named(as_text(notification.get("MessageId"))),
         arn_part(notification.get("TopicArn"), 5),
         made_s=times.from_iso(notification.get("Timestamp")),
-        contexts=contexts(of_sns_attributes(notification.get("MessageAttributes")), body=notification.get("Message")),
+        contexts=contexts(
+            of_sns_attributes(notification.get("MessageAttributes")),
+            body=notification.get("Message"),
+        ),
     )
 
 

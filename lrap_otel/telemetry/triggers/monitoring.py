@@ -1,4 +1,4 @@
-"""CloudWatch: log events that a subscription sends, and alarms that call a function themselves."""
+"""CloudWatch: log events from a subscription, and alarms that invoke a function directly."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.telemetry.triggers.description import Event, Options
 
-# The first log event is the oldest, and it stands within the first of these bytes. Nothing beyond is ever unpacked: 6 MB
-# of gzip may be 6 GB of zeros.
+# The first log event is the oldest, and is within this many bytes. No more is unpacked: 6 MB of
+# gzip may be 6 GB of zeros.
 UNPACKED_LIMIT_BYTES = 65_536
-# As much as can hold them: base64 of the same size, if nothing in it is compressed at all.
+# Enough base64 for that many bytes, even if nothing in it is compressed.
 _PACKED_LIMIT_CHARACTERS = 88_000
 
 _TIMESTAMP = rb'"timestamp"\s*:\s*([0-9]{1,15})\b'
@@ -30,14 +30,14 @@ def _describe_logs(event: Event, _options: Options) -> Description:
 
 
 def _oldest_log_event_s(data: str) -> float | None:
-    # In JSON a quotation mark in a message has a backslash before it, so this is a member and no text; what stands before
-    # the log events has none.
+    # In a JSON string a quotation mark has a backslash before it, so this is a member, not text.
+    # Nothing before the log events contains it.
     found = re.search(_TIMESTAMP, _unpacked(data[:_PACKED_LIMIT_CHARACTERS]))
     return times.from_milliseconds(int(found[1])) if found else None
 
 
 def _unpacked(data: str) -> bytes:
-    """The first bytes of what is base64 of gzip; none if it is not."""
+    """The first bytes of what base64 of gzip contains; empty if it is something else."""
     import zlib  # noqa: PLC0415 - half a millisecond at every start, for one kind of event
 
     try:
@@ -59,6 +59,11 @@ def _describe_alarm(event: Event, _options: Options) -> Description:
 
 
 TRIGGERS = (
-    Trigger("cloudwatch_logs", "awslogs", lambda event: "data" in as_object(event.get("awslogs")), _describe_logs),
+    Trigger(
+        "cloudwatch_logs",
+        "awslogs",
+        lambda event: "data" in as_object(event.get("awslogs")),
+        _describe_logs,
+    ),
     Trigger("cloudwatch_alarm", "alarmArn", _is_alarm, _describe_alarm),
 )

@@ -1,4 +1,4 @@
-"""Services of which we can say the name and nothing else: the conventions have no word for what their events tell."""
+"""Services that can be named and no more: the conventions have no attributes for their events."""
 
 from __future__ import annotations
 

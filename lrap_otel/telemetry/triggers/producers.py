@@ -1,6 +1,7 @@
-"""Who sent a message: the trace context in its attributes, headers or properties, or in the message that it wraps.
+"""The producers of a message: trace contexts in its attributes, headers or properties, or in a
+message that it wraps.
 
-Only the names that carry context are looked at; everything else in a message is its own business.
+Only the members that carry context are read.
 """
 
 from __future__ import annotations
@@ -17,17 +18,18 @@ if TYPE_CHECKING:
 
     from lrap_otel.propagation.context import SpanContext
 
-    # Names in lower case.
+    # Members that carry context, in lower case.
     Carrier = dict[str, str]
 
 _NAMES = frozenset(NAMES)
 
 
 def contexts(carrier: Carrier, xray_header: str = "", body: Any = None) -> tuple[SpanContext, ...]:
-    """The spans that a message names: one in W3C's or B3's notation, in its `carrier` or else in the one that its `body`
-    wraps, and one in X-Ray's, unless that is the same or is not sampled.
+    """The spans that a message names.
 
-    A producer that nobody traces has an X-Ray header too: its own runtime's, whose unsampled Parent is made up.
+    One in W3C's or B3's notation, from its `carrier` or else from the message that its `body`
+    wraps; and one in X-Ray's, unless it is the same span or not sampled. A producer that nobody
+    traces has an X-Ray header too, whose unsampled Parent is made up.
     """
     own = _own(carrier)
     if own is None and isinstance(body, str):
@@ -48,12 +50,14 @@ def _is_same(one: SpanContext, other: SpanContext) -> bool:
 
 
 def of_strings(value: Any) -> Carrier:
-    """Among the members of an object, those that are strings."""
+    """The strings among an object's members that carry context."""
     return {name: item for name, item in _named(value) if isinstance(item, str)}
 
 
 def of_sqs_attributes(value: Any) -> Carrier:
-    """Among a record's ``messageAttributes``; a binary one (SNS, raw delivery) counts if it is text."""
+    """The same from a record's ``messageAttributes``; a binary one (SNS, raw delivery) is used if
+    it is text.
+    """
     return {
         name: as_text(attribute.get("stringValue")) or _decoded_base64(attribute.get("binaryValue"))
         for name, attribute in _named(value)
@@ -62,7 +66,7 @@ def of_sqs_attributes(value: Any) -> Carrier:
 
 
 def of_sns_attributes(value: Any) -> Carrier:
-    """Among a notification's ``MessageAttributes``."""
+    """The same from a notification's ``MessageAttributes``."""
     return {
         name: _decoded_base64(attribute.get("Value"))
         if attribute.get("Type") == "Binary"
@@ -73,12 +77,12 @@ def of_sns_attributes(value: Any) -> Carrier:
 
 
 def of_kafka_headers(value: Any) -> Carrier:
-    """Among a record's ``headers``: a list of objects whose values are lists of bytes."""
+    """The same from a record's ``headers``: a list of objects whose values are lists of bytes."""
     return {name: _text_of_bytes(item) for header in as_list(value) for name, item in _named(header)}
 
 
 def of_rabbitmq_headers(value: Any) -> Carrier:
-    """Among ``basicProperties.headers``: values are objects around lists of bytes."""
+    """The same from ``basicProperties.headers``: objects around lists of bytes."""
     return {name: _text_of_bytes(as_object(item).get("bytes")) for name, item in _named(value)}
 
 
@@ -90,7 +94,9 @@ def _named(value: Any) -> list[tuple[str, Any]]:
 
 
 def _wrapped(body: str) -> Carrier:
-    """What carries context in a message that wraps another: SNS without raw delivery, EventBridge, or one in the other."""
+    """The carrier in a message that wraps another: SNS without raw delivery, EventBridge, or one
+    inside the other.
+    """
     if "detail-type" not in body and "MessageAttributes" not in body:
         return {}
     inner = parse_object(body)
@@ -100,22 +106,22 @@ def _wrapped(body: str) -> Carrier:
 
 
 def _event_in(message: str) -> Carrier:
-    """Of an EventBridge event that a rule sent to a topic."""
+    """The carrier of an EventBridge event that a rule sent to a topic."""
     return of_strings(parse_object(message).get("detail")) if '"detail-type"' in message else {}
 
 
 def _text_of_bytes(value: Any) -> str:
-    """A list of bytes, signed or not, as text; empty if it is none."""
+    """A list of bytes, signed or unsigned, as text; empty if it is something else."""
     numbers = [number & 0xFF for number in as_list(value) if type(number) is int]
     return bytes(numbers).decode("utf-8", "replace")
 
 
 def _decoded_base64(value: Any) -> str:
-    """Base64 as text; empty if it is neither."""
+    """Base64 as text; empty if it is not base64 or not text."""
     text = as_text(value)
     try:
         decoded = a2b_base64(text)
-        # It passes over what is no base64.
+        # The decoder skips characters that are not base64.
         return decoded.decode() if b2a_base64(decoded, newline=False) == text.encode() else ""
     except ValueError:
         return ""

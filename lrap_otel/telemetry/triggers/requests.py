@@ -1,4 +1,4 @@
-"""One HTTP request as an event tells it, and the attributes that describe it.
+"""One HTTP request, as an event contains it, and the attributes that describe it.
 
 Source: OpenTelemetry, "Semantic conventions for HTTP spans", "HTTP server".
 """
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class Request:
-    """What the event leaves out is empty. `made_s` is when it came to the service that sent the event."""
+    """One HTTP request. A value that the event does not contain is empty. `made_s`: Unix seconds
+    when the request reached the service that sent the event.
+    """
 
     __slots__ = (
         "headers",
@@ -45,24 +47,26 @@ class Request:
 
 
 def headers_of(event: Event) -> dict[str, str]:
-    """By lower-case name. An ALB sends either form; where both stand they say the same."""
+    """The request's headers by lower-case name. An ALB sends one of two forms; if both are there,
+    they agree.
+    """
     headers = as_object(event.get("headers")) or as_object(event.get("multiValueHeaders"))
     return {name.lower(): value if isinstance(value, str) else _joined(value) for name, value in headers.items()}
 
 
 def _joined(values: Any) -> str:
-    """VPC Lattice's second format has lists in its `headers` too."""
+    """A header's value as text. VPC Lattice's second format has lists in its `headers` too."""
     return ",".join(map(str, values)) if isinstance(values, list) else ""
 
 
 def query_of(event: Event) -> str:
-    """API Gateway's first format has the parameters decoded; they are encoded again."""
+    """The query, encoded again: API Gateway's first format has its parameters decoded."""
     return query_string(_parameters(event))
 
 
 def raw_query_of(event: Event) -> str:
-    """A load balancer passes the parameters as they stood in the query. An ampersand in one that is
-    decoded all the same would begin another.
+    """The query from parameters that are still encoded, as a load balancer passes them. An
+    ampersand in a parameter that is decoded after all would begin another one, so it is encoded.
     """
     pairs = [(name.replace("&", "%26"), value.replace("&", "%26")) for name, value in _parameters(event)]
     return "&".join(f"{name}={value}" for name, value in pairs)
@@ -74,7 +78,7 @@ def _parameters(event: Event) -> list[tuple[str, str]]:
     pairs: list[tuple[str, str]] = []
     for name, values in (several or single).items():
         pairs += [(name, str(value)) for value in (values if isinstance(values, list) else [values])]
-    # A lone surrogate (legal in JSON, no text) cannot be encoded.
+    # A lone surrogate (legal in JSON, but not text) cannot be encoded.
     return [(encodable(name), encodable(value)) for name, value in pairs]
 
 
@@ -97,7 +101,7 @@ def describe(request: Request, options: Options) -> Description:
 
 
 def peers(request: Request) -> Attributes:
-    """Who asked, and whom, as far as it is known."""
+    """The client's and the server's addresses, as far as they are known."""
     attributes: Attributes = {}
     client = _outermost(request, "for") or request.peer
     if client:
@@ -122,7 +126,9 @@ def _method(method: str, options: Options) -> Attributes:
 
 
 def _outermost(request: Request, name: str) -> str:
-    """What the first of several proxies, the one that the client talked to, says in ``Forwarded`` or ``X-Forwarded-…``."""
+    """The entry of the first of several proxies, the one nearest to the client, in ``Forwarded`` or
+    ``X-Forwarded-…``.
+    """
     headers = request.headers
     if "forwarded" in headers:
         for pair in headers["forwarded"].partition(",")[0].split(";"):

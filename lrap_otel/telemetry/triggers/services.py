@@ -1,6 +1,8 @@
-"""Services whose calls none of the conventions' words fits (``faas.trigger`` is ``other``), but which tell more than that.
+"""Services that no other value of ``faas.trigger`` fits (theirs is ``other``), but whose events
+have more attributes.
 
-Attributes of the conventions stand only where they mean what the event says; secrets, tokens and signed URLs never.
+An attribute of the conventions is used only in its own meaning. Secrets, tokens and signed URLs are
+never read.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _other(texts: dict[str, Any], made_s: float | None = None) -> Description:
-    """With those attributes among `texts` that are strings and not empty."""
+    """The description with those of `texts` that are strings and not empty."""
     description = Description(semconv.TRIGGER_OTHER, {name: text for name, text in texts.items() if as_text(text)})
     description.made_s = made_s
     return description
@@ -45,7 +47,7 @@ def _describe_s3_batch(event: Event, _options: Options) -> Description:
 
 
 def _describe_codecommit(event: Event, _options: Options) -> Description:
-    """One push, or several; what it changed where it changed one thing."""
+    """One push, or several; the branch is described if there is only one."""
     found = records(event)
     references = [
         as_object(reference)
@@ -63,10 +65,13 @@ def _describe_codecommit(event: Event, _options: Options) -> Description:
 
 
 def _head(reference: str) -> dict[str, str]:
-    """Of ``refs/heads/main`` or ``refs/tags/1.0``."""
+    """``main`` of ``refs/heads/main``, ``1.0`` of ``refs/tags/1.0``."""
     for prefix, kind in (("refs/heads/", semconv.REF_BRANCH), ("refs/tags/", semconv.REF_TAG)):
         if reference.startswith(prefix):
-            return {semconv.VCS_REF_HEAD_NAME: reference.removeprefix(prefix), semconv.VCS_REF_HEAD_TYPE: kind}
+            return {
+                semconv.VCS_REF_HEAD_NAME: reference.removeprefix(prefix),
+                semconv.VCS_REF_HEAD_TYPE: kind,
+            }
     return {}
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _describe_kinesis(event: Event, _options: Options) -> Description:
-    """Its records have no place for context: what is in `data` is the producer's own."""
+    """A Kinesis batch. Its records have no place for a context: `data` is the producer's own."""
     found = records(event)
     stream = arn_name((found[0] if found else event).get("eventSourceARN"))
     description = batch(semconv.SYSTEM_KINESIS, [_kinesis_message(record, stream) for record in found])
@@ -31,7 +31,7 @@ def _describe_kinesis(event: Event, _options: Options) -> Description:
 
 
 def _kinesis_message(record: dict[str, Any], stream: str) -> Message:
-    # EventBridge Pipes puts the members of `kinesis` beside the others.
+    # EventBridge Pipes has the members of `kinesis` next to the others.
     arrived = as_object(record.get("kinesis", record)).get("approximateArrivalTimestamp")
     event_id = as_text(record.get("eventID"))
     # shardId-000000000006:49590338271490256608559692538361571095921575989136588898
@@ -40,7 +40,10 @@ def _kinesis_message(record: dict[str, Any], stream: str) -> Message:
 
 def _describe_firehose(event: Event, _options: Options) -> Description:
     stream = arn_name(event.get("deliveryStreamArn"))
-    return batch(semconv.SYSTEM_FIREHOSE, [_firehose_message(each, stream) for each in as_list(event.get("records"))])
+    return batch(
+        semconv.SYSTEM_FIREHOSE,
+        [_firehose_message(each, stream) for each in as_list(event.get("records"))],
+    )
 
 
 def _firehose_message(each: Any, stream: str) -> Message:
@@ -62,7 +65,7 @@ def _describe_kafka(event: Event, _options: Options) -> Description:
 
 
 def _kafka_message(record: dict[str, Any]) -> Message:
-    """A record has no id but its place. One without a value deletes its key: a tombstone."""
+    """A record's id is its position. A record without a value deletes its key: a tombstone."""
     partition, offset = record.get("partition"), record.get("offset")
     names: Attributes = {}
     if type(partition) is int:
@@ -81,7 +84,12 @@ def _kafka_message(record: dict[str, Any]) -> Message:
 
 
 TRIGGERS = (
-    Trigger("kafka", "records", is_from("aws:kafka", "SelfManagedKafka", "aws:SelfManagedKafka"), _describe_kafka),
+    Trigger(
+        "kafka",
+        "records",
+        is_from("aws:kafka", "SelfManagedKafka", "aws:SelfManagedKafka"),
+        _describe_kafka,
+    ),
     Trigger("kinesis", "Records", holds_records_of("aws:kinesis"), _describe_kinesis),
     Trigger("firehose", "records", has("deliveryStreamArn"), _describe_firehose),
 )

@@ -1,4 +1,4 @@
-"""All triggers in the order in which they are tried."""
+"""All triggers, in the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
     from lrap_otel.telemetry.triggers.description import Description, Options, Trigger
 
-# The modules, in the order in which they are tried, and what their events have in common: each has one of these members. A
-# module is loaded by the first event that may be its own. An authorizer is asked about a request and looks like one; a schedule
-# looks like any event of EventBridge's: they come first. What matches none (a direct call, an IoT rule) is `other`.
+# The modules in the order in which they are tried, each with members of which its events have one;
+# a module is loaded by the first event that has. Authorizers come before HTTP, whose requests look
+# like theirs, and schedules before EventBridge's other events. An event that matches none (a direct
+# call, an IoT rule) is `other`.
 FAMILIES: tuple[tuple[str, frozenset[str] | None], ...] = (
     ("authorizers", frozenset({"type", "authorizationToken"})),
     ("http", frozenset({"requestContext", "method"})),
@@ -68,7 +69,9 @@ def rows_of(family: str) -> tuple[Trigger, ...]:
 
 
 def describe(event: Any, options: Options) -> Description:
-    """What `event`, any JSON value, says about its invocation. The first trigger that matches decides."""
+    """What `event`, any JSON value, says about its invocation. The first trigger that matches
+    decides.
+    """
     if isinstance(event, list):
         event = _of_list(event)
     if isinstance(event, dict):
@@ -85,13 +88,16 @@ def describe(event: Any, options: Options) -> Description:
 
 
 def _of_list(events: list[Any]) -> Any:
-    """AppSync brings the fields of one batch as a list, all of one request; EventBridge Pipes the records of its source."""
+    """The event that a list stands for. AppSync sends the fields of one batch, all of one request,
+    as a list; EventBridge Pipes the records of its source.
+    """
     from lrap_otel.telemetry.triggers import brokers, graphql  # noqa: PLC0415 - few events are lists
 
     first = events[0] if events else None
     if not isinstance(first, dict) or "eventSource" not in first:
         return first if graphql.is_resolver(first) else None
-    # To Lambda itself come ActiveMQ's as messages, RabbitMQ's by queue and Kafka's by partition.
+    # Sent to Lambda directly, ActiveMQ's records are in `messages`, RabbitMQ's by queue and Kafka's
+    # by partition.
     return {
         "eventSource": first["eventSource"],
         "Records": events,

@@ -1,4 +1,5 @@
-"""Schedules: EventBridge rules with a rate or cron expression, and EventBridge Scheduler's own event.
+"""Schedules: EventBridge rules with a rate or cron expression, and EventBridge Scheduler's own
+event.
 
 The event does not carry the expression, so there is no ``faas.cron``.
 """

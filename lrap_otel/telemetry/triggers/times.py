@@ -1,4 +1,6 @@
-"""When an event was made, as its source writes it: always Unix seconds here. What cannot be read is None."""
+"""When an event was made, in the notations of all sources, as Unix seconds. What cannot be read is
+None.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-# Of the clocks of the fleet that wrote the time and the one that delivered the event.
+# Between the clock that wrote the time and the clock that delivered the event.
 CLOCK_SKEW_S = 1.0
-# Kinesis keeps a record for 365 days, no queue longer. Beyond that it is a made-up time: the console's test events are
-# of 1970 and 2015.
+# Kinesis keeps a record for 365 days, longer than any queue. An older time is made up: the
+# console's test events are of 1970 and 2015.
 LONGEST_AGE_S = 366 * 86_400.0
 
 _NUMBERS = frozenset({int, float})
@@ -52,7 +54,9 @@ def from_iso(value: Any) -> float | None:
 
 
 def _calendar_seconds(text: str) -> float | None:
-    """Of ``2026-11-22T18:00:00``; None where it has another form or there is no such moment."""
+    """The seconds of ``2026-11-22T18:00:00``; None if the text has another form or there is no such
+    moment.
+    """
     if "".join("0" if character.isdigit() else character for character in text) != _FORM:
         return None
     hour, minute, second = int(text[11:13]), int(text[14:16]), int(text[17:])
@@ -63,7 +67,9 @@ def _calendar_seconds(text: str) -> float | None:
 
 
 def _split_fraction(rest: str) -> tuple[str | None, str]:
-    """The digits after the seconds, empty for none and None where they are no fraction; and what follows them."""
+    """The digits of a fraction of seconds, and what follows them. The digits are empty if there is
+    no fraction, None if it is malformed.
+    """
     if not rest.startswith("."):
         return "", rest
     zone = rest[1:].lstrip("0123456789")
@@ -72,7 +78,7 @@ def _split_fraction(rest: str) -> tuple[str | None, str]:
 
 
 def _zone_seconds(zone: str) -> int | None:
-    """Of ``Z``, ``+0100`` or ``+01:00``."""
+    """The offset in ``Z``, ``+0100`` or ``+01:00``; None if it is malformed."""
     if zone == "Z":
         return 0
     digits = zone[1:3] + zone[-2:]
@@ -83,15 +89,16 @@ def _zone_seconds(zone: str) -> int | None:
 
 
 def oldest(times: Iterable[float | None]) -> float | None:
-    """The earliest of those that are known."""
+    """The earliest of the times that are known."""
     return min((time for time in times if time is not None), default=None)
 
 
 def age_s(made_s: float | None, now_ns: int) -> float | None:
-    """How old what was made at `made_s` is at `now_ns` (Unix time), to the millisecond; None where nobody can tell.
+    """The age at `now_ns` (Unix time) of something made at `made_s`, to the millisecond; None if it
+    is unknown.
 
-    A little less than nothing is nothing: two clocks differ. More than that, or more than any source keeps an event, is
-    no age: the time is another one than we think.
+    A time slightly in the future is 0: two clocks differ. A later one, or one older than any source
+    keeps events, is not the time of the event: None.
     """
     if made_s is None:
         return None

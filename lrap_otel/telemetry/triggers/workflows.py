@@ -1,6 +1,6 @@
-"""Step Functions, where the state machine passes its context object on, and durable functions.
+"""Step Functions, if the state machine passes its context object on, and durable functions.
 
-A state's input is any JSON, so a task without the context object cannot be told from a direct call.
+A state's input is any JSON, so a task without the context object looks like a direct call.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ def _is_state(event: Event) -> bool:
 
 
 def _state_context(event: Event) -> dict[str, Any]:
-    """``$$`` of the Amazon States Language; empty if it is not there.
+    """``$$`` of the Amazon States Language; empty if it is not in the event.
 
-    A state's parameters make it the whole input, or a member of it or of its ``Payload``, by whatever name.
+    A state's parameters place it anywhere: as the whole input, or as a member of it or of its
+    ``Payload``, with any name.
     """
     for value in (event, *event.values(), *as_object(event.get("Payload")).values()):
         context = as_object(value)
@@ -51,10 +52,11 @@ def _is_durable(event: Event) -> bool:
 
 
 def _describe_durable(event: Event, _options: Options) -> Description:
-    """It is called again for each step, and does not tell since when this one waits.
+    """One invocation of a durable function. The event does not contain when this step was due, so
+    it has no age.
 
-    The first operation is the execution itself. With more of them, or more pages of them, this invocation replays what
-    those before it have done.
+    The first operation is the execution itself. If there are more operations, or more pages of
+    them, this invocation replays what earlier ones have done.
     """
     state = as_object(event.get("InitialExecutionState"))
     is_replay = len(as_list(state.get("Operations"))) > 1 or bool(as_text(state.get("NextMarker")))
