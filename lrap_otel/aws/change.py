@@ -1,4 +1,4 @@
-"""Bring one function's configuration to its plan, once, whoever else is at it."""
+"""Carry out one function's plan, even while others change the function."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from lrap_otel.aws.function import Function
     from lrap_otel.aws.plan import Plan
 
-# Of a function that somebody else keeps changing; each begins with what it is by then.
+# Attempts at a function that others keep changing; each starts from its newest configuration.
 ATTEMPTS = 8
 LONGEST_PAUSE_S = 20.0
-# Lambda takes seconds, with SnapStart or Managed Instances minutes.
+# Seconds of waiting: Lambda takes a few, with SnapStart or Managed Instances minutes.
 WAIT: WaiterConfigTypeDef = {"Delay": 1, "MaxAttempts": 900}
 
 _IN_CONFLICT = {"ResourceConflictException", "PreconditionFailedException"}
@@ -30,7 +30,9 @@ _IN_CONFLICT = {"ResourceConflictException", "PreconditionFailedException"}
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one function: `status` is ``changed``, ``unchanged``, ``refused``, ``gone`` or ``failed``."""
+    """The outcome for one function: `status` is ``changed``, ``unchanged``, ``refused``, ``gone``
+    or ``failed``.
+    """
 
     status: str
     region: str
@@ -42,7 +44,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Publication:
-    """Whether a version is published of each function, and which alias then names it, if any."""
+    """Whether a version of each function is published, and the alias that then points to it, if
+    any.
+    """
 
     wanted: bool = False
     alias: str = ""
@@ -55,10 +59,11 @@ def carry_out(
     remember: Callable[[Plan], None],
     publication: Publication,
 ) -> Outcome:
-    """Change the function, wait until Lambda has it, publish it if wanted.
+    """Change the function, wait until Lambda has applied it, publish a version if wanted.
 
-    The change holds for the revision that was read: if somebody changed it since, it is read and
-    planned anew. `remember` is called with each plan before it is carried out.
+    The change applies to the revision that was read. If somebody else changed the function in
+    between, it is read and planned again. `remember` is called with each plan before it is carried
+    out.
     """
     try:
         return _carry_out(client, function, plan_for, remember, publication)
@@ -89,7 +94,7 @@ def _carry_out(
         except errors_of_aws() as error:
             if code_of(error) not in _IN_CONFLICT:
                 raise _understood(error, plan) from None
-            time.sleep(min(2**attempt, LONGEST_PAUSE_S) * random.uniform(0.25, 0.75))  # noqa: S311 - no secret
+            time.sleep(min(2**attempt, LONGEST_PAUSE_S) * random.uniform(0.25, 0.75))  # noqa: S311 - a pause, not a secret
             _wait(client, plan)
             function = read_function(client, region, name)
             continue
@@ -111,7 +116,7 @@ def _update(plan: Plan) -> Any:
 
 
 def _wait(client: LambdaClient, plan: Plan) -> None:
-    """Until Lambda has carried out the last change of this function, whoever made it."""
+    """Wait until Lambda has applied the last change of this function, by whomever."""
     try:
         client.get_waiter("function_updated_v2").wait(FunctionName=plan.function.name, WaiterConfig=WAIT)
     except errors_of_aws() as error:
@@ -124,9 +129,9 @@ def _wait(client: LambdaClient, plan: Plan) -> None:
 
 
 def _publish(client: LambdaClient, function: Function, publication: Publication) -> str:
-    """Publish a version and let the alias name it; the version, empty if none is wanted.
+    """Publish a version and point the alias to it. Returns the version, empty if none is wanted.
 
-    Lambda publishes none, and answers with the last, if nothing has changed since.
+    If nothing has changed, Lambda publishes none and returns the last version.
     """
     if not publication.wanted:
         return ""
@@ -167,7 +172,7 @@ def _understood(error: Exception, plan: Plan) -> AwsError:
 
 
 def _without_values(text: str, plan: Plan) -> str:
-    """AWS's text without the values of variables, which it repeats where they are too large."""
+    """AWS's text without the values of variables, which it repeats if they are too large."""
     text = text.partition("String measured:")[0]
     values = {*plan.function.variables.values(), *plan.variables.values()}
     for value in sorted((value for value in values if len(value) > 3), key=len, reverse=True):

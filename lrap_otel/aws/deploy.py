@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     from lrap_otel.aws.layers import LayerZip, Published
 
-# How many versions one region may be given to reach the others' number.
+# At most this many versions are published to reach the other regions' number.
 MAX_ALIGNMENT = 50
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}")
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one region has now; `error` says why it has not what it should."""
+    """The result in one region; `error` is the reason if it failed."""
 
     region: str
     published: Published | None = None
@@ -38,7 +38,7 @@ class Row:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``deploy`` understands."""
+    """Add the options of ``deploy``."""
     parser.add_argument(
         "--zip", type=Path, default=Path("build/lrap-otel.zip"), metavar="FILE", help="the layer (build/lrap-otel.zip)"
     )
@@ -54,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Publish, share, check, print; 0 when each region has it, 1 if one has not, 2 if nothing was begun."""
+    """Publish, share, check, print. Returns 0 if each region has the layer, 1 if one has not, 2 if
+    nothing was started.
+    """
     terminal = Terminal(as_json=args.json)
     try:
         if args.organization and not _ORGANIZATION.fullmatch(args.organization):
@@ -109,7 +111,7 @@ def _attempt(region: str, act: Callable[[str], Published]) -> Row:
 
 
 def _align(account: Account, name: str, layer: LayerZip, row: Row, highest: int) -> Published:
-    """Publish until the region's version number is the highest, and remove those in between."""
+    """Publish until the region's version number is the highest, and delete the versions in between."""
     published = _present(row)
     if highest - published.version > MAX_ALIGNMENT:
         raise AwsError(
@@ -118,14 +120,15 @@ def _align(account: Account, name: str, layer: LayerZip, row: Row, highest: int)
     client = account.client(row.region)
     while published.version < highest:
         earlier, published = published, layers.publish(client, name, layer)
-        # Numbers are never given twice. The first of them may be in use; the others are from this loop.
+        # Lambda never gives a number twice. The first version may be in use; the others were made
+        # by this loop.
         if earlier != row.published:
             layers.remove_version(client, name, earlier.version)
     return published
 
 
 def _check(account: Account, args: argparse.Namespace, layer: LayerZip, row: Row) -> Published:
-    """Share the version, then ask Lambda whether it is there and is this zip."""
+    """Share the version, then ask Lambda whether it exists and is this zip."""
     published = _present(row)
     client = account.client(row.region)
     if args.public or args.organization:

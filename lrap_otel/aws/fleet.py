@@ -1,4 +1,4 @@
-"""The course of `instrument` and `uninstrument`: choose, read, plan, show, ask, change, sum up."""
+"""The steps of `instrument` and `uninstrument`: choose, read, plan, show, ask, change, summarize."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DONE, FAILED, NOT_BEGUN, REFUSED, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Command(Protocol):
-    """What differs between the two commands."""
+    """The steps in which the two commands differ."""
 
     verb: str
 
@@ -33,16 +33,18 @@ class Command(Protocol):
         """The functions to read."""
 
     def prepare(self, account: Account, functions: Sequence[Function]) -> None:
-        """Look up what planning needs. Nothing is changed."""
+        """Look up what planning needs. Changes nothing."""
 
     def plan(self, function: Function, *, is_named: bool) -> Plan:
-        """What this function shall have."""
+        """The plan for this function."""
 
     def may_publish(self, plan: Plan) -> bool:
         """Whether a version may be published of a function that is not changed."""
 
     def commit(self, account: Account) -> None:
-        """Do what comes before the first change, once it is confirmed; the next plans count."""
+        """Called once when the user has confirmed, before the first change. Plans made afterwards
+        are carried out.
+        """
 
     def remember(self, plans: Sequence[Plan]) -> None:
         """Called with plans before any of them is carried out."""
@@ -62,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace, command: Command) -> int:
-    """Run the command; its exit status."""
+    """Run the command. Returns its exit status."""
     terminal = Terminal(as_json=args.json)
     try:
         return _Run(args, command, terminal).run()
@@ -109,7 +111,7 @@ class _Run:
         readings = selection.read_all(self._account, targets, self._args, self._terminal.passing)
         for reading in readings:
             if reading.function is None:
-                # Who deletes a function while all are being listed has no use for an error.
+                # A function that is deleted while all are being listed is not an error.
                 is_harmless = reading.is_gone and not reading.target.is_named
                 status = "gone" if is_harmless else "failed"
                 self._outcomes.append(Outcome(status, reading.target.region, reading.target.name, reason=reading.error))

@@ -1,4 +1,4 @@
-"""A Lambda function's configuration, as much of it as concerns us, read through the API.
+"""A Lambda function's configuration, the part that these commands use, read through the API.
 
 `instrument`, `uninstrument` and `doctor` all start from a `Function`.
 """
@@ -28,12 +28,12 @@ _FUNCTION_NAME = re.compile(r"(?P<name>[A-Za-z0-9_.-]+)(?::(?P<qualifier>[$A-Za-
 
 
 class NotFoundError(AwsError):
-    """There is no such function, or there is none any more."""
+    """The function does not exist, or was deleted."""
 
 
 @dataclass(frozen=True)
 class LayerVersion:
-    """A layer's version by its ARN; `AwsError` if the text is no such ARN."""
+    """A layer's version from its ARN. Raises `AwsError` if the text is no such ARN."""
 
     arn: str
     region: str
@@ -57,21 +57,23 @@ class LayerVersion:
 
 
 def layer_name(arn: str) -> str:
-    """The name in a layer version's ARN; empty if it is none."""
+    """The name in a layer version's ARN; empty if the text is something else."""
     match = _LAYER_ARN.fullmatch(arn)
     return match["name"] if match else ""
 
 
 @dataclass(frozen=True)
 class FunctionName:
-    """How a user names a function: a name, a full or a partial ARN. `region` is empty if not said."""
+    """A function as a user names it: by name, or by a full or partial ARN. `region` is empty if not
+    given.
+    """
 
     region: str
     name: str
 
     @classmethod
     def parse(cls, text: str) -> FunctionName:
-        """`AwsError` if the text names no function, or a version or an alias of one."""
+        """Raises `AwsError` if the text is no function's name, or includes a version or an alias."""
         if ":web-function/" in text:
             raise AwsError(
                 f"{text} is a Web Function: it has neither layers nor a wrapper, and cannot be instrumented; "
@@ -90,10 +92,10 @@ class FunctionName:
 
 @dataclass(frozen=True)
 class Function:
-    """One function as it is now. Sizes in bytes as AWS counts them (zipped), `memory_mb` in MB.
+    """One function as it is now. Sizes are in bytes as AWS counts them (zipped), `memory_mb` in MB.
 
-    `variables` hold secrets: they are left out of the representation, and nothing prints a value
-    that we do not set ourselves.
+    `variables` contain secrets: they are not part of the representation, and only values that we
+    set ourselves are ever printed.
     """
 
     region: str
@@ -124,7 +126,7 @@ class Function:
 
     @classmethod
     def from_reply(cls, region: str, reply: Mapping[str, Any]) -> Function:
-        """From ``GetFunction``'s reply. Members that are missing or null count as empty."""
+        """The function in ``GetFunction``'s reply. Missing members and nulls count as empty."""
         got: Mapping[str, Any] = reply["Configuration"]
         layers = got.get("Layers") or []
         environment = got.get("Environment") or {}
@@ -158,9 +160,10 @@ class Function:
 
 
 def read_function(client: LambdaClient, region: str, name: str) -> Function:
-    """Read one function; `NotFoundError` if there is none, `AwsError` for what else AWS answers.
+    """Read one function. Raises `NotFoundError` if it does not exist, `AwsError` for AWS's other
+    errors.
 
-    ``GetFunction`` may be called 100 times a second, the other reading calls 15 times between them.
+    ``GetFunction`` allows 100 calls a second, the other reading calls 15 altogether.
     """
     try:
         return Function.from_reply(region, client.get_function(FunctionName=name))
@@ -173,7 +176,7 @@ def read_function(client: LambdaClient, region: str, name: str) -> Function:
 
 
 def list_names(client: LambdaClient, prefix: str = "") -> Iterator[str]:
-    """The names of a region's functions that begin so."""
+    """The names of a region's functions that start with `prefix`."""
     try:
         for page in client.get_paginator("list_functions").paginate():
             names = (function.get("FunctionName", "") for function in page.get("Functions", []))

@@ -1,4 +1,4 @@
-"""``lrap-otel instrument``: put the layer on functions."""
+"""``lrap-otel instrument``: add the layer and its variables to functions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _VARIABLE = re.compile(r"[A-Za-z][A-Za-z0-9_]+")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``instrument`` understands."""
+    """Add the options of ``instrument``."""
     fleet.add_arguments(parser)
     parser.add_argument(
         "--layer",
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status is `fleet`'s."""
+    """Run the command. Returns `fleet`'s exit status."""
     if args.layer and args.zip:
         return _not_begun("--layer and --zip are two ways to the same; choose one")
     if selection.is_empty(args):
@@ -80,13 +80,13 @@ def _endpoint(text: str) -> str:
     except ValueError:
         is_url = False
     if not is_url:
-        # It may hold a password, so it is not repeated.
+        # The text may contain a password, so it is not repeated.
         raise argparse.ArgumentTypeError("not an http:// or https:// address, as https://collector.example:4318")
     return text
 
 
 def _variable(text: str) -> tuple[str, str]:
-    # A name alone stands for the value in our own environment: a secret then is on no command line.
+    # A name alone takes the value from our own environment, so that no secret is on a command line.
     name, value = (text, os.environ.get(text, "")) if "=" not in text else selection.pair(text)
     if not _VARIABLE.fullmatch(name):
         raise argparse.ArgumentTypeError(
@@ -115,13 +115,15 @@ class Instrument:
         self._variables: Mapping[str, str] = {**endpoint, **dict(args.env)}
 
     def targets(self, account: Account) -> list[Target]:
-        # What cannot be read is said before an account is asked for all its functions.
+        # Errors in the options are reported before an account is asked for all its functions.
         self._zip = layers.LayerZip.read(self._args.zip) if self._args.zip else None
         self._undo.records()
         return selection.find_targets(account, self._args)
 
     def prepare(self, account: Account, functions: Sequence[Function]) -> None:
-        """Find the layer of each region; what is to be published gets the ARN it will most likely have."""
+        """Find the layer of each region. A layer that has yet to be published gets the ARN it will
+        most likely have.
+        """
         given = _by_region(self._args.layer, {function.region for function in functions})
         for region, example in {function.region: function.arn for function in functions}.items():
             client = account.client(region)
@@ -151,11 +153,11 @@ class Instrument:
             return replace(plan, notes=(*plan.notes, said))
         return plan
 
-    def may_publish(self, plan: Plan) -> bool:  # noqa: ARG002 - any that was chosen is instrumented by then
+    def may_publish(self, plan: Plan) -> bool:  # noqa: ARG002 - how it was chosen does not matter
         return True
 
     def commit(self, account: Account) -> None:
-        """Publish the layer in each region that has not got it."""
+        """Publish the layer in each region that does not have it."""
         if self._zip is None:
             return
         for region in self._wishes:
@@ -169,7 +171,7 @@ class Instrument:
             self._remembered.update((plan.function.arn, Record.of(plan)) for plan in new)
 
     def finish(self, outcomes: Sequence[Outcome]) -> None:
-        """Nothing: the records stay for `uninstrument`."""
+        """Does nothing: the records are kept for `uninstrument`."""
 
     def _wish(self, region: str, arn: str) -> None:
         size = self._zip.unzipped_bytes if self._zip else 0
@@ -177,7 +179,7 @@ class Instrument:
 
 
 def _by_region(arns: Sequence[str], regions: set[str]) -> dict[str, str]:
-    """The layer of each region. `AwsError` if one has none."""
+    """The layer of each region. Raises `AwsError` if a region has none."""
     if not arns:
         return {}
     found: dict[str, str] = {}

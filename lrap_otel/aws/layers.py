@@ -1,4 +1,4 @@
-"""Our layer in a region: find it, publish it, let others use it."""
+"""Our layer in a region: find it, publish it, share it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from types_boto3_lambda import LambdaClient
 
-# Of a zip sent with the request. A larger one would have to be in S3, and ours has no reason to be.
+# The limit of a zip in the request. A larger one would have to be in S3; ours is never that large.
 MAX_ZIP_BYTES = 52_428_800
 LICENSE = "Apache-2.0"
 MAX_DESCRIPTION = 256
@@ -25,7 +25,7 @@ _CONTENT = ("extensions/lrap-otel", "lrap-otel/wrapper")
 
 @dataclass(frozen=True)
 class LayerZip:
-    """The file that `make layer` builds. Sizes in bytes; `sha256` as Lambda writes it, in base64.
+    """The file that `make layer` builds. Sizes in bytes; `sha256` in base64, as Lambda returns it.
 
     `description` is the first line of its version file: ``lrap-otel 1.2.3``.
     """
@@ -37,7 +37,7 @@ class LayerZip:
 
     @classmethod
     def read(cls, path: Path) -> LayerZip:
-        """`AwsError` if the file is not there or is no layer of ours."""
+        """Raises `AwsError` if the file does not exist or is not our layer."""
         try:
             content = path.read_bytes()
             with zipfile.ZipFile(path) as archive:
@@ -66,7 +66,7 @@ def _description(archive: zipfile.ZipFile) -> str:
 
 @dataclass(frozen=True)
 class Published:
-    """A version of the layer as Lambda has it."""
+    """A published version of the layer."""
 
     arn: str
     version: int
@@ -74,7 +74,7 @@ class Published:
 
 
 def newest(client: LambdaClient, name: str) -> Published | None:
-    """The account's newest version of the layer; None if it has none."""
+    """The account's newest version of the layer; None if there is none."""
     try:
         versions = client.list_layer_versions(LayerName=name).get("LayerVersions", [])
         highest = max((found["Version"] for found in versions), default=0)
@@ -86,7 +86,7 @@ def newest(client: LambdaClient, name: str) -> Published | None:
 
 
 def read_version(client: LambdaClient, name: str, version: int) -> Published:
-    """One version as Lambda has it; botocore's error if it has none."""
+    """One version. Raises botocore's error if it does not exist."""
     got = client.get_layer_version(LayerName=name, VersionNumber=version)
     return Published(got["LayerVersionArn"], got["Version"], got["Content"].get("CodeSha256", ""))
 
@@ -107,13 +107,15 @@ def publish(client: LambdaClient, name: str, layer: LayerZip) -> Published:
 
 
 def ensure(client: LambdaClient, name: str, layer: LayerZip) -> Published:
-    """The newest version if it is this zip, byte for byte; else publish it."""
+    """The newest version if it is this zip, byte for byte; else a new one."""
     found = newest(client, name)
     return found if found and found.sha256 == layer.sha256 else publish(client, name, layer)
 
 
 def require(client: LambdaClient, arn: str) -> None:
-    """`AwsError` if there is no such version, or we may not use it. Without the right to look, nothing is said."""
+    """Raises `AwsError` if the version does not exist or may not be used. Does nothing without the
+    permission to look.
+    """
     layer = LayerVersion.parse(arn)
     try:
         client.get_layer_version(LayerName=layer.layer_arn, VersionNumber=layer.version)
@@ -125,7 +127,7 @@ def require(client: LambdaClient, arn: str) -> None:
 
 
 def permit(client: LambdaClient, name: str, version: int, organization: str) -> None:
-    """Let an organization use this version, or everybody if `organization` is empty."""
+    """Allow an organization to use this version, or everybody if `organization` is empty."""
     whom = {"OrganizationId": organization} if organization else {}
     try:
         client.add_layer_version_permission(
@@ -137,7 +139,7 @@ def permit(client: LambdaClient, name: str, version: int, organization: str) -> 
             **whom,
         )
     except errors_of_aws() as error:
-        # It has that permission already.
+        # It has this permission already.
         if code_of(error) != "ResourceConflictException":
             raise AwsError(f"published, but not shared: {explain(error)}") from None
 

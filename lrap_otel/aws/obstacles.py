@@ -1,7 +1,7 @@
-"""What keeps a function from being instrumented, and what is worth knowing about one that can be.
+"""Reasons why a function cannot be instrumented, and notes about one that can.
 
-Each text says why and what to do instead. Limits are Lambda's quotas; what the API does not show
-(the unzipped size of code and other layers) is left to Lambda, which refuses the change as a whole.
+Each text contains the reason and what to do. Limits are Lambda's quotas. What the API does not show
+(the unzipped size of code and other layers) is left to Lambda, which then refuses the whole change.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_ENVIRONMENT_BYTES = 4_096
 
 # They run on Amazon Linux 1, or without the Runtime API (go1.x): neither wrappers nor extensions.
 _TOO_OLD = re.compile(r"go1\.x|java8|nodejs|nodejs(4|6|8)\..*|python2\.7|python3\.[67]|ruby2\.5|dotnetcore[12]\..*")
-# The customer's own bootstrap starts; Lambda does not look at AWS_LAMBDA_EXEC_WRAPPER.
+# They start the customer's own bootstrap; Lambda ignores AWS_LAMBDA_EXEC_WRAPPER.
 _OWN_BOOTSTRAP = re.compile(r"provided(\..*)?|custom")
 _KNOWN = re.compile(r"nodejs\d+\.x|python3\.\d+|java\d+(\.al\d+)?|dotnet(core3\.1|\d+)|ruby\d+\.\d+")
 _EDGE_ROLE = re.compile(r"edge[-_]?lambda|lambda[-_@]?(at[-_]?)?edge", re.IGNORECASE)
@@ -32,27 +32,29 @@ BOOTSTRAP_LINE = f'exec {WRAPPER} "$LAMBDA_TASK_ROOT/your-program" "$@"'
 
 
 def runs_wrappers(runtime: str) -> bool:
-    """Whether Lambda starts this runtime through AWS_LAMBDA_EXEC_WRAPPER; unknown ones are taken to."""
+    """Whether Lambda starts this runtime through AWS_LAMBDA_EXEC_WRAPPER. An unknown runtime is
+    assumed to.
+    """
     return not (has_own_bootstrap(runtime) or is_too_old(runtime))
 
 
 def has_own_bootstrap(runtime: str) -> bool:
-    """Whether the customer's own bootstrap starts, whatever AWS_LAMBDA_EXEC_WRAPPER says."""
+    """Whether Lambda starts the customer's own bootstrap and ignores AWS_LAMBDA_EXEC_WRAPPER."""
     return bool(_OWN_BOOTSTRAP.fullmatch(runtime))
 
 
 def is_too_old(runtime: str) -> bool:
-    """Whether the runtime runs neither wrappers nor extensions."""
+    """Whether the runtime supports neither wrappers nor extensions."""
     return bool(_TOO_OLD.fullmatch(runtime))
 
 
 def is_known(runtime: str) -> bool:
-    """Whether it is one of the runtimes that run wrappers."""
+    """Whether this is a known runtime that supports wrappers."""
     return bool(_KNOWN.fullmatch(runtime))
 
 
 def obstacle(function: Function) -> str:
-    """Why this function cannot be instrumented through the API, whatever we add; empty if it can be."""
+    """The reason why this function cannot be instrumented through the API at all; empty if it can."""
     if function.package_type == "Image":
         return (
             "a container image takes no layers: put `COPY --from=… /opt /opt` into its Dockerfile and start its "
@@ -63,7 +65,7 @@ def obstacle(function: Function) -> str:
     if is_too_old(function.runtime):
         return f"{function.runtime} runs neither wrappers nor extensions: move it to a current runtime"
     if function.environment_error:
-        # Writing variables that could not be read would erase them.
+        # To write variables that could not be read would erase them.
         return (
             f"its variables cannot be read ({function.environment_error}): "
             "you need kms:Decrypt with its key, else they would be lost"
@@ -74,9 +76,9 @@ def obstacle(function: Function) -> str:
 
 
 def looks_like_edge(function: Function) -> bool:
-    """Whether this may be the original of a Lambda@Edge function, which the API does not say.
+    """Whether this may be the original of a Lambda@Edge function, which the API does not show.
 
-    Those live in us-east-1 without layers and variables, with a role that CloudFront may assume.
+    Those are in us-east-1, without layers and variables, with a role that CloudFront may assume.
     """
     return (
         function.region == "us-east-1"
@@ -89,10 +91,10 @@ def looks_like_edge(function: Function) -> bool:
 def limit_exceeded(
     function: Function, layers: Sequence[str], variables: Mapping[str, str], layer_bytes: int = 0
 ) -> str:
-    """Which quota these layers and variables would exceed; empty if none.
+    """The quota that these layers and variables would exceed; empty if none.
 
-    `layer_bytes` is our layer's unzipped size, 0 if not known; everything else counts zipped, so
-    that only what is surely too large is refused here.
+    `layer_bytes` is our layer's unzipped size, 0 if unknown. Everything else counts zipped, so only
+    what is certainly too large is refused here.
     """
     if len(layers) > MAX_LAYERS:
         return (
@@ -121,7 +123,7 @@ def environment_bytes(variables: Mapping[str, str]) -> int:
 
 
 def notes(function: Function) -> list[str]:
-    """What the user must know or do although the function can be instrumented."""
+    """Notes for the user about a function that can be instrumented."""
     found: list[str] = []
     if has_own_bootstrap(function.runtime):
         found.append(

@@ -1,6 +1,6 @@
-"""What a function's layers and variables become: pure functions, nothing is called or written.
+"""The layers and variables that a function will have. Pure functions: nothing is called or written.
 
-Everything that is not ours stays, in its order.
+Everything that is not ours is kept, in its order.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Wish:
-    """What `instrument` is asked for in one region. `layer_bytes` is its unzipped size, 0 if not known."""
+    """The request of `instrument` for one region. `layer_bytes` is the layer's unzipped size, 0 if
+    unknown.
+    """
 
     layer_arn: str
     variables: Mapping[str, str] = field(repr=False)
@@ -36,7 +38,9 @@ class Wish:
 
 @dataclass(frozen=True)
 class Plan:
-    """What one function shall have. `refusal` says why nothing will be done; `notes` are for the user."""
+    """The configuration that one function will have. `refusal`, if not empty, says why nothing is
+    done; `notes` are for the user.
+    """
 
     function: Function
     layers: tuple[str, ...]
@@ -50,7 +54,7 @@ class Plan:
 
     @property
     def changes_variables(self) -> bool:
-        # The order of a JSON object says nothing, yet an exact restoration keeps it.
+        # The order of a JSON object has no meaning, but an exact restoration keeps it.
         return list(self.variables.items()) != list(self.function.variables.items())
 
     @property
@@ -61,7 +65,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Record:
-    """What one function had and what we gave it; None stands for a variable that is not set."""
+    """The configuration before and after our change. A variable that is not set is None."""
 
     layers_before: tuple[str, ...]
     layers_after: tuple[str, ...]
@@ -70,7 +74,7 @@ class Record:
 
     @classmethod
     def of(cls, plan: Plan) -> Record:
-        """The record of a plan for a function that has none yet."""
+        """The record of a plan for a function that has no record yet."""
         old, new = plan.function.variables, plan.variables
         changed = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
         return cls(
@@ -81,14 +85,16 @@ class Record:
         )
 
     def followed_by(self, later: Record) -> Record:
-        """The record of both changes: where this one's result was still in place, its `before` counts."""
+        """The record of both changes. If this one's result was still in place, its `before` is
+        kept.
+        """
         variables = dict(later.variables)
         has_held = self.layers_after == later.layers_before
         is_in_place = has_held and self.layers_after != self.layers_before
         for name, (before, after) in self.variables.items():
             if name not in later.variables:
-                # The later change left it alone: it stands as this one made it, or is somebody else's
-                # by now, which restoring will find out.
+                # The later change did not touch it. It is as this one made it, or somebody else has
+                # changed it, which restoring will notice.
                 variables[name] = (before, after)
                 is_in_place = is_in_place or (after is None) == (name not in later.names)
             elif later.variables[name][0] == after:
@@ -102,9 +108,10 @@ class Record:
         )
 
     def restore_layers(self, current: tuple[str, ...], is_ours: Callable[[str], bool]) -> tuple[tuple[str, ...], bool]:
-        """The layers as they were, and whether nobody else has changed them since.
+        """The layers before the change, and whether nobody else has changed them since.
 
-        If somebody has, ours gives way to the version of it that stood there before, if any.
+        If somebody has, our layer alone is removed, or replaced by the version that was there
+        before.
         """
         if current in {self.layers_after, self.layers_before}:
             return self.layers_before, True
@@ -116,7 +123,9 @@ class Record:
         return tuple(dict.fromkeys(found)), False
 
     def restore_variables(self, current: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-        """The variables as they were, and the names of ours that somebody else has changed since."""
+        """The variables before the change, and the names of ours that somebody else has changed
+        since.
+        """
         restored: dict[str, str] = dict(current)
         changed: list[str] = []
         for name, (before, after) in self.variables.items():
@@ -132,7 +141,9 @@ class Record:
 
 
 def instrumented(function: Function, wish: Wish) -> Plan:
-    """The function with our layer, wrapper and variables; as it is, with a refusal, if that cannot be."""
+    """The function with our layer, wrapper and variables; unchanged, with a refusal, if that is not
+    possible.
+    """
     refusal = obstacle(function)
     layers = with_layer(function.layers, wish.layer_arn)
     variables, said = _with_variables(function, wish)
@@ -143,10 +154,10 @@ def instrumented(function: Function, wish: Wish) -> Plan:
 
 
 def with_layer(layers: Sequence[str], ours: str) -> tuple[str, ...]:
-    """Our layer once: where a version of it stands already, else first.
+    """The layers with ours once: in place of another version of it, else first.
 
-    A later layer's files replace an earlier one's: as the first, ours replaces nothing of another's,
-    not even where both have a /opt/wrapper.
+    A later layer's files replace an earlier one's. As the first, ours replaces nothing of another
+    layer, even if both have a /opt/wrapper.
     """
     name = layer_name(ours)
     if not any(is_ours(layer, name) for layer in layers):
@@ -156,7 +167,7 @@ def with_layer(layers: Sequence[str], ours: str) -> tuple[str, ...]:
 
 
 def is_ours(layer: str, other_name: str = "") -> bool:
-    """Whether a layer is a version of ours: by its name, or by the other name that the user gave it."""
+    """Whether a layer is a version of ours, by its name or by the other name that the user gave."""
     return layer_name(layer) in {LAYER_NAME, other_name or LAYER_NAME}
 
 
@@ -180,9 +191,10 @@ def _with_variables(function: Function, wish: Wish) -> tuple[dict[str, str], lis
 
 
 def uninstrumented(function: Function, record: Record | None, other_name: str = "") -> Plan:
-    """The function as it was before, by its record; without one, less what is ours by rule.
+    """The function as it was before, by its record; without a record, without everything that is
+    recognisably ours.
 
-    What somebody else has changed since then stays as it is.
+    Changes that others have made since are kept.
     """
     if function.environment_error:
         return Plan(function, function.layers, function.variables, refusal=obstacle(function))
@@ -193,7 +205,7 @@ def uninstrumented(function: Function, record: Record | None, other_name: str = 
     said = [f"{name} was changed since; it stays as it is" for name in changed]
     if not are_exact:
         said.append("its layers were changed since; only ours is taken out")
-        # A wrapper that no layer holds would stop the function dead.
+        # A wrapper that is in no layer would keep the function from starting.
         if not any(is_ours(layer, other_name) for layer in layers):
             _restore_wrapper(variables)
     return Plan(function, layers, variables, tuple(said))
@@ -214,7 +226,7 @@ def _without_ours(function: Function, other_name: str) -> Plan:
 
 
 def _restore_wrapper(variables: dict[str, str]) -> None:
-    """Put the wrapper that ours took the place of back into its own; change `variables`."""
+    """Move the wrapper that ours replaced back to its variable. Changes `variables`."""
     if variables.get(WRAPPER_VARIABLE) != WRAPPER:
         return
     following = variables.pop(NEXT_WRAPPER_VARIABLE, "")
@@ -225,7 +237,7 @@ def _restore_wrapper(variables: dict[str, str]) -> None:
 
 
 def difference(plan: Plan) -> Iterator[str]:
-    """The lines that show what a plan changes: layers, and the variables that change, no others."""
+    """The lines that show what a plan changes: layers, and those variables that change."""
     before, after = plan.function.layers, plan.layers
     yield from (f"- layer {layer}" for layer in before if layer not in after)
     yield from (f"+ layer {layer}" for layer in after if layer not in before)
@@ -242,7 +254,7 @@ def difference(plan: Plan) -> Iterator[str]:
 
 
 def shown(name: str, value: str) -> str:
-    """A value as it may be printed: those of wrappers, and of settings that hold no secret."""
+    """A value as it may be printed: wrappers, and settings that contain no secret."""
     if name in {WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE}:
         return value
     if name.startswith("OTEL_") and name.endswith("_ENDPOINT"):
@@ -251,7 +263,7 @@ def shown(name: str, value: str) -> str:
 
 
 def _without_secrets(url: str) -> str:
-    """Scheme, host and port; a path, a query or a user may be a token."""
+    """Scheme, host and port; path, query and user may be secrets."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]

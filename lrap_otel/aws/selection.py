@@ -1,4 +1,4 @@
-"""Which functions a command is about: by name, ARN, prefix, tag, or all of a region."""
+"""The functions that a command works on: by name, ARN, prefix, tag, or all of a region."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Target:
-    """A function to read. `is_named`: the user asked for this one, not for all of some kind."""
+    """A function to read. `is_named`: the user named this one, rather than a group of functions."""
 
     region: str
     name: str
@@ -28,7 +28,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Reading:
-    """A target and what was read; `function` is None and `error` says why if it could not be."""
+    """A target and its function; `function` is None and `error` the reason if it could not be read."""
 
     target: Target
     function: Function | None = None
@@ -37,7 +37,7 @@ class Reading:
 
 
 def pair(text: str) -> tuple[str, str]:
-    """``K=V`` of an option."""
+    """Parse ``K=V``, the value of an option."""
     name, equals, value = text.partition("=")
     if not (equals and name):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
@@ -45,7 +45,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def add_arguments(parser: argparse.ArgumentParser, named: str = "a function's name or ARN") -> None:
-    """The options that choose functions; `named` says what may be named."""
+    """Add the options that choose functions. `named` describes what may be named."""
     group = parser.add_argument_group("which functions")
     group.add_argument("functions", nargs="*", metavar="FUNCTION", help=named)
     group.add_argument("--prefix", metavar="TEXT", help="all whose name begins so")
@@ -58,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser, named: str = "a function's na
 
 
 def add_regions(parser: argparse._ActionsContainer) -> None:
-    """The option that names regions: `regions`, a list."""
-    # Not nargs="+": `--region eu-west-1 checkout` would take the function for a region.
+    """Add the option that names regions: `regions`, a list."""
+    # Not nargs="+": `--region eu-west-1 checkout` would take the function's name for a region.
     parser.add_argument(
         "--region",
         action="extend",
@@ -82,12 +82,14 @@ def _jobs(text: str) -> int:
 
 
 def is_empty(args: argparse.Namespace) -> bool:
-    """Whether the options choose nothing."""
+    """Whether the options choose no function."""
     return not (args.functions or args.prefix or args.tag or args.all)
 
 
 def find_targets(account: Account, args: argparse.Namespace) -> list[Target]:
-    """All targets that the options choose, each once, those named first. `AwsError` with what to do."""
+    """All targets that the options choose, each once, named ones first. Raises `AwsError` with what
+    to do.
+    """
     regions = account.regions(args.regions)
     targets: dict[tuple[str, str], Target] = {}
     for text in args.functions:
@@ -109,7 +111,9 @@ def find_targets(account: Account, args: argparse.Namespace) -> list[Target]:
 def read_all(
     account: Account, targets: Iterable[Target], args: argparse.Namespace, progress: Callable[[str], None]
 ) -> list[Reading]:
-    """Read the targets, several at once, in their order; those found without the wanted tags are left out."""
+    """Read the targets, several at once; returned in their order, without those that lack the
+    wanted tags.
+    """
 
     def read(target: Target) -> Reading:
         progress(f"reading {target.region} {target.name}")

@@ -1,6 +1,7 @@
-"""Clients for AWS, and what to do next when they cannot be had or refuse.
+"""Clients for AWS, and advice if they cannot be made or AWS refuses.
 
-boto3 is an extra; it is imported here, when a command runs, so that `lrap-otel --help` needs none.
+boto3 is an extra; it is imported here, when a command runs, so that `lrap-otel --help` does not
+need it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from boto3.session import Session
     from types_boto3_lambda import LambdaClient
 
-# Of a throttled call, by botocore's exponential back-off of at most 20 s each.
+# Attempts of a throttled call, with botocore's exponential back-off of at most 20 s each.
 ATTEMPTS = 10
 
 _LOGIN = "log in with `aws sso login` or `aws configure`, or name a profile by AWS_PROFILE"
@@ -31,13 +32,13 @@ _EXPIRED = {
 
 
 class AwsError(Exception):
-    """What went wrong, and what to do next, for a person to read."""
+    """An error for people: what went wrong, and what to do next."""
 
 
 class Account:
-    """One client for each service and region, with the standard chain of credentials of boto3.
+    """Clients for each service and region, made once, with boto3's standard chain of credentials.
 
-    Clients may be used by several threads; `connections` is how many of them do at once.
+    Clients may be used by several threads; `connections` is how many at once.
     """
 
     def __init__(self, connections: int) -> None:
@@ -62,21 +63,18 @@ class Account:
             raise AwsError(explain(error)) from None
 
     def regions(self, named: Sequence[str]) -> list[str]:
-        """The regions named, each once; else the one that the environment or the profile names.
-
-        Empty if neither names any.
-        """
-        # The aws CLI reads AWS_REGION, boto3 only AWS_DEFAULT_REGION and the profile.
+        """The regions named, each once; else the one of the environment or the profile; else empty."""
+        # The aws CLI reads AWS_REGION; boto3 reads only AWS_DEFAULT_REGION and the profile.
         usual = os.environ.get("AWS_REGION") or self._session.region_name
         return list(dict.fromkeys(named)) or ([usual] if usual else [])
 
     def client(self, region: str) -> LambdaClient:
-        """The region's client. `AwsError` if there can be none."""
+        """The region's client. Raises `AwsError` if it cannot be made."""
         client: LambdaClient = self.service("lambda", region)
         return client
 
     def service(self, name: str, region: str) -> Any:
-        """The region's client for another service. `AwsError` if there can be none."""
+        """The region's client for another service. Raises `AwsError` if it cannot be made."""
         from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - comes with boto3
 
         with self._lock:
@@ -90,7 +88,7 @@ class Account:
 
 
 def errors_of_aws() -> tuple[type[Exception], ...]:
-    """Every exception that a call of a client may end in, for `except`."""
+    """Every exception that a client's call may raise, for `except`."""
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - comes with boto3
 
     return BotoCoreError, ClientError
@@ -103,7 +101,7 @@ def code_of(error: Exception) -> str:
 
 
 def explain(error: Exception) -> str:
-    """One line: what AWS or boto3 says, and what to do next."""
+    """One line: the error of AWS or boto3, and what to do next."""
     name = type(error).__name__
     code = code_of(error)
     text = " ".join(str(error).split()).rstrip(".")

@@ -1,4 +1,4 @@
-"""What the commands for AWS print: lines for people, or one JSON document for machines."""
+"""Output of the AWS commands: lines for people, or one JSON document for programs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 
 
 class Terminal:
-    """Lines go to standard output, with `json` to standard error, so that the document stands alone.
+    """Lines go to standard output; with `json` to standard error, so that standard output has only
+    the document.
 
-    On a terminal, a line that is only for the moment shows what is being waited for.
+    On a terminal, a temporary line shows what is being waited for.
     """
 
     def __init__(self, *, as_json: bool) -> None:
@@ -26,18 +27,18 @@ class Terminal:
             self._print(f"{self._erase}{text}")
 
     def passing(self, text: str) -> None:
-        """Show a line until the next one, on a terminal; nothing elsewhere."""
+        """On a terminal, show a line until the next one; elsewhere do nothing."""
         if self._is_terminal:
             with self._lock:
                 self._print(f"{self._erase}{text[:100]}", end="")
 
     def document(self, value: Any) -> None:
-        """Print the JSON document, if it was asked for."""
+        """Print the JSON document if it was asked for."""
         if self.as_json:
             print(json.dumps(value, indent=2))
 
     def confirms(self, question: str) -> bool | None:
-        """Ask; None if nobody is there to answer."""
+        """Ask the user; None if nobody can answer."""
         if not sys.stdin.isatty():
             return None
         self._print(f"{question} [y/N] ", end="")
@@ -52,5 +53,5 @@ class Terminal:
 
 
 def fail(message: str) -> None:
-    """Say what went wrong, and what to do next, on standard error."""
+    """Print what went wrong, and what to do next, to standard error."""
     print(f"failed: {message}", file=sys.stderr)

@@ -36,13 +36,13 @@ VERSION = 1
 
 
 class UndoFile:
-    """The records of one file, by the ARN of the function. Several processes may use it at once."""
+    """The records in one file, by the function's ARN. Several processes may use it at once."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def records(self) -> dict[str, Record]:
-        """All of them; none if there is no file. `AwsError` if it cannot be understood."""
+        """All records; none if there is no file. Raises `AwsError` if the file is malformed."""
         try:
             text = self.path.read_text("utf-8")
         except FileNotFoundError:
@@ -58,7 +58,7 @@ class UndoFile:
             ) from None
 
     def remember(self, plans: Iterable[Plan]) -> None:
-        """Add what these plans will change to what is recorded of their functions."""
+        """Add these plans' changes to the records of their functions."""
         with self._locked():
             records = self.records()
             for plan in plans:
@@ -68,7 +68,7 @@ class UndoFile:
             self._write(records)
 
     def forget(self, arns: Sequence[str]) -> None:
-        """Drop the records of functions that are as they were; an empty file is removed."""
+        """Remove the records of functions that have been restored; an empty file is deleted."""
         with self._locked():
             records = self.records()
             for arn in arns:
@@ -80,7 +80,7 @@ class UndoFile:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        # The file is replaced at each writing, so its folder holds the lock.
+        # Each writing replaces the file, so the lock is on its folder.
         try:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
@@ -93,7 +93,7 @@ class UndoFile:
 
     def _write(self, records: Mapping[str, Record]) -> None:
         try:
-            # It is created for its owner alone.
+            # Created readable by its owner alone.
             descriptor, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
             try:
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:

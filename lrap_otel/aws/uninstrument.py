@@ -1,4 +1,4 @@
-"""``lrap-otel uninstrument``: take the layer off functions again."""
+"""``lrap-otel uninstrument``: remove the layer and its variables from functions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``uninstrument`` understands."""
+    """Add the options of ``uninstrument``."""
     fleet.add_arguments(parser)
     parser.add_argument("--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})")
     parser.add_argument(
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; the exit status is `fleet`'s."""
+    """Run the command. Returns `fleet`'s exit status."""
     return fleet.run(args, Uninstrument(args))
 
 
@@ -64,23 +64,25 @@ class Uninstrument:
         return [target for target in targets if not self._args.regions or target.region in self._args.regions]
 
     def prepare(self, account: Account, functions: Sequence[Function]) -> None:
-        """Nothing: the records are read."""
+        """Does nothing: the records have been read."""
 
-    def plan(self, function: Function, *, is_named: bool) -> Plan:  # noqa: ARG002 - what is ours is taken off, however it was chosen
+    def plan(self, function: Function, *, is_named: bool) -> Plan:  # noqa: ARG002 - everything that is ours is removed, however it was chosen
         return uninstrumented(function, self._records.get(function.arn), self._args.layer_name)
 
     def may_publish(self, plan: Plan) -> bool:
-        """A run cut short may have left this to do; a function that never was ours is not published."""
+        """True for functions with a record: an interrupted run may have left the publishing. Others
+        are not published.
+        """
         return plan.function.arn in self._records
 
     def commit(self, account: Account) -> None:
-        """Nothing comes before the first change."""
+        """Does nothing: no step precedes the first change."""
 
     def remember(self, plans: Sequence[Plan]) -> None:
-        """Nothing: a change that is cut short is begun again from the same record."""
+        """Does nothing: an interrupted change is repeated from the same record."""
 
     def finish(self, outcomes: Sequence[Outcome]) -> None:
-        """Forget the functions that are as they were, or no longer are."""
+        """Remove the records of functions that are restored or deleted."""
         done = {
             (outcome.region, outcome.name) for outcome in outcomes if outcome.status in {"changed", "unchanged", "gone"}
         }

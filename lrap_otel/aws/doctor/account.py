@@ -1,6 +1,6 @@
-"""What only AWS knows of a deployed function: its layer's versions, and what its role may do.
+"""Checks of a deployed function that need AWS: its layer's versions, and its role's permissions.
 
-Each look-up needs a permission of its own; without it, its answer is said to be unknown.
+Each look-up needs a permission of its own; without it the result is reported as unknown.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from lrap_otel.aws.function import Function
     from lrap_otel.aws.session import Account
 
-# At most, unzipped, for both architectures: what the build holds it to.
+# Unzipped, for both architectures: the limit that the build keeps.
 LAYER_BYTES = 34_000_000
-# What each of AWS's OTLP endpoints asks of whoever sends.
+# What each of AWS's OTLP endpoints requires of the sender's role.
 _ACTIONS = {
     "xray": ("xray:PutSpans", "xray:PutSpansForIndexing"),
     "monitoring": ("cloudwatch:PutMetricData",),
@@ -34,14 +34,16 @@ _ACTIONS = {
 
 @dataclass(frozen=True)
 class _Versions:
-    """All versions of one layer, each with the architectures it is made for; `refusal` if unknown."""
+    """All versions of one layer, each with its architectures; `refusal` is AWS's reason if they are
+    unknown.
+    """
 
     architectures: Mapping[int, tuple[str, ...]]
     refusal: str = ""
 
 
 class Doctor:
-    """Examines deployed functions; what several of them have in common is looked up once."""
+    """Checks deployed functions. What several of them share is looked up once."""
 
     def __init__(self, account: Account, other_name: str) -> None:
         self._account = account
@@ -50,7 +52,7 @@ class Doctor:
         self._search: dict[str, list[Finding]] = {}
 
     def examine(self, function: Function, *, is_named: bool) -> tuple[Subject, list[Finding]]:
-        """All findings, the gravest first, but whether its endpoint can be reached."""
+        """All findings, the most severe first, except whether the endpoint can be reached."""
         subject = Subject.of(function, self._other_name, is_named=is_named)
         found = [*_check_state(function)]
         if any(finding.check == "edge" and finding.severity == ERROR for finding in found):
@@ -107,7 +109,7 @@ class Doctor:
         return _Versions({each["Version"]: tuple(each.get("CompatibleArchitectures") or ()) for each in found})
 
     def _check_aws(self, function: Function, subject: Subject) -> Iterator[Finding]:
-        """What AWS's own endpoints ask for, if telemetry goes there."""
+        """The requirements of AWS's own endpoints, if telemetry is sent there."""
         hosts = {split_url(url)[1] for url in destinations(subject.variables, subject.unknown).values()}
         services = sorted({service for host in hosts if (service := aws_service(host))})
         if "xray" in services:
@@ -175,7 +177,7 @@ class Doctor:
 
 
 def _check_state(function: Function) -> Iterator[Finding]:
-    """What the function itself is, besides its configuration."""
+    """The function's state, besides its configuration."""
     if function.master_arn and function.master_arn != function.arn:
         yield Finding("edge", ERROR, f"{_sentence(obstacle(function))}", "Nothing can be added to it.")
     elif looks_like_edge(function):
@@ -202,7 +204,7 @@ def _check_state(function: Function) -> Iterator[Finding]:
 
 
 def _check_size(function: Function, subject: Subject) -> Iterator[Finding]:
-    """Sizes are known as they are zipped: what does not fit so, does not fit unzipped."""
+    """Only zipped sizes are known. What does not fit zipped does not fit unzipped."""
     total = function.code_size + sum(function.layer_sizes)
     if subject.has_our_layer is False and function.package_type == "Zip" and total + LAYER_BYTES > MAX_UNZIPPED_BYTES:
         yield Finding(

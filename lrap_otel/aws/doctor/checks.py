@@ -1,4 +1,4 @@
-"""What a function's configuration says: pure, whether it comes from the API or a template."""
+"""Checks of a function's configuration, from the API or a template. Pure."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ if TYPE_CHECKING:
 
 IMAGE_LINES = (
     "COPY --from=LRAP_OTEL_IMAGE /opt /opt` and `ENTRYPOINT "
-    f'["{WRAPPER}", "/lambda-entrypoint.sh"]'  # of AWS's base images
+    f'["{WRAPPER}", "/lambda-entrypoint.sh"]'  # the names of AWS's base images
 )
-# CPU that the proxy (20 ms) and the telemetry process (50 ms) take until the first span is out, by
-# bench/start.py. A function gets as much of a CPU as its memory is of 1,769 MB (AWS, "Configure
+# CPU of the proxy (20 ms) and the telemetry process (50 ms) until the first span is out, by
+# bench/start.py. A function's share of a CPU is its memory divided by 1,769 MB (AWS, "Configure
 # function memory").
 START_CPU_S = 0.07
 MB_OF_A_CPU = 1_769
@@ -63,12 +63,12 @@ _MALFORMED_ENDPOINT = re.compile(r"OTEL_EXPORTER_OTLP_([A-Z]+_)?ENDPOINT is no h
 
 
 def check(subject: Subject) -> list[Finding]:
-    """All findings, the gravest first."""
+    """All findings, the most severe first."""
     return graded([*_check(subject)])
 
 
 def graded(findings: list[Finding]) -> list[Finding]:
-    """The gravest first; each once."""
+    """The findings, each once, the most severe first."""
     order = (ERROR, WARNING, NOTE)
     unique = {(finding.check, finding.what): finding for finding in findings}
     return sorted(unique.values(), key=lambda finding: order.index(finding.severity))
@@ -180,7 +180,7 @@ def _check_start(subject: Subject) -> Iterator[Finding]:
         )
     wrapper = subject.variables.get(WRAPPER_VARIABLE, "")
     is_open = WRAPPER_VARIABLE in subject.unknown or (wrapper == WEB_ADAPTER and WEB_ADAPTER_PROXY in subject.unknown)
-    # Of a runtime that is not known yet, no wrapper can be missing.
+    # An unknown runtime may not need a wrapper.
     is_missing = runtime is not None and subject.is_set(WRAPPER_VARIABLE) is False
     if not is_open and (wrapper or is_missing):
         yield from check_wrapper(subject.encoded)
@@ -219,7 +219,9 @@ def _check_other_layers(subject: Subject) -> Iterator[Finding]:
 
 
 def check_values(variables: Mapping[str, str], unknown: frozenset[str] = frozenset()) -> Iterator[Finding]:
-    """What the extension itself would warn of, by its own code, and what its settings lead to."""
+    """The warnings that the extension itself would give, by its own code, and the consequences of
+    the settings.
+    """
     read = encoded(variables)
     settings, export = Settings(read), ExportSettings(read)
     sampler = Sampler(settings.sampler, settings.sampler_argument)
@@ -262,7 +264,7 @@ def _check_secrets(subject: Subject) -> Iterator[Finding]:
 
 
 def secret_variables(variables: Mapping[str, str]) -> Iterator[str]:
-    """The names of variables for the export that hold credentials, as far as names say."""
+    """The names of export variables that contain credentials, judged by their names."""
     for signal in ("", "TRACES_", "METRICS_"):
         headers = f"OTEL_EXPORTER_OTLP_{signal}HEADERS"
         fields = ExportSettings({b"OTEL_EXPORTER_OTLP_HEADERS": variables.get(headers, "").encode()}).traces.headers
@@ -274,7 +276,7 @@ def secret_variables(variables: Mapping[str, str]) -> Iterator[str]:
 
 
 def destinations(variables: Mapping[str, str], unknown: frozenset[str] = frozenset()) -> dict[str, str]:
-    """Where each signal goes that is sent, by its name; left out if that is not known."""
+    """The URL of each signal that is sent, by the signal's name; without those that are unknown."""
     export = ExportSettings(encoded(variables))
     found = {}
     for signal, settings in zip(_SIGNALS, (export.traces, export.metrics), strict=True):
@@ -350,7 +352,7 @@ def _check_surroundings(subject: Subject) -> Iterator[Finding]:
 
 
 def check_memory(memory_mb: int | None) -> Iterator[Finding]:
-    """Whether start-up has enough of a CPU, which is given by memory."""
+    """Whether the function has enough of a CPU to start, which depends on its memory."""
     if memory_mb and memory_mb < LOW_MEMORY_MB:
         share = memory_mb / MB_OF_A_CPU
         yield Finding(

@@ -1,4 +1,4 @@
-"""``lrap-otel doctor``: what keeps functions from being traced, or will, and what to do about it."""
+"""``lrap-otel doctor``: find what prevents functions from being traced, or will, and what to do."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ extension's own log repeats: the value of a setting that cannot be used.
 
 @dataclass(frozen=True)
 class Report:
-    """What was found at one subject; `failure` says why it could not be looked at."""
+    """The findings for one subject; `failure` is the reason if it could not be checked."""
 
     subject: str
     findings: Sequence[Finding] = ()
@@ -50,7 +50,7 @@ class Report:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What ``doctor`` understands."""
+    """Add the options of ``doctor``."""
     parser.epilog = _EXPLANATION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     selection.add_arguments(
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Examine all; the exit status."""
+    """Check all subjects. Returns the exit status."""
     terminal = Terminal(as_json=args.json)
     reports: list[Report] = []
     is_cut_short = False
@@ -155,7 +155,7 @@ def _of_function(doctor: Doctor, reading: Reading, args: argparse.Namespace, rea
 
 
 def _is_left_alone(subject: Subject, found: Sequence[Finding]) -> bool:
-    """Whether nothing of ours is at work on the function, so that its endpoint is none of our business."""
+    """Whether nothing of ours is on the function. Then its endpoint is not checked."""
     return subject.is_none_of_ours or any(
         finding.check in {"edge", "old-runtime", "switched-off"} and finding.severity != NOTE for finding in found
     )

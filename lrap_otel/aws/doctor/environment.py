@@ -1,4 +1,4 @@
-"""The environment that `doctor` itself runs in: a sandbox, a container, or a workstation."""
+"""Checks of the environment in which `doctor` runs: a sandbox, a container, or a workstation."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 OPT = Path("/opt")
 ARCHITECTURES = ("x86_64", "aarch64")
-# Of which Lambda, or AWS's base images, set at least one.
+# Lambda or AWS's base images set at least one of these.
 _OF_A_SANDBOX = ("AWS_LAMBDA_FUNCTION_NAME", "LAMBDA_TASK_ROOT")
 
 
 def check_environment(opt: Path, variables: Mapping[str, str], *, is_offline: bool) -> list[Finding]:
-    """All findings, the gravest first. `opt` is the folder that the layer lies in."""
+    """All findings, the most severe first. `opt` is the folder of the layer."""
     settings = Settings(encoded(variables))
     found = [*_check_files(opt, variables), *_check_start(settings, opt, variables), *_check_port(settings)]
     found += check_values(variables)
@@ -111,7 +111,7 @@ def _other_interpreter(opt: Path) -> bool:
 
 def _check_start(settings: Settings, opt: Path, variables: Mapping[str, str]) -> Iterator[Finding]:
     if _is_behind_us(settings):
-        return  # the wrapper has run: this is a child of the runtime
+        return  # The wrapper has run: this is a child of the runtime.
     wrapper, following = (variables.get(name, "") for name in (WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE))
     if not wrapper:
         if _is_sandbox(opt, variables):
@@ -124,7 +124,7 @@ def _check_start(settings: Settings, opt: Path, variables: Mapping[str, str]) ->
             )
         return
     if wrapper == WRAPPER and variables.get("AWS_EXECUTION_ENV") and settings.extensions_api:
-        # Only a runtime is told which one it is, so that this is a child of it.
+        # Lambda sets it for runtimes only, so this is a child of one.
         yield Finding(
             "past-us",
             WARNING,
@@ -161,10 +161,10 @@ def _is_executable(opt: Path, path: str) -> bool:
 def _check_port(settings: Settings) -> Iterator[Finding]:
     port = settings.listener_port
     if _is_behind_us(settings):
-        return  # it is ours, whoever may see that
+        return  # It is ours, even if its owner cannot be seen.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        # As the extension binds it: what is only closing does not count. Without `listen` it could do
-        # so at the same moment.
+        # Bound as the extension binds it, so that a closing connection does not count. Without
+        # `listen`, the extension could bind it at the same moment.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(("127.0.0.1", port))
@@ -191,7 +191,7 @@ def _is_ours(command: str) -> bool:
 
 
 def _owner(port: int) -> str:
-    """The command line of the process that listens at a port of this machine; empty if it cannot be
+    """The command line of the process that listens on a port of this machine; empty if it cannot be
     seen.
     """
     inodes = {f"socket:[{inode}]" for name in ("tcp", "tcp6") for inode in _listening(name, port)}
@@ -214,7 +214,7 @@ def _command(process: Path) -> str:
 
 
 def _listening(table: str, port: int) -> Iterator[str]:
-    """The inodes of sockets that listen. Source: proc_pid_net(5)."""
+    """The inodes of listening sockets. Source: proc_pid_net(5)."""
     try:
         lines = Path(f"/proc/net/{table}").read_text("ascii").splitlines()[1:]
     except OSError:

@@ -1,9 +1,8 @@
-"""Whether a collector answers, asked by the exporter's own code: with an empty export, which holds
-no spans and no metrics.
+"""Whether a collector answers an empty export (no spans, no metrics) from the exporter's own
+client.
 
-In the environment that the function runs in it is asked as the extension would ask it, credentials
-and proxies included. From anywhere else it is asked without credentials, and its answer says no
-more than that it can be reached from here.
+In the function's environment the request is the extension's, with credentials and proxies. From
+elsewhere it has no credentials, and only shows whether the endpoint can be reached from here.
 """
 
 from __future__ import annotations
@@ -29,7 +28,9 @@ TIMEOUT_S = 5.0
 
 
 def check_reach_as_the_extension(variables: Mapping[str, str], severity: str) -> Iterator[Finding]:
-    """Ask each signal's endpoint as the extension would. `severity` is that of no answer."""
+    """Send each signal's endpoint the request that the extension would send. `severity` is that of
+    no answer.
+    """
     export = ExportSettings(encoded(variables))
     silent: dict[str, str] = {}
     for signal in destinations(variables):
@@ -45,7 +46,7 @@ def check_reach_as_the_extension(variables: Mapping[str, str], severity: str) ->
 
 
 class FromHere:
-    """Asks public endpoints from this machine, each once, however many functions send there."""
+    """Checks public endpoints from this machine, each once, however many functions use it."""
 
     def __init__(self) -> None:
         self._network = NetworkSettings(Environment(os.environb))
@@ -53,7 +54,7 @@ class FromHere:
         self._found: dict[tuple[str, str], list[Finding]] = {}
 
     def check(self, variables: Mapping[str, str], unknown: frozenset[str]) -> list[Finding]:
-        """What is found at the endpoint of each signal."""
+        """The findings about each signal's endpoint."""
         places = destinations(variables, unknown).items()
         return [finding for signal, url in places for finding in self._ask_once(signal, url)]
 
@@ -68,12 +69,14 @@ class FromHere:
         try:
             endpoint = Endpoint(export.traces if signal == "traces" else export.metrics, self._network, {})
         except (OSError, ValueError):
-            return  # a proxy or certificates of this machine's: nothing is known
+            return  # A proxy or certificates of this machine: the result would say nothing.
         yield from _ask(signal, endpoint, self._silent, WARNING, is_here=False)
 
 
 def _ask(signal: str, endpoint: Endpoint, silent: dict[str, str], severity: str, *, is_here: bool) -> Iterator[Finding]:
-    """`silent` has those that did not answer, with why: one of both signals is enough to wait for."""
+    """Send one request. `silent` collects endpoints that did not answer, with the reason, so that
+    the second signal need not wait too.
+    """
     host = endpoint.url.authority
     error_type, text = "silent", silent.get(host, "")
     if not text:
@@ -98,7 +101,7 @@ def _ask(signal: str, endpoint: Endpoint, silent: dict[str, str], severity: str,
 
 
 def _meaning(signal: str, endpoint: Endpoint, status: int, *, is_here: bool) -> Iterator[Finding]:
-    """What another status than 2xx says. Without credentials only one says something."""
+    """The meaning of a status other than 2xx. Without credentials, only one of them has any."""
     place = f"{endpoint.url.scheme}://{endpoint.url.address}"
     if status in {404, 405}:
         yield Finding(

@@ -1,7 +1,7 @@
-"""What `doctor` examines: one function, as the API or a template describes it.
+"""What `doctor` checks: one function as the API or a template describes it.
 
-What a template leaves open until it is deployed is not known: None, or a name in `unknown`.
-Nothing is ever concluded from what is not known.
+A value that a template leaves open until deployment is unknown: None, or a name in `unknown`.
+Nothing is concluded from unknown values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEFAULT_MEMORY_MB = 128
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of a function; `is_ours` is None if that is not known."""
+    """A layer of a function; `is_ours` is None if unknown."""
 
     name: str
     is_ours: bool | None
@@ -32,10 +32,10 @@ class Layer:
 
 @dataclass(frozen=True)
 class Subject:
-    """`variables` have the values that are known, `unknown` names the others.
+    """A function to check. `variables` have known values; `unknown` names the others.
 
-    `has_all_variables` is False if there may be more of them. `runtime` is empty for an image.
-    `is_named`: the user asked for this function, not for all of some kind.
+    `has_all_variables` is False if there may be more variables. `runtime` is empty for an image.
+    `is_named`: the user named this function, rather than a group.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Subject:
 
     @classmethod
     def of(cls, function: Function, other_name: str, *, is_named: bool) -> Subject:
-        """A deployed function. `other_name` is what our layer may be called besides its own name."""
+        """A deployed function. `other_name` is another name that our layer may have."""
         return cls(
             name=f"{function.region}  {function.name}",
             is_named=is_named,
@@ -79,7 +79,7 @@ class Subject:
 
     @property
     def has_our_layer(self) -> bool | None:
-        """Whether one of its layers is ours; None if that is not known."""
+        """Whether one of its layers is ours; None if unknown."""
         if self.layers is None:
             return None
         known = {layer.is_ours for layer in self.layers}
@@ -87,7 +87,7 @@ class Subject:
 
     @property
     def is_none_of_ours(self) -> bool:
-        """Whether nothing at all speaks of us: no layer, no wrapper, no variable."""
+        """Whether nothing on it is ours: no layer, no wrapper, no variable."""
         if self.is_named and self.is_image:
             return False
         names = {*self.variables, *self.unknown}
@@ -101,19 +101,19 @@ class Subject:
         )
 
     def is_set(self, name: str) -> bool | None:
-        """Whether a variable is set; None if that is not known."""
+        """Whether a variable is set; None if unknown."""
         if self.variables.get(name) or name in self.unknown:
             return True
         return False if self.has_all_variables else None
 
     @property
     def encoded(self) -> dict[bytes, bytes]:
-        """The variables as the settings read them."""
+        """The variables in the form that the settings read."""
         return encoded(self.variables)
 
 
 def encoded(variables: Mapping[str, str]) -> dict[bytes, bytes]:
-    """Variables as `posix.environ` has them."""
+    """Variables in the form of `posix.environ`."""
     return {
         name.encode("utf-8", "surrogateescape"): value.encode("utf-8", "surrogateescape")
         for name, value in variables.items()

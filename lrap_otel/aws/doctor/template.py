@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUFFIXES = (".yaml", ".yml", ".json", ".template")
-# CloudFormation's own limit of a template in S3.
+# CloudFormation's limit for a template in S3.
 MAX_BYTES = 1_048_576
 
 _FUNCTION, _SAM_FUNCTION = "AWS::Lambda::Function", "AWS::Serverless::Function"
@@ -35,7 +35,7 @@ _PSEUDO = {"${AWS::Partition}": "aws", "${AWS::Region}": "us-east-1", "${AWS::Ac
 
 
 class _Unknown:
-    """Stands for a value that an intrinsic function gives at deployment."""
+    """A value that an intrinsic function produces at deployment."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -46,7 +46,7 @@ UNKNOWN = _Unknown()
 
 @dataclass(frozen=True)
 class _Template:
-    """What all functions of one template share."""
+    """The parts that all functions of one template share."""
 
     layers: Mapping[str, Layer]
     defaults: Mapping[str, Any]
@@ -54,9 +54,9 @@ class _Template:
 
 def read_template(path: Path, other_name: str) -> tuple[list[Subject], list[str]]:
     """All functions of a template, in its order, and the names of loops (`Fn::ForEach`), which
-    make resources at deployment and are not looked into. `AwsError` if it is no template.
+    create resources at deployment and are not read. Raises `AwsError` if it is no template.
 
-    `other_name` is what our layer may be called besides its own name.
+    `other_name` is another name that our layer may have.
     """
     document = _load(path)
     resources = document.get("Resources")
@@ -93,14 +93,16 @@ def _load(path: Path) -> dict[str, Any]:
 
 
 def _yaml(text: bytes) -> Any:
-    """ValueError if it is no YAML. A short tag is an unresolved intrinsic, by its long name."""
+    """Raises ValueError if the text is not YAML. A short tag becomes an unresolved intrinsic, by
+    its long name.
+    """
     try:
         import yaml  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra, and JSON needs none
     except ImportError:
         raise AwsError(f"a template in YAML needs PyYAML: {remedy('aws')}") from None
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
-        """YAML as CloudFormation reads it; it makes nothing but plain values."""
+        """YAML as CloudFormation reads it. Creates only plain values."""
 
     def intrinsic(loader: Any, tag: str, node: Any) -> dict[str, Any]:
         name = tag if tag in {"Ref", "Condition"} else f"Fn::{tag}"
@@ -121,7 +123,7 @@ def _yaml(text: bytes) -> Any:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """The value as a mapping of what is written out; empty if it is none."""
+    """The written-out members of a mapping; empty if the value is something else."""
     return value if isinstance(value, dict) and not _is_intrinsic(value) else {}
 
 
@@ -132,7 +134,7 @@ def _is_intrinsic(value: Any) -> bool:
 
 
 def _literal(value: Any) -> Any:
-    """A plain value as it is written out, `UNKNOWN` if it is not."""
+    """A plain value as written; `UNKNOWN` if it is something else."""
     if isinstance(value, dict):
         text = value.get("Fn::Sub")
         return text if isinstance(text, str) and "${" not in text else UNKNOWN
@@ -140,20 +142,20 @@ def _literal(value: Any) -> Any:
 
 
 def _text(value: Any) -> str | None:
-    """The value of a variable as CloudFormation writes it; None if it is not known."""
+    """The value of a variable as CloudFormation would write it; None if unknown."""
     value = _literal(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**63):
         return str(value)
-    # A dynamic reference is put in at deployment; half a surrogate pair is no text.
+    # A dynamic reference is resolved at deployment; half a surrogate pair is not text.
     if isinstance(value, str) and "{{resolve:" not in value and value == _printable(value):
         return value
     return None
 
 
 def _printable(name: Any) -> str:
-    """A name as text; JSON can write what is none."""
+    """A name as printable text; JSON can contain lone surrogates."""
     return str(name).encode("utf-8", "backslashreplace").decode()
 
 
@@ -167,7 +169,7 @@ def _is_layer(resource: Mapping[str, Any]) -> bool:
 
 
 def _own_layer(logical_id: str, resource: Mapping[str, Any], other_name: str) -> Layer:
-    """A layer that the template itself defines: ours by its name, else of whatever content."""
+    """A layer that the template defines: ours if it has our name, else unknown."""
     properties = _mapping(resource.get("Properties"))
     name = _literal(properties.get("LayerName", logical_id))
     architectures = properties.get("CompatibleArchitectures")
@@ -216,8 +218,8 @@ def _architectures(value: Any) -> tuple[str, ...] | None:
 
 
 def _variables(*sections: Mapping[str, Any]) -> tuple[dict[str, str], frozenset[str], bool]:
-    """Of the sections, later ones first: those whose value is known, the names of the others, and
-    whether these are all.
+    """Variables from the sections, later sections first: known values, the names of unknown ones,
+    and whether the list is complete.
     """
     known: dict[str, str] = {}
     unknown: set[str] = set()
@@ -240,14 +242,14 @@ def _variables(*sections: Mapping[str, Any]) -> tuple[dict[str, str], frozenset[
 def _layers(
     template: _Template, defaults: Mapping[str, Any], own: Mapping[str, Any], other_name: str
 ) -> tuple[Layer, ...] | None:
-    """Those of Globals and of the function; None if it is not known how many there are."""
+    """The layers of Globals and of the function; None if their number is unknown."""
     found: list[Layer] = []
     for section in (defaults, own):
         layers = section.get("Layers") or []
         if not isinstance(layers, list):
             return None
         if any(isinstance(layer, dict) and "Fn::If" in layer for layer in layers):
-            return None  # which may leave it out
+            return None  # The intrinsic may leave it out.
         found += (_layer(template, layer, other_name) for layer in layers)
     return tuple(found)
 
@@ -261,7 +263,7 @@ def _layer(template: _Template, value: Any, other_name: str) -> Layer:
     if not isinstance(value, str):
         return Layer("", None)
     name = layer_name(value)
-    # An ARN without anything open in it, or one that is open in its version alone.
+    # An ARN that is fully written out, or open in its version alone.
     if not name and (match := re.fullmatch(r"arn:aws[a-z-]*:lambda:[^:]+:[^:]+:layer:([A-Za-z0-9_-]+)(:.*)?", value)):
         name = match[1]
     if not name:
