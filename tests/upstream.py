@@ -1,7 +1,7 @@
-"""A scripted raw-socket peer: what the tests play the Runtime API and the runtime with.
+"""A scripted raw-socket peer, with which tests play the Runtime API and the runtime.
 
-Nothing runs in the background. A test accepts the connections that the proxy makes, reads what came byte for byte, and
-answers when the case wants it to.
+Nothing runs in the background. A test accepts the proxy's connections, reads the bytes that came,
+and answers when the case requires it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import socket
 import struct
 
 TIMEOUT_S = 5.0
-# How long a test looks for what must not come.
+# How long a test waits for something that must not come.
 QUIET_S = 0.05
 
 
 def is_readable(source: socket.socket, wait_s: float) -> bool:
-    """Whether it is within that time."""
+    """Whether the socket becomes readable within `wait_s`."""
     poll = select.poll()
     poll.register(source, select.POLLIN)
     return bool(poll.poll(wait_s * 1_000))
@@ -36,13 +36,13 @@ class Peer:
         return self
 
     def send_bytewise(self, data: bytes) -> Peer:
-        """One segment for each byte, as far as the kernel goes along."""
+        """Send one segment for each byte, if the kernel does not join them."""
         for position in range(len(data)):
             self.socket.sendall(data[position : position + 1])
         return self
 
     def read_head(self) -> bytes:
-        """Up to and with the next blank line."""
+        """Read up to and including the next blank line."""
         return self.read_until(b"\r\n\r\n")
 
     def read(self, length: int) -> bytes:
@@ -56,21 +56,21 @@ class Peer:
         return data[:length]
 
     def read_until(self, ending: bytes) -> bytes:
-        """Up to and with `ending`."""
+        """Read up to and including `ending`."""
         while ending not in self._ahead:
             self._ahead += self._receive()
         data, end, self._ahead = self._ahead.partition(ending)
         return data + end
 
     def read_to_end(self) -> bytes:
-        """All there is until the other side ends; ConnectionResetError where it resets."""
+        """Read until the other side ends. Raises ConnectionResetError if it resets."""
         while data := self.socket.recv(65_536):
             self._ahead += data
         data, self._ahead = self._ahead, b""
         return data
 
     def read_to_any_end(self) -> tuple[bytes, bool]:
-        """All there is until the other side ends or resets, and whether it was a reset."""
+        """Read until the other side ends or resets. Returns the bytes, and whether it was a reset."""
         try:
             return self.read_to_end(), False
         except ConnectionResetError:
@@ -78,23 +78,23 @@ class Peer:
             return data, True
 
     def read_message(self) -> tuple[bytes, bytes]:
-        """A head and the body that its Content-Length announces."""
+        """Read a head and the body of its Content-Length."""
         head = self.read_head()
         return head, self.read(int(field(head, "content-length") or 0))
 
     def has_news(self, wait_s: float = QUIET_S) -> bool:
-        """Bytes or an end have come, or come within `wait_s`."""
+        """Whether bytes or an end arrive within `wait_s`."""
         return bool(self._ahead) or is_readable(self.socket, wait_s)
 
     def has_ended(self) -> bool:
-        """The other side has ended or reset, and everything it sent is read."""
+        """Whether the other side has ended or reset, with everything it sent read."""
         try:
             return self.has_news(0) and not self._ahead and not self.socket.recv(1, socket.MSG_PEEK)
         except ConnectionResetError:
             return True
 
     def end(self) -> Peer:
-        """End this side; the other may still send."""
+        """End this side; the other side may still send."""
         self.socket.shutdown(socket.SHUT_WR)
         return self
 
@@ -113,7 +113,7 @@ class Peer:
 
 
 class Upstream:
-    """A listening socket; `accept` hands out what connects, in order."""
+    """A listening socket; `accept` returns its connections in order."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1_024)
@@ -130,7 +130,7 @@ class Upstream:
         return peer
 
     def has_caller(self, wait_s: float = QUIET_S) -> bool:
-        """Somebody connects, or has."""
+        """Whether somebody connects within the wait."""
         return is_readable(self._listener, wait_s)
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
-"""Build the layer: ``python -m opt.layer [zip|image] [--python SOURCE] [--arch ARCH] [--flavour FLAVOUR]``.
+"""Build the layer: ``python -m opt.layer [zip|image] [--python SOURCE] [--arch ARCH] [--flavour
+FLAVOUR]``.
 
-Writes build/lrap-otel.zip and build/opt/, its content; ``image`` writes build/image/ as well, an OCI image index.
+Writes build/lrap-otel.zip and build/opt/, its content; ``image`` writes build/image/ as well, an
+OCI image index.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Archives that come out the same each time: names sorted, times fixed, modes by what a file is."""
+"""Archives that are the same in each build: names sorted, times fixed, modes by the kind of file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Deflate = Callable[[bytes], bytes]
 
-# 1980-01-01 00:00, the first time that a zip can say.
+# 1980-01-01 00:00, the earliest time in a zip.
 _DOS_DATE, _DOS_TIME = 0x21, 0
 _VERSION, _MADE_ON_UNIX = 20, 3 << 8
 _DEFLATED = 8
@@ -31,7 +31,9 @@ class Entry(NamedTuple):
 
 
 def entries(root: Path) -> list[Entry]:
-    """All files and folders below `root`, sorted by name. Symbolic links are refused: not everything that unpacks a zip knows them."""
+    """All files and folders below `root`, sorted by name. Symbolic links are refused: not every
+    unzip program supports them.
+    """
     found = []
     for path in sorted(root.rglob("*")):
         name = str(path.relative_to(root))
@@ -45,13 +47,15 @@ def entries(root: Path) -> list[Entry]:
 
 
 def zlib_deflate(content: bytes) -> bytes:
-    """Raw deflate, as small as zlib can."""
+    """Raw deflate at zlib's best compression."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
     return compressor.compress(content) + compressor.flush()
 
 
 def write_zip(root: Path, target: Path, deflate: Deflate) -> dict[str, int]:
-    """Pack the content of `root`. Returns what each entry takes in the zip, headers included, by its name."""
+    """Pack the content of `root`. Returns the bytes of each entry in the zip, headers included, by
+    name.
+    """
     directory, taken, offset = [], {}, 0
     with target.open("wb") as file:
         for entry in entries(root):
@@ -89,7 +93,7 @@ def write_zip(root: Path, target: Path, deflate: Deflate) -> dict[str, int]:
 
 
 def tar(found: Sequence[Entry]) -> bytes:
-    """An archive of these, in their order, owned by root, at the epoch."""
+    """A tar archive of these entries, in their order, owned by root, at the epoch."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.USTAR_FORMAT) as file:
         for entry in found:

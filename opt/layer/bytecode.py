@@ -1,7 +1,9 @@
-"""Compile sources to bytecode, in the interpreter that will load it: a script that the build runs in the layer's own.
+"""Compile sources to bytecode. The build runs this script in the interpreter that will load the
+bytecode.
 
-Reads lines ``OPTIMIZE <tab> SOURCE <tab> TARGET <tab> NAME`` from stdin; NAME stands in the bytecode as the file's. The bytecode is
-hash-based and unchecked: no source is looked at, so that no time of a file matters.
+Reads lines ``OPTIMIZE <tab> SOURCE <tab> TARGET <tab> NAME`` from stdin; NAME is the file name in
+the bytecode. The bytecode is hash-based and unchecked: the interpreter does not look at sources, so
+their times do not matter.
 """
 
 import sys

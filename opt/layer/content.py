@@ -1,4 +1,6 @@
-"""The content of /opt: our package, the interpreters, what they load, and who made it."""
+"""The content of /opt: our package, the interpreters, the modules and libraries that they load, and
+the licences.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "lrap_otel"
 FLAVOURS = {"default": ROOT / "requirements.txt", "sdk": ROOT / "requirements-sdk.txt"}
 
-# What of our package no process of a layer imports.
+# Modules of our package that no process of a layer imports.
 NOT_IN_A_LAYER = {
     "emulator": "the local Lambda of `lrap-otel emulate`",
     "aws": "`lrap-otel instrument` and `doctor`, which run on a workstation",
@@ -31,9 +33,9 @@ NOT_IN_A_LAYER = {
     "extras.py": "what that command line has to say of packages",
     "py.typed": "for type checkers",
 }
-# What of our package only the flavour with packages of others has: nothing of it works without them.
+# Modules of our package that need packages of others: only in the flavour that has these.
 FOR_PACKAGES = Path("telemetry/export/sdk")
-# What of the standard library not even the SDK's flavour has.
+# Modules of the standard library that not even the SDK's flavour includes.
 NOT_IN_ANY_LAYER = {
     "test": "CPython's own tests",
     "idlelib": "an editor",
@@ -50,14 +52,16 @@ NOT_IN_ANY_LAYER = {
     "sqlite3": "a database",
     "dbm": "a database",
 }
-# The module by whose file an interpreter knows its library.
+# An interpreter finds its standard library by the file of this module.
 _LANDMARK = "os"
 _OPTIMIZE = {"stdlib": 2, "package": 2, "packages": 0}
 
 
 @dataclass(frozen=True)
 class Built:
-    """A finished /opt: `opt` is its folder; `parts`: what of it others made; `left_out`: what of the library is not in it, and why."""
+    """A finished /opt in the folder `opt`. `parts`: what in it others made; `left_out`: modules of
+    the standard library that are not in it, with the reason.
+    """
 
     opt: Path
     flavour: str
@@ -67,7 +71,7 @@ class Built:
 
 
 def build(source: Source, architectures: Sequence[str], flavour: str, folder: Path, say: Say) -> Built:
-    """Write `folder`/opt anew. SourceError where something that is needed cannot be had."""
+    """Write `folder`/opt anew. Raises SourceError if something that is needed is not available."""
     opt = folder / "opt"
     shutil.rmtree(opt, ignore_errors=True)
     (opt / "lrap-otel").mkdir(parents=True)
@@ -98,12 +102,14 @@ def build(source: Source, architectures: Sequence[str], flavour: str, folder: Pa
 
 
 def has_packages(flavour: str) -> bool:
-    """Whether packages of others are in a flavour, which may import any module of the standard library."""
+    """Whether a flavour includes packages of others, which may import any module of the standard
+    library.
+    """
     return packages.are_asked_for(FLAVOURS[flavour])
 
 
 def version() -> str:
-    """This project's, from its one place."""
+    """The project's version, read from the package's sources."""
     source = PACKAGE / "__init__.py"
     found = re.search(r'^__version__ = "([^"]+)"', source.read_text(encoding="utf-8"), re.MULTILINE)
     if found is None:
@@ -128,7 +134,7 @@ def package_files(flavour: str = "default") -> list[Path]:
 
 
 def is_script(source: Path) -> bool:
-    """Whether a file can be started by its path, which needs the source."""
+    """Whether a file is started by its path, which needs the source."""
     tree = ast.parse(source.read_text(encoding="utf-8"))
     return any(
         isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'" for node in ast.walk(tree)
@@ -147,7 +153,9 @@ def _copy_scripts(opt: Path) -> None:
 
 
 def _copy_package(target: Path, interpreter: Interpreter, flavour: str) -> None:
-    """Modules as bytecode alone, which is found with one look less; scripts, which are started by their path, as source too."""
+    """Copy the package: modules as bytecode alone, which takes one look-up less; scripts, which are
+    started by their path, as source too.
+    """
     jobs = []
     tag = f"cpython-{interpreter.version.replace('.', '')}"
     for path in package_files(flavour):
@@ -165,7 +173,9 @@ def _copy_package(target: Path, interpreter: Interpreter, flavour: str) -> None:
 
 
 def _copy_stdlib(target: Path, wanted: Closure, interpreter: Interpreter) -> None:
-    """One library for both architectures: an interpreter finds it above its own folder."""
+    """Copy one standard library for both architectures: an interpreter finds it above its own
+    folder.
+    """
     folder = target / f"python{interpreter.version}"
     jobs = []
     for path in sorted(wanted.stdlib.values()):
@@ -177,7 +187,7 @@ def _copy_stdlib(target: Path, wanted: Closure, interpreter: Interpreter) -> Non
 
 
 def _compile_packages(folder: Path, interpreter: Interpreter, native: Interpreter) -> None:
-    """Beside the sources: packages of others may look for theirs."""
+    """Compile packages of others next to their sources, which they may read."""
     tag = f"cpython-{interpreter.version.replace('.', '')}"
     jobs = []
     for path in sorted(folder.rglob("*.py")):
@@ -188,9 +198,10 @@ def _compile_packages(folder: Path, interpreter: Interpreter, native: Interprete
 
 def _compile(jobs: list[tuple[int, Path, Path, str]], interpreter: Interpreter) -> None:
     lines = "".join("\t".join(map(str, (job[0], job[1], job[2].absolute(), job[3]))) + "\n" for job in jobs)
-    # The order of a set of strings in bytecode follows their hashes.
+    # The order of a set of strings in bytecode depends on their hashes.
     done = subprocess.run(
-        # Without the columns of each instruction, which only a printed traceback shows: a fifth of the bytecode.
+        # Without the column of each instruction, which only tracebacks print: a fifth of the
+        # bytecode.
         [*interpreter.command(), "-S", "-s", "-B", "-X", "no_debug_ranges", bytecode.__file__],
         input=lines,
         env={"PYTHONHASHSEED": "0", "PYTHONUTF8": "1"},
@@ -216,14 +227,16 @@ def _copy_interpreter(target: Path, interpreter: Interpreter, wanted: Closure) -
 
 
 def _extensions(interpreter: Interpreter, wanted: Closure) -> Iterator[Path]:
-    """The compiled modules that are asked for and have their own file; the others are in the interpreter."""
+    """The compiled modules that are asked for and have a file of their own; the others are in the
+    interpreter.
+    """
     for path in sorted((interpreter.stdlib / "lib-dynload").glob("*.so")):
         if path.name.partition(".")[0] in wanted.extensions:
             yield path
 
 
 def _whole(interpreter: Interpreter) -> Closure:
-    """All of the standard library, for packages of others: what they import is theirs to say."""
+    """The whole standard library, for packages of others, whose imports are not known."""
     whole, stdlib = Closure(), interpreter.stdlib
     for path in sorted(stdlib.rglob("*.py")):
         parts = path.relative_to(stdlib).parts
@@ -257,13 +270,13 @@ def _write_licences(target: Path, parts: list[Part]) -> None:
     target.mkdir()
     shutil.copyfile(ROOT / "LICENSE", target / "lrap-otel")
     for part in parts:
-        # Packages that are built from one source have one text.
+        # Packages built from one source have the same text.
         if part.licence is not None:
             shutil.copyfile(part.licence, target / part.origin.rpartition(" ")[2])
 
 
 def _left_out(wanted: Closure, frozen: set[str], stdlib: Path) -> dict[str, str]:
-    """What of the standard library is not in the layer: file to reason."""
+    """The modules of the standard library that are not in the layer: file to reason."""
     kept = set(wanted.stdlib.values())
     left = {}
     for path in sorted(stdlib.rglob("*")):
@@ -283,7 +296,7 @@ def _write_trimmed(target: Path, left_out: dict[str, str]) -> None:
 
 
 def _version_of(interpreter: Interpreter) -> str:
-    """The version that its maker gives it."""
+    """The version number that its maker gave it."""
     return next((part.version for part in interpreter.parts if part.name.startswith("python")), interpreter.version)
 
 

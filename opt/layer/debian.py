@@ -1,7 +1,8 @@
-"""Interpreters from Debian's packages, for both architectures, through an apt whose state is our own.
+"""Interpreters for both architectures from Debian's packages, by an apt with a state of its own.
 
-apt verifies what it downloads: the archive's signature on the lists, the lists' checksums of the packages. The machine's own
-package lists, architectures and packages stay as they are. Works on any Debian, and as any user.
+apt verifies downloads: the archive's signature on the lists, the lists' checksums of the packages.
+The machine's package lists, architectures and packages are not touched. Works on any Debian and for
+any user.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from opt.layer.archive import Deflate
     from opt.layer.sources import Say
 
-# How old lists of packages may be: those of security updates change every few days.
+# How old package lists may be: those of security updates change every few days.
 _LISTS_AGE_LIMIT_S = 24 * 3600
 _TIMEOUT_S = 600
 _COMPRESSION_LEVEL = 12
-# ctypes, bz2, lzma, uuid: not curses, readline, sqlite3, dbm, nis.
+# For ctypes, bz2, lzma, uuid; not for curses, readline, sqlite3, dbm, nis.
 _OF_OTHER_MODULES = ("libffi", "libbz2", "liblzma", "libuuid")
 
 _CONFIGURATION = """\
@@ -57,7 +58,7 @@ Acquire::AllowInsecureRepositories "false";
 def source(architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
     """One interpreter for each architecture, and one for this machine, which compiles the bytecode.
 
-    `is_whole`: with the libraries that modules load which only packages of others import.
+    `is_whole`: include the libraries of modules that only packages of others import.
     """
     apt = Apt(cache() / "apt")
     with apt.lock():
@@ -80,13 +81,13 @@ def source(architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
 
 
 def cache() -> Path:
-    """Where downloads are kept, outside the checkout."""
+    """The folder of downloads, outside the checkout."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "lrap-otel" / "layer"
 
 
 class Apt:
-    """An apt with a folder of its own, which knows the packages of both architectures."""
+    """An apt with a folder of its own, which has the package lists of both architectures."""
 
     def __init__(self, root: Path) -> None:
         if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
@@ -99,7 +100,7 @@ class Apt:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this process alone."""
+        """Hold an exclusive lock on the folder."""
         with (self.root / "lock").open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             self._configuration.write_text(
@@ -112,7 +113,7 @@ class Apt:
             yield
 
     def update(self, say: Say) -> None:
-        """Fetch the package lists where they are old. Old ones will do where there is no network."""
+        """Fetch the package lists if they are old. Without a network, old lists are used."""
         stamp = self.root / "updated"
         if stamp.exists() and time.time() - stamp.stat().st_mtime < _LISTS_AGE_LIMIT_S:
             return
@@ -127,10 +128,13 @@ class Apt:
         stamp.touch()
 
     def run(self, *command: str, cwd: Path | None = None) -> str:
-        """One command's output; SourceError with the last line it had to say where it fails."""
+        """Run one command and return its output. Raises SourceError with the last line of its
+        errors.
+        """
         environment = {**os.environ, "LC_ALL": "C.UTF-8"}
         if command[0].startswith("apt-"):
-            # Read after the machine's own configuration, which has the proxy to use, and above it.
+            # Read after the machine's configuration, which names the proxy to use, and overrides
+            # it.
             command = (command[0], f"--config-file={self._configuration}", *command[1:])
         try:
             done = subprocess.run(
@@ -144,7 +148,9 @@ class Apt:
         return done.stdout
 
     def fetch(self, packages: Sequence[str]) -> dict[str, Package]:
-        """Download what is not here yet, all of it verified: what they are, by the names that were asked for."""
+        """Download and verify the packages that are not here yet. Returns the packages by the names
+        asked for.
+        """
         folder = self.root / "packages"
         described = self._describe(packages)
         missing = [name for name, package in described.items() if not package.is_whole()]
@@ -156,7 +162,7 @@ class Apt:
         return described
 
     def tree(self, architecture: str, packages: Sequence[Package]) -> tuple[Path, tuple[Part, ...]]:
-        """The folder into which these are unpacked, and what they are."""
+        """Unpack these packages into one folder. Returns the folder, and what was unpacked."""
         checksums = "".join(package.sha256 for package in packages)
         root = self.root / "trees" / f"{architecture}-{hashlib.sha256(checksums.encode()).hexdigest()[:12]}"
         if not root.is_dir():
@@ -182,7 +188,7 @@ class Apt:
 
 
 class Package:
-    """One package, as the list of packages describes it."""
+    """One package, as the package list describes it."""
 
     def __init__(self, folder: Path, fields: dict[str, str]) -> None:
         self.name = fields["Package"]
@@ -193,11 +199,11 @@ class Package:
         self._source = fields.get("Source", self.name).partition(" ")[0]
 
     def is_whole(self) -> bool:
-        """Whether it is here, and is what the list says."""
+        """Whether its file is here and has the list's checksum."""
         return self.archive.is_file() and hashlib.sha256(self.archive.read_bytes()).hexdigest() == self.sha256
 
     def part(self, architecture: str, root: Path) -> Part:
-        """What it is, once it has been unpacked in `root`."""
+        """Its description for the licences and the bill of materials, once unpacked in `root`."""
         documents = root / "usr/share/doc"
         licences = (documents / name / "copyright" for name in (self.name, self._source))
         licence = next((path for path in licences if path.is_file()), None)
@@ -211,7 +217,7 @@ def with_this_machine(architectures: Sequence[str]) -> list[str]:
 
 
 def _python_package(apt: Apt) -> str:
-    """Debian's default, ``python3.11-minimal``."""
+    """Debian's default version: ``python3.11-minimal``."""
     shown = apt.run("apt-cache", "depends", "python3-minimal")
     found = re.search(r"(python3\.\d+-minimal)\b", shown)
     if found is None:
@@ -220,13 +226,13 @@ def _python_package(apt: Apt) -> str:
 
 
 def _dependencies(apt: Apt, *packages: str) -> list[str]:
-    """What these packages need, less what is among them."""
+    """The dependencies of these packages that are not among them."""
     shown = apt.run("apt-cache", "depends", *packages)
     return sorted(set(re.findall(r"^\s+(?:Pre)?Depends: ([a-z0-9.+-]+)", shown, re.MULTILINE)) - set(packages[:1]))
 
 
 def _libdeflate(apt: Apt, say: Say) -> Deflate:
-    """Deflate by libdeflate, 5 % smaller than zlib's; zlib's where the library cannot be had."""
+    """Deflate by libdeflate, 5 % smaller than zlib's; by zlib if the library is not available."""
     machine = ARCHITECTURES.get(platform.machine())
     if machine is None:
         return zlib_deflate

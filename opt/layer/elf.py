@@ -1,4 +1,6 @@
-"""ELF files, as much as a layer needs: which libraries one loads, which loader starts it, and what it can do without."""
+"""ELF files, as far as a layer needs them: their libraries, their loader, and sections that nothing
+reads.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,13 @@ _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
 _NEEDED, _STRING_TABLE = 1, 5
 _NO_BITS = 8
 
-# Sections that nothing reads while the program runs. The unwind tables are for C++ exceptions, debuggers and pthread_exit's
-# libgcc_s, none of which is in a layer: a twelfth of the zip.
+# Sections that nothing reads while the program runs. Unwind tables are for C++ exceptions,
+# debuggers and pthread_exit's libgcc_s, none of which is in a layer: a twelfth of the zip.
 _UNREAD = frozenset({b".eh_frame", b".eh_frame_hdr", b".note.stapsdt", b".gnu_debuglink", b".comment"})
 
 
 class ElfError(ValueError):
-    """Not a 64-bit little-endian ELF file, or one that is cut short."""
+    """Not a 64-bit little-endian ELF file, or a truncated one."""
 
 
 class _Segment(NamedTuple):
@@ -31,7 +33,7 @@ class _Segment(NamedTuple):
 
 
 def architecture(content: bytes) -> str:
-    """``x86_64`` or ``aarch64``; ElfError for another machine's file, or for none."""
+    """``x86_64`` or ``aarch64``. Raises ElfError for another machine's file or no ELF file."""
     _check(content)
     (machine,) = struct.unpack_from("<H", content, 18)
     if machine not in MACHINES:
@@ -45,7 +47,7 @@ def is_elf(content: bytes) -> bool:
 
 
 def loader(content: bytes) -> str:
-    """The path of the loader that a program names (PT_INTERP), empty where it names none."""
+    """The path of the loader that a program names (PT_INTERP); empty if it names none."""
     for segment in _segments(content):
         if segment.kind == _INTERPRETER:
             return content[segment.offset : segment.offset + segment.size].rstrip(b"\0").decode()
@@ -53,7 +55,7 @@ def loader(content: bytes) -> str:
 
 
 def needed(content: bytes) -> list[str]:
-    """The names of the shared libraries that a file loads (DT_NEEDED), in its order."""
+    """The names of the shared libraries that a file loads (DT_NEEDED), in order."""
     segments = list(_segments(content))
     entries = [entry for segment in segments if segment.kind == _DYNAMIC for entry in _dynamic(content, segment)]
     strings = next((_offset(segments, value) for tag, value in entries if tag == _STRING_TABLE), 0)
@@ -61,9 +63,10 @@ def needed(content: bytes) -> list[str]:
 
 
 def trimmed(content: bytes) -> bytes:
-    """The same program with unread sections as zeros, which compress to nothing, and without the section table.
+    """The program with unread sections zeroed, which compress to nothing, and without the section
+    table.
 
-    Offsets stay, so that nothing that is read has moved.
+    Offsets do not change.
     """
     result = bytearray(content)
     for name, kind, offset, size in _sections(content):

@@ -1,7 +1,8 @@
-"""Interpreters from folders of the user's own, one for each architecture.
+"""Interpreters from the user's own folders, one for each architecture.
 
-A folder holds bin/python3.X (or usr/bin/...), its lib/python3.X as source, and, anywhere below, the shared libraries that it
-loads, glibc and its loader included: a root file system of an image, for instance.
+A folder contains bin/python3.X (or usr/bin/...), lib/python3.X as source, and anywhere below it the
+shared libraries that the interpreter loads, including glibc and its loader: the root file system of
+an image, for example.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ _BUNDLES = ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.cr
 
 
 def source(wanted: str, architectures: Sequence[str], say: Say) -> Source:
-    """`wanted` is one or more folders with colons between; each says by its program which architecture it is for."""
+    """`wanted` is one or more folders, separated by colons; each one's program shows its
+    architecture.
+    """
     interpreters = {}
     for name in wanted.split(":"):
         interpreter = _interpreter(Path(name).resolve())

@@ -1,8 +1,9 @@
-"""The same /opt as an OCI image index, for ``COPY --from=… /opt /opt``: written here, without Docker.
+"""The same /opt as an OCI image index, for ``COPY --from=… /opt /opt``, written without Docker.
 
-An image has two layers: what both architectures share, and one interpreter.
+An image has two layers: the files that both architectures share, and one interpreter.
 
-Source: OCI Image Format Specification 1.1, "Image Layout Specification", "Image Manifest", "Image Index".
+Source: OCI Image Format Specification 1.1, "Image Layout Specification", "Image Manifest", "Image
+Index".
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 
 
 def write(built: Built, architectures: Sequence[str], folder: Path) -> str:
-    """Write an image layout anew, and return the digest of its index. The tag is the version."""
+    """Write an image layout anew. Returns the digest of its index. The tag is the version."""
     shutil.rmtree(folder, ignore_errors=True)
     layout = _Layout(folder)
     found = entries(built.opt)

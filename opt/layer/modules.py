@@ -1,7 +1,8 @@
-"""Which of the standard library's modules a layer needs.
+"""The modules of the standard library that a layer needs.
 
-Everything that our package imports anywhere, and what those modules import as they are loaded, read from the sources; so a
-new import of ours is in the next layer. tests/layer compares the result with what both processes load.
+Found by reading sources: everything that our package imports anywhere, and what those modules
+import when they are loaded. So a new import of ours is in the next layer. tests/layer compares the
+result with the modules that both processes load.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-# Imported by the interpreter itself or by C code, which no source shows.
+# The interpreter itself or C code imports these, which no source shows.
 MARGIN = {
     "os": "how the interpreter finds its library",
     "encodings": "loaded before any script",
@@ -26,7 +27,7 @@ MARGIN = {
     "stringprep": "part of encodings.idna",
     "warnings": "a warning that C code raises",
 }
-# Imports that are tried and can fail, or that no process of a layer comes to.
+# Imports that may fail, or that no process of a layer reaches.
 UNUSED = {
     "site": "-S leaves it out",
     "_sitebuiltins": "part of site",
@@ -48,7 +49,9 @@ UNUSED = {
 
 @dataclass
 class Closure:
-    """`stdlib`: module to its source file; `extensions`: names to look for in lib-dynload; `why`: module to who imports it."""
+    """`stdlib`: module to its source file; `extensions`: names to look for in lib-dynload; `why`:
+    module to its importer.
+    """
 
     stdlib: dict[str, Path] = field(default_factory=dict)
     extensions: set[str] = field(default_factory=set)
@@ -56,7 +59,7 @@ class Closure:
 
 
 def closure(package: Iterable[Path], stdlib: Path) -> Closure:
-    """What these source files of our package need of the standard library in `stdlib`."""
+    """The modules of the standard library in `stdlib` that these source files of our package need."""
     found = Closure()
     waiting = list(MARGIN.items())
     for source in package:
@@ -79,7 +82,9 @@ def closure(package: Iterable[Path], stdlib: Path) -> Closure:
 
 
 def source_of(module: str, stdlib: Path) -> Path | None:
-    """The file that holds a module of the standard library; None for one that is compiled, or no module at all."""
+    """The source file of a module of the standard library; None for a compiled module, or if there
+    is none.
+    """
     path = stdlib / module.replace(".", "/")
     for candidate in (path / "__init__.py", path.with_name(f"{path.name}.py")):
         if candidate.is_file():
@@ -88,7 +93,9 @@ def source_of(module: str, stdlib: Path) -> Path | None:
 
 
 def imported(tree: ast.AST, package: str, *, is_deep: bool) -> set[str]:
-    """Every name that may be a module which this source imports; with `is_deep`, inside functions too."""
+    """Every imported name in this source that may be a module; with `is_deep`, inside functions
+    too.
+    """
     names: set[str] = set()
     for node in _executed(tree, is_deep=is_deep):
         if isinstance(node, ast.Import):
@@ -100,7 +107,7 @@ def imported(tree: ast.AST, package: str, *, is_deep: bool) -> set[str]:
 
 
 def _executed(node: ast.AST, *, is_deep: bool) -> Iterator[ast.AST]:
-    """The nodes that run when a module is imported: not what is for type checkers or for a script."""
+    """The nodes that run when a module is imported: without blocks for type checkers and scripts."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and _is_never(child.test, is_deep=is_deep):
             for other in child.orelse:

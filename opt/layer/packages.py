@@ -1,4 +1,6 @@
-"""Packages of others in a layer: those that a lock file names, for the layer's interpreter and not for this machine's."""
+"""Packages of others in a layer, from a lock file, for the layer's interpreter rather than this
+machine's.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def are_asked_for(lock: Path) -> bool:
 
 
 def install(lock: Path, interpreter: Interpreter, target: Path) -> None:
-    """Unpack the wheels of `lock`, by their hashes, into `target`. SourceError where one cannot be had."""
+    """Unpack the wheels of `lock`, verified by hash, into `target`. Raises SourceError if one is
+    not available.
+    """
     command = [
         sys.executable,
         "-m",

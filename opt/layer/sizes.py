@@ -1,4 +1,4 @@
-"""What each part of the layer weighs, unpacked and in the zip, beside what it may."""
+"""The size of each part of the layer, unpacked and zipped, and the limits."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from opt.layer.content import Built
 
 MB = 1_000_000
-# Zipped and unzipped, in MB: of both architectures together, and of one alone.
+# Zipped and unzipped MB: of both architectures together, and of one.
 LIMITS = {2: (12, 34), 1: (7, 20)}
 
 _PARTS = (
@@ -37,20 +37,22 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """`parts` by name, in the order to print; `limits` in MB, none for a flavour that is not held to any."""
+    """Sizes of `parts` by name, in the order to print; `limits` in MB, none for a flavour without
+    limits.
+    """
 
     parts: dict[str, Size]
     limits: tuple[int, int] | None
 
     @property
     def total(self) -> Size:
-        """All parts together."""
+        """The sum of all parts."""
         return Size(
             sum(part.unzipped for part in self.parts.values()), sum(part.zipped for part in self.parts.values())
         )
 
     def is_within_limits(self) -> bool:
-        """Whether the layer is as small as it has to be."""
+        """Whether the layer keeps its limits."""
         return self.limits is None or (
             self.total.zipped <= self.limits[0] * MB and self.total.unzipped <= self.limits[1] * MB
         )
@@ -64,16 +66,16 @@ class Table:
         return lines
 
     def in_bytes(self) -> dict[str, dict[str, int]]:
-        """The table as JSON has it: part, or ``all``, to its sizes."""
+        """The table for JSON: part, or ``all``, to its sizes."""
         return {name: size._asdict() for name, size in [*self.parts.items(), ("all", self.total)]}
 
     def save(self, path: Path) -> None:
-        """Write it as JSON, in bytes."""
+        """Write the table as JSON, in bytes."""
         path.write_text(json.dumps(self.in_bytes(), indent=1) + "\n")
 
 
 def measure(built: Built, zipped: Mapping[str, int]) -> Table:
-    """`zipped`: what each entry takes in the zip."""
+    """Measure /opt. `zipped`: the bytes of each entry in the zip."""
     parts = {name: Size(0, 0) for name, _ in _PARTS} | {"packages": Size(0, 0)}
     for name, taken in zipped.items():
         part = "packages" if _PACKAGES in name else next(part for part, start in _PARTS if name.startswith(start))

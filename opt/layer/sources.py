@@ -1,4 +1,4 @@
-"""Where the interpreters of a layer come from: Debian's packages, uv, or folders of the user's own."""
+"""Sources of a layer's interpreters: Debian's packages, uv, or the user's own folders."""
 
 from __future__ import annotations
 
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
     Say = Callable[[str], None]
 
-# Debian's name of each, by the one that `uname -m` prints.
+# Debian's name of each architecture, by the name that `uname -m` prints.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class SourceError(Exception):
-    """An interpreter cannot be had, or something that it needs is missing; the text says what to do."""
+    """An interpreter, or something that it needs, is not available; the text says what to do."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Something shipped that others made: for the licences, the version file and a bill of materials.
+    """Something shipped that others made: for the licences, the version file and a bill of
+    materials.
 
-    `origin` says where its source can be had; `sha256` is of the archive it was taken from, empty for a folder.
+    `origin` is where its source is available; `sha256` is of its archive, empty for a folder.
     """
 
     name: str
@@ -45,7 +46,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Interpreter:
-    """A CPython in a tree of files, with the shared libraries and the loader that it needs somewhere below `roots`."""
+    """A CPython in a tree of files; its shared libraries and its loader are somewhere below
+    `roots`.
+    """
 
     architecture: str
     roots: tuple[Path, ...]
@@ -76,14 +79,16 @@ class Interpreter:
 
     @cached_property
     def loader(self) -> Path:
-        """Its own glibc's loader, of which the program names the path it has in a whole system."""
+        """The file of its own glibc's loader; the program names the path that it has in a complete
+        system.
+        """
         name = Path(elf.loader(self.executable.read_bytes())).name
         if not name.startswith("ld-linux"):
             raise SourceError(f"{self.executable} is not a dynamic program of glibc's (its loader: {name or 'none'})")
         return self.library(name)
 
     def library(self, name: str) -> Path:
-        """The file of a shared library by the name that programs ask for it with."""
+        """The file of a shared library, by the name under which programs load it."""
         for root in self.roots:
             found = next((path for path in sorted(root.rglob(name)) if path.is_file()), None)
             if found is not None:
@@ -93,7 +98,7 @@ class Interpreter:
         )
 
     def libraries(self, *programs: Path) -> dict[str, Path]:
-        """Every shared library that these load, and that those load: name to file."""
+        """Every shared library that these files load, and that those load: name to file."""
         found: dict[str, Path] = {}
         waiting = list(programs)
         while waiting:
@@ -104,7 +109,9 @@ class Interpreter:
         return found
 
     def command(self) -> list[str]:
-        """The start of a command that runs this interpreter here, with its whole library. SourceError where that cannot be."""
+        """The beginning of a command that runs this interpreter here, with its whole library.
+        Raises SourceError if that is impossible.
+        """
         emulator = []
         if self.architecture != platform.machine():
             program = shutil.which(f"qemu-{self.architecture}-static") or shutil.which(f"qemu-{self.architecture}")
@@ -127,7 +134,9 @@ class Interpreter:
 
 @dataclass(frozen=True)
 class Source:
-    """`interpreters` by architecture; `certificates`: files of CA certificates; `deflate`: the best that can be had here."""
+    """`interpreters` by architecture; `certificates`: files of CA certificates; `deflate`: the best
+    compressor available.
+    """
 
     name: str
     interpreters: dict[str, Interpreter]
@@ -135,12 +144,13 @@ class Source:
     deflate: Deflate = zlib_deflate
 
     def native(self) -> Interpreter:
-        """The one that runs here without emulation, else any."""
+        """The interpreter that runs here without emulation; else any."""
         return self.interpreters.get(platform.machine()) or next(iter(self.interpreters.values()))
 
 
 def find(wanted: str, architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
-    """The source that is asked for, ``debian``, ``uv`` or folders; for an empty string the first that works.
+    """The source asked for: ``debian``, ``uv`` or folders; for an empty string the first one that
+    works.
 
     `is_whole`: the whole standard library is wanted, for packages of others.
     """

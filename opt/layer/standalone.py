@@ -1,4 +1,6 @@
-"""Interpreters of python-build-standalone, which uv downloads for any architecture; glibc's own files are Debian's."""
+"""Interpreters of python-build-standalone, which uv downloads for any architecture, with Debian's
+glibc.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ _TIMEOUT_S = 120
 
 
 def source(architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
-    """One interpreter for each architecture, with the loader and the C library that they are started with."""
+    """One interpreter for each architecture, with its loader and C library."""
     del is_whole  # all of its modules' libraries are in the interpreter
     glibc = _glibc(say)
     folder = debian.cache() / "uv"

@@ -1,7 +1,8 @@
-"""What the clients' functions are built with: ``python -m tests.conformance.builds [NAME ...]``, all of them without a name.
-Two are made at a time, the longest first, each of them with one job: a machine of two cores is busy, and not for long.
+"""Builds of the clients' functions: ``python -m tests.conformance.builds [NAME ...]``, all of them
+without a name.
 
-Each build is kept outside the checkout, under a name that its sources' hash is part of, and is made only where it is absent.
+Two are built at a time, the longest first, with one job each. A build is kept outside the checkout,
+under a name that contains the hash of its sources, and is made only if it is absent.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ COLLECTOR_BUILDER = "go.opentelemetry.io/collector/cmd/builder@v0.158.0"
 
 
 def built(name: str) -> Path:
-    """The folder of a finished build, made now where it is absent.
+    """The folder of a finished build, which is made now if it is absent.
 
-    CalledProcessError when a step fails, FileNotFoundError when a toolchain is missing.
+    Raises CalledProcessError if a step fails, FileNotFoundError if a toolchain is missing.
     """
     ready = place(name)
     if not ready.is_dir():
@@ -47,17 +48,17 @@ def is_ready(name: str) -> bool:
 
 
 def place(name: str) -> Path:
-    """Where the build of the sources as they are now belongs."""
+    """The folder of the build of the sources as they are now."""
     return cache() / f"{name}{VARIANTS.get(name, '')}-{fingerprint(HERE / name)}"
 
 
 def make(name: str, ready: Path) -> None:
-    """Build beside the place where it belongs, and move it there when it is whole."""
+    """Build in a temporary folder, and move the result to `ready` when it is complete."""
     with tempfile.TemporaryDirectory(prefix=f"{name}-building-", dir=ready.parent) as scratch:
         folder = Path(scratch) / "build"
         shutil.copytree(HERE / name, folder, ignore=shutil.ignore_patterns("__pycache__"))
         BUILDS[name](folder)
-        # Somebody else may have been faster; theirs is as good.
+        # Another process may have been faster; its build is as good.
         if not ready.is_dir():
             folder.rename(ready)
 
@@ -90,19 +91,23 @@ def go(folder: Path) -> None:
 
 
 def node(folder: Path) -> None:
-    """``node_modules``: the client with its native part, the SDK, and the Node that the client asks for."""
+    """``node_modules``: the client with its native part, the SDK, and the Node that the client asks
+    for.
+    """
     run(folder, "npm", "ci", "--no-audit", "--no-fund")
 
 
 def rust(folder: Path) -> None:
-    """``bootstrap``; the dependencies' objects are kept for the next change of the function."""
+    """``bootstrap``. The dependencies' objects are kept for the next change of the function."""
     objects = cache() / "rust-target"
     run(folder, "cargo", "build", "--release", "--locked", "--jobs", "1", "--target-dir", str(objects))
     shutil.copy2(objects / "release" / "bootstrap", folder / "bootstrap")
 
 
 def composed(folder: Path) -> None:
-    """``passthrough`` and ``web-adapter``: other people's proxies; the dependencies' objects are kept as well."""
+    """``passthrough`` and ``web-adapter``: other people's proxies. The dependencies' objects are
+    kept as well.
+    """
     objects = cache() / "composed-target"
     run(folder, "cargo", "build", "--release", "--locked", "--jobs", "1", "--target-dir", str(objects))
     for name in ("passthrough", "web-adapter"):
@@ -115,12 +120,12 @@ def java(folder: Path) -> None:
 
 
 def collector(folder: Path) -> None:
-    """``otelcol``: a collector of the core's receiver and processor, and of two exporters."""
+    """``otelcol``: a collector with the components of both tiers of examples/collector."""
     run(folder, "go", "run", COLLECTOR_BUILDER, "--config", "builder.yaml", GOFLAGS="-p=1 -buildvcs=false")
 
 
 def run(folder: Path, *command: str, **environment: str) -> None:
-    """One step, with the lowest claim on the machine; what it prints goes to stderr."""
+    """Run one step at the lowest priority; its output goes to stderr."""
     if shutil.which(command[0]) is None:
         raise FileNotFoundError(f"{command[0]} is not installed; this client cannot be built without it")
     subprocess.run(["nice", "-n", "19", *command], cwd=folder, env=os.environ | environment, stdout=2, check=True)
@@ -141,7 +146,7 @@ BUILDS: dict[str, Build] = {
     "java": java,
     "python": python,
 }
-# Compiled parts are for one version of Python.
+# Compiled parts fit one version of Python.
 VARIANTS = {"python": f"-{sys.implementation.cache_tag}"}
 
 if __name__ == "__main__":

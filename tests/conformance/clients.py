@@ -1,4 +1,4 @@
-"""The runtimes' own clients: how each one's function is started, and what it can do."""
+"""The runtimes' own clients: how to start each one's function, and what it supports."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 NAMES = ("python", "bash", "go", "node", "java", "rust")
 STREAMING = ("bash", "go", "node", "rust")
-# Those that serve several events at once.
+# Clients that serve several events at once.
 CONCURRENT = ("python", "go", "node", "java", "rust")
-# Those with an instrumentation of OpenTelemetry's own.
+# Clients with an instrumentation of OpenTelemetry's own.
 WITH_SDK = ("python", "go", "node", "java")
 
 
@@ -27,9 +27,9 @@ WITH_SDK = ("python", "go", "node", "java")
 class Client:
     """One client with its function.
 
-    ``has_bootstrap``: its runtime knows no wrapper, so that a ``bootstrap`` of the user's own starts it through ours. ``stream``:
-    the command where streamed results need another handler. ``traced``: the function with OpenTelemetry's SDK in it. ``env``: what
-    its function is configured with.
+    ``has_bootstrap``: its runtime does not use a wrapper, so the user's own ``bootstrap`` starts it
+    through ours. ``stream``: the command for streamed results, if it differs. ``traced``: the
+    function with OpenTelemetry's SDK in it. ``env``: the function's variables.
     """
 
     name: str
@@ -41,7 +41,9 @@ class Client:
     env: dict[str, str] = field(default_factory=dict)
 
     def with_sdk(self) -> Client:
-        """The same client with the function that has OpenTelemetry's SDK in it, which gives back what it is given."""
+        """The same client with the function that has OpenTelemetry's SDK in it, which returns its
+        event.
+        """
         return replace(self, command=self.traced)
 
 
@@ -52,7 +54,7 @@ def each(*names: str) -> pytest.MarkDecorator:
 
 
 def client(name: str) -> Client:
-    """The client, built where that is needed and has not been done; FileNotFoundError for a missing toolchain."""
+    """The client, built if necessary. Raises FileNotFoundError for a missing toolchain."""
     folder = built(name) if name in BUILDS else HERE / name
     return CLIENTS[name](folder)
 
@@ -65,7 +67,7 @@ def python(folder: Path) -> Client:
 
 
 def bash(folder: Path) -> Client:
-    """Nobody's client: a loop around curl."""
+    """A loop around curl, without a client library."""
     for tool in ("bash", "curl"):
         if shutil.which(tool) is None:
             raise FileNotFoundError(f"{tool} is not installed; this client does not run without it")

@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 ROOT = builds.HERE.parents[1]
 EXAMPLE = ROOT / "examples/collector"
 READY = b"Everything is ready."
-# Spans of one trace arrive within less, unless their sandbox is frozen.
+# Spans of one trace arrive within this time, unless their sandbox is frozen.
 DECISION_WAIT_S = 3
 PATIENCE_S = 60
 TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Collector:
-    """One collector, ready once it has been made."""
+    """One collector. It is ready once the object exists."""
 
     def __init__(
         self, executable: Path, scratch: Path, name: str, config: Path | None, changes: dict[str, Any]
     ) -> None:
-        """`changes` are merged over the configuration in the file `config`."""
+        """Start it with the configuration in the file `config`, over which `changes` are merged."""
         self.name = name
         (self._metrics_port,) = free_ports(1)
         reader = {"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": self._metrics_port}}}}
@@ -51,7 +51,7 @@ class Collector:
         self.start()
 
     def start(self) -> None:
-        """Begin (again), and return when it takes requests."""
+        """Start it (again). Returns when it accepts requests."""
         self._log.write_bytes(b"")
         # The variables that a deployment has to set.
         environment = os.environ | {"BACKEND_ENDPOINT": "http://127.0.0.1:1", "BACKEND_AUTHORIZATION": "Bearer key"}
@@ -65,7 +65,7 @@ class Collector:
         self._started_s = self._used_s()
 
     def stop(self) -> None:
-        """SIGTERM: it sends what it has and ends."""
+        """Send SIGTERM: the collector sends what it has, and ends."""
         self.cpu_s += self._used_s() - self._started_s
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
@@ -78,12 +78,12 @@ class Collector:
         return sum(map(int, times)) / TICKS_A_SECOND
 
     def kill(self) -> None:
-        """At the end of a run that went wrong."""
+        """End it at once, after a run that failed."""
         self.process.kill()
         self.process.wait()
 
     def count(self, name: str) -> int:
-        """One of its own counters, over all its labels; 0 if nothing was counted."""
+        """One of its own counters, added up over all labels; 0 if nothing was counted."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=10) as answer:
             lines = answer.read().decode().splitlines()
         values = [line.rpartition(" ") for line in lines]
@@ -97,27 +97,27 @@ class Gateway:
     balancers: list[Collector]
     samplers: list[Collector]
     backend: Collector
-    # Where functions send to, one for each balancer.
+    # The endpoints for functions, one for each balancer.
     endpoints: list[str]
-    # What the backend has written: of each sampler, and the metrics.
+    # The backend's files: the traces of each sampler, and all metrics.
     traces: list[Path]
     metrics: Path
     ports: list[int]
 
     def stop(self) -> None:
-        """One tier after the other, in the way of the spans."""
+        """End both tiers and the backend in the order in which spans travel."""
         for collector in (*self.balancers, *self.samplers, self.backend):
             collector.stop()
 
     def connections(self) -> int:
-        """How many connections the balancers have from functions."""
+        """The number of connections from functions to balancers."""
         lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         # The file is read in pieces: a connection may appear in two of them.
         open_ones = {(local, remote) for _, local, remote, state, *_ in lines if state == "01"}
         return sum(int(local.partition(":")[2], 16) in self.ports for local, _ in open_ones)
 
     def spans(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Every span that the backend has, with the number of the sampler that it came from."""
+        """Every span that the backend has, with the number of its sampler."""
         for number, path in enumerate(self.traces):
             for request in _lines(path):
                 for resource in request["resourceSpans"]:
@@ -125,7 +125,7 @@ class Gateway:
                         yield from ((number, span) for span in scope["spans"])
 
     def measured(self, name: str) -> int:
-        """The sum of a counter over all sandboxes: they send deltas."""
+        """A counter's sum over all sandboxes, which send deltas."""
         return sum(
             int(point["asInt"])
             for request in _lines(self.metrics)
@@ -138,7 +138,7 @@ class Gateway:
 
 
 def running(stack: ExitStack, executable: Path, scratch: Path, balancers: int = 2, samplers: int = 3) -> Gateway:
-    """Both tiers and the backend, ready; `stack` ends what is left of them."""
+    """Start both tiers and the backend; `stack` ends those that still run."""
     backend_ports, sampler_ports = free_ports(samplers + 1), free_ports(samplers)
     made: list[Collector] = []
 
@@ -189,7 +189,7 @@ def _health_check() -> dict[str, Any]:
 
 
 def _backend(ports: list[int], traces: list[Path], metrics: Path) -> dict[str, Any]:
-    """A receiver, a pipeline and a file for each sampler; and for the metrics."""
+    """A collector with a receiver, a pipeline and a file for each sampler, and for the metrics."""
     names = [*(f"traces/{number}" for number in range(len(traces))), "metrics"]
     labels = [name.replace("/", "-") for name in names]
     return {

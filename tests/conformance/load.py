@@ -1,4 +1,5 @@
-"""A thousand sandboxes in front of the gateway: ``python -m tests.conformance.load`` prints what they cost.
+"""A thousand sandboxes in front of the gateway: ``python -m tests.conformance.load`` prints what
+they cost.
 
 The sandboxes are divided among a few processes, which are stopped and continued in turn: Lambda's
 freeze, with connections open and requests under way. In the middle a balancer is replaced.
@@ -29,20 +30,20 @@ if TYPE_CHECKING:
 
 ROOT = builds.HERE.parents[1]
 A_THOUSAND = Load(sandboxes=1_000, traces=5_000, seconds=20.0, parts=8)
-# Some of these freezes outlast the decision about the traces that they interrupt.
+# The long freezes outlast the decision about the traces that they interrupt.
 FREEZES_S = (0.5, DECISION_WAIT_S + 2.0)
-# On top of what the samplers wait for.
+# Added to the samplers' wait.
 SETTLING_S = 5.0
 
 
 @dataclass
 class Run:
-    """What the sandboxes did, and what it took."""
+    """What the sandboxes did, and what it cost."""
 
     reports: list[Report]
-    # Of the balancers, at most.
+    # The most connections that the balancers had.
     connections: int
-    # Of the samplers' own counters.
+    # From the samplers' own counters.
     accepted: int
     new_traces: int
     freezes: int = 0
@@ -57,12 +58,12 @@ class Run:
 
     @property
     def flush_ms(self) -> list[float]:
-        """How long the sandboxes waited for each export, in order."""
+        """The durations of all exports, sorted."""
         return sorted(took for report in self.reports for took in report.flush_ms)
 
 
 def simulate(load: Load, gateway: Gateway) -> Run:
-    """Run the whole load, and end the gateway in the way of the spans."""
+    """Run the whole load, then end the gateway."""
     start_s = time.monotonic()
     with ExitStack() as stack:
         parts = []
@@ -99,7 +100,9 @@ def _part(load: Load, number: int, endpoint: str) -> subprocess.Popen[str]:
 
 
 def _disturb(load: Load, gateway: Gateway, parts: list[subprocess.Popen[str]]) -> tuple[int, int]:
-    """While the load runs: freeze parts in turn, replace a balancer. The most connections, and the freezes."""
+    """While the load runs: freeze parts in turn and replace a balancer. Returns the most
+    connections, and the number of freezes.
+    """
     end_s = time.monotonic() + load.seconds
     replaced = threading.Thread(target=_replace, args=(gateway, load.seconds / 2))
     replaced.start()
@@ -122,7 +125,7 @@ def _replace(gateway: Gateway, after_s: float) -> None:
 
 
 class _Reader(threading.Thread):
-    """Waits for the report of one part."""
+    """A thread that waits for the report of one part."""
 
     def __init__(self, part: subprocess.Popen[str]) -> None:
         super().__init__()

@@ -1,4 +1,6 @@
-"""What each client's function sees of the trace, without us and with us: ``python -m tests.conformance.places [CLIENT ...]``."""
+"""The places where each client's function sees the trace, without and with the extension: ``python
+-m tests.conformance.places [CLIENT ...]``.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +30,11 @@ EVENT = Event(
             "requestContext": {"domainName": "api.example.com", "http": {"method": "GET", "path": "/pets/42"}},
         }
     ).encode(),
-    # Runtimes keep `w3c` to themselves, or do not know it.
+    # Runtimes do not pass `w3c` on, or do not know it.
     json.dumps({"custom": {"traceparent": PARENT}, "env": {}, "w3c": {"traceparent": PARENT}}),
 )
-# Lambda's own notation: the environment variable, the Java property, the context object, bash's header of `/next`.
+# Lambda's own notation: the environment variable, the Java property, the context object, bash's
+# header of `/next`.
 XRAY_PLACES = {
     "python": {"environment"},
     "bash": {"header"},
@@ -43,14 +46,14 @@ XRAY_PLACES = {
 
 
 def told(seen: Seen) -> dict[str, Any]:
-    """What the function says that it found."""
+    """The places that the function reports."""
     (outcome,) = seen.outcomes
     assert outcome.status == "success", seen.output
     return dict(json.loads(outcome.payload))
 
 
 def table(client: Client) -> Iterator[str]:
-    """A line for each place: the client, the place, what stood there without us and with us."""
+    """A line for each place: the client, the place, its content without and with the extension."""
     with tempfile.TemporaryDirectory() as scratch:
         without, seen = direct(client, Path(scratch), EVENT), through(client, Path(scratch), EVENT)
     names = {
@@ -66,7 +69,7 @@ def table(client: Client) -> Iterator[str]:
 
 
 def _flat(found: dict[str, Any]) -> dict[str, str]:
-    """The event's headers and a client context's contents as places of their own."""
+    """The event's headers and the client context's members as places of their own."""
     headers = {f"event headers {name}": value for name, value in found.pop("event")["headers"].items()}
     for name, value in found.items():
         if isinstance(value, dict):

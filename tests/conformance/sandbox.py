@@ -1,4 +1,6 @@
-"""One function in the emulator, with nothing in front of it or behind the extension, and all that could be seen of it."""
+"""One function in the emulator, with or without the extension, and everything that could be
+observed.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from tests.conformance.clients import Client
 
 ROOT = HERE.parents[1]
-# A layer's content, as `make layer` writes it to build/opt; without it, the checkout's own extension.
+# The layer that `make layer` wrote to build/opt; without it, the checkout's own extension.
 OPT = Path(os.environ["CONFORMANCE_OPT"]) if os.environ.get("CONFORMANCE_OPT") else None
 WRAPPER = OPT / "lrap-otel/wrapper" if OPT else ROOT / "opt/wrapper"
 DIRECT = HERE / "direct"
@@ -33,7 +35,9 @@ TRACE_HEADER = "Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=1:a87bd80c:0"
 
 @dataclass
 class Seen:
-    """What both ends saw: the callers' outcomes, the Runtime API's requests, the collector's spans."""
+    """What both ends observed: the callers' outcomes, the Runtime API's requests, the collector's
+    spans.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -52,11 +56,11 @@ class Seen:
         return [call for call in self.calls if "/runtime/" in call.target]
 
     def calls_with_results(self) -> list[Call]:
-        """Those of them that say how an invocation ended."""
+        """The requests that report how an invocation ended."""
         return [call for call in self.invocation_calls() if call.method == "POST"]
 
     def other_calls(self) -> list[Call]:
-        """Everything else, which comes at a time of its own."""
+        """All other requests, whose times vary."""
         return sorted((call for call in self.calls if "/runtime/" not in call.target), key=lambda call: call.target)
 
 
@@ -75,23 +79,25 @@ def request_id(number: int) -> str:
 
 
 def direct(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
-    """The events' fates with nothing between the client and the Runtime API; ``env`` is added to the function's variables."""
+    """The outcomes of events with nothing between the client and the Runtime API; ``env`` adds to
+    the function's variables.
+    """
     return asyncio.run(_run(_config(client, scratch, DIRECT, streams=streams), events, env))
 
 
 def through(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
-    """The events' fates with the extension between."""
+    """The outcomes of events with the extension between them."""
     return asyncio.run(_run(_config(client, scratch, WRAPPER, streams=streams, extensions=EXTENSION), events, env))
 
 
 def direct_at_once(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
-    """The same under Managed Instances: all events together, for three workers of the client's."""
+    """The same as `direct` under Managed Instances: all events at once, for three workers."""
     config = _config(client, scratch, DIRECT, streams=streams, initialization_type=MANAGED)
     return asyncio.run(_run(config, events, THREE_WORKERS | env, at_once=True))
 
 
 def through_at_once(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
-    """Likewise with the extension between."""
+    """The same as `through` under Managed Instances."""
     config = _config(client, scratch, WRAPPER, streams=streams, initialization_type=MANAGED, extensions=EXTENSION)
     return asyncio.run(_run(config, events, THREE_WORKERS | env, at_once=True))
 

@@ -1,8 +1,10 @@
-"""Many sandboxes that send what they have to a collector: ``python -m tests.conformance.sandboxes LOAD PART ENDPOINT``.
+"""Many sandboxes that export to a collector: ``python -m tests.conformance.sandboxes LOAD PART
+ENDPOINT``.
 
-Each sandbox has a telemetry pipeline of its own, as the telemetry process has, with its own
-connections; what the proxy would tell it is written here, at the times of a plan. One process is
-a part of the sandboxes. It starts at a line with the Unix time (ns) on stdin, and prints a `Report` as JSON.
+Each sandbox has a telemetry pipeline of its own, as in the telemetry process, with its own
+connections. The proxy's records are made here, at the times of a plan. One process runs one part of
+the sandboxes. It starts when a line with the Unix time (ns) comes on stdin, and prints a `Report`
+as JSON.
 """
 
 from __future__ import annotations
@@ -24,18 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ERROR = b'{"errorType": "Refused", "errorMessage": "no such pet", "stackTrace": []}'
-# Above the threshold of examples/collector/sampler.yaml, and below it.
+# Longer and shorter than the threshold in examples/collector/sampler.yaml.
 SLOW_NS, QUICK_NS = 2_000_000_000, 20_000_000
-# As long as Lambda waits by default.
+# Lambda's longest wait, by default.
 FLUSH_BUDGET_S = 0.5
-# A sandbox sends at the end of an invocation, but in a burst for several at once.
+# A sandbox exports at the end of an invocation; in a burst, once for several.
 BURST_PAUSE_S, BURST_INVOCATIONS = 0.5, 10
 PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
 class Load:
-    """What is simulated: so many sandboxes, traces through them, for so long, in so many processes."""
+    """The load: sandboxes, traces through them, duration, number of processes."""
 
     sandboxes: int
     traces: int
@@ -44,10 +46,10 @@ class Load:
     seed: int = 1
 
     def plan(self) -> list[Invocation]:
-        """Every invocation, in the order of their times; the same each time that it is asked for."""
+        """Every invocation, in the order of their times. The same `seed` makes the same plan."""
         chance = Random(self.seed)
         made: list[Invocation] = []
-        # The callers' load comes in bursts, in which a few sandboxes do much.
+        # Load comes in bursts, during which few sandboxes do much.
         bursts = [chance.random() * self.seconds for _ in range(max(1, round(self.seconds)))]
         for _ in range(self.traces):
             start_s = min(chance.choice(bursts) + chance.expovariate(2.0), self.seconds)
@@ -55,11 +57,11 @@ class Load:
         return sorted(made, key=lambda one: one.at_s)
 
     def _trace(self, chance: Random, start_s: float) -> Iterator[Invocation]:
-        """One to eight invocations in as many sandboxes, each called by an earlier one."""
+        """One to eight invocations, each called by an earlier one."""
         trace_id, is_error, is_slow = f"{chance.getrandbits(128):032x}", chance.random() < 0.05, chance.random() < 0.03
         spans: list[str] = []
         for number in range(chance.randint(1, 8)):
-            # One sandbox in ten does half of the work.
+            # A tenth of the sandboxes does half of the work.
             busy = chance.random() < 0.5
             span_id = f"{chance.getrandbits(64):016x}"
             yield Invocation(
@@ -68,7 +70,7 @@ class Load:
                 trace_id_hex=trace_id,
                 span_id_hex=span_id,
                 parent_span_id_hex=chance.choice(spans) if spans else "",
-                # An error goes up to the caller, and a caller is as slow as what it calls.
+                # An error propagates to the caller, and a caller is as slow as its callee.
                 is_error=is_error,
                 is_slow=is_slow,
             )
@@ -90,17 +92,17 @@ class Invocation:
 
 @dataclass
 class Report:
-    """What one part of the sandboxes did."""
+    """The result of one part."""
 
     spans: int = 0
-    # Of spans that were not with the collector when the sandbox ended.
+    # Sandboxes that ended before the collector had all of their spans.
     sandboxes_with_loss: int = 0
     flush_ms: list[float] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
 
 class Sandbox:
-    """One sandbox: its pipeline, and when it sends."""
+    """One sandbox: its pipeline, and when it exports."""
 
     def __init__(self, number: int, endpoint: str, report: Report) -> None:
         name = f"function-{number % 50}"
@@ -110,13 +112,16 @@ class Sandbox:
             b"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.encode(),
         }
         self._pipeline = Pipeline(ExportSettings(variables), report.warnings.append)
-        # One in ten sends beside the next invocation, and is frozen with spans until then.
+        # One sandbox in ten exports when the next invocation begins, and is frozen with spans until
+        # then.
         self._overlaps = number % 10 == 0
         self._report = report
         self._waiting = 0
 
     def invoke(self, one: Invocation, at_ns: int, next_s: float | None) -> None:
-        """An event at `at_ns` and its result; `next_s` is how long it is until the next one."""
+        """An event at `at_ns` and its result. `next_s`: seconds until the sandbox's next one, None
+        for the last.
+        """
         if self._overlaps:
             self._flush()
         request_id = one.span_id_hex
@@ -139,7 +144,7 @@ class Sandbox:
             self._flush()
 
     def end(self) -> None:
-        """SHUTDOWN."""
+        """What SHUTDOWN does, after a retry of exports that failed."""
         end_s = time.monotonic() + PATIENCE_S
         while not self._flush() and time.monotonic() < end_s:
             time.sleep(0.1)
@@ -163,7 +168,9 @@ class Sandbox:
 
 
 def run(load: Load, part: int, endpoint: str) -> Report:
-    """All invocations of the sandboxes of this part, at their times or as soon after as can be."""
+    """Run all invocations of this part's sandboxes, at their times or as soon as possible after
+    them.
+    """
     report = Report()
     plan = [one for one in load.plan() if one.sandbox % load.parts == part]
     sandboxes = {number: Sandbox(number, endpoint, report) for number in {one.sandbox for one in plan}}
@@ -177,7 +184,7 @@ def run(load: Load, part: int, endpoint: str) -> Report:
     start_s, start_ns = time.monotonic(), int(sys.stdin.readline())
     for one, pause_s in zip(plan, reversed(pauses), strict=True):
         time.sleep(max(0.0, start_s + one.at_s - time.monotonic()))
-        # Of the plan: a freeze makes no trace slow.
+        # The times are the plan's: a freeze makes no trace slow.
         sandboxes[one.sandbox].invoke(one, start_ns + int(one.at_s * 1e9), pause_s)
     for sandbox in sandboxes.values():
         sandbox.end()

@@ -1,4 +1,4 @@
-"""A relay in front of the Runtime API that keeps what was sent through it, request by request."""
+"""A relay in front of the Runtime API that keeps the requests sent through it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dataclasses import dataclass, field
 import h11
 
 MAX_HEAD_BYTES = 1 << 20
-# Names one connection and no more; the port in it is another one behind the proxy.
+# These name one connection, and the port in them differs with the proxy.
 OF_THE_CONNECTION = {b"host", b"connection"}
-# Made up anew in each run, so that only their being there can be compared.
+# These differ in each run, so only their presence is compared.
 OF_THE_RUN = {b"lambda-runtime-invocation-id", b"lambda-extension-identifier"}
 
 
 @dataclass
 class Call:
-    """One request as the Runtime API got it: names in their order and casing."""
+    """One request as the Runtime API received it: names in their order and casing."""
 
     method: str
     target: str
@@ -28,7 +28,7 @@ class Call:
 
 
 class Tap:
-    """Listens on 127.0.0.1; ``upstream`` (host:port) is set once it is known. ``calls`` grows."""
+    """Listens on 127.0.0.1. ``upstream`` (host:port) is set when it is known. ``calls`` grows."""
 
     def __init__(self) -> None:
         self.upstream = ""
@@ -37,7 +37,7 @@ class Tap:
         self._relays: set[asyncio.Task[None]] = set()
 
     async def start(self) -> str:
-        """Where it listens, as host:port."""
+        """Start listening. Returns host:port."""
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
         return f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
@@ -65,7 +65,7 @@ class Tap:
             asyncio.ensure_future(_copy(from_upstream, writer, None)),
         }
         try:
-            # One end is enough: nobody here sends after the other side has gone.
+            # One end is enough: no peer here sends after the other side has gone.
             await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
             to_upstream.close()
@@ -83,7 +83,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reco
 
 
 class _Recorder:
-    """One connection's requests, in the order of their heads among those of all connections."""
+    """The requests of one connection, in the order of their heads among all connections."""
 
     def __init__(self, calls: list[Call]) -> None:
         self._h11 = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -105,7 +105,7 @@ class _Recorder:
                     return
 
     def _goes_on(self) -> bool:
-        """H11 reads the next request once this one has an answer, so that it gets one."""
+        """h11 reads the next request when this one has an answer, so it gets one."""
         self._h11.send(h11.Response(status_code=200, headers=[("Content-Length", "0")]))
         self._h11.send(h11.EndOfMessage())
         if self._h11.our_state is not h11.DONE:

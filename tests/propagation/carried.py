@@ -1,4 +1,6 @@
-"""What a carrier says and what a context is written as, in the same form whatever found or writes it."""
+"""The content of a carrier, and a context as header fields, independent of the code that found or
+wrote them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class _Absent(str):
-    """Told apart by what it is: a header may have any value."""
+    """A header that is absent; compared by identity, since a header may have any value."""
 
     __slots__ = ()
 
@@ -22,13 +24,13 @@ _ABSENT = _Absent()
 
 
 def told(carrier: Carrier | Fitted) -> dict[str, str]:
-    """The names that matter and are there, with their values."""
+    """The headers that matter and are present."""
     values = {name: carrier.get(name, _ABSENT) for name in NAMES}
     return {name: value for name, value in values.items() if not isinstance(value, _Absent)}
 
 
 def fields_of(context: SpanContext, propagators: tuple[str, ...], lineage: str = "") -> tuple[tuple[str, str], ...]:
-    """The header fields that name a context, as pairs."""
+    """The header fields of a context, as pairs."""
     names = field_names(propagators, has_state=bool(context.trace_state))
     return text_fields(names, field_values(context, names, lineage.encode()))
 
@@ -36,6 +38,6 @@ def fields_of(context: SpanContext, propagators: tuple[str, ...], lineage: str =
 def written_into(
     event: bytes, carrier: Carrier | Fitted, names: tuple[str, ...], values: tuple[str, ...]
 ) -> bytes | None:
-    """The event with the fields in it, in one piece."""
+    """The event with these fields written into it, in one piece."""
     pieces = into_event(event, carrier, names, tuple(value.encode() for value in values))
     return None if pieces is None else b"".join(pieces)

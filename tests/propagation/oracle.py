@@ -1,4 +1,4 @@
-"""OpenTelemetry's own propagators as the judge: what they find in headers, by the names that OTEL_PROPAGATORS has for them."""
+"""OpenTelemetry's own propagators as the oracle, by their names in OTEL_PROPAGATORS."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ PROPAGATORS = {
 
 
 class AnyCase(Getter[Any]):
-    """Header names in any case, as HTTP has them. A value may be a list: the lines of that name."""
+    """Headers whose names are compared in any case. A value may be a list: several lines of that
+    name.
+    """
 
     def get(self, carrier: Mapping[str, Any], key: str) -> list[str] | None:
         found = [value for name, value in carrier.items() if name.lower() == key.lower()]
@@ -44,12 +46,16 @@ class AnyCase(Getter[Any]):
 
 
 def composite(names: Sequence[str]) -> CompositePropagator:
-    """What the SDK makes of ``OTEL_PROPAGATORS``: one ``none`` in it is none at all."""
+    """The SDK's propagator for a value of ``OTEL_PROPAGATORS``; one ``none`` in it means none at
+    all.
+    """
     return CompositePropagator([] if "none" in names else [PROPAGATORS[name] for name in names])
 
 
 def extracted(names: Sequence[str], headers: Mapping[str, Any], runtime_trace_id: str = "") -> Found | None:
-    """The parent that the SDK finds in `headers`, where Lambda's runtimes have set ``_X_AMZN_TRACE_ID`` to `runtime_trace_id`."""
+    """The parent that the SDK finds in `headers` if Lambda's runtime has set ``_X_AMZN_TRACE_ID``
+    to `runtime_trace_id`.
+    """
     with pytest.MonkeyPatch.context() as patch:
         if runtime_trace_id:
             patch.setenv("_X_AMZN_TRACE_ID", runtime_trace_id)
@@ -59,7 +65,7 @@ def extracted(names: Sequence[str], headers: Mapping[str, Any], runtime_trace_id
 
 
 def found(context: Context) -> Found | None:
-    """The span that is current in `context`."""
+    """The current span of `context`."""
     span = trace.get_current_span(context).get_span_context()
     if not span.is_valid:
         return None
@@ -67,7 +73,7 @@ def found(context: Context) -> Found | None:
 
 
 def injected(names: Sequence[str], span: Found) -> dict[str, str]:
-    """What the SDK writes for `span`, names in lower case."""
+    """The header fields that the SDK writes for `span`, names in lower case."""
     trace_id_hex, span_id_hex, flags, state = span
     context = trace.SpanContext(
         int(trace_id_hex, 16),

@@ -1,4 +1,6 @@
-"""The proxy on a real listening socket, in threads of the test's own process; the test plays both its peers."""
+"""The proxy on a real listening socket, in threads of the test's process; the test is both its
+peers.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,7 @@ class Proxy:
 
 
 class ProxyProcess:
-    """A proxy in a process of its own, for what is counted by process."""
+    """A proxy in a process of its own, for tests that count by process."""
 
     def __init__(self, upstream_port: int, most_descriptors: int) -> None:
         script = Path(__file__).with_name("serve.py")
@@ -100,7 +102,7 @@ class ProxyProcess:
         return connect(self.port)
 
     def freeze(self) -> None:
-        """As Lambda does between invocations."""
+        """Stop it, as Lambda's freeze between invocations does."""
         self.process.send_signal(signal.SIGSTOP)
         os.waitpid(self.process.pid, os.WUNTRACED)
 
@@ -108,7 +110,7 @@ class ProxyProcess:
         self.process.send_signal(signal.SIGCONT)
 
     def rss_bytes(self) -> int:
-        """The memory it has in use now."""
+        """Its resident memory."""
         pages = Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1]
         return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
@@ -118,7 +120,7 @@ class ProxyProcess:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> bytes:
-        """End it; what it wrote to stderr."""
+        """End it. Returns what it wrote to stderr."""
         self.process.kill()
         _, errors = self.process.communicate()
         return errors
@@ -126,7 +128,7 @@ class ProxyProcess:
 
 @pytest.fixture(scope="session", autouse=True)
 def _coverage_of_bare_threads() -> Iterator[None]:
-    """Coverage hears of threads that `threading` starts; the proxy starts its own with `_thread`."""
+    """Coverage follows threads that `threading` starts; the proxy starts its own with `_thread`."""
     trace = threading.gettrace()
     start_new_thread = _thread.start_new_thread
 
@@ -171,7 +173,9 @@ def proxy(start: Start) -> Proxy:
 
 @pytest.fixture
 def spawn(upstream: Upstream) -> Iterator[Spawn]:
-    """Start a proxy in front of `upstream` in a process of its own, allowed so many descriptors."""
+    """Start a proxy in front of `upstream` in a process of its own, with a limit on its
+    descriptors.
+    """
     processes = []
 
     def spawn(most_descriptors: int = 0) -> ProxyProcess:

@@ -1,4 +1,4 @@
-"""The bytes that runtimes and the Runtime API exchange, and how both ends see one exchange."""
+"""The bytes that runtimes and the Runtime API exchange, and both ends' views of one exchange."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ ARN = b"arn:aws:lambda:eu-central-1:123456789012:function:orders"
 
 
 def event_head(request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd", fields: bytes = b"") -> bytes:
-    """A reply to ``/next`` without its framing and its blank line; `fields` are whole lines."""
+    """The head of a reply to ``/next``, without its framing and its blank line; `fields` are whole
+    lines.
+    """
     return (
         b"HTTP/1.1 200 OK\r\n"
         b"Content-Type: application/json\r\n"
@@ -69,7 +71,9 @@ def result_target(request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd", e
 
 
 def deliver(proxy: Proxy, upstream: Upstream, reply: bytes | None = None) -> tuple[Peer, Peer, bytes, bytes]:
-    """One event through the proxy: the runtime, the Runtime API, and head and body as the runtime got them."""
+    """Send one event through the proxy. Returns the runtime, the Runtime API, and head and body as
+    the runtime received them.
+    """
     runtime = proxy.connect().send(NEXT)
     api = upstream.accept()
     api.read_head()
@@ -79,9 +83,9 @@ def deliver(proxy: Proxy, upstream: Upstream, reply: bytes | None = None) -> tup
 
 
 def both_ends(upstream: Upstream, port: int, request: bytes, reply: bytes) -> tuple[bytes, bytes]:
-    """What upstream and the runtime see of one exchange: all bytes that reach them.
+    """All bytes of one exchange that reach upstream and the runtime.
 
-    The port is the proxy's or upstream's own: what they see must not depend on it.
+    `port` is the proxy's or upstream's own: the result must not depend on it.
     """
     runtime = connect(port).send(request)
     api = upstream.accept()
@@ -94,6 +98,6 @@ def both_ends(upstream: Upstream, port: int, request: bytes, reply: bytes) -> tu
 
 
 def without_trace(head: bytes) -> set[bytes]:
-    """A delivered head's lines less those that carry trace context or framing."""
+    """A delivered head's lines without those that carry trace context or framing."""
     own = rb"(?i)(traceparent|tracestate|x-amzn-trace-id|lambda-runtime-trace-id|content-length|transfer-encoding):"
     return {line for line in lines(head) if not re.match(own, line)}

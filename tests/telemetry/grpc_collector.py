@@ -1,4 +1,4 @@
-"""A collector as a small program: takes OTLP over gRPC, keeps what it got, and refuses on demand."""
+"""A collector: receives OTLP over gRPC, keeps the requests, and refuses on demand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ PATIENCE_S = 60
 
 
 class GrpcCollector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_grpc.MetricsServiceServicer):
-    """`script` is asked for each request to either service, by its number from 0: the status to answer with, or None."""
+    """A collector. `script` is called for each request to either service with its number, from 0.
+    It returns the status to answer, or None.
+    """
 
     def __init__(self, script: Callable[[int], grpc.StatusCode | None] = lambda number: None) -> None:
         self.traces: Queue[trace_service_pb2.ExportTraceServiceRequest] = Queue()
@@ -42,7 +44,7 @@ class GrpcCollector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service
         self._server.stop(grace=None).wait(PATIENCE_S)
 
     def Export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - both services' one method
-        """Of traces and of metrics: the request's class says which."""
+        """The method of both services; the request's class says whether it has traces or metrics."""
         number = len(self.metadata)
         self.metadata.append({each.key: each.value for each in context.invocation_metadata()})
         if (status := self._script(number)) is not None:

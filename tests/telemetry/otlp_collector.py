@@ -1,4 +1,4 @@
-"""A collector as a small program: takes OTLP over HTTP, keeps what it got, and misbehaves on demand."""
+"""A collector: receives OTLP over HTTP, keeps the requests, and misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -44,13 +44,14 @@ def reply(status: int = 200, body: bytes = b"", fields: str = "") -> bytes:
     return head.encode() + body
 
 
-# What a script may say instead of bytes to send.
+# What a script may return instead of bytes to send.
 HANG, DROP = "hang", "drop"
 
 
 class Collector:
-    """`script` is asked for each POST, by its number from 0 among those to its path: the bytes to answer, or a list of them
-    to send one after the other, or HANG, or DROP (close without one).
+    """A collector. `script` is called for each POST with its number, from 0, among those to its
+    path. It returns the bytes to answer, a list of pieces to send one after the other, HANG, or
+    DROP (close without an answer).
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class Collector:
             thread.join(PATIENCE_S)
 
     def next(self, path: str = "") -> Post:
-        """The next POST (to `path`). Those to other paths are there to be taken later."""
+        """The next POST (to `path`). POSTs to other paths are kept for later calls."""
         passed_over = []
         while not (post := self._take()).path.endswith(path):
             passed_over.append(post)
@@ -93,7 +94,7 @@ class Collector:
         return post
 
     def received(self, path: str = "") -> list[Post]:
-        """Every POST (to `path`) that has come and that was not taken before."""
+        """Every POST (to `path`) that has arrived and has not been returned before."""
         posts = [self._take() for _ in range(len(self._passed_over) + self.posts.qsize())]
         return [post for post in posts if post.path.endswith(path)]
 
@@ -130,7 +131,7 @@ class Collector:
         if answer == DROP:
             self.posts.put(post)
             return False
-        # The post is known before its answer is: who has the answer finds the post.
+        # Kept before it is answered, so that it is found by anybody who has the answer.
         self.posts.put(post)
         pieces = answer if isinstance(answer, list) else [answer]
         for piece in pieces:

@@ -1,4 +1,6 @@
-"""Events with a marker in every text that an event may hold, each of another number."""
+"""Events with a marker in place of every text that an event may contain, each with a number of its
+own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ import re
 from typing import Any
 
 MARKER = re.compile(rb"MARK([0-9]+)X")
-# What tells one kind of event from another, and nothing of anybody: it stays, or no trigger would match.
+# These texts distinguish kinds of events and are nobody's data: without them no trigger would
+# match.
 KEPT = frozenset(
     {
         *("eventSource", "EventSource", "source", "detail-type", "version", "Version", "type", "Type", "eventType"),
@@ -15,18 +18,20 @@ KEPT = frozenset(
         *("invocationSchemaVersion", "messageType"),
     }
 )
-# As servers read them, whatever the rest of the query.
+# Parameters that servers read as secrets, whatever else is in the query.
 SECRET_PARAMETERS = ("token", "Api_Key", "X-Amz-Signature", "client%5Fsecret", "code")
 
 
 class Planter:
-    """`paths` says where each marker went: names of members, and ``*`` for places in a list."""
+    """`paths` has the place of each marker: names of members, and ``*`` for the positions in a
+    list.
+    """
 
     def __init__(self) -> None:
         self.paths: list[tuple[str, ...]] = []
 
     def planted(self, event: Any) -> Any:
-        """`event` with a marker in the place of every text, also in JSON within a text, but for `KEPT`."""
+        """`event` with a marker in place of every text, also in JSON inside a text, except `KEPT`."""
         return self._planted(event, ())
 
     def marker(self, *path: str) -> str:
@@ -48,7 +53,7 @@ class Planter:
             secrets = "&".join(f"{secret}={self.marker('a secret parameter', secret)}" for secret in SECRET_PARAMETERS)
             return f"page=2&{secrets}&next=%2F%3Fcode%3D{self.marker('a secret within a parameter')}"
         if text.startswith("arn:"):
-            # Its resource alone may be somebody's; the rest says of which service it is.
+            # Only the resource of an ARN may be somebody's data; the rest names the service.
             return text.rpartition(":")[0] + ":" + self.marker(*path, "resource")
         if text.startswith("{"):
             try:
@@ -59,7 +64,7 @@ class Planter:
 
 
 def with_secret_parameters(event: Any, planter: Planter) -> Any:
-    """`event` with parameters of secret names beside its others, wherever an event has parameters."""
+    """`event` with additional parameters of secret names, wherever it has parameters."""
     if not isinstance(event, dict):
         return event
     for member in ("queryStringParameters", "query_string_parameters", "multiValueQueryStringParameters"):

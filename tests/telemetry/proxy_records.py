@@ -1,4 +1,4 @@
-"""Records as the proxy sends them, for tests."""
+"""Records as the proxy sends them."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ def finished(
 
 
 def invocations(*ids: int) -> list[tuple[records.Message, bytes]]:
-    """Whole ones: an event and its result, the numbers as span ids."""
+    """Whole invocations, an event and its result each, with the numbers as span ids."""
     return [record for number in ids for record in (delivered(span_id_hex=f"{number:016x}"), finished())]

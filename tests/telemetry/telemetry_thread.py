@@ -1,4 +1,4 @@
-"""The telemetry process as a thread of the tests, beside a collector, with the test in the proxy's place."""
+"""The telemetry process as a thread of the tests, with a collector; the test is the proxy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
     from otlp_collector import Collector, Post
 
-# What makes metrics go with every flush, as spans do.
+# With this, metrics leave with every flush, as spans do.
 EVERY_FLUSH = {"OTEL_METRIC_EXPORT_INTERVAL": "1"}
 
 
@@ -38,7 +38,7 @@ class Telemetry:
             self.channel.offer(message, payload)
 
     def reply(self) -> tuple[int, records.Fields]:
-        """The next reply that is no warning; warnings are kept."""
+        """The next reply that is not a warning; warnings are kept."""
         while True:
             kind, fields = self.channel.receive_reply()
             if kind == records.WARNING:
@@ -53,7 +53,7 @@ class Telemetry:
         return self._flushed()
 
     def flush_until_sent(self) -> None:
-        """Flush until the pause after a failure is over, and all is with the collector."""
+        """Flush until the pause after a failure is over and the collector has everything."""
         end_s = time.monotonic() + PATIENCE_S
         while not self.flush():
             assert time.monotonic() < end_s
@@ -81,7 +81,7 @@ class Telemetry:
 
 
 def spans_of(collector: Collector) -> list[Span]:
-    """All spans that have come, in order."""
+    """All spans that have arrived, in order."""
     return [
         span
         for post in collector.received("/v1/traces")
