@@ -250,7 +250,8 @@ def test_the_extension_can_be_started_by_hand(command: list[str]) -> None:
 def start_extension(
     api_port: int, entrypoint: Path = ROOT / "opt/entrypoint", **variables: str
 ) -> subprocess.Popen[bytes]:
-    environment = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api_port}", **variables}
+    environment = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api_port}"}
+    environment |= {"LRAP_SPOOL_BYTES": "0", **variables}  # /tmp is everybody's
     return subprocess.Popen([entrypoint], env=environment, stderr=subprocess.PIPE)
 
 

@@ -19,7 +19,7 @@ OF_A_WORKSTATION = {"emulator", "aws", "cli.py"}
 SAYING = {"debug", "info", "warning", "error", "warn", "_warn", "_fail", "_say_once"}
 # Their texts become part of a line.
 ERRORS_OF_EXPORT = {"NotSentError", "BrokenError", "ValueError", "OSError"}
-PARTS_OF_A_LINE = {"summary", "unknown_names", "unused_names", "in_force"}
+PARTS_OF_A_LINE = {"lines", "unknown_names", "unused_names", "in_force"}
 ANYTHING = ".*"
 # Shorter texts are found everywhere.
 LETTERS = 8

@@ -88,9 +88,9 @@ def values_of(variables: dict[str, str]) -> tuple[dict[str, object], list[str]]:
     encoded = {name.encode(): value.encode() for name, value in variables.items()}
     ours, export = Settings(encoded), ExportSettings(encoded)
     found: dict[str, object] = {}
-    for of in (ours, export, export.traces, export.metrics, export.network):
+    for of in (ours, export, export.traces, export.metrics, export.network, export.spool):
         for slot in type(of).__slots__:
-            if slot not in {"environment", "traces", "metrics", "network"}:
+            if slot not in {"environment", "traces", "metrics", "network", "spool"}:
                 found[f"{type(of).__name__}.{slot}{of is export.metrics}"] = getattr(of, slot)
     return found, [*ours.warnings, *export.warnings]
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import shutil
+import tempfile
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -69,7 +72,8 @@ class Emulator:
         except BaseException:
             await self._close()
             raise
-        self.environment = runtime_environment(self.config, self.runtime_api, self.otlp.endpoint)
+        self._folder = Path(tempfile.mkdtemp(prefix="lrap-otel-"))
+        self.environment = runtime_environment(self.config, self.runtime_api, self.otlp.endpoint, str(self._folder))
         return self
 
     async def __aexit__(
@@ -83,6 +87,7 @@ class Emulator:
             await self._sandbox.destroy()
             await self._sandbox.telemetry.close()
         await self._close()
+        shutil.rmtree(self._folder)
 
     @property
     def invoke_url(self) -> str:
@@ -143,7 +148,12 @@ class Emulator:
         """End the sandbox as Lambda would, after the invocations that run; the next event starts a new one."""
         await asyncio.gather(*self._running)
         async with self._turn:
-            return await self._reset(self._sandbox, reason)
+            reports = await self._reset(self._sandbox, reason)
+        if reason == "spindown":
+            # The next sandbox is another one. A reset leaves the folder as it is.
+            for each in self._folder.iterdir():
+                each.unlink()
+        return reports
 
     async def _close(self) -> None:
         await self._server.close()

@@ -90,7 +90,7 @@ class Pipeline:
         Metrics go with the first flush, with one that comes `OTEL_METRIC_EXPORT_INTERVAL` or more after they last went, with
         the one after a failure, and with the last. They go at the same time as the spans: a function is billed for it.
         """
-        if self._made is None:
+        if self._made is None and not is_last:
             return True
         # In a pause after a failure metrics stay here, and that is no failure: to wait for the spans is worth it.
         measured = is_last or (self._takes_metrics and self._exporter.may_send_metrics)

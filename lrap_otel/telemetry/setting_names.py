@@ -26,6 +26,8 @@ OURS = (
     "LRAP_REDACT",
     "LRAP_RUNTIME_API_ENDPOINT",
     "LRAP_SCAN_LIMIT_BYTES",
+    "LRAP_SPOOL_BYTES",
+    "LRAP_SPOOL_DIR",
     "LRAP_XRAY_HEADER",
 )
 _SCHEME_DECIDES = "the endpoint's scheme says whether TLS is used"

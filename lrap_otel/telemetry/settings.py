@@ -5,6 +5,8 @@ Sources: OpenTelemetry, "Environment Variable Specification"; "OTLP Exporter", "
 Options"; "Resource SDK", "Specifying resource information via an environment variable".
 """
 
+import posix
+
 from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, SAMPLERS, Environment
 from lrap_otel.telemetry.percent import unquoted
 from lrap_otel.telemetry.url import Url
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # The largest number that OpenTelemetry asks for.
 _LARGEST = 2**31 - 1
 _NO_LIMIT = "no limit"
+# Lambda keeps it when it resets a sandbox.
+_SPOOL_FOLDER = "/tmp"  # noqa: S108 - the spool expects anything in its place
 # Allowed in a header field's name (RFC 9110, "Tokens") besides letters and digits.
 _NAME_MARKS = "!#$%&'*+-.^_`|~"
 _PROTOCOLS = ("http/protobuf", "http/json", "grpc")
@@ -126,6 +130,23 @@ class NetworkSettings:
         self.certificate_folder = read.text("SSL_CERT_DIR")
 
 
+class SpoolSettings:
+    """The file of spans that no export could deliver: where it lies, and how long it may get. With 0
+    bytes there is none.
+    """
+
+    __slots__ = ("limit_bytes", "path")
+
+    def __init__(self, read: Environment) -> None:
+        self.limit_bytes = read.number("LRAP_SPOOL_BYTES", 8_388_608, 0, _LARGEST)
+        folder = read.text("LRAP_SPOOL_DIR", _SPOOL_FOLDER)
+        if not folder.startswith("/"):
+            read.warn(f"LRAP_SPOOL_DIR is not an absolute path; {_SPOOL_FOLDER} is used instead")
+            folder = _SPOOL_FOLDER
+        # Fixed, so that the next start finds it.
+        self.path = f"{folder}/.lrap-otel-spool-{posix.geteuid()}"
+
+
 class ExportSettings:
     """All settings of the telemetry process."""
 
@@ -162,6 +183,7 @@ class ExportSettings:
         "sampler_argument",
         "schedule_delay_ms",
         "service_name",
+        "spool",
         "traces",
     )
 
@@ -170,6 +192,7 @@ class ExportSettings:
         self.traces = SignalSettings(read, "TRACES")
         self.metrics = SignalSettings(read, "METRICS")
         self.network = NetworkSettings(read)
+        self.spool = SpoolSettings(read)
         self._read_batching(read)
         self._read_metrics(read)
         self._read_limits(read)

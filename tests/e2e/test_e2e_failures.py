@@ -159,7 +159,7 @@ def test_spans_that_a_collector_refused_are_sent_when_it_is_back() -> None:
     emulated(function(env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}), script)
 
 
-def test_at_shutdown_one_line_says_what_was_lost_and_why() -> None:
+def test_at_shutdown_a_line_says_what_was_lost_and_another_what_was_kept_and_why() -> None:
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
     lines = []
@@ -171,9 +171,11 @@ def test_at_shutdown_one_line_says_what_was_lost_and_why() -> None:
         lines.extend(text for source, text in emulator.output if source == "lrap-otel")
 
     emulated(function(env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}), script)
-    (last,) = (line for line in lines if "lost since" in line)
+    lost, kept = (line for line in lines if " since " in line)
     reason = f"the last because http://127.0.0.1:{port}/v1/metrics: connection refused"
-    assert re.fullmatch(rf"lrap-otel: warning: lost since \S+Z: 3 spans and 1 metric request; {reason}", last)
+    assert re.fullmatch(rf"lrap-otel: warning: lost since \S+Z: 1 metric request; {reason}", lost)
+    sends = "which the next start of this sandbox sends; if there is none, they are lost"
+    assert re.fullmatch(rf"lrap-otel: warning: not delivered since \S+Z: 3 spans, {sends}; {reason}", kept)
 
 
 def telemetry_process() -> int:

@@ -49,6 +49,7 @@ class Extension:
         self.api = Upstream()
         self.port = port or free_port()
         told = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{self.api.port}", "LRAP_LISTENER_PORT": str(self.port)}
+        told |= {"LRAP_SPOOL_BYTES": "0"}  # /tmp is everybody's
         self.process = subprocess.Popen(
             [root / "opt/entrypoint"], env={"PATH": os.environ["PATH"], **told, **variables}, stderr=subprocess.PIPE
         )

@@ -19,6 +19,8 @@ VARIABLES = {
     b"AWS_LAMBDA_FUNCTION_VERSION": b"7",
     b"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": b"128",
     b"AWS_REGION": b"us-east-1",
+    # /tmp is everybody's.
+    b"LRAP_SPOOL_BYTES": b"0",
 }
 
 

@@ -92,7 +92,7 @@ class Sending:
     """An exporter for a collector, with time in the test's hands and chance away."""
 
     def __init__(self, collector: Collector | None, **variables: str) -> None:
-        encoded = {name.encode(): value.encode() for name, value in variables.items()}
+        encoded = {name.encode(): value.encode() for name, value in ({"LRAP_SPOOL_BYTES": "0"} | variables).items()}
         if collector is not None:
             encoded[b"OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url.encode()
         self.time = Time()
@@ -226,6 +226,7 @@ def test_an_export_that_is_due_in_a_pause_is_due_again_after_a_second_and_not_at
             b"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.encode(),
             b"OTEL_METRIC_EXPORT_INTERVAL": b"400",
             b"OTEL_BSP_SCHEDULE_DELAY": b"400",
+            b"LRAP_SPOOL_BYTES": b"0",
         }
         pipeline = Pipeline(ExportSettings(variables), [].append)
         channel = Channel()
@@ -294,6 +295,8 @@ def test_one_span_that_is_too_large_for_the_collector_is_dropped_and_counted_and
 
 class Broken:
     """A span that no encoder can read."""
+
+    resource = None
 
     def __getattr__(self, name: str) -> Any:
         raise MemoryError(name)
@@ -407,7 +410,7 @@ def test_losses_are_summed_up_in_words(spans: int, requests: int, text: str) -> 
     losses = Losses(lambda: 86_400.0)
     losses.add("of that", spans=spans, metric_requests=requests)
     losses.add("nothing was lost then", spans=0)
-    assert losses.summary() == f"lost since 1970-01-02T00:00:00Z: {text}; the last because of that"
+    assert losses.lines() == [f"lost since 1970-01-02T00:00:00Z: {text}; the last because of that"]
 
 
 HANGING = """

@@ -86,7 +86,9 @@ class Points(MetricExporter):
 
 
 def settings(**variables: str) -> ExportSettings:
-    return ExportSettings({name.encode(): value.encode() for name, value in variables.items()})
+    return ExportSettings(
+        {name.encode(): value.encode() for name, value in ({"LRAP_SPOOL_BYTES": "0"} | variables).items()}
+    )
 
 
 def within(seconds: float = PATIENCE_S) -> Deadline:

@@ -64,6 +64,7 @@ OURS = {
     "lrap_otel.telemetry.export.proxies",
     "lrap_otel.telemetry.export.retry",
     "lrap_otel.telemetry.export.ways",
+    "lrap_otel.telemetry.export.waiting",
     "lrap_otel.telemetry.export.wire",
     "lrap_otel.telemetry.failures",
     "lrap_otel.telemetry.heads",

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.otlp.wire import Resource
 
+STORED_AS = "json"
 _REJECTED = ("rejectedSpans", "rejectedDataPoints", "rejectedLogRecords")
 
 
@@ -23,6 +24,16 @@ def span(of: "Span") -> str:
 def size(of: "Span", encoded: str) -> int:  # noqa: ARG001 - as encode's
     """The bytes that it takes in a request."""
     return len(encoded)
+
+
+def stored(encoded: str) -> bytes:
+    """A span that `span` has encoded, for a file."""
+    return encoded.encode()
+
+
+def restored(data: bytes) -> str:
+    """What `stored` made bytes of. They may be a stranger's: nothing is raised."""
+    return data.decode("ascii", "replace")
 
 
 def spans_request(resource: "Resource", encoded: "Sequence[str]") -> bytes:

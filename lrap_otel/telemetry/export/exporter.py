@@ -2,6 +2,7 @@
 
 from time import monotonic, time
 
+from lrap_otel.telemetry.export import encode
 from lrap_otel.telemetry.export.at_once import at_once
 from lrap_otel.telemetry.export.connection import TIMEOUT
 from lrap_otel.telemetry.export.endpoint import (
@@ -14,6 +15,7 @@ from lrap_otel.telemetry.export.endpoint import (
 )
 from lrap_otel.telemetry.export.losses import Losses
 from lrap_otel.telemetry.export.retry import BackOff, chance
+from lrap_otel.telemetry.export.waiting import WaitingSpans
 from lrap_otel.telemetry.export.ways import METRICS, TRACES, Ways
 
 TYPE_CHECKING = False
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
     from lrap_otel.telemetry.export.deadline import Deadline
-    from lrap_otel.telemetry.export.ways import Codec, Way
+    from lrap_otel.telemetry.export.ways import Way
     from lrap_otel.telemetry.otlp.metrics import MetricsData
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.settings import ExportSettings
@@ -102,9 +104,9 @@ class Exporter:
         self._traces = _Signal(TRACES, traces, BackOff(now_s, chance)) if traces else None
         self._metrics = _Signal(METRICS, metrics, BackOff(now_s, chance)) if metrics else None
         self._batch_size = min(settings.max_batch_spans, _MAX_BATCH_SPANS)
-        self._queue_size = settings.max_queue_spans
         self._max_batch_bytes = max_batch_bytes
-        self._spans: list[Span] = []
+        codec = traces[1] if traces else encode
+        self._spans = WaitingSpans(settings.max_queue_spans, codec, settings.spool, warn)
         self._metric_request: Any = None
 
     @property
@@ -136,10 +138,7 @@ class Exporter:
         """Keep a finished span until the next export."""
         if self._traces is None:
             return
-        self._spans.append(span)
-        if len(self._spans) > self._queue_size:
-            self._spans.pop(0)
-            self._drop_spans(1, _QUEUE_FULL, metrics, self._traces)
+        self._drop_spans(self._spans.add(span), _QUEUE_FULL, metrics, self._traces)
 
     def export(
         self,
@@ -155,7 +154,21 @@ class Exporter:
         Returns whether the collector has all spans, and whether it has all metrics; True for what
         was not to be sent. A pause after a failure is kept, but not if this export `is_last`: then
         what became of the spans is measured, and the metrics that say so are sent as well.
+
+        Spans that an earlier process left are sent first; those that are left now have a copy in the
+        spool when this returns.
         """
+        if not spans:
+            return self._export(metrics, deadline, spans=False, measured=measured, is_last=is_last)
+        self._recover(metrics)
+        try:
+            return self._export(metrics, deadline, spans=True, measured=measured, is_last=is_last)
+        finally:
+            self._spans.keep()
+
+    def _export(
+        self, metrics: "Instruments", deadline: "Deadline", *, spans: bool, measured: bool, is_last: bool
+    ) -> tuple[bool, bool]:
         if deadline.has_come():
             return not (spans and self._spans), not measured
         was_kept = self._metric_request is not None
@@ -194,22 +207,24 @@ class Exporter:
 
     def report_losses(self) -> None:
         """Nothing is sent any more: warn of all that was lost, if anything was."""
-        for signal, spans, requests in (
-            (self._traces, len(self._spans), 0),
-            (self._metrics, 0, int(self._metric_request is not None)),
+        for signal, spans, requests, kept in (
+            (self._traces, len(self._spans) - self._spans.copied, 0, self._spans.copied),
+            (self._metrics, 0, int(self._metric_request is not None), 0),
         ):
             if signal is not None:
                 self._losses.add(
                     signal.reason or "no time was left to send them",
                     spans=spans,
                     metric_requests=requests,
+                    kept_spans=kept,
                     since_s=signal.failing_since_s,
                 )
-        if summary := self._losses.summary():
-            self._warn(summary)
+        for line in self._losses.lines():
+            self._warn(line)
 
     def close(self) -> None:
-        """Close the connections; the next export opens new ones."""
+        """Close the connections and the spool's file; the next export opens them again."""
+        self._spans.close()
         for signal in self._signals:
             signal.endpoint.close()
 
@@ -227,14 +242,15 @@ class Exporter:
         while self._spans:
             if deadline.has_come() or not (is_last or signal.back_off.is_over):
                 return False
+            most = parts.pop() if parts else self._batch_size
             try:
-                batch = self._batch(parts.pop() if parts else self._batch_size, signal.codec)
+                resource, batch = self._spans.batch(most, self._max_batch_bytes)
             except Exception as error:  # noqa: BLE001 - the other spans count
                 name = type(error).__name__
                 signal.reason = f"a span could not be encoded: {name}"
                 batch, answer = [b""], Answer(REJECTED, name, signal.reason)
             else:
-                answer = signal.post(signal.codec.spans_request(self._spans[0].resource, batch), deadline)
+                answer = signal.post(signal.codec.spans_request(resource, batch), deadline)
             count = len(batch)
             if answer.outcome == TOO_LARGE and count > 1:
                 parts += [count - count // 2, count // 2]
@@ -242,7 +258,7 @@ class Exporter:
             self._note(signal, answer, metrics)
             if answer.outcome in {REFUSED, UNKNOWN}:
                 return False
-            del self._spans[:count]
+            self._spans.drop(count)
             if answer.outcome == ACCEPTED:
                 if rejected := signal.codec.rejected(answer.body):
                     self._drop_spans(rejected, "partial_success", metrics, signal)
@@ -251,25 +267,15 @@ class Exporter:
                 self._drop_spans(count, answer.error_type, metrics, signal)
         return has_all
 
-    def _batch(self, count: int, codec: "Codec") -> "list[Any]":
-        """The first spans encoded, at most `count` and as many as may go together.
-
-        They stay in the queue. Raises what the encoder does if it cannot encode the first.
-        """
-        batch: list[Any] = []
-        size = 0
-        for span in self._spans[:count]:
-            try:
-                encoded = codec.span(span)
-            except Exception:
-                if not batch:
-                    raise
-                break
-            size += codec.size(span, encoded)
-            if batch and size > self._max_batch_bytes:
-                break
-            batch.append(encoded)
-        return batch
+    def _recover(self, metrics: "Instruments") -> None:
+        """Put what an earlier process left before what waits, and count what is lost of it."""
+        if self._traces is None:
+            return
+        gave_way, missing = self._spans.recover()
+        self._drop_spans(gave_way, _QUEUE_FULL, metrics, self._traces)
+        if missing:
+            self._warn(f"{missing} spans of an earlier process are lost: the spool had no room for them")
+            self._drop_spans(missing, "spool_full", metrics, self._traces)
 
     def _collect(self, metrics: "Instruments", *, is_last: bool) -> None:
         """Make a request of what was measured since the last one, if it can be sent now."""
@@ -331,6 +337,8 @@ class Exporter:
             self._warn(f"{signal.name} could not be exported: {signal.reason}")
 
     def _drop_spans(self, count: int, error_type: str, metrics: "Instruments", signal: _Signal) -> None:
+        if not count:
+            return
         metrics.drop_spans(count, error_type)
         if error_type == "partial_success":
             signal.reason = f"{signal.endpoint.url} took only a part of the spans it was sent"

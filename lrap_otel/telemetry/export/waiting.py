@@ -1,0 +1,241 @@
+"""The finished spans that wait for the collector, and the copy of them that outlives this process."""
+
+import posix
+from _json import encode_basestring_ascii  # `json` itself takes 9 ms to import
+
+from lrap_otel.telemetry.json_text import as_list, as_object, as_text, parse
+from lrap_otel.telemetry.otlp.wire import Resource
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from lrap_otel.telemetry.export.spool import Content, Spool
+    from lrap_otel.telemetry.export.ways import Codec
+    from lrap_otel.telemetry.otlp.traces import Span
+    from lrap_otel.telemetry.otlp.wire import Value
+    from lrap_otel.telemetry.settings import SpoolSettings
+
+
+class _Waiting:
+    """One span: as it was finished, until it is encoded."""
+
+    __slots__ = ("encoded", "resource", "size_bytes", "span")
+
+    def __init__(self, resource: Resource, span: "Span | None", encoded: "Any" = None, size_bytes: int = 0) -> None:
+        self.resource = resource
+        self.span = span
+        self.encoded = encoded
+        self.size_bytes = size_bytes
+
+
+class WaitingSpans:
+    """Spans until the collector has them or will never take them, oldest first, each encoded once.
+
+    `keep` has a copy in the spool, which `recover` reads in the next process. The copies are always
+    those of the oldest: what `drop` takes away here is over there as well.
+    """
+
+    __slots__ = ("_codec", "_copied", "_is_looking", "_limit", "_settings", "_spans", "_spool", "_warn")
+
+    def __init__(self, limit: int, codec: "Codec", settings: "SpoolSettings", warn: "Callable[[str], None]") -> None:
+        """At most `limit` spans. `warn` takes a line for people."""
+        self._limit = limit
+        self._codec = codec
+        self._settings = settings
+        self._warn = warn
+        self._spans: list[_Waiting] = []
+        self._copied = 0
+        self._spool: Spool | None = None
+        # Whether an earlier process may have left spans.
+        self._is_looking = bool(codec.STORED_AS and settings.limit_bytes)
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+    @property
+    def copied(self) -> int:
+        """How many of the oldest the next process will find if this one ends."""
+        return self._copied
+
+    def add(self, span: "Span") -> int:
+        """Returns how many of the oldest gave way to it."""
+        self._spans.append(_Waiting(span.resource, span))
+        return self._give_way()
+
+    def batch(self, count: int, limit_bytes: int) -> "tuple[Resource, list[Any]]":
+        """The oldest spans encoded, and their resource: at most `count`, at least one, and as many as may
+        go together. They stay.
+
+        Raises what the encoder does if it cannot encode the first.
+        """
+        resource = self._spans[0].resource
+        batch: list[Any] = []
+        size_bytes = 0
+        for waiting in self._spans[:count]:
+            try:
+                self._encode(waiting)
+            except Exception:
+                if not batch:
+                    raise
+                break
+            size_bytes += waiting.size_bytes
+            if batch and (size_bytes > limit_bytes or waiting.resource is not resource):
+                break
+            batch.append(waiting.encoded)
+        return resource, batch
+
+    def drop(self, count: int) -> None:
+        """The oldest `count` need not be sent any more."""
+        del self._spans[:count]
+        over = min(count, self._copied)
+        self._copied -= over
+        if over and self._spool is not None:
+            try:
+                self._spool.over(over)
+            except OSError:
+                return  # at worst the collector gets them once more, with the same ids
+
+    def clear(self) -> None:
+        """Forget them all, and what is in the file, whichever process wrote it: they belong to another
+        sandbox.
+        """
+        self._spans.clear()
+        self._copied = 0
+        spool = self._spool or (self._opened() if self._is_looking and self._is_there() else None)
+        self._is_looking = False
+        if spool is not None:
+            try:
+                spool.remove()
+            except OSError:
+                return
+
+    def keep(self) -> None:
+        """Have a copy of all in the spool. If that cannot be, one line says why. Nothing is raised."""
+        if not (self._codec.STORED_AS and self._settings.limit_bytes) or self._copied == len(self._spans):
+            return
+        try:
+            stored = self._stored()
+            if self._spool is None:
+                self._spool = self._opened()
+            self._spool.keep(stored, self._copied)
+        except Exception as error:  # noqa: BLE001 - they wait here in any case
+            self._warn(f"spans that wait are lost if this sandbox is reset: {_why(error)}")
+        else:
+            self._copied = len(stored)
+
+    def recover(self) -> tuple[int, int]:
+        """Put what an earlier process left before what waits; it is looked for once.
+
+        Returns how many spans gave way to others, and how many that process had no room for. A file
+        that another process still has is looked for again by the next call. Nothing is raised.
+        """
+        if not self._is_looking:
+            return 0, 0
+        if not self._is_there():
+            self._is_looking = False
+            return 0, 0
+        spool = self._opened()
+        try:
+            content = spool.take()
+        except BlockingIOError:
+            return 0, 0
+        except OSError as error:
+            self._is_looking = False
+            self._warn(f"spans that an earlier process left are not read: {_why(error)}")
+            return 0, 0
+        self._is_looking = False
+        if content is None:
+            return 0, 0
+        self._spool = spool
+        self._spans[:0] = self._restored(content)
+        self._copied = len(content.spans)
+        if content.is_damaged:
+            self._warn(
+                f"the file of spans that an earlier process left ({spool.path}) is damaged after "
+                f"{len(content.spans)} of them; what came later in it is lost"
+            )
+        return self._give_way(), content.missing
+
+    def close(self) -> None:
+        """Let the next process have the file."""
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    def _give_way(self) -> int:
+        surplus = max(0, len(self._spans) - self._limit)
+        if surplus:
+            self.drop(surplus)
+        return surplus
+
+    def _encode(self, waiting: _Waiting) -> None:
+        if waiting.span is not None:
+            waiting.encoded = self._codec.span(waiting.span)
+            waiting.size_bytes = self._codec.size(waiting.span, waiting.encoded)
+            waiting.span = None
+
+    def _stored(self) -> list[tuple[bytes, bytes]]:
+        """All of them as the spool has them, up to one that cannot be encoded."""
+        resources: dict[int, bytes] = {}
+        stored = []
+        for waiting in self._spans:
+            try:
+                self._encode(waiting)
+            except Exception:  # noqa: BLE001 - the next attempt to send it says so
+                break
+            key = id(waiting.resource)
+            if key not in resources:
+                resources[key] = _written(waiting.resource)
+            stored.append((resources[key], self._codec.stored(waiting.encoded)))
+        return stored
+
+    def _restored(self, content: "Content") -> list[_Waiting]:
+        resources: dict[bytes, Resource] = {}
+        restored = []
+        for of_span, span in content.spans:
+            if of_span not in resources:
+                resources[of_span] = _read(of_span)
+            restored.append(_Waiting(resources[of_span], None, self._codec.restored(span), len(span)))
+        return restored
+
+    def _is_there(self) -> bool:
+        try:
+            posix.lstat(self._settings.path)
+        except OSError:
+            return False
+        return True
+
+    def _opened(self) -> "Spool":
+        from lrap_otel.telemetry.export.spool import Spool  # noqa: PLC0415 - for a collector that fails alone
+
+        return Spool(self._settings.path, self._settings.limit_bytes, self._codec.STORED_AS)
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, BlockingIOError):
+        return "another process has the file"
+    return str(error) or type(error).__name__
+
+
+def _written(resource: Resource) -> bytes:
+    """A resource as JSON, which every codec can read again."""
+    members = [f"{encode_basestring_ascii(name)}:{_json(value)}" for name, value in resource.attributes.items()]
+    return f"[{{{','.join(members)}}},{encode_basestring_ascii(resource.schema_url)}]".encode()
+
+
+def _json(value: "Value") -> str:
+    if isinstance(value, str):
+        return encode_basestring_ascii(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    return f"[{','.join([_json(each) for each in value])}]" if isinstance(value, list) else "null"
+
+
+def _read(written: bytes) -> Resource:
+    """What `_written` wrote. Of bytes that it did not write, a resource without attributes."""
+    attributes, schema_url = [*as_list(parse(written)), None, None][:2]
+    return Resource(as_object(attributes), as_text(schema_url))
