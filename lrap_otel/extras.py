@@ -3,7 +3,7 @@
 # By the packages' own names: this project's name on an index may be somebody else's.
 PACKAGES = {
     "aws": "boto3 'pyyaml>=6.0.4'",
-    "emulator": "aiohttp h11 opentelemetry-proto",
+    "emulator": "aiohttp h11 opentelemetry-proto 'pyyaml>=6.0.4'",
 }
 
 

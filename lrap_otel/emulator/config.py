@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MANAGED_INSTANCES = "lambda-managed-instances"
+SNAP_START = "snap-start"
+INITIALIZATION_TYPES = ("on-demand", "provisioned-concurrency", SNAP_START, MANAGED_INSTANCES)
 ACCOUNT_ID = "123456789012"
 REGION = "us-east-1"
 
@@ -44,6 +46,8 @@ class Config:
     ``extensions``: name to executable; ``opt``: a folder whose ``extensions/*`` are started as well, as Lambda does with /opt.
     ``wrapper``: AWS_LAMBDA_EXEC_WRAPPER. ``env``: the function's own variables, seen by extensions too; they win.
     ``tracing``: what Lambda-Runtime-Trace-Id looks like. ``log_format``: of the function's logs; ``telemetry``: see there.
+    ``max_concurrency``: of Managed Instances, events at a time; 0 is as many as the runtime asks for.
+    ``reserved_concurrency``: events at a time that callers may wait for, None is any number.
     ``invocation_id``: send the per-attempt Lambda-Runtime-Invocation-Id.
     Ports: 0 is any free one.
     """
@@ -62,6 +66,8 @@ class Config:
     handler: str = ""
     runtime: str = field(default_factory=_this_python)
     initialization_type: str = "on-demand"
+    max_concurrency: int = 0
+    reserved_concurrency: int | None = None
     tracing: Tracing = "passive"
     log_format: LogFormat = "Text"
     telemetry: TelemetryFaults = field(default_factory=TelemetryFaults)
@@ -74,6 +80,11 @@ class Config:
     def is_managed(self) -> bool:
         """Runs as Lambda Managed Instances do: extensions may have SHUTDOWN only."""
         return self.initialization_type == MANAGED_INSTANCES
+
+    @property
+    def has_snapshot(self) -> bool:
+        """Goes on after init from a snapshot, as functions with SnapStart do."""
+        return self.initialization_type == SNAP_START
 
     @property
     def is_json_logged(self) -> bool:

@@ -38,6 +38,8 @@ def runtime_environment(config: Config, runtime_api: str, otlp_endpoint: str, fo
     environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp_endpoint, "LRAP_LISTENER_PORT": str(_free_port())}
     # Lambda's sandboxes have a /tmp each; ours share the machine's.
     environment["LRAP_SPOOL_DIR"] = folder
+    if config.is_managed and config.max_concurrency:
+        environment["AWS_LAMBDA_MAX_CONCURRENCY"] = str(config.max_concurrency)
     environment |= config.env
     environment["AWS_LAMBDA_RUNTIME_API"] = runtime_api
     if config.wrapper:

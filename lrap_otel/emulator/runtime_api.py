@@ -15,6 +15,8 @@ from lrap_otel.emulator.http import ACCEPTED, Reply, json_reply, not_found, refu
 from lrap_otel.emulator.outcome import Result
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from lrap_otel.emulator.changes import Changes
     from lrap_otel.emulator.http import Request
     from lrap_otel.emulator.invocation import Invocation
@@ -31,6 +33,8 @@ class State(Enum):
 
     STARTED = "RuntimeStartedState"
     INIT_ERROR = "RuntimeInitErrorState"
+    RESTORE_READY = "RuntimeRestoreReadyState"
+    RESTORING = "RuntimeRestoringState"
     READY = "RuntimeReadyState"
     RUNNING = "RuntimeRunningState"
     RESPONDING = "RuntimeInvocationResponseState"
@@ -41,10 +45,22 @@ class State(Enum):
 class RuntimeApi:
     """What one runtime process talks to. A new process means a new object."""
 
-    def __init__(self, changes: Changes) -> None:
+    def __init__(self, changes: Changes, *, has_snapshot: bool = False) -> None:
+        """``has_snapshot``: a runtime may wait for the restore of its sandbox."""
         self.state = State.STARTED
         self.init_error: Result | None = None
+        self.restore_error: Result | None = None
+        self._restore: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._changes = changes
+        self._calls: dict[str, tuple[str, Callable[[Request], Awaitable[Reply]]]] = {
+            "invocation/next": ("GET", self._next),
+            "init/error": ("POST", self._init_error),
+        }
+        if has_snapshot:
+            self._calls |= {
+                "restore/next": ("GET", self._next_restore),
+                "restore/error": ("POST", self._restore_error),
+            }
         self._current: Invocation | None = None
         # First in, first out, and alive or not: Lambda does not notice a poller that hung up (it swallows the next event).
         self._pollers: deque[asyncio.Future[Invocation]] = deque()
@@ -53,6 +69,16 @@ class RuntimeApi:
     def is_ready(self) -> bool:
         """The runtime has polled: init is over, or the invocation."""
         return self.state is State.READY
+
+    @property
+    def waits_for_restore(self) -> bool:
+        """Init is over, and the runtime goes on once its sandbox has been restored."""
+        return self.state is State.RESTORE_READY
+
+    def restore(self) -> None:
+        """The sandbox was made from the snapshot; its runtime goes on."""
+        self._move(State.RESTORING)
+        self._restore.set_result(None)
 
     def deliver(self, invocation: Invocation) -> None:
         """Hand the event to the poller that has waited longest."""
@@ -77,10 +103,9 @@ class RuntimeApi:
     async def answer(self, request: Request) -> Reply:
         """The reply to any request below ``PREFIX``, or 404 / 405."""
         path = request.path.removeprefix(PREFIX)
-        if path == "invocation/next":
-            return await self._next() if request.method == "GET" else wrong_method("GET")
-        if path == "init/error":
-            return await self._init_error(request) if request.method == "POST" else wrong_method("POST")
+        if path in self._calls:
+            method, call = self._calls[path]
+            return await call(request) if request.method == method else wrong_method(method)
         verb, _, rest = path.partition("/")
         request_id, _, kind = rest.partition("/")
         if verb != "invocation" or kind not in {"response", "error"}:
@@ -89,15 +114,29 @@ class RuntimeApi:
             return wrong_method("POST")
         return await self._result(request, request_id, kind)
 
-    async def _next(self) -> Reply:
+    async def _next(self, _: Request) -> Reply:
         if self.state is State.RUNNING and self._current:
             return _event(self._current)
-        if self.state not in {State.STARTED, State.READY, State.RESPONSE_SENT}:
+        if self.state not in {State.STARTED, State.RESTORING, State.READY, State.RESPONSE_SENT}:
             return self._not_allowed("Ready")
         poller: asyncio.Future[Invocation] = asyncio.get_running_loop().create_future()
         self._pollers.append(poller)
         self._move(State.READY)
         return _event(await poller)
+
+    async def _next_restore(self, _: Request) -> Reply:
+        if self.state is not State.STARTED:
+            return self._not_allowed("RestoreReady")
+        self._move(State.RESTORE_READY)
+        await self._restore
+        return Reply(200, [("Content-Type", "application/json")])
+
+    async def _restore_error(self, request: Request) -> Reply:
+        if self.state is not State.RESTORING:
+            return self._not_allowed("RestoreError")
+        self.restore_error = Result(await request.body(), _error_type(request, "Runtime.RestoreError"))
+        self._changes.ring()
+        return json_reply(*ACCEPTED)
 
     async def _result(self, request: Request, request_id: str, kind: str) -> Reply:
         invocation = self._find(request_id)
@@ -194,7 +233,7 @@ class ManagedRuntimeApi(RuntimeApi):
         self._running.pop(invocation.request_id, None)
         self._answered.discard(invocation.request_id)
 
-    async def _next(self) -> Reply:
+    async def _next(self, _: Request) -> Reply:
         poller: asyncio.Future[Invocation] = asyncio.get_running_loop().create_future()
         self._pollers.append(poller)
         self._has_polled = True

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     OnStep = Callable[[str], None]
 
 RUNTIME = "function"
+# AWS Lambda developer guide, "Lambda SnapStart": the limit of restore and its hooks together.
+RESTORE_TIMEOUT_S = 10.0
 
 
 class SandboxError(Exception):
@@ -49,7 +51,11 @@ class Sandbox:
     def __init__(self, config: Config, environment: dict[str, str], on_line: OnLine, on_step: OnStep) -> None:
         files = config.extension_files()
         self.changes = Changes()
-        self.runtime = ManagedRuntimeApi(self.changes) if config.is_managed else RuntimeApi(self.changes)
+        self.runtime = (
+            ManagedRuntimeApi(self.changes)
+            if config.is_managed
+            else RuntimeApi(self.changes, has_snapshot=config.has_snapshot)
+        )
         self.telemetry = TelemetryApi(config)
         self.platform = PlatformEvents(config, self.telemetry)
         self.extensions = ExtensionsApi(config, files, self.changes, self.platform.extension_ready)
@@ -123,7 +129,7 @@ class Sandbox:
         ends_at_s = time.monotonic() + timeout_s
         await self._register_extensions(ends_at_s, timeout_s)
         self._start_runtime()
-        is_over = await self._comes_true(lambda: self.runtime.is_ready, ends_at_s)
+        is_over = await self._comes_true(lambda: self.runtime.is_ready or self.runtime.waits_for_restore, ends_at_s)
         if is_over:
             self.platform.runtime_initialized()
         # Measured: under Managed Instances the first worker's poll ends init.
@@ -134,8 +140,27 @@ class Sandbox:
         self.platform.initialized()
         self.extensions.is_open = False
         self.telemetry.close_subscriptions()
+        if self.runtime.waits_for_restore:
+            await self._restore()
         self.is_ready = True
         self._freeze()
+
+    async def _restore(self) -> None:
+        """Freeze and thaw, as a snapshot does, then let the runtime run its hooks until it polls."""
+        self._freeze()
+        began_s = time.time()
+        self.telemetry.thaw()
+        self.runtime.restore()
+        ends_at_s = time.monotonic() + RESTORE_TIMEOUT_S
+        is_over = await self._comes_true(lambda: self.runtime.is_ready or bool(self.runtime.restore_error), ends_at_s)
+        if error := self.runtime.restore_error:
+            self.platform.restored(began_s, time.time(), "error")
+            raise SandboxError(error.error_type or "", f"the runtime could not be restored: {error.error_type}")
+        if not is_over:
+            self.platform.restored(began_s, time.time(), "timeout")
+            raise SandboxTimeoutError(f"restore did not end within {RESTORE_TIMEOUT_S:g} s: the runtime did not poll")
+        self.platform.restored(began_s, time.time())
+        self._on_step(f"restored from its snapshot ({(time.time() - began_s) * 1000:.0f} ms)")
 
     def _tell_init_error(self, error: SandboxError) -> None:
         end = "timeout" if isinstance(error, SandboxTimeoutError) else "error", error.error_type

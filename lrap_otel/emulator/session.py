@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from lrap_otel.emulator.code_watch import CodeWatch
     from lrap_otel.emulator.emulator import Emulator
     from lrap_otel.emulator.outcome import Outcome
     from lrap_otel.emulator.terminal import Terminal
@@ -25,17 +26,22 @@ if TYPE_CHECKING:
 SPAN_WAIT_S = 5.0
 # An extension may flush later, so that a span which is not here soon is looked for again after SHUTDOWN.
 FIRST_WAIT_S = 1.0
+CODE_INTERVAL_S = 0.5
 COLOURS = {"success": "green", "error": "yellow", "timeout": "red", "crash": "red"}
 
 
 class Session:
     """``problems`` holds one sentence for each step that failed."""
 
-    def __init__(self, emulator: Emulator, terminal: Terminal, *, require_traces: bool) -> None:
+    def __init__(
+        self, emulator: Emulator, terminal: Terminal, *, require_traces: bool, watch: CodeWatch | None = None
+    ) -> None:
+        """``watch``: the code whose changes bring a new sandbox while it serves."""
         self.problems: list[str] = []
         self._emulator = emulator
         self._terminal = terminal
         self._require_traces = require_traces
+        self._watch = watch
         self._traces = Traces()
         self._received = 0
         # By request id, the title that an invocation was shown under; and whose is the last one.
@@ -75,7 +81,7 @@ class Session:
         option = "" if port == DEFAULT_PORT else f" --port {port}"
         self._terminal.field("try", f"lrap-otel invoke{option} event.json")
         self._terminal.field("or", f"curl -d @event.json {url}", max_lines=2)
-        await asyncio.gather(self._watch_outcomes(), self._watch_spans())
+        await asyncio.gather(self._watch_outcomes(), self._watch_spans(), self._watch_code())
 
     async def finish(self) -> None:
         """SHUTDOWN, what came last, and every check."""
@@ -114,6 +120,25 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 await self._emulator.otlp.spans(self._received + 1, timeout_s=3600)
             self._draw_traces()
+
+    async def _watch_code(self) -> None:
+        """After each change, end the sandbox and start the next one; one that cannot start is shown, and
+        the next change tries again.
+        """
+        while self._watch is not None:
+            await asyncio.sleep(CODE_INTERVAL_S)
+            changed = await asyncio.to_thread(self._watch.changed)
+            if not changed:
+                continue
+            others = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+            self._terminal.title(f"{changed[0]}{others} changed: a new sandbox")
+            for report in await self._emulator.shutdown("spindown"):
+                if problem := extension_problem(report):
+                    self._terminal.field("problem", problem, max_lines=2)
+            try:
+                await self._emulator.start()
+            except SandboxError as error:
+                self._terminal.field("problem", sandbox_problem(error.error_type, str(error)), max_lines=4)
 
     def _has_span(self, outcome: Outcome) -> bool:
         return self._emulator.otlp.find_span(outcome.request_id) is not None

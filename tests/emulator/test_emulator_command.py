@@ -69,7 +69,9 @@ def exporting(script: Callable[[str, str], Path]) -> list[str]:
 def test_the_example_events_run_through_and_exit_0(capsys: pytest.CaptureFixture[str]) -> None:
     events = [str(EXAMPLES / "events" / name) for name in ("http.json", "sqs.json", "error.json")]
     command = [sys.executable, "-m", "awslambdaric", "app.handler"]
-    assert run(["emulate", "--cwd", str(EXAMPLES / "python"), "--event", *events, "--", *command]) == 0
+    assert (
+        run(["emulate", "--without-lrap", "--cwd", str(EXAMPLES / "python"), "--event", *events, "--", *command]) == 0
+    )
     out, err = capsys.readouterr()
     assert err == ""
     assert "traceparent 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01" in out
@@ -91,7 +93,7 @@ def test_the_readmes_example_of_a_function_of_ones_own_runs_as_it_is_written() -
 def test_traces_and_overhead_are_shown_and_required(
     config: Callable[..., Config], event: str, exporting: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    common = ["emulate", "--event", event, "--require-traces", *exporting]
+    common = ["emulate", "--without-lrap", "--event", event, "--require-traces", *exporting]
     assert run([*common, "--env", "PARENT=00f067aa0ba902b7", "--", *config().command]) == 0
     out = capsys.readouterr().out
     assert "invocation server   1.00 ms ███" in out
@@ -104,7 +106,20 @@ def test_a_span_with_another_parent_than_the_events_fails(
     config: Callable[..., Config], event: str, exporting: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        run(["emulate", "--event", event, *exporting, "--env", "PARENT=1111111111111111", "--", *config().command]) == 1
+        run(
+            [
+                "emulate",
+                "--without-lrap",
+                "--event",
+                event,
+                *exporting,
+                "--env",
+                "PARENT=1111111111111111",
+                "--",
+                *config().command,
+            ]
+        )
+        == 1
     )
     assert (
         "has trace 4bf92f3577b34da6a3ce929d0e0e4736, parent 1111111111111111, the event said 00-4bf9"
@@ -127,6 +142,7 @@ def test_a_step_that_fails_is_one_clear_line(
         run(
             [
                 "emulate",
+                "--without-lrap",
                 "--init-timeout",
                 "1",
                 "--timeout",
@@ -147,7 +163,9 @@ def test_a_step_that_fails_is_one_clear_line(
 def test_a_crash_in_the_middle_of_an_invocation_fails(
     config: Callable[..., Config], event: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["emulate", "--event", event, "--", *config("client.next()\nsys.exit(1)").command]) == 1
+    assert (
+        run(["emulate", "--without-lrap", "--event", event, "--", *config("client.next()\nsys.exit(1)").command]) == 1
+    )
     assert (
         "failed: Runtime exited with error: exit status 1; see what the function printed above"
         in capsys.readouterr().err
@@ -158,7 +176,21 @@ def test_an_extension_that_exits_with_an_error_fails(
     config: Callable[..., Config], good_extension: str, event: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made = config(extensions={"bad": good_extension.replace("sys.exit(0)", "sys.exit(5)")})
-    assert run(["emulate", "--opt", str(made.extensions["bad"].parents[1]), "--event", event, "--", *made.command]) == 1
+    assert (
+        run(
+            [
+                "emulate",
+                "--without-lrap",
+                "--opt",
+                str(made.extensions["bad"].parents[1]),
+                "--event",
+                event,
+                "--",
+                *made.command,
+            ]
+        )
+        == 1
+    )
     assert "failed: extension bad ended with 5 after SHUTDOWN; it must exit with 0" in capsys.readouterr().err
 
 
@@ -167,7 +199,7 @@ def test_traces_that_go_elsewhere_are_said_to(
 ) -> None:
     elsewhere = "https://user:secret@collector.example:4318/here?token=secret"
     environment = ["--env", f"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={elsewhere}"]
-    assert run(["emulate", "--event", event, *environment, "--", *config().command]) == 0
+    assert run(["emulate", "--without-lrap", "--event", event, *environment, "--", *config().command]) == 0
     out = capsys.readouterr().out.replace("\n              ", "")
     assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT sends to https://collector.example:4318/here: look there" in out
     assert "secret" not in out
@@ -177,7 +209,7 @@ def test_an_init_that_is_too_slow_twice_is_told_with_an_option_that_there_is(
     config: Callable[..., Config], event: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--init-timeout", "0.3", "--timeout", "0.5"]
-    assert run(["emulate", *options, "--event", event, "--", *config("time.sleep(60)").command]) == 1
+    assert run(["emulate", "--without-lrap", *options, "--event", event, "--", *config("time.sleep(60)").command]) == 1
     out, err = capsys.readouterr()
     assert "Lambda runs init again, within the first invocation and its time-out" in out
     assert "init did not end within 0.5 s: the runtime did not ask for an event" in err
@@ -185,9 +217,11 @@ def test_an_init_that_is_too_slow_twice_is_told_with_an_option_that_there_is(
 
 
 def test_each_option_that_a_message_advises_exists(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        run(["emulate", "--help"])
-    known = capsys.readouterr().out
+    known = ""
+    for command in ("emulate", "invoke"):
+        with pytest.raises(SystemExit):
+            run([command, "--help"])
+        known += capsys.readouterr().out
     sources = (Path(__file__).parents[2] / "lrap_otel" / "emulator").glob("*.py")
     advised = {option for source in sources for option in re.findall(r"(?<![\w-])--[a-z-]+", source.read_text())}
     assert advised
@@ -211,6 +245,7 @@ def test_a_late_trace_is_shown_below_the_invocation_that_it_belongs_to(
     second.write_text(ECHO_EVENT)
     argv = [
         "emulate",
+        "--without-lrap",
         "--require-traces",
         *exporting,
         "--env",
@@ -230,16 +265,16 @@ def test_a_late_trace_is_shown_below_the_invocation_that_it_belongs_to(
 def test_a_missing_event_file_and_a_taken_port_are_told(
     config: Callable[..., Config], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["emulate", "--event", "/nowhere.json", "--", "true"]) == 1
+    assert run(["emulate", "--without-lrap", "--event", "/nowhere.json", "--", "true"]) == 1
     assert "there is no file /nowhere.json" in capsys.readouterr().err
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert run(["emulate", "--port", str(taken.getsockname()[1]), "--", "true"]) == 1
+        assert run(["emulate", "--without-lrap", "--port", str(taken.getsockname()[1]), "--", "true"]) == 1
     assert "choose another --port" in capsys.readouterr().err
 
 
 def test_a_setting_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        run(["emulate", "--env", "NOTHING", "--", "true"])
+        run(["emulate", "--without-lrap", "--env", "NOTHING", "--", "true"])
     assert "--env" in capsys.readouterr().err
 
 
@@ -249,6 +284,7 @@ def test_without_events_it_serves_until_ctrl_c(config: Callable[..., Config], ex
         "-m",
         "lrap_otel.emulator",
         "emulate",
+        "--without-lrap",
         *exporting,
         "--env",
         "PARENT=00f067aa0ba902b7",
@@ -286,6 +322,7 @@ def test_ctrl_c_in_the_middle_of_an_event_ends_everything(config: Callable[..., 
         "-m",
         "lrap_otel.emulator",
         "emulate",
+        "--without-lrap",
         "--timeout",
         "1",
         "--event",
@@ -310,7 +347,7 @@ def test_invoking_nobody_says_so(event: str, capsys: pytest.CaptureFixture[str])
 
 
 def test_the_second_of_two_emulators_says_which_port_it_took(config: Callable[..., Config], event: str) -> None:
-    argv = [sys.executable, "-m", "lrap_otel.emulator", "emulate", "--", *config().command]
+    argv = [sys.executable, "-m", "lrap_otel.emulator", "emulate", "--without-lrap", "--", *config().command]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
     running: list[subprocess.Popen[str]] = []
     advice = []
