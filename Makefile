@@ -118,7 +118,7 @@ fuzz: $(VENV)/.fuzz ## compare a million inputs with h11 and json, guided by cov
 soak: $(STAMP) ## run the long-lived cases, all at once (15 minutes; SECONDS=20 makes them short)
 	$(BIN)/python -m pytest tests/soak $(if $(SECONDS),--seconds=$(SECONDS))
 
-bench: $(STAMP) ## run the benchmarks; tables and plots go into docs/ (10 minutes; BENCH="hot off": some groups)
+bench: $(STAMP) ## run the benchmarks; tables and plots go into docs/development/ (10 minutes; BENCH="hot billed": some groups)
 	$(BIN)/python -m pytest $(if $(BENCH),$(BENCH:%=bench/test_%.py),bench) --benchmark-only
 	$(BIN)/python -m bench.docs
 

@@ -13,19 +13,19 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.group import Group
-from bench.lambda_side import Lambda, StandstillError
-from bench.lane import STOP_LIMIT_S, LaneError, free_port, variables
+from bench.lambda_apis import Lambda, StandstillError
 from bench.machine import cpu_ns, one_cpu
+from bench.process_group import Group
 from bench.replies import NEXT_HEAD, RESULT, result_head
+from bench.rig import STOP_LIMIT_S, RigError, free_port, variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from bench.lambda_side import Peer
+    from bench.lambda_apis import Peer
     from bench.sink import Sink
-    from bench.yardsticks import Yardstick
+    from bench.targets import Target
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,19 @@ class Billed:
 
 
 class Sandbox:
-    """Lambda and a runtime, and between them the extension of `yardstick`; nothing where that has no command.
+    """Lambda and a runtime, and between them the extension of `target`; nothing where that has no command.
 
     The event is delivered again and again. `close` it in any case.
     """
 
-    def __init__(self, yardstick: Yardstick, folder: Path, sink: Sink, event: bytes) -> None:
+    def __init__(self, target: Target, folder: Path, sink: Sink, event: bytes) -> None:
         folder.mkdir()
         self._log, self._cleanup = folder / "log", ExitStack()
         self._lambda = Lambda(event)
         self._cleanup.callback(self._lambda.close)
         self._group: Group | None = None
         try:
-            self._runtime = self._start(yardstick, sink)
+            self._runtime = self._start(target, sink)
         except BaseException:
             self.close()
             raise
@@ -75,7 +75,7 @@ class Sandbox:
         return [cpu_ns(pid) for pid in self._group.workers()] if self._group else []
 
     def shut_down(self) -> None:
-        """End the extension as Lambda does. LaneError where it does not end well."""
+        """End the extension as Lambda does. RigError where it does not end well."""
         if self._group and self._lambda.waiting:
             self._lambda.shut_down()
             if not self._group.ended_within(STOP_LIMIT_S) or self._group.status():
@@ -85,12 +85,12 @@ class Sandbox:
         """End whatever still runs."""
         self._cleanup.close()
 
-    def _start(self, yardstick: Yardstick, sink: Sink) -> Peer:
+    def _start(self, target: Target, sink: Sink) -> Peer:
         """Give the runtime, which has polled."""
         port = api_port = self._lambda.port
-        if yardstick.command:
+        if target.command:
             port = free_port()
-            self._group = Group(yardstick.command, variables(api_port, sink, port), self._log, one_cpu())
+            self._group = Group(target.command, variables(api_port, sink, port), self._log, one_cpu())
             self._cleanup.callback(self._group.kill)
             self._serve_until(lambda: bool(self._lambda.waiting))
             self._group.settle()
@@ -125,6 +125,6 @@ class Sandbox:
         if seconds and self._group:
             self._group.signal(signal.SIGCONT)
 
-    def _error(self, text: str) -> LaneError:
+    def _error(self, text: str) -> RigError:
         written = self._log.read_text(errors="replace")[-1500:] if self._log.exists() else ""
-        return LaneError(f"{text}\n{written}".rstrip())
+        return RigError(f"{text}\n{written}".rstrip())

@@ -20,14 +20,14 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from bench.events import http_event
-from bench.group import Group
-from bench.lambda_side import Lambda, StandstillError
-from bench.lane import STOP_LIMIT_S, LaneError, free_port, variables
+from bench.lambda_apis import Lambda, StandstillError
 from bench.machine import cpu_ns, first_in_line, one_cpu, other_cpus, pinned, pss_kb
+from bench.process_group import Group
 from bench.quota_cgroup import Quota, why_not
+from bench.rig import STOP_LIMIT_S, RigError, free_port, variables
 from bench.sink import Sink
 from bench.table import Table
-from bench.yardsticks import DIRECT, ROOT
+from bench.targets import DIRECT, ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -112,7 +112,7 @@ def way_of(name: str, folder: Path) -> Way:
 class Sandbox:
     """A sandbox whose runtime and extensions wait for the first event; `init_ms` is how long that took.
 
-    It ends with the block. LaneError where anything in it does not go on.
+    It ends with the block. RigError where anything in it does not go on.
     """
 
     def __init__(self, way: Way, sink: Sink, folder: Path, cpus: Collection[int], memory_mb: int) -> None:
@@ -145,7 +145,7 @@ class Sandbox:
     def limit(self, percent: float) -> None:
         """Let it use so much of one CPU from now on."""
         if self._quota is None:
-            raise LaneError("no control group can be made here")
+            raise RigError("no control group can be made here")
         self._quota.limit(percent)
 
     def invoke(self, pause_s: float = 0.0) -> Invocation:
@@ -166,7 +166,7 @@ class Sandbox:
         return sum(pss_kb(pid) for group in self._extensions for pid in group.members()) / 1024
 
     def shut_down(self) -> None:
-        """End it as Lambda does. LaneError where an extension does not end by itself."""
+        """End it as Lambda does. RigError where an extension does not end by itself."""
         self._lambda.shut_down()
         for group in self._extensions:
             if not group.ended_within(STOP_LIMIT_S):
@@ -210,9 +210,9 @@ class Sandbox:
         except StandstillError as error:
             raise self._error(str(error)) from error
 
-    def _error(self, text: str) -> LaneError:
+    def _error(self, text: str) -> RigError:
         written = self._log.read_text(errors="replace")[-1500:] if self._log.exists() else ""
-        return LaneError(f"{self._way.name}: {text}\n{written}".rstrip())
+        return RigError(f"{self._way.name}: {text}\n{written}".rstrip())
 
 
 def start(way: Way, cpus: Collection[int], events: int, percent: float | None = None) -> Start:
@@ -256,11 +256,11 @@ def _sandbox(
 
 
 def _end(way: Way, sandbox: Sandbox, sink: Sink, events: int) -> None:
-    """SHUTDOWN. LaneError where ours did not send a span for each event."""
+    """SHUTDOWN. RigError where ours did not send a span for each event."""
     sandbox.shut_down()
     spans = sink.close()
     if way.traces and spans != events:
-        raise LaneError(f"{way.name}: {spans} spans of {events} events")
+        raise RigError(f"{way.name}: {spans} spans of {events} events")
 
 
 @dataclass(frozen=True)
@@ -341,7 +341,7 @@ QUOTA_ROWS = (
 
 def _share(one: Round) -> Start:
     if one.share is None:
-        raise LaneError(why_not())
+        raise RigError(why_not())
     return one.share
 
 

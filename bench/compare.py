@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import machine, rounds
 from bench.compiled import C_SOURCES, BuildError, program
 from bench.table import Table
-from bench.yardsticks import DIRECT, FLOOR, OURS, chosen
+from bench.targets import DIRECT, FLOOR, OURS, chosen
 
 BASELINE = Path(__file__).parent / "baseline.json"
 GROSS = 2.0
@@ -35,10 +35,10 @@ def is_gross(now: float, saved: float | None) -> bool:
 
 def measure(name: str, saved: float | None, count: int) -> float:
     """The cost under one load; of two measurements the lower one where the first is gross."""
-    yardsticks = chosen((DIRECT, FLOOR, OURS))
-    costs = [cost(rounds.run(rounds.LOADS[name], yardsticks, machine.one_cpu(), count))]
+    targets = chosen((DIRECT, FLOOR, OURS))
+    costs = [cost(rounds.run(rounds.LOADS[name], targets, machine.one_cpu(), count))]
     if is_gross(costs[0], saved):
-        costs.append(cost(rounds.run(rounds.LOADS[name], yardsticks, machine.one_cpu(), count)))
+        costs.append(cost(rounds.run(rounds.LOADS[name], targets, machine.one_cpu(), count)))
     return min(costs)
 
 

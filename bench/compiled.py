@@ -26,29 +26,29 @@ class BuildError(Exception):
 @cache
 def program(name: str) -> Path:
     """The path of ``client``, ``upstream`` or ``relay``, compiled if need be."""
-    target = BUILD / name
-    if _is_older(target, C_SOURCES[name]):
-        _run(_tool("cc"), *C_FLAGS, "-o", str(target), str(C_SOURCES[name][0]))
-    return target
+    path = BUILD / name
+    if _is_older(path, C_SOURCES[name]):
+        _run(_tool("cc"), *C_FLAGS, "-o", str(path), str(C_SOURCES[name][0]))
+    return path
 
 
 @cache
 def pooled() -> Path:
     """The path of the proxy on hyper; its first build takes a minute and needs cargo and its registry."""
-    target = BUILD / "pooled/release/pooled"
-    if _is_older(target, (POOLED / "Cargo.toml", POOLED / "Cargo.lock", POOLED / "src/main.rs")):
+    path = BUILD / "pooled/release/pooled"
+    if _is_older(path, (POOLED / "Cargo.toml", POOLED / "Cargo.lock", POOLED / "src/main.rs")):
         print("building bench/peers/pooled (once; about a minute)", file=sys.stderr)
         manifest = str(POOLED / "Cargo.toml")
         _run(
             _tool("cargo"), "build", "--quiet", "--release", "--locked", "--manifest-path", manifest,
             "--target-dir", str(BUILD / "pooled"),
         )  # fmt: skip
-        target.touch()
-    return target
+        path.touch()
+    return path
 
 
-def _is_older(target: Path, sources: tuple[Path, ...]) -> bool:
-    return not target.exists() or target.stat().st_mtime < max(source.stat().st_mtime for source in sources)
+def _is_older(path: Path, sources: tuple[Path, ...]) -> bool:
+    return not path.exists() or path.stat().st_mtime < max(source.stat().st_mtime for source in sources)
 
 
 def _tool(name: str) -> str:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from bench import aims, machine, rounds
+from bench import goals, machine, rounds
 from bench.quota_cgroup import why_not
 from bench.replay import REPLAY_CLOCK, Replay
 from bench.results import keep_tables
 from bench.table import Table
-from bench.yardsticks import Yardstick, chosen
+from bench.targets import Target, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from bench.aims import Aim
+    from bench.goals import Goal
 
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "0"))
 # By group, which is the name of the module without `test_`.
 TABLES: dict[str, list[Table | str]] = {}
-AIMS: dict[str, list[Aim]] = {}
+GOALS: dict[str, list[Goal]] = {}
 # Groups that cannot be measured on this machine, and why.
 LEFT_OUT: dict[str, str] = {}
 
 
 @cache
-def yardsticks() -> tuple[Yardstick, ...]:
+def targets() -> tuple[Target, ...]:
     """All that can be had on this machine, and the one of PEER, its command line."""
     return tuple(chosen(peer=os.environ.get("PEER", "")))
 
@@ -47,9 +47,9 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A benchmark that asks for a yardstick runs for each."""
-    if "yardstick" in metafunc.fixturenames:
-        metafunc.parametrize("yardstick", yardsticks(), ids=lambda yardstick: yardstick.name)
+    """A benchmark that asks for a target runs for each."""
+    if "target" in metafunc.fixturenames:
+        metafunc.parametrize("target", targets(), ids=lambda target: target.name)
 
 
 @pytest.fixture(scope="session")
@@ -59,9 +59,9 @@ def rounds_of() -> Callable[[str], rounds.Rounds]:
     @cache
     def rounds_of(load: str) -> rounds.Rounds:
         cpus = machine.one_cpu()
-        result = rounds.run(rounds.LOADS[load], yardsticks(), cpus, ROUNDS)
+        result = rounds.run(rounds.LOADS[load], targets(), cpus, ROUNDS)
         TABLES.setdefault("hot", []).append(rounds.table(result, cpus))
-        AIMS.setdefault("hot", []).extend(aims.of_rounds(result))
+        GOALS.setdefault("hot", []).extend(goals.of_rounds(result))
         return result
 
     return rounds_of
@@ -89,9 +89,9 @@ def print_at_end(request: pytest.FixtureRequest) -> Callable[[Table | str], None
 
 
 @pytest.fixture(scope="module")
-def aim_at(request: pytest.FixtureRequest) -> Callable[[Aim], None]:
-    """Have an aim stand in a table of its own, before the others of this module's group."""
-    return AIMS.setdefault(_group(request), []).append
+def set_goal(request: pytest.FixtureRequest) -> Callable[[Goal], None]:
+    """Have an goal stand in a table of its own, before the others of this module's group."""
+    return GOALS.setdefault(_group(request), []).append
 
 
 def _group(request: pytest.FixtureRequest) -> str:
@@ -116,6 +116,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
 
 
 def _tables(group: str) -> list[Table | str]:
-    found = AIMS.get(group)
-    first = [Table(f"{group}: aims", aims.HEADS, [aim.row() for aim in found])] if found else []
+    found = GOALS.get(group)
+    first = [Table(f"{group}: goals", goals.HEADS, [goal.row() for goal in found])] if found else []
     return [*first, *TABLES[group]]

@@ -1,7 +1,8 @@
-"""Puts what was measured last into docs: ``python -m bench.docs``.
+"""Puts the newest results into the documentation: ``python -m bench.docs``.
 
-In ``docs/benchmarks.md`` everything between ``<!-- bench:NAME -->`` and ``<!-- /bench -->`` becomes the tables of that group in
-``bench/build/results``, where there are any; the plots are copied beside it.
+In ``docs/development/benchmarks.md`` everything between ``<!-- bench:NAME -->`` and ``<!-- /bench
+-->`` is replaced by the tables of that group in ``bench/build/results``, if there are any; plots
+are copied next to it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from shutil import copy
 from typing import TYPE_CHECKING
 
 from bench.results import RESULTS
-from bench.yardsticks import ROOT
+from bench.targets import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,7 @@ def with_results(document: str, results: Path) -> str:
 
 def main() -> None:
     """Rewrite the document and copy the plots."""
-    docs = ROOT / "docs"
+    docs = ROOT / "docs/development"
     document = docs / "benchmarks.md"
     document.write_text(with_results(document.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
     for plot in sorted(RESULTS.glob("*.svg")):

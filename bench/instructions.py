@@ -12,9 +12,9 @@ from pathlib import Path
 from shutil import which
 from tempfile import TemporaryDirectory
 
-from bench.lane import Lane
 from bench.machine import one_cpu
-from bench.yardsticks import Yardstick, ours
+from bench.rig import Rig
+from bench.targets import Target, ours
 
 FEW, MANY = 500, 1_500
 # A cycle's, when this was last set; a change may add 3 %.
@@ -36,12 +36,12 @@ def instructions(cycles: int, folder: Path) -> int:
     counts = folder / f"{cycles}.counts"
     options = (f"--callgrind-out-file={counts}", f"--log-file={folder / f'{cycles}.log'}")
     command = (*ENVIRONMENT, *VALGRIND, *options, *ours().command)
-    lane = Lane(Yardstick("ours", command, traces=True, registers=True), folder / str(cycles), one_cpu())
+    rig = Rig(Target("ours", command, traces=True, registers=True), folder / str(cycles), one_cpu())
     try:
-        lane.measure(cycles, 0)
-        lane.close()
+        rig.measure(cycles, 0)
+        rig.close()
     finally:
-        lane.kill()
+        rig.kill()
     # A file for each thread; the first is the main one, and of the others only one has more to do than to wait.
     return max(total(path.read_text()) for path in folder.glob(f"{counts.name}-*") if not path.name.endswith("-01"))
 

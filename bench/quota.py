@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 
 from bench.compiled import program
 from bench.events import http_event
-from bench.lane import free_port
 from bench.quota_cgroup import Quota
+from bench.rig import free_port
 from bench.table import text_table
-from bench.yardsticks import ROOT
+from bench.targets import ROOT
 from lrap_otel.emulator.config import Config
 from lrap_otel.emulator.emulator import Emulator
 

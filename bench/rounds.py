@@ -1,9 +1,9 @@
-"""Interleaved rounds through every yardstick, and what each adds to the direct way of its own round.
+"""Interleaved rounds through every target, and what each adds to the direct way of its own round.
 
-``python -m bench.rounds`` by itself; the benchmarks of pytest report from the same rounds. A round takes every yardstick in
+``python -m bench.rounds`` by itself; the benchmarks of pytest report from the same rounds. A round takes every target in
 turn (direct, relay, ..., direct, relay, ...), so that what the machine does in the meantime falls on all of them. Client,
-upstream and the yardstick share the same CPUs; those whose turn it is not are stopped, as Lambda stops a sandbox. What a
-yardstick adds is the median over rounds of its p50 (p99) less the p50 (p99) of the direct way in the same round.
+upstream and the target share the same CPUs; those whose turn it is not are stopped, as Lambda stops a sandbox. What a
+target adds is the median over rounds of its p50 (p99) less the p50 (p99) of the direct way in the same round.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 from bench import machine
 from bench.events import batch_event, http_event
-from bench.lane import Count, Lane
+from bench.rig import Count, Rig
 from bench.table import Table
-from bench.yardsticks import DIRECT, FLOOR, NAMES, Yardstick, chosen
+from bench.targets import DIRECT, FLOOR, NAMES, Target, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -83,7 +83,7 @@ LOADS = {
 
 @dataclass
 class Rounds:
-    """The client's figures of every turn by yardstick, in the order of the rounds, and what became of all cycles."""
+    """The client's figures of every turn by target, in the order of the rounds, and what became of all cycles."""
 
     load: Load
     figures: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -94,7 +94,7 @@ class Rounds:
         return [figures[key] for figures in self.figures[name]]
 
     def added_us(self, name: str, key: str) -> float:
-        """The median over rounds of a time through the yardstick less direct, in µs."""
+        """The median over rounds of a time through the target less direct, in µs."""
         pairs = zip(self.of(name, key), self.of(DIRECT, key), strict=True)
         return median(through - direct for through, direct in pairs) / 1000
 
@@ -129,19 +129,19 @@ class Rounds:
         return row
 
 
-def run(load: Load, yardsticks: Sequence[Yardstick], cpus: Collection[int], rounds: int = 0) -> Rounds:
-    """All rounds of one load; progress goes to stderr. A failed cycle raises LaneError."""
-    result = Rounds(load, {yardstick.name: [] for yardstick in yardsticks})
+def run(load: Load, targets: Sequence[Target], cpus: Collection[int], rounds: int = 0) -> Rounds:
+    """All rounds of one load; progress goes to stderr. A failed cycle raises RigError."""
+    result = Rounds(load, {target.name: [] for target in targets})
     with TemporaryDirectory(prefix="bench-") as name, ExitStack() as cleanup:
         folder = Path(name)
         event = _written(folder / "event", load.event())
-        lanes = []
-        for yardstick in yardsticks:
-            lanes.append(Lane(yardstick, folder / yardstick.name, cpus, event))
-            cleanup.callback(lanes[-1].kill)
+        rigs = []
+        for target in targets:
+            rigs.append(Rig(target, folder / target.name, cpus, event))
+            cleanup.callback(rigs[-1].kill)
         for number in range(rounds or load.rounds):
-            _round(lanes, result, number)
-        result.counts = {lane.yardstick.name: lane.close() for lane in lanes}
+            _round(rigs, result, number)
+        result.counts = {rig.target.name: rig.close() for rig in rigs}
     return result
 
 
@@ -152,16 +152,16 @@ def _written(path: Path, event: bytes | None) -> Path | None:
     return path
 
 
-def _round(lanes: Sequence[Lane], result: Rounds, number: int) -> None:
-    for lane in lanes:
-        figures = lane.measure(result.load.cycles, result.load.warmup, *result.load.options)
-        result.figures[lane.yardstick.name].append(figures)
+def _round(rigs: Sequence[Rig], result: Rounds, number: int) -> None:
+    for rig in rigs:
+        figures = rig.measure(result.load.cycles, result.load.warmup, *result.load.options)
+        result.figures[rig.target.name].append(figures)
     times = "  ".join(f"{name} {all_[-1]['p50_ns'] / 1000:.0f}" for name, all_ in result.figures.items())
     print(f"{result.load.name}, round {number + 1}: p50 µs  {times}", file=sys.stderr)
 
 
 def table(rounds: Rounds, cpus: Collection[int]) -> Table:
-    """The rounds, a row for each yardstick."""
+    """The rounds, a row for each target."""
     unit = "MB/s" if rounds.load.stream_bytes else "cycles/s"
     heads = [
         "",
@@ -204,7 +204,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS", "0")), help="rounds of each load"
     )
-    parser.add_argument("--only", default="", help=f"yardsticks, of {','.join(NAMES)}; direct and relay always run")
+    parser.add_argument("--only", default="", help=f"targets, of {','.join(NAMES)}; direct and relay always run")
     parser.add_argument("--peer", default=os.environ.get("PEER", ""), help="command line of one more proxy")
     parser.add_argument("--cpus", default="", help="CPUs that all share, such as 0,1; default: one, the highest")
     parser.add_argument("--json", type=Path, help="write all figures here")
@@ -215,14 +215,14 @@ def main() -> None:
     """Run the loads that were asked for; tables to stdout."""
     arguments = _arguments()
     names = (DIRECT, FLOOR, *arguments.only.split(",")) if arguments.only else ()
-    yardsticks = chosen(names, arguments.peer)
+    targets = chosen(names, arguments.peer)
     cpus = {int(cpu) for cpu in arguments.cpus.split(",")} if arguments.cpus else machine.one_cpu()
     kept = {}
     for name in arguments.loads or ["saturated", "paced"]:
-        rounds = run(LOADS[name], yardsticks, cpus, arguments.rounds)
+        rounds = run(LOADS[name], targets, cpus, arguments.rounds)
         print(table(rounds, cpus).text(), end="\n\n", flush=True)
         kept[name] = {
-            "summary": {yardstick: rounds.summary(yardstick) for yardstick in rounds.figures},
+            "summary": {target: rounds.summary(target) for target in rounds.figures},
             "figures": rounds.figures,
             "load": asdict(rounds.load),
         }

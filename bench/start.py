@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.compiled import program
-from bench.group import Group
-from bench.lane import STOP_LIMIT_S, LaneError, environment, free_port
 from bench.machine import one_cpu, other_cpus, pinned
+from bench.process_group import Group
+from bench.rig import STOP_LIMIT_S, RigError, environment, free_port
 from bench.sink import Sink
+from bench.targets import ROOT, Target
 from bench.upstream import Upstream
-from bench.yardsticks import ROOT, Yardstick
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,11 +64,11 @@ def drop_page_cache(opt: Path) -> None:
 
 
 def measure(
-    yardstick: Yardstick, folder: Path, python: tuple[str, ...] = (), before: Callable[[], None] = lambda: None
+    target: Target, folder: Path, python: tuple[str, ...] = (), before: Callable[[], None] = lambda: None
 ) -> Start:
     """One start of each, the bare interpreter first, after a call of `before` each.
 
-    `python` starts the interpreter; without it, the checkout's is taken. Raises LaneError where the extension does not
+    `python` starts the interpreter; without it, the checkout's is taken. Raises RigError where the extension does not
     serve or end.
     """
     folder.mkdir()
@@ -77,7 +77,7 @@ def measure(
     before()
     upstream, sink = Upstream(other_cpus(one_cpu())), Sink(folder, other_cpus(one_cpu()))
     try:
-        register_s, first_cycle_s, cpu_s = _extension(yardstick, upstream, sink, folder / "log")
+        register_s, first_cycle_s, cpu_s = _extension(target, upstream, sink, folder / "log")
         return Start(bare_s, register_s, first_cycle_s, cpu_s, sink.close())
     finally:
         upstream.close()
@@ -88,23 +88,21 @@ def _bare_s(python: tuple[str, ...]) -> float:
     bare = Group((*python, "-I", "-S", "-c", "pass"), os.environ, os.devnull, one_cpu())
     status, end_ns = bare.wait(), time.monotonic_ns()
     if status:
-        raise LaneError(f"the bare interpreter ended with status {status}")
+        raise RigError(f"the bare interpreter ended with status {status}")
     return (end_ns - bare.begin_ns) / 1e9
 
 
-def _extension(
-    yardstick: Yardstick, upstream: Upstream, sink: Sink, log: Path
-) -> tuple[float, float, tuple[float, ...]]:
+def _extension(target: Target, upstream: Upstream, sink: Sink, log: Path) -> tuple[float, float, tuple[float, ...]]:
     port = free_port()
     runtime = _runtime(port, upstream)
-    group = Group(yardstick.command, environment(upstream, sink, port), log, one_cpu())
+    group = Group(target.command, environment(upstream, sink, port), log, one_cpu())
     try:
         finished_ns = _finished_ns(runtime, log)
         group.settle()
         cpu_s = tuple(group.cpu_s())
         upstream.shut_down()
         if not group.ended_within(STOP_LIMIT_S) or group.status():
-            raise LaneError(f"after SHUTDOWN: status {group.status()}, left {group.left()}")
+            raise RigError(f"after SHUTDOWN: status {group.status()}, left {group.left()}")
     finally:
         group.kill()
     registered_ns = upstream.stats()["registered_ns"]
@@ -124,5 +122,5 @@ def _runtime(port: int, upstream: Upstream) -> subprocess.Popen[str]:
 def _finished_ns(runtime: subprocess.Popen[str], log: Path) -> int:
     out, said = runtime.communicate(timeout=90)
     if runtime.returncode:
-        raise LaneError(f"first cycle: {said.strip()}\n{log.read_text(errors='replace')[-1500:]}")
+        raise RigError(f"first cycle: {said.strip()}\n{log.read_text(errors='replace')[-1500:]}")
     return json.loads(out)["finished_ns"]

@@ -1,4 +1,4 @@
-"""Columns of text: for the terminal, and as Markdown for docs/benchmarks.md."""
+"""Columns of text: for the terminal, and as Markdown for docs/development/benchmarks.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The question: what an extension costs a user in cold start, billed time, CPU and memory, beside the function alone."""
+"""The question: what an extension costs a user in cold start, billed time, CPU and memory, compared
+with the function alone.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.aims import Aim
 from bench.cold import CHECKOUT, LAYER, Round, measure, rows, table, ways
+from bench.goals import Goal
 from bench.replay import REPLAY_CLOCK
-from bench.yardsticks import DIRECT
+from bench.targets import DIRECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,15 +40,15 @@ def rounds(print_at_end: Callable[[Table], None]) -> dict[str, list[Round]]:
 
 @pytest.mark.parametrize("name", [way.name for way in ways() if way.traces])
 def test_what_a_user_pays(
-    name: str, rounds: dict[str, list[Round]], replay: Replay, aim_at: Callable[[Aim], None]
+    name: str, rounds: dict[str, list[Round]], replay: Replay, set_goal: Callable[[Goal], None]
 ) -> None:
     replay([one.one.init_ms / 1000 for one in rounds[name]], {})
-    aims = {}
+    goals = {}
     for row in rows():
         values = sorted(row.values(rounds[name], rounds[DIRECT]))
-        aims[row.text] = Aim(row.text, row.limit, values[len(values) // 2])
+        goals[row.text] = Goal(row.text, row.limit, values[len(values) // 2])
         # The least of the rounds: what another program takes of the machine is not ours.
         assert values[0] <= GROSS * row.limit, f"{row.text}: {values}"
     if name == (LAYER if LAYER in rounds else CHECKOUT):
-        for aim in aims.values():
-            aim_at(aim)
+        for goal in goals.values():
+            set_goal(goal)

@@ -1,4 +1,4 @@
-"""The question: how the cost of a cycle grows with what is in it, and with what has been before it."""
+"""The question: how the cost of a cycle grows with what is in it, and with how many went before it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bench import rounds
-from bench.lane import Lane
 from bench.machine import one_cpu
 from bench.plot import Line, number_text, svg
 from bench.replay import REPLAY_CLOCK
 from bench.results import keep_plot
+from bench.rig import Rig
 from bench.rounds import Load, Rounds
 from bench.table import Table
-from bench.yardsticks import DIRECT, FLOOR, OURS, chosen
+from bench.targets import DIRECT, FLOOR, OURS, chosen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,7 +53,7 @@ class Axis:
         return "cycles/s" if self.is_throughput else "added p50, µs"
 
     def y(self, measured: Rounds, name: str) -> float:
-        """A yardstick's figure."""
+        """A target's figure."""
         return measured.per_s(name) if self.is_throughput else measured.added_us(name, "p50_ns")
 
 
@@ -98,8 +98,8 @@ AXES = (
 @pytest.mark.benchmark(timer=REPLAY_CLOCK, group="growth: p50 of ours, for each size")
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)
 def test_growth(axis: Axis, replay: Replay, print_at_end: Callable[[Table], None]) -> None:
-    yardsticks = chosen((DIRECT, *SHOWN))
-    measured = {size: rounds.run(load, yardsticks, one_cpu(), ROUNDS) for size, load in axis.loads.items()}
+    targets = chosen((DIRECT, *SHOWN))
+    measured = {size: rounds.run(load, targets, one_cpu(), ROUNDS) for size, load in axis.loads.items()}
     lines = [Line(name, [(size, axis.y(one, name)) for size, one in measured.items()]) for name in SHOWN]
     missing = [one.counts[OURS].cycles - one.counts[OURS].spans for one in measured.values()]
     keep_plot(f"growth-{axis.name}", svg(axis.title, axis.unit, axis.y_name, lines))
@@ -132,16 +132,16 @@ def _one_after_the_other(
 ) -> tuple[dict[str, list[dict[str, Any]]], list[list[int]], int]:
     """The client's figures of each stretch up to the next step, the memory of ours behind each, and how many spans are missing."""
     with ExitStack() as cleanup:
-        lanes = [Lane(yardstick, folder / yardstick.name, one_cpu()) for yardstick in chosen((DIRECT, FLOOR, OURS))]
-        for lane in lanes:
-            cleanup.callback(lane.kill)
-        figures: dict[str, list[dict[str, Any]]] = {lane.yardstick.name: [] for lane in lanes}
+        rigs = [Rig(target, folder / target.name, one_cpu()) for target in chosen((DIRECT, FLOOR, OURS))]
+        for rig in rigs:
+            cleanup.callback(rig.kill)
+        figures: dict[str, list[dict[str, Any]]] = {rig.target.name: [] for rig in rigs}
         sizes_kb = []
         for cycles in _stretches(steps):
-            for lane in lanes:
-                figures[lane.yardstick.name].append(lane.measure(cycles, 0, "--timeout=300"))
-            sizes_kb.append(lanes[-1].pss_kb())
-        count = [lane.close() for lane in lanes][-1]
+            for rig in rigs:
+                figures[rig.target.name].append(rig.measure(cycles, 0, "--timeout=300"))
+            sizes_kb.append(rigs[-1].pss_kb())
+        count = [rig.close() for rig in rigs][-1]
         return figures, sizes_kb, count.cycles - count.spans
 
 

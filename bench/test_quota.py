@@ -1,4 +1,6 @@
-"""The question: what the extension costs a function that has 7 or 10 % of a CPU, as one of 128 MB has, while it starts."""
+"""The question: what the extension costs a function with 7 or 10 % of a CPU (one of 128 MB) while
+it starts.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import pytest
 from bench.quota import HEADS, PERIODS_US, SHARES_PERCENT, First, Share, measure, row
 from bench.replay import REPLAY_CLOCK
 from bench.table import Table
-from bench.yardsticks import ROOT
+from bench.targets import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

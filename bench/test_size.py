@@ -1,4 +1,4 @@
-"""The question: how much memory do the processes hold once they have worked."""
+"""The question: how much memory the processes hold after they have worked."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.aims import Aim
-from bench.lane import Lane
+from bench.goals import Goal
 from bench.machine import one_cpu
+from bench.rig import Rig
 from bench.table import Table
-from bench.yardsticks import Yardstick, aiohttp_proxy, ours
+from bench.targets import Target, aiohttp_proxy, ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,24 +24,24 @@ CYCLES = 3000
 @pytest.mark.benchmark(group=f"size: {CYCLES} cycles")
 @pytest.mark.parametrize("make", [ours, aiohttp_proxy])
 def test_memory_after_work(
-    make: Callable[[], Yardstick],
+    make: Callable[[], Target],
     benchmark: BenchmarkFixture,
     tmp_path: Path,
     print_at_end: Callable[[Table], None],
-    aim_at: Callable[[Aim], None],
+    set_goal: Callable[[Goal], None],
 ) -> None:
-    lane = Lane(make(), tmp_path / "lane", one_cpu())
+    rig = Rig(make(), tmp_path / "rig", one_cpu())
     try:
-        figures = benchmark.pedantic(lane.measure, args=(CYCLES, 0), rounds=1, iterations=1)
-        sizes_kb = lane.pss_kb()
-        count = lane.close()
+        figures = benchmark.pedantic(rig.measure, args=(CYCLES, 0), rounds=1, iterations=1)
+        sizes_kb = rig.pss_kb()
+        count = rig.close()
     finally:
-        lane.kill()
+        rig.kill()
     benchmark.extra_info.update(pss_kb=sizes_kb, cycles=count.cycles, spans=count.spans)
-    print_at_end(_table(lane.yardstick.name, sizes_kb))
+    print_at_end(_table(rig.target.name, sizes_kb))
     if make is ours:
-        aim_at(Aim("proxy process, PSS in MB", 8, sizes_kb[0] / 1024))
-        aim_at(Aim("both processes, PSS in MB", 32, sum(sizes_kb) / 1024))
+        set_goal(Goal("proxy process, PSS in MB", 8, sizes_kb[0] / 1024))
+        set_goal(Goal("both processes, PSS in MB", 32, sum(sizes_kb) / 1024))
     assert figures["cycles"] == CYCLES
     assert 0 < count.spans <= CYCLES
 

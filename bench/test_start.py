@@ -1,4 +1,6 @@
-"""The question: how long Lambda waits for the extension before it may start the function, beside a bare interpreter."""
+"""The question: how long Lambda waits for the extension before it may start the function, compared
+with a bare interpreter.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bench.aims import Aim
+from bench.goals import Goal
 from bench.replay import REPLAY_CLOCK
 from bench.start import Start, drop_page_cache, interpreter_of_layer, measure
 from bench.table import Table
-from bench.yardsticks import LAYER, ours, ours_in_a_layer
+from bench.targets import LAYER, ours, ours_in_a_layer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,10 +37,10 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> list[Start]:
 def test_the_layers_first_cycle(
     is_cached: bool, tmp_path: Path, replay: Replay, print_at_end: Callable[[Table], None]
 ) -> None:
-    yardstick = ours_in_a_layer()
+    target = ours_in_a_layer()
     before = (lambda: None) if is_cached else (lambda: drop_page_cache(LAYER))
     python = interpreter_of_layer(LAYER)
-    starts = [measure(yardstick, tmp_path / str(number), python, before) for number in range(_rounds())]
+    starts = [measure(target, tmp_path / str(number), python, before) for number in range(_rounds())]
     replay(
         [start.first_cycle_s for start in starts],
         {"ratio_to_bare": _ratio(starts, "first_cycle_s"), "register_ratio_to_bare": _ratio(starts, "register_s")},
@@ -55,23 +57,23 @@ def test_a_bare_interpreter(starts: list[Start], replay: Replay) -> None:
 
 @pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
 def test_spawn_to_register(
-    starts: list[Start], replay: Replay, print_at_end: Callable[[Table], None], aim_at: Callable[[Aim], None]
+    starts: list[Start], replay: Replay, print_at_end: Callable[[Table], None], set_goal: Callable[[Goal], None]
 ) -> None:
     replay([start.register_s for start in starts], {"ratio_to_bare": _ratio(starts, "register_s")})
     print_at_end(_table(starts))
-    aim_at(Aim("spawn to register, by a bare interpreter", 1.3, _ratio(starts, "register_s")))
+    set_goal(Goal("spawn to register, by a bare interpreter", 1.3, _ratio(starts, "register_s")))
     assert all(0 < start.register_s < start.first_cycle_s for start in starts)
 
 
 @pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
-def test_spawn_to_the_first_cycle(starts: list[Start], replay: Replay, aim_at: Callable[[Aim], None]) -> None:
+def test_spawn_to_the_first_cycle(starts: list[Start], replay: Replay, set_goal: Callable[[Goal], None]) -> None:
     cpu_ms = [round(1000 * median(seconds)) for seconds in zip(*(start.cpu_s for start in starts), strict=True)]
     replay(
         [start.first_cycle_s for start in starts],
         {"ratio_to_bare": _ratio(starts, "first_cycle_s"), "cpu_ms_until_ready": cpu_ms},
     )
-    aim_at(Aim("spawn to the first cycle, by a bare interpreter", 3, _ratio(starts, "first_cycle_s")))
-    aim_at(Aim("CPU of the telemetry process until it is ready, in ms", 160, cpu_ms[1]))
+    set_goal(Goal("spawn to the first cycle, by a bare interpreter", 3, _ratio(starts, "first_cycle_s")))
+    set_goal(Goal("CPU of the telemetry process until it is ready, in ms", 160, cpu_ms[1]))
     assert all(start.spans == 1 for start in starts)
 
 

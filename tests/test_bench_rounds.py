@@ -1,4 +1,4 @@
-"""The benchmarks' arithmetic: what a yardstick adds, what it is in relays, and when a comparison fails."""
+"""The benchmarks' arithmetic: what a target adds, what it is in relays, and when a comparison fails."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import aims, cold, compare
-from bench.aims import Aim
+from bench import cold, compare, goals
 from bench.billed import Billed
+from bench.goals import Goal
 from bench.instructions import total
-from bench.lane import Count
 from bench.quota_cgroup import Quota, why_not
+from bench.rig import Count
 from bench.rounds import LOADS, Load, Rounds, table
 
 THREE_ROUNDS = {
@@ -31,7 +31,7 @@ def rounds_of(times_ns: dict[str, tuple[int, ...]], load: Load = LOADS["saturate
     return Rounds(load, figures, {name: Count(6_600, 6_599, 45_000) for name in times_ns})
 
 
-def test_what_a_yardstick_adds_is_the_median_of_the_differences_to_direct_in_the_same_round() -> None:
+def test_what_a_target_adds_is_the_median_of_the_differences_to_direct_in_the_same_round() -> None:
     assert rounds_of(THREE_ROUNDS).added_us("relay", "p50_ns") == 60
     assert rounds_of(THREE_ROUNDS).added_us("ours", "p50_ns") == 120
 
@@ -110,22 +110,22 @@ def test_a_threads_instructions_are_the_sum_of_what_was_counted() -> None:
 
 
 def test_an_aim_is_met_up_to_its_limit() -> None:
-    assert Aim("start", limit=1.3, measured=1.3).row() == ["start", "at most 1.3", "1.30", "met"]
-    assert Aim("start", limit=1.3, measured=1.31).row()[-1] == "missed"
-    assert Aim("throughput", limit=2.5, measured=2.4, is_least=True).row()[1:] == ["at least 2.5", "2.40", "missed"]
+    assert Goal("start", limit=1.3, measured=1.3).row() == ["start", "at most 1.3", "1.30", "met"]
+    assert Goal("start", limit=1.3, measured=1.31).row()[-1] == "missed"
+    assert Goal("throughput", limit=2.5, measured=2.4, is_least=True).row()[1:] == ["at least 2.5", "2.40", "missed"]
 
 
-def test_the_aims_of_a_cycle_are_those_whose_yardsticks_were_there() -> None:
-    assert aims.of_rounds(rounds_of(THREE_ROUNDS)) == []
+def test_the_goals_of_a_cycle_are_those_whose_targets_were_there() -> None:
+    assert goals.of_rounds(rounds_of(THREE_ROUNDS)) == []
     with_aiohttp = {**THREE_ROUNDS, "aiohttp": tuple(20 * each for each in THREE_ROUNDS["ours"])}
-    (aim,) = aims.of_rounds(rounds_of(with_aiohttp))
-    assert (aim.text, aim.limit, aim.is_met) == ("saturated: added p50, by that of aiohttp", 0.2, True)
+    (goal,) = goals.of_rounds(rounds_of(with_aiohttp))
+    assert (goal.text, goal.limit, goal.is_met) == ("saturated: added p50, by that of aiohttp", 0.2, True)
 
 
 def test_a_stream_is_aimed_at_by_its_throughput() -> None:
     times = {"direct": (1,), "relay": (1,), "ours": (1,)}
     streamed = rounds_of(times, LOADS["stream-200mb"], result_p50_ns=500_000_000)
-    assert [(aim.limit, aim.measured, aim.is_met) for aim in aims.of_rounds(streamed)] == [(0.8, 1.0, True)]
+    assert [(goal.limit, goal.measured, goal.is_met) for goal in goals.of_rounds(streamed)] == [(0.8, 1.0, True)]
 
 
 def cold_round(init_ms: float, billed_ms: float) -> cold.Round:

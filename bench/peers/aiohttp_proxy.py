@@ -1,4 +1,4 @@
-"""A yardstick: the proxy that one would write first, on aiohttp, with the OpenTelemetry SDK in its own process.
+"""A target: the proxy that one would write first, on aiohttp, with the OpenTelemetry SDK in its own process.
 
 A span for each event, ended when its result has gone; traceparent on the reply to ``/next``; export by the SDK's batch
 processor over OTLP/HTTP. Addresses as every peer takes them: AWS_LAMBDA_RUNTIME_API and LRAP_LISTENER_PORT.

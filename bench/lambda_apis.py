@@ -1,4 +1,4 @@
-"""Lambda as the benchmarks play it: the Runtime API and the Extensions API, served by one thread that looks at all connections."""
+"""Lambda's Runtime API and Extensions API, served by one thread that polls all connections."""
 
 from __future__ import annotations
 

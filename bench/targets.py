@@ -1,6 +1,7 @@
-"""What a round goes through: nothing, the floor, and the proxies beside ours; each a command that reads its addresses.
+"""What a round goes through: nothing, the floor, ours and other proxies.
 
-A command finds the Runtime API in AWS_LAMBDA_RUNTIME_API and its own port in LRAP_LISTENER_PORT.
+Each is a command that finds the Runtime API in AWS_LAMBDA_RUNTIME_API and its own port in
+LRAP_LISTENER_PORT.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ DIRECT, FLOOR, OURS, PEER = "direct", "relay", "ours", "peer"
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class Target:
     """A way from the client to the upstream; `traces` says that every event is to bring a span and a traceparent."""
 
     name: str
@@ -31,48 +32,48 @@ class Yardstick:
     registers: bool = False
 
 
-def chosen(names: tuple[str, ...] = (), peer: str = "") -> list[Yardstick]:
-    """The yardsticks of these names, or all, in the order of a round; one that cannot be had is left out, and said so.
+def chosen(names: tuple[str, ...] = (), peer: str = "") -> list[Target]:
+    """The targets of these names, or all, in the order of a round; one that cannot be had is left out, and said so.
 
     `peer` is the command line of one more.
     """
-    makers = _MAKERS | ({PEER: lambda: Yardstick(PEER, tuple(shlex.split(peer)))} if peer else {})
+    makers = _MAKERS | ({PEER: lambda: Target(PEER, tuple(shlex.split(peer)))} if peer else {})
     found = [_made(name, makers[name]) for name in makers if not names or name in (*names, PEER)]
-    return [yardstick for yardstick in found if yardstick]
+    return [target for target in found if target]
 
 
-def ours() -> Yardstick:
+def ours() -> Target:
     """The extension of this checkout, as Lambda starts it."""
     entrypoint = ROOT / "opt/entrypoint"
     if not entrypoint.exists():
         raise BuildError(f"{entrypoint.relative_to(ROOT)} does not exist")
-    return Yardstick(OURS, (str(entrypoint),), traces=True, registers=True)
+    return Target(OURS, (str(entrypoint),), traces=True, registers=True)
 
 
-def ours_in_a_layer() -> Yardstick:
+def ours_in_a_layer() -> Target:
     """The extension of the layer that `make layer` has built, with the layer's interpreter."""
     entrypoint = LAYER / "extensions/lrap-otel"
     if not entrypoint.exists():
         raise BuildError(f"{LAYER.relative_to(ROOT)} does not exist: run `make layer`")
-    return Yardstick("layer", (str(entrypoint),), traces=True, registers=True)
+    return Target("layer", (str(entrypoint),), traces=True, registers=True)
 
 
-def aiohttp_proxy() -> Yardstick:
+def aiohttp_proxy() -> Target:
     """The plain aiohttp proxy with the SDK in its process."""
-    return Yardstick("aiohttp", (sys.executable, str(ROOT / "bench/peers/aiohttp_proxy.py")), traces=True)
+    return Target("aiohttp", (sys.executable, str(ROOT / "bench/peers/aiohttp_proxy.py")), traces=True)
 
 
-_MAKERS: dict[str, Callable[[], Yardstick]] = {
-    DIRECT: lambda: Yardstick(DIRECT),
-    FLOOR: lambda: Yardstick(FLOOR, (str(program("relay")),)),
-    "pooled": lambda: Yardstick("pooled", (str(pooled()),)),
+_MAKERS: dict[str, Callable[[], Target]] = {
+    DIRECT: lambda: Target(DIRECT),
+    FLOOR: lambda: Target(FLOOR, (str(program("relay")),)),
+    "pooled": lambda: Target("pooled", (str(pooled()),)),
     "aiohttp": aiohttp_proxy,
     OURS: ours,
 }
 NAMES = tuple(_MAKERS)
 
 
-def _made(name: str, make: Callable[[], Yardstick]) -> Yardstick | None:
+def _made(name: str, make: Callable[[], Target]) -> Target | None:
     try:
         return make()
     except BuildError as error:

@@ -1,21 +1,21 @@
-"""What was aimed at, beside what was measured."""
+"""Goals, and whether they were reached."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.yardsticks import FLOOR, OURS
+from bench.targets import FLOOR, OURS
 
 if TYPE_CHECKING:
     from bench.rounds import Rounds
 
-HEADS = ("aim", "", "measured", "")
+HEADS = ("goal", "", "measured", "")
 
 
 @dataclass(frozen=True)
-class Aim:
-    """A limit that a figure must not exceed, or, where it `is_least`, must reach."""
+class Goal:
+    """A limit that a figure must not exceed or, if it `is_least`, must reach."""
 
     text: str
     limit: float
@@ -28,13 +28,13 @@ class Aim:
         return self.measured >= self.limit if self.is_least else self.measured <= self.limit
 
     def row(self) -> list[str]:
-        """For a table under `HEADS`."""
+        """The row of a table under `HEADS`."""
         bound = f"at {'least' if self.is_least else 'most'} {self.limit:g}"
         return [self.text, bound, f"{self.measured:.2f}", "met" if self.is_met else "missed"]
 
 
-def of_rounds(rounds: Rounds) -> list[Aim]:
-    """Those of one load, as far as its yardsticks were there."""
+def of_rounds(rounds: Rounds) -> list[Goal]:
+    """The goals of one load for which the targets were measured."""
     name = rounds.load.name
     if name in {"saturated", "paced"}:
         # How it compares with a relay in C moves by a third with the machine's state, so what is
@@ -47,9 +47,9 @@ def of_rounds(rounds: Rounds) -> list[Aim]:
     return _throughput(rounds, FLOOR, 0.8)
 
 
-def _added(rounds: Rounds, key: str, limits: list[tuple[str, float]]) -> list[Aim]:
+def _added(rounds: Rounds, key: str, limits: list[tuple[str, float]]) -> list[Goal]:
     return [
-        Aim(
+        Goal(
             f"{rounds.load.name}: added {key[:3]}, by that of {other}",
             limit,
             rounds.added_us(OURS, key) / rounds.added_us(other, key),
@@ -59,8 +59,8 @@ def _added(rounds: Rounds, key: str, limits: list[tuple[str, float]]) -> list[Ai
     ]
 
 
-def _throughput(rounds: Rounds, other: str, limit: float) -> list[Aim]:
+def _throughput(rounds: Rounds, other: str, limit: float) -> list[Goal]:
     if not {OURS, other} <= set(rounds.figures):
         return []
     ratio = rounds.per_s(OURS) / rounds.per_s(other)
-    return [Aim(f"{rounds.load.name}: throughput, by that of {other}", limit, ratio, is_least=True)]
+    return [Goal(f"{rounds.load.name}: throughput, by that of {other}", limit, ratio, is_least=True)]

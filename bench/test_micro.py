@@ -1,7 +1,7 @@
-"""The question: what the pieces of the hot path take in its process, beside what they may take.
+"""The question: how long the functions of the hot path take in one process, and how long they may.
 
-A piece is called with what it has not seen before (request ids, trace ids), as in life, but with warm caches, as hardly ever in life:
-in a cycle, in which four parties share a CPU, the same piece takes up to three times as long.
+Each is called with values it has not seen before (request ids, trace ids) and with warm caches. In
+a cycle, where four programs share a CPU, it takes up to three times as long.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ RECORD_TARGET_US = 3.0
 
 
 def _piece(name: str) -> pytest.MarkDecorator:
-    return pytest.mark.benchmark(group=f"pieces: {name}", max_time=0.3, min_rounds=20)
+    return pytest.mark.benchmark(group=f"micro: {name}", max_time=0.3, min_rounds=20)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,9 @@ def rows(print_at_end: Callable[[Table], None]) -> list[list[str]]:
     rows: list[list[str]] = []
     print_at_end(
         Table(
-            "pieces, in one process with warm caches", ["", "least µs", "median µs", "may take", "median x that"], rows
+            "micro-benchmarks, in one process with warm caches",
+            ["", "least µs", "median µs", "may take", "median x that"],
+            rows,
         )
     )
     return rows

@@ -1,4 +1,4 @@
-"""The question: what the telemetry takes behind the function's back, and what of it is billed."""
+"""The question: how much billed time and CPU telemetry takes outside the calls of the hot path."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from bench.billed import Billed, Sandbox
 from bench.events import http_event
-from bench.lane import Lane
 from bench.machine import one_cpu, other_cpus
 from bench.replay import REPLAY_CLOCK
+from bench.rig import Rig
 from bench.sink import Sink
 from bench.table import Table
-from bench.yardsticks import DIRECT, Yardstick, ours
+from bench.targets import DIRECT, Target, ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,16 +54,16 @@ def rows(print_at_end: Callable[[Table], None]) -> list[list[str]]:
     """The rows of this module's table."""
     rows: list[list[str]] = []
     heads = ["", "billed more, p50 ms", "most ms", "by the runtime", "CPU ms of telemetry", "CPU ms of proxy"]
-    print_at_end(Table("off the hot path, for each invocation", heads, rows))
+    print_at_end(Table("billed, and CPU off the hot path, for each invocation", heads, rows))
     return rows
 
 
-@pytest.mark.benchmark(timer=REPLAY_CLOCK, group="off: billed time that is added to an invocation")
+@pytest.mark.benchmark(timer=REPLAY_CLOCK, group="billed: billed time that is added to an invocation")
 @pytest.mark.parametrize("collector_ms", [1, 50])
 @pytest.mark.parametrize("rhythm", RHYTHMS, ids=lambda rhythm: rhythm.name.partition(":")[0])
 def test_billed_time(rhythm: Rhythm, collector_ms: int, tmp_path: Path, replay: Replay, rows: list[list[str]]) -> None:
     count = int(os.environ.get("BENCH_ROUNDS", "0")) or rhythm.invocations
-    direct, _, _ = _invocations(Yardstick(DIRECT), replace(rhythm, pause_s=0), collector_ms, 10, tmp_path / "direct")
+    direct, _, _ = _invocations(Target(DIRECT), replace(rhythm, pause_s=0), collector_ms, 10, tmp_path / "direct")
     through, cpu_ms, spans = _invocations(ours(), rhythm, collector_ms, count, tmp_path / "ours")
     assert spans == WARMUP + count
     floor_s = median(one.billed_s for one in direct)
@@ -75,20 +75,20 @@ def test_billed_time(rhythm: Rhythm, collector_ms: int, tmp_path: Path, replay: 
     rows.append([name, *(f"{time_ms:.2f}" for time_ms in times_ms), *_cpu_columns(cpu_ms)])
 
 
-@pytest.mark.benchmark(group="off: CPU of invocations that are exported together")
+@pytest.mark.benchmark(group="billed: CPU of invocations that are exported together")
 def test_cpu_of_invocations_exported_together(
     benchmark: BenchmarkFixture, tmp_path: Path, rows: list[list[str]]
 ) -> None:
-    lane = Lane(ours(), tmp_path / "lane", one_cpu())
+    rig = Rig(ours(), tmp_path / "rig", one_cpu())
     try:
-        lane.measure(PACED_CYCLES, 0, f"--rate={PACED_RATE}")
-        before_ns = lane.cpu_ns()
+        rig.measure(PACED_CYCLES, 0, f"--rate={PACED_RATE}")
+        before_ns = rig.cpu_ns()
         options = (PACED_CYCLES, 0, f"--rate={PACED_RATE}")
-        figures = benchmark.pedantic(lane.measure, args=options, rounds=1, iterations=1)
-        cpu_ms = _per_invocation_ms(before_ns, lane.cpu_ns(), PACED_CYCLES)
-        count = lane.close()
+        figures = benchmark.pedantic(rig.measure, args=options, rounds=1, iterations=1)
+        cpu_ms = _per_invocation_ms(before_ns, rig.cpu_ns(), PACED_CYCLES)
+        count = rig.close()
     finally:
-        lane.kill()
+        rig.kill()
     benchmark.extra_info.update(cpu_ms=cpu_ms)
     rows.append([f"{PACED_RATE} a second, exported together", "", "", "", *_cpu_columns(cpu_ms)])
     assert figures["cycles"] == PACED_CYCLES
@@ -96,13 +96,13 @@ def test_cpu_of_invocations_exported_together(
 
 
 def _invocations(
-    yardstick: Yardstick, rhythm: Rhythm, collector_ms: int, count: int, folder: Path
+    target: Target, rhythm: Rhythm, collector_ms: int, count: int, folder: Path
 ) -> tuple[list[Billed], list[float], int]:
     """So many invocations, the CPU time of each process for one of them, and how many spans arrived, warm-up included."""
     folder.mkdir()
     sink = Sink(folder, other_cpus(one_cpu()), collector_ms)
     try:
-        sandbox = Sandbox(yardstick, folder / "sandbox", sink, http_event(1_000))
+        sandbox = Sandbox(target, folder / "sandbox", sink, http_event(1_000))
         try:
             for _ in range(WARMUP):
                 sandbox.invoke(rhythm.function_s, min(rhythm.pause_s, 0.2))

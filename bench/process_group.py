@@ -1,7 +1,8 @@
-"""A command and all that it starts, as one process group: stopped, continued, watched and ended together.
+"""A command and its descendants as one process group: stopped, continued, watched and ended
+together.
 
-Not a session of its own: the kernel shares the CPU among sessions first (autogroup), and a nice value would then count only
-within one. A telemetry process of nice 19 would get as much as the client.
+It is no session of its own: the kernel divides the CPU among sessions first (autogroup), and nice
+values count only within one. A telemetry process of nice 19 would get as much as the client.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A lane: one yardstick between an upstream of its own and the client, with a sink of its own, frozen while others run."""
+"""One target between an upstream and a client of its own, with a sink for its spans; stopped while
+others are measured.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.compiled import program
-from bench.group import Group
 from bench.machine import cpu_ns, peak_rss_kb, pinned, pss_kb
+from bench.process_group import Group
 from bench.sink import Sink
 from bench.upstream import Upstream
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from bench.yardsticks import Yardstick
+    from bench.targets import Target
 
 START_LIMIT_S = 30
 STOP_LIMIT_S = 10
@@ -34,45 +36,45 @@ LAMBDA_ENVIRONMENT = {
 }
 
 
-class LaneError(Exception):
-    """A yardstick or the client did not do its work; the text says which, and what it wrote."""
+class RigError(Exception):
+    """A target or the client did not do its work; the text says which, and what it wrote."""
 
 
 @dataclass(frozen=True)
 class Count:
-    """What became of all cycles of a lane: how many it was given, how many spans arrived, how large it once was."""
+    """What became of all cycles of a rig: how many it was given, how many spans arrived, how large it once was."""
 
     cycles: int
     spans: int
     peak_rss_kb: int
 
 
-class Lane:
-    """One yardstick, ready to be measured again and again.
+class Rig:
+    """One target, ready to be measured again and again.
 
     Start it, `measure` as often as wanted, `close` it: only then are the spans counted, since the last ones leave at its end.
     """
 
-    def __init__(self, yardstick: Yardstick, folder: Path, cpus: Collection[int], event: Path | None = None) -> None:
+    def __init__(self, target: Target, folder: Path, cpus: Collection[int], event: Path | None = None) -> None:
         folder.mkdir()
-        self.yardstick = yardstick
+        self.target = target
         self._cpus, self._log = cpus, folder / "log"
         self._cycles = 0
         self._upstream = Upstream(cpus, *(["--event", str(event)] if event else []))
         self._sink = Sink(folder, os.sched_getaffinity(0))
         self.port = self._upstream.port
         self._group: Group | None = None
-        if yardstick.command:
+        if target.command:
             try:
                 self._start()
-            except (LaneError, OSError):
+            except (RigError, OSError):
                 self.kill()
                 raise
 
     def measure(self, cycles: int, warmup: int, *options: str) -> dict[str, Any]:
         """The client's figures for so many cycles, of which those of the warm-up are not in them.
 
-        Raises LaneError where a cycle failed or the upstream has not seen as many events and results as the client.
+        Raises RigError where a cycle failed or the upstream has not seen as many events and results as the client.
         """
         self._thaw()
         figures = self._client(cycles, warmup, *options)
@@ -82,7 +84,7 @@ class Lane:
         return figures
 
     def close(self) -> Count:
-        """End the yardstick as Lambda would and count what arrived."""
+        """End the target as Lambda would and count what arrived."""
         peak_kb = self._stop(self._group) if self._group else 0
         self._upstream.close()
         return Count(self._cycles, self._sink.close(), peak_kb)
@@ -103,7 +105,7 @@ class Lane:
         self._sink.kill()
 
     def _client(self, cycles: int, warmup: int, *options: str) -> dict[str, Any]:
-        expectation = ("--expect-traceparent",) if self.yardstick.traces else ()
+        expectation = ("--expect-traceparent",) if self.target.traces else ()
         arguments = (f"--port={self.port}", f"--cycles={cycles}", f"--warmup={warmup}", *expectation, *options)
         with pinned(self._cpus):
             done = subprocess.run([program("client"), *arguments], capture_output=True, text=True, check=False)
@@ -121,7 +123,7 @@ class Lane:
     def _start(self) -> None:
         self.port = free_port()
         given = environment(self._upstream, self._sink, self.port)
-        self._group = Group(self.yardstick.command, given, self._log, self._cpus)
+        self._group = Group(self.target.command, given, self._log, self._cpus)
         end = time.monotonic() + START_LIMIT_S
         while not _accepts(self.port):
             if self._group.status() is not None or time.monotonic() > end:
@@ -133,10 +135,10 @@ class Lane:
         self._thaw()
         peak_kb = sum(peak_rss_kb(pid) for pid in group.members())
         self._upstream.shut_down()
-        if not self.yardstick.registers:
+        if not self.target.registers:
             group.signal(signal.SIGTERM)
         has_ended = group.ended_within(STOP_LIMIT_S)
-        if self.yardstick.registers and (not has_ended or group.status()):
+        if self.target.registers and (not has_ended or group.status()):
             raise self._error(f"after SHUTDOWN: status {group.status()}, left {group.left()}")
         group.kill()
         return peak_kb
@@ -156,13 +158,13 @@ class Lane:
         self._freeze()
         return answers
 
-    def _error(self, text: str) -> LaneError:
+    def _error(self, text: str) -> RigError:
         written = self._log.read_text(errors="replace")[-1500:] if self._log.exists() else ""
-        return LaneError(f"{self.yardstick.name}: {text}\n{written}".rstrip())
+        return RigError(f"{self.target.name}: {text}\n{written}".rstrip())
 
 
 def environment(upstream: Upstream, sink: Sink, port: int) -> dict[str, str]:
-    """What every yardstick is started with."""
+    """What every target is started with."""
     return variables(upstream.port, sink, port)
 
 
