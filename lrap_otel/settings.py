@@ -93,7 +93,7 @@ class Environment:
         """
         names = dict.fromkeys(part.strip().lower() for part in self.text(name).split(",") if part.strip())
         for unknown in (part for part in names if part not in choices):
-            self.warn(f"{name}: {_quoted(unknown)} is not one of {', '.join(choices)}; it is ignored")
+            self.warn(f"{name}: {quoted(unknown)} is not one of {', '.join(choices)}; it is ignored")
         return tuple(part for part in names if part in choices) or default
 
     def address(self, name: str, default: tuple[str, int] | None) -> tuple[str, int] | None:
@@ -112,7 +112,7 @@ class Environment:
         try:
             return parse(text)
         except (KeyError, ValueError):
-            self.warn(f"{name}={_quoted(text)} cannot be used; {says or repr(default)} is used instead")
+            self.warn(f"{name}={quoted(text)} cannot be used; {says or repr(default)} is used instead")
             return default
 
 
@@ -172,7 +172,7 @@ def _decimal(text: str) -> int:
     return int(text)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """For a warning, however long it is."""
     return repr(text if len(text) <= _QUOTED_LIMIT else text[:_QUOTED_LIMIT] + "...")
 

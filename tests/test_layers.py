@@ -57,6 +57,7 @@ IN_THE_PROXY_PROCESS = (
     "settings",
     # Of these only what a line at LRAP_LOG_LEVEL=info says.
     "telemetry/percent",
+    "telemetry/setting_keep",
     "telemetry/settings",
     "telemetry/url",
     "telemetry/variable_checks",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from lrap_otel.ipc.records import Record
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.export.sdk.exporters import Exporters
+    from lrap_otel.telemetry.keep import Keeper
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.otlp.wire import Resource
     from lrap_otel.telemetry.settings import ExportSettings
@@ -57,6 +58,7 @@ class Pipeline:
         self._limits = Limits(settings)
         self._options = _options(settings)
         self._sampler = Sampler(settings.sampler, settings.sampler_argument)
+        self._keeper = _keeper(settings)
         self._exporter = _exporter(settings, warn)
         self._invocations = Invocations(OPEN_INVOCATIONS_LIMIT)
         self._started: Started | None = None
@@ -205,21 +207,27 @@ class Pipeline:
 
     def _end(self, invocation: Invocation) -> None:
         self._metrics.end(invocation)
-        if invocation.is_sampled:
+        is_sampled = invocation.is_sampled
+        if is_sampled or self._keeper is not None:
             name = self._function_name or "invocation"
-            self._add(invocation_span(invocation, self._sandbox.resource, name, self._limits))
+            span = invocation_span(invocation, self._sandbox.resource, name, self._limits)
+            self._add(span, is_sampled=is_sampled, is_cold=invocation.delivered.cold_start)
 
     def _fail_init(self, record: InitError) -> None:
-        context = SpanContext(urandom(16).hex(), urandom(8).hex(), SAMPLED | RANDOM)
+        trace_id_hex = urandom(16).hex()
         # The proxy samples invocations; a failed init has none, and its span is a root of its own.
-        if not self._sampler.decide(None, context.trace_id_hex):
+        is_sampled = self._sampler.decide(None, trace_id_hex)
+        if not is_sampled and self._keeper is None:
             return
+        flags = RANDOM | SAMPLED if is_sampled else RANDOM
+        context = SpanContext(trace_id_hex, urandom(8).hex(), flags)
         payload = record.payload or b""
         head, rest = Head(payload[: record.head_length]), payload[record.head_length :]
         failure = failures.from_error(head, Body(head, rest, len(rest), len(rest)))
         failure = self._options.privacy.of_failure(failure)
         start_ns = self._started.at_ns if self._started else record.at_ns
-        self._add(init_span(context, start_ns, record.at_ns, failure, self._sandbox.resource, self._limits))
+        span = init_span(context, start_ns, record.at_ns, failure, self._sandbox.resource, self._limits)
+        self._add(span, is_sampled=is_sampled, is_cold=True)
 
     def _restore(self) -> None:
         self._made = None
@@ -227,7 +235,9 @@ class Pipeline:
         self._metrics_due_s = 0.0
         self._exporter.forget()
 
-    def _add(self, span: Span) -> None:
+    def _add(self, span: Span, *, is_sampled: bool = True, is_cold: bool = False) -> None:
+        if self._keeper is not None and not self._keeper.keeps(span, is_sampled=is_sampled, is_cold=is_cold):
+            return
         self._exporter.add(span, self._sandbox.metrics)
         if self._oldest_span_s is None and self._exporter.has_spans:
             self._oldest_span_s = monotonic()
@@ -257,6 +267,14 @@ class Pipeline:
         elif measured:
             self._oldest_measurement_s = monotonic()
         return has_spans and has_metrics
+
+
+def _keeper(settings: ExportSettings) -> Keeper | None:
+    if not settings.keep:
+        return None
+    from lrap_otel.telemetry.keep import Keeper  # noqa: PLC0415 - few ask for it
+
+    return Keeper(settings.keep, settings.sampler, settings.max_attributes)
 
 
 def _exporter(settings: ExportSettings, warn: Callable[[str], None]) -> Exporter | Exporters:

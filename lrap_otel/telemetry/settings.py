@@ -7,7 +7,7 @@ Options"; "Resource SDK", "Specifying resource information via an environment va
 
 import posix
 
-from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, SAMPLERS, Environment
+from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, SAMPLERS, Environment, quoted
 from lrap_otel.telemetry.percent import unquoted
 from lrap_otel.telemetry.url import Url
 
@@ -161,6 +161,7 @@ class ExportSettings:
         "function_name",
         "function_version",
         "histogram_aggregation",
+        "keep",
         "known_http_methods",
         "log_group",
         "log_stream",
@@ -201,6 +202,7 @@ class ExportSettings:
         sampler = read.text("OTEL_TRACES_SAMPLER").lower()
         self.sampler = sampler if sampler in SAMPLERS else DEFAULT_SAMPLER
         self.sampler_argument = read.text("OTEL_TRACES_SAMPLER_ARG")
+        self.keep = _keep(read)
         self.known_http_methods = read.text("OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS")
         self.resource_attributes = _resource_attributes(read, "OTEL_RESOURCE_ATTRIBUTES")
         self.service_name = read.text("OTEL_SERVICE_NAME")
@@ -262,6 +264,20 @@ class ExportSettings:
         self.captures_client_address = read.switch("LRAP_CAPTURE_CLIENT_ADDRESS", default=True)
         self.captured_exception = read.one_of("LRAP_CAPTURE_EXCEPTION", "stack", ("type", "message", "stack"))
         self.redacted_names = tuple(filter(None, map(str.strip, read.text("LRAP_REDACT").split(","))))
+
+
+def _keep(read: Environment) -> dict[str, float]:
+    """The rules by which spans are kept; none if all are."""
+    text = read.text("LRAP_KEEP")
+    if not text:
+        return {}
+    from lrap_otel.telemetry import setting_keep  # noqa: PLC0415 - few ask for it
+
+    try:
+        return setting_keep.parse(text)
+    except ValueError:
+        read.warn(f"LRAP_KEEP={quoted(text)} cannot be used; every span that is sampled is sent instead")
+        return {}
 
 
 def _in_either_case(read: Environment, name: str) -> str:

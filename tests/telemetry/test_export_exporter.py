@@ -66,7 +66,7 @@ def finished_spans(count: int, stack: str = "") -> list[Any]:
     kept: list[Any] = []
 
     class Keeping(Pipeline):
-        def _add(self, span: Any) -> None:
+        def _add(self, span: Any, **_: bool) -> None:
             kept.append(span)
 
     pipeline = Keeping(ExportSettings({}), [].append)
