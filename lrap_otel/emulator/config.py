@@ -48,6 +48,8 @@ class Config:
     ``tracing``: what Lambda-Runtime-Trace-Id looks like. ``log_format``: of the function's logs; ``telemetry``: see there.
     ``max_concurrency``: of Managed Instances, events at a time; 0 is as many as the runtime asks for.
     ``reserved_concurrency``: events at a time that callers may wait for, None is any number.
+    ``retry_wait_s``: before an asynchronous event that failed is tried again, twice as long before the last time;
+    ``dead_letter``: a file that gets one line of JSON for each that failed three times.
     ``invocation_id``: send the per-attempt Lambda-Runtime-Invocation-Id.
     Ports: 0 is any free one.
     """
@@ -68,6 +70,8 @@ class Config:
     initialization_type: str = "on-demand"
     max_concurrency: int = 0
     reserved_concurrency: int | None = None
+    retry_wait_s: float = 1.0
+    dead_letter: Path | None = None
     tracing: Tracing = "passive"
     log_format: LogFormat = "Text"
     telemetry: TelemetryFaults = field(default_factory=TelemetryFaults)

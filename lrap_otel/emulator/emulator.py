@@ -12,16 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from aiohttp import web
+
 from lrap_otel.emulator import extensions_api, runtime_api, telemetry_api
 from lrap_otel.emulator.changes import Changes
 from lrap_otel.emulator.environment import runtime_environment
 from lrap_otel.emulator.http import HttpServer, Reply, not_found, refusal, wrong_method
-from lrap_otel.emulator.invocation import Invocation
-from lrap_otel.emulator.invoke import InvokeEndpoint
+from lrap_otel.emulator.invocation import Invocation, Line
+from lrap_otel.emulator.invoke import PATH, InvokeApi
 from lrap_otel.emulator.otlp import Receiver
 from lrap_otel.emulator.outcome import Outcome
 from lrap_otel.emulator.sandbox import Sandbox, SandboxError, SandboxTimeoutError
 from lrap_otel.emulator.shutdown import shut_down
+from lrap_otel.emulator.web import WebServer, no_other_sites
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -52,7 +55,10 @@ class Emulator:
         self.runtime_api = ""
         self.environment: dict[str, str] = {}
         self._server = HttpServer(self._answer)
-        self._invoke_endpoint = InvokeEndpoint(self.begin)
+        self._invoke_api = InvokeApi(self.begin, config, self._step)
+        self._web: WebServer | None = None
+        # Those whose turn it is.
+        self._open: list[Invocation] = []
         self._sandbox: Sandbox | None = None
         self._ended = Changes()
         # One event at a time, but under Managed Instances; one init and one end of a sandbox at a time in any case.
@@ -68,7 +74,10 @@ class Emulator:
         try:
             self.runtime_api = f"127.0.0.1:{await self._server.start(self.config.runtime_api_port)}"
             await self.otlp.start(self.config.otlp_port)
-            await self._invoke_endpoint.start(self.config.invoke_port)
+            application = web.Application(middlewares=[no_other_sites])
+            self._invoke_api.add_to(application)
+            self._web = WebServer(application)
+            await self._web.start(self.config.invoke_port)
         except BaseException:
             await self._close()
             raise
@@ -80,6 +89,7 @@ class Emulator:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Kill what still runs, close the servers."""
+        await self._invoke_api.close()
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
@@ -92,7 +102,7 @@ class Emulator:
     @property
     def invoke_url(self) -> str:
         """Where events are posted."""
-        return self._invoke_endpoint.url
+        return f"http://127.0.0.1:{self._web.port if self._web else 0}{PATH}"
 
     def otlp_elsewhere(self) -> dict[str, str]:
         """Variables of the function that send what it exports to somebody else than ``otlp``, with
@@ -157,12 +167,17 @@ class Emulator:
 
     async def _close(self) -> None:
         await self._server.close()
-        await self._invoke_endpoint.close()
+        if self._web:
+            await self._web.close()
         await self.otlp.close()
 
     async def _run(self, invocation: Invocation) -> Outcome:
         async with self._turn:
-            status, reason, billed_ms, reports = await self._run_alone(invocation)
+            self._open.append(invocation)
+            try:
+                status, reason, billed_ms, reports = await self._run_alone(invocation)
+            finally:
+                self._open.remove(invocation)
         outcome = Outcome(
             invocation.request_id,
             invocation.event,
@@ -268,6 +283,10 @@ class Emulator:
 
     def _line(self, source: str, text: str) -> None:
         self.output.append((source, text))
+        line = Line(time.time(), source, text)
+        # Of several at a time, nobody knows whose it is.
+        for invocation in self._open:
+            invocation.lines.append(line)
         if self._on_line:
             self._on_line(source, text)
 

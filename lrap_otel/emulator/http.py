@@ -69,11 +69,15 @@ class Request:
         """The first value of a field, any case; empty when it is absent."""
         return next((value for key, value in self.headers if key == name.lower()), "")
 
-    async def body(self) -> bytes:
-        """The whole body, with any chunked framing taken off; AbortedError when it ends too early."""
+    async def body(self, on_piece: Callable[[bytes], None] | None = None) -> bytes:
+        """The whole body, with any chunked framing taken off; AbortedError when it ends too early.
+        ``on_piece`` gets each piece as it arrives.
+        """
         pieces = []
         while isinstance(event := await self._exchange.receive(), h11.Data):
             pieces.append(bytes(event.data))
+            if on_piece:
+                on_piece(pieces[-1])
         if isinstance(event, h11.EndOfMessage):
             self.trailers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
         return b"".join(pieces)

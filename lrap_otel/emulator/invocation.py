@@ -7,12 +7,22 @@ import json
 import os
 import time
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lrap_otel.emulator.outcome import Result
 
 if TYPE_CHECKING:
     from lrap_otel.emulator.config import Config, Tracing
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something a process printed: when (Unix seconds), which (``function`` or an extension's name), and what."""
+
+    at_s: float
+    source: str
+    text: str
 
 
 class Invocation:
@@ -29,6 +39,7 @@ class Invocation:
         self.arn = config.function_arn
         self.timeout_s = config.timeout_s
         self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self.lines: list[Line] = []
         self.deadline_ms = 0
         self.init_ms = 0.0
         self.result_ms = 0.0
@@ -36,6 +47,8 @@ class Invocation:
         self.answer_ms = 0.0
         self.began_at_s = 0.0
         self._began_s = 0.0
+        self._listener: asyncio.Queue[bytes | None] | None = None
+        self._has_streamed = False
 
     def begin(self) -> None:
         """Start the clock and the deadline: at delivery, or before an init that the invocation has
@@ -59,11 +72,27 @@ class Invocation:
         """The head of the runtime's answer is here."""
         self.answer_ms = self.elapsed_ms()
 
+    def listen(self) -> asyncio.Queue[bytes | None]:
+        """The result piece by piece as it comes, then None; one piece if it is not streamed, none if it failed."""
+        self._listener = asyncio.Queue()
+        return self._listener
+
+    def stream(self, piece: bytes) -> None:
+        """A piece of a streamed result is here."""
+        self._has_streamed = True
+        if self._listener:
+            self._listener.put_nowait(piece)
+
     def finish(self, result: Result) -> None:
         """The caller has its result; only the first one counts."""
-        if not self.result.done():
-            self.result_ms = self.elapsed_ms()
-            self.result.set_result(result)
+        if self.result.done():
+            return
+        self.result_ms = self.elapsed_ms()
+        self.result.set_result(result)
+        if self._listener:
+            if not self._has_streamed and result.error_type is None:
+                self._listener.put_nowait(result.payload)
+            self._listener.put_nowait(None)
 
     def fail(self, error_type: str, message: str) -> None:
         """The platform gives the caller an error, where the function gave nothing."""

@@ -108,6 +108,16 @@ def _add_how_it_is_configured(parser: argparse.ArgumentParser) -> None:
         help="refuse a caller with 429 while N others wait for their results (the template's, else no limit)",
     )
     parser.add_argument(
+        "--retry-wait",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="before an asynchronous event that failed is tried again; twice as long the second time (1)",
+    )
+    parser.add_argument(
+        "--dead-letter", type=Path, metavar="FILE", help="gets a line of JSON for each event that failed three times"
+    )
+    parser.add_argument(
         "--tracing", choices=["none", "passive", "active"], help="the trace header (the template's, else passive)"
     )
 

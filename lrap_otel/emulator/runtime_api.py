@@ -163,7 +163,7 @@ class RuntimeApi:
             return refusal(400, "InvalidFunctionResponseMode", "Invalid function response mode")
         content_type = request.header("Content-Type")
         is_streamed = bool(mode) or content_type == STREAMED_CONTENT_TYPE
-        body = await request.body()
+        body = await request.body(invocation.stream if is_streamed else None)
         limit_bytes = MAX_STREAMED_BYTES if is_streamed else MAX_PAYLOAD_BYTES
         if len(body) > limit_bytes:
             return self._too_large(invocation, len(body), limit_bytes)

@@ -63,6 +63,8 @@ def prepare(args: argparse.Namespace, scratch: Path, on_step: Callable[[str], No
         initialization_type=_initialization_type(args),
         max_concurrency=args.concurrency or 0,
         reserved_concurrency=_or(args.reserved_concurrency, described.reserved_concurrency),
+        retry_wait_s=args.retry_wait,
+        dead_letter=args.dead_letter and args.dead_letter.absolute(),
         tracing=args.tracing or ("active" if described.is_traced else "passive"),
         log_format="JSON" if described.is_json_logged else "Text",
     )

@@ -2,7 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from aiohttp.typedefs import Handler
+
+THIS_MACHINE = {"127.0.0.1", "localhost", "::1"}
+
+
+@web.middleware
+async def no_other_sites(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what a page of another site sends from the user's browser: it has an Origin, or, if a name of
+    its own leads to this machine, another Host.
+    """
+    origin = request.headers.get("Origin")
+    if urlsplit(f"//{request.host}").hostname not in THIS_MACHINE or origin not in {None, f"http://{request.host}"}:
+        raise web.HTTPForbidden(text="only this machine's own pages and programs may use this address")
+    return await handler(request)
 
 
 class WebServer:
