@@ -130,6 +130,13 @@ def _serve(
     channel = handshake = None
     process_id = 0
     try:
+        import gc  # noqa: PLC0415 - the register request is out
+
+        from lrap_otel.bundle import load  # noqa: PLC0415 - see above
+
+        # What is imported stays, and looking for garbage in it is a twentieth of the instructions.
+        gc.disable()
+        load("start")
         if traces:
             channel, process_id = _fork_telemetry(registration.api, listener)
         if shell:
@@ -138,8 +145,11 @@ def _serve(
             from lrap_otel.handshake import Handshake  # noqa: PLC0415 - the register request is out
 
             handshake = Handshake(listener)
+        load("proxy")
         from lrap_otel.proxy_process import run  # noqa: PLC0415 - everything else is loaded while the runtime starts
 
+        gc.freeze()
+        gc.enable()
         return run(settings, registration, handshake, channel, process_id)
     except BaseException:
         if channel is not None:
@@ -262,10 +272,14 @@ def _register_request(settings: Settings, name: str, *, takes_invoke: bool) -> b
 
 def _fork_telemetry(api: _socket.socket, listener: _socket.socket | None) -> "tuple[Channel | None, int]":
     """Start the telemetry process: its channel and process id, or None and 0 where it cannot start."""
-    from lrap_otel.ipc.channel import Channel  # noqa: PLC0415 - the register request is out
+    import gc  # noqa: PLC0415 - the register request is out
+
+    from lrap_otel.ipc.channel import Channel  # noqa: PLC0415 - see above
 
     try:
         channel = Channel()
+        # A collection writes to all that it looks at, and each process would then need its own copy.
+        gc.freeze()
         process_id = posix.fork()
     except OSError:
         return None, 0
@@ -289,6 +303,9 @@ def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel:
         channel.near.close()
         channel.alive.close()
         if channel.far.recv(1, _socket.MSG_PEEK):
+            from lrap_otel.bundle import load  # noqa: PLC0415 - loaded already
+
+            load("telemetry")
             from lrap_otel.telemetry.worker import run  # noqa: PLC0415 - in the child alone
 
             run(channel.far, channel.event_fd, posix.environ)

@@ -297,10 +297,8 @@ def test_an_event_that_comes_in_pieces_is_waited_for_when_nothing_else_is_left_o
 
 def test_a_successor_steps_back_before_it_loads_anything_of_ours(tmp_path: Path) -> None:
     package = tmp_path / "lrap_otel"
-    (package / "ipc").mkdir(parents=True)
-    (package / "__init__.py").write_text("")
-    (package / "ipc/__init__.py").write_text("")
-    (package / "ipc/event_fd.py").write_text("import posix\nposix.write(2, b'%d' % posix.nice(0))\nposix._exit(7)\n")
+    package.mkdir()
+    (package / "__init__.py").write_text("import posix\nposix.write(2, b'%d' % posix.nice(0))\nposix._exit(7)\n")
     command = [sys.executable, "-I", "-S", str(ROOT / "lrap_otel/telemetry/__main__.py"), str(tmp_path)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30)
     assert (done.returncode, done.stderr) == (7, b"19")

@@ -86,7 +86,7 @@ def is_a_folder(folder: Path) -> Path:
 def is_free_threaded(folder: Path) -> Path:
     """The real interpreter, which says of itself what such a build says."""
     script = "import sys,runpy; sys._is_gil_enabled = lambda: False; sys.argv = sys.argv[1:]; exec(compile(open(sys.argv[0]).read(), sys.argv[0], 'exec'))"
-    return executable(folder / "free", f'#!/bin/sh\nshift 2\nexec {sys.executable} -I -S -c "{script}" "$@"\n')
+    return executable(folder / "free", f'#!/bin/sh\nshift 4\nexec {sys.executable} -I -S -c "{script}" "$@"\n')
 
 
 def old(version: str) -> Callable[[Path], Path] | None:

@@ -40,11 +40,12 @@ LAYERS: dict[str, set[str]] = {
     "handshake_client": set(),
     "proxy": {"handshake", "http1", "ipc", "log", "propagation", "sandbox", "settings", "text"},
     "extension": {"http1", "ipc", "log", "proxy", "sandbox", "settings", "text"},
-    "telemetry": {"ipc", "log", "propagation", "settings", "text"},
+    "telemetry": {"bundle", "ipc", "log", "propagation", "settings", "text"},
     "proxy_process": {
         "extension", "handshake", "http1", "ipc", "log", "propagation", "proxy", "sandbox", "settings", "telemetry",
     },
-    "boot": {"handshake", "ipc", "log", "proxy_process", "settings", "telemetry"},
+    "bundle": set(),
+    "boot": {"bundle", "handshake", "ipc", "log", "proxy_process", "settings", "telemetry"},
     "__main__": {"boot"},
     "emulator": set(),
     # What reads variables is pure, and `doctor` must not have a second grammar of them; it asks an
@@ -71,6 +72,7 @@ IN_THE_PROXY_PROCESS = (
     "extension",
     "proxy_process",
     "handshake",
+    "bundle",
     "boot",
 )
 

@@ -27,7 +27,7 @@ def start(channel: "Channel", earlier: "Sequence[records.Message]") -> int:
     again = [records.encode(message, None).hex() for message in earlier]
     return posix.posix_spawn(
         "/proc/self/exe",
-        [*_interpreter(), "-I", "-S", script, _ROOT, *again],
+        [*_interpreter(), "-I", "-S", "-X", "utf8", script, _ROOT, *again],
         posix.environ,
         file_actions=[
             (posix.POSIX_SPAWN_DUP2, channel.far.fileno(), _STDIN),

@@ -136,12 +136,12 @@ class Telemetry:
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
             # What a process that died on the way has left unread, its successor may still send.
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
+        if self._channel.mark_replies():
+            # It may have ended, and its end been seen, before its last replies were read.
+            self._invocations.wait_while(lambda: not self._has_read_all, _LAST_REPLIES_S)
         has_answered = self._flushed >= self._number
         if not has_answered and self._child is not None:
             self._child.signal(SIGKILL)  # what is left of the time and of the quota is for our own end
-        if self._channel.mark_replies():
-            # It may have ended, and its end been seen, before its last warnings were read.
-            self._invocations.wait_while(lambda: not self._has_read_all, _LAST_REPLIES_S)
         if was_alive and not has_answered and (lost := self._lost()):
             log.warning(f"the telemetry process did not answer SHUTDOWN{lost}")
 

@@ -36,6 +36,10 @@ class FarEnd(_socket.socket):
 if __name__ == "__main__":
     root, *earlier = sys.argv[1:]
     sys.path.insert(0, root)
+    from lrap_otel.bundle import load
+
+    load("start")
+    load("telemetry")
     from lrap_otel.ipc.event_fd import EventFd
     from lrap_otel.telemetry.worker import run
 

@@ -10,9 +10,10 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from opt.layer import bytecode, elf, packages
+from opt.layer.bundles import BUNDLES, modules_of, without_files
 from opt.layer.modules import UNUSED, Closure, closure
 from opt.layer.sources import SourceError
 
@@ -54,7 +55,16 @@ NOT_IN_ANY_LAYER = {
 }
 # An interpreter finds its standard library by the file of this module.
 _LANDMARK = "os"
-_OPTIMIZE = {"stdlib": 2, "package": 2, "packages": 0}
+
+
+class Job(NamedTuple):
+    """A source to compile for bytecode.py: with a `module`, `target` is a bundle."""
+
+    kind: str
+    source: Path
+    target: Path
+    name: str
+    module: str = ""
 
 
 @dataclass(frozen=True)
@@ -153,10 +163,10 @@ def _copy_scripts(opt: Path) -> None:
 
 
 def _copy_package(target: Path, interpreter: Interpreter, flavour: str) -> None:
-    """Copy the package: modules as bytecode alone, which takes one look-up less; scripts, which are
-    started by their path, as source too.
+    """Copy the package: modules as bytecode alone, which takes one look-up less, in bundles or in
+    files; scripts, which are started by their path, as source too.
     """
-    jobs = []
+    jobs, bundled = [], without_files(PACKAGE)
     tag = f"cpython-{interpreter.version.replace('.', '')}"
     for path in package_files(flavour):
         copied = target / path.relative_to(PACKAGE)
@@ -164,11 +174,15 @@ def _copy_package(target: Path, interpreter: Interpreter, flavour: str) -> None:
         if path.suffix != ".py" or is_script(path):
             copied.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copied)
-        if path.suffix == ".py":
+        if path.suffix == ".py" and path not in bundled:
             compiled = (
                 copied.parent / f"__pycache__/{path.stem}.{tag}.pyc" if is_script(path) else copied.with_suffix(".pyc")
             )
-            jobs.append((_OPTIMIZE["package"], path, compiled, name))
+            jobs.append(Job("package", path, compiled, name))
+    for bundle in BUNDLES:
+        for module, path in modules_of(bundle, PACKAGE).items():
+            name = f"lrap_otel/{path.relative_to(PACKAGE)}"
+            jobs.append(Job("package", path, target / f"{bundle}.bundle", name, module))
     _compile(jobs, interpreter)
 
 
@@ -180,9 +194,7 @@ def _copy_stdlib(target: Path, wanted: Closure, interpreter: Interpreter) -> Non
     jobs = []
     for path in sorted(wanted.stdlib.values()):
         name = path.relative_to(interpreter.stdlib)
-        jobs.append(
-            (_OPTIMIZE["stdlib"], path, (folder / name).with_suffix(".pyc"), f"python{interpreter.version}/{name}")
-        )
+        jobs.append(Job("stdlib", path, (folder / name).with_suffix(".pyc"), f"python{interpreter.version}/{name}"))
     _compile(jobs, interpreter)
 
 
@@ -192,12 +204,12 @@ def _compile_packages(folder: Path, interpreter: Interpreter, native: Interprete
     jobs = []
     for path in sorted(folder.rglob("*.py")):
         compiled = path.parent / f"__pycache__/{path.stem}.{tag}.pyc"
-        jobs.append((_OPTIMIZE["packages"], path.absolute(), compiled, str(path.relative_to(folder))))
+        jobs.append(Job("packages", path.absolute(), compiled, str(path.relative_to(folder))))
     _compile(jobs, native)
 
 
-def _compile(jobs: list[tuple[int, Path, Path, str]], interpreter: Interpreter) -> None:
-    lines = "".join("\t".join(map(str, (job[0], job[1], job[2].absolute(), job[3]))) + "\n" for job in jobs)
+def _compile(jobs: list[Job], interpreter: Interpreter) -> None:
+    lines = "".join("\t".join(map(str, job._replace(target=job.target.absolute()))) + "\n" for job in jobs)
     # The order of a set of strings in bytecode depends on their hashes.
     done = subprocess.run(
         # Without the column of each instruction, which only tracebacks print: a fifth of the

@@ -16,6 +16,7 @@ import pytest
 
 from lrap_otel.emulator import Config, Emulator
 from opt.layer import archive, content, modules, sources
+from opt.layer.bundles import BUNDLES
 from tests.e2e.conftest import HTTP_EVENT
 from tests.layer import builds
 
@@ -92,7 +93,8 @@ def test_every_module_of_ours_and_of_the_library_can_be_imported_in_it(built: Pa
         files = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.pyc")]
         names += [".".join(path.parts).removesuffix(".__init__") for path in files]
     scripts = {"lrap_otel.__main__"}
-    script = "import sys\nsys.path.insert(0, sys.argv[1])\nfor name in sys.argv[2:]: __import__(name)"
+    load = "".join(f"lrap_otel.bundle.load({name!r})\n" for name in BUNDLES)
+    script = f"import sys\nsys.path.insert(0, sys.argv[1])\nimport lrap_otel.bundle\n{load}for name in sys.argv[2:]: __import__(name)"
     wanted = sorted(set(names) - scripts)
     done = subprocess.run(
         command_in_layer(built / "opt", "-c", script, str(built / "opt"), *wanted),
@@ -111,11 +113,7 @@ def test_the_library_is_what_the_processes_load_and_a_margin_with_a_reason_for_e
     shutil.copytree(built / "opt", opt)
     library = next((opt / "lrap-otel/lib").iterdir())
     files = sorted(library.rglob("*.pyc"))
-    for path in files:
-        # Linux notes the first reading of a file whose last reading is older than its last change.
-        os.utime(path, (0, 1))
-    asyncio.run(_trace_one_event(opt))
-    read = {path for path in files if path.stat().st_atime != 0}
+    read = _read_by_one_event(opt, files)
     assert library / "encodings/utf_8.pyc" in read, "this file system does not note when a file is read"
     unread = {
         ".".join(path.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
@@ -181,7 +179,37 @@ def test_folders_of_the_users_own_give_the_same_layer_as_the_packages_in_them(bu
         assert archive.checksum(ours) == archive.checksum(theirs)
 
 
-async def _trace_one_event(opt: Path) -> None:
+def test_what_a_process_loads_until_the_first_span_is_out_comes_from_few_files(built: Path, tmp_path: Path) -> None:
+    opt = tmp_path / "opt"
+    shutil.copytree(built / "opt", opt)
+    package = opt / "lrap_otel"
+    read = _read_by_one_event(opt, sorted(path for path in package.rglob("*") if path.is_file()))
+    by_event = {path for path in read if path.parent.name == "triggers"}
+    scripts = {"__main__.py", "interpreter.sh"}
+    boot = {"__init__.pyc", "boot.pyc", "settings.pyc", "bundle.pyc"}
+    bundles = {f"{name}.bundle" for name in BUNDLES}
+    assert {str(path.relative_to(package)) for path in read - by_event} == scripts | boot | bundles
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_layer_whose_bundle_is_damaged_serves_the_function_untraced(name: str, built: Path, tmp_path: Path) -> None:
+    opt = tmp_path / "opt"
+    shutil.copytree(built / "opt", opt)
+    bundle = opt / f"lrap_otel/{name}.bundle"
+    bundle.write_bytes(bundle.read_bytes()[: bundle.stat().st_size // 2])
+    asyncio.run(_serve_one_event(opt, spans=0))
+
+
+def _read_by_one_event(opt: Path, files: list[Path]) -> set[Path]:
+    """Those of the files that are read from the start of a layer until one event is traced."""
+    for path in files:
+        # Linux notes the first reading of a file whose last reading is older than its last change.
+        os.utime(path, (0, 1))
+    asyncio.run(_serve_one_event(opt, spans=1))
+    return {path for path in files if path.stat().st_atime != 0}
+
+
+async def _serve_one_event(opt: Path, spans: int) -> None:
     config = Config(
         command=[sys.executable, "-m", "awslambdaric", "function.handler"],
         cwd=builds.ROOT / "tests/e2e",
@@ -190,9 +218,9 @@ async def _trace_one_event(opt: Path) -> None:
         timeout_s=30,
     )
     async with Emulator(config) as emulator:
-        await emulator.invoke(json.dumps(HTTP_EVENT).encode())
+        outcome = await emulator.invoke(json.dumps(HTTP_EVENT).encode())
         await emulator.shutdown()
-        assert len(emulator.otlp.received) == 1
+        assert (outcome.status, len(emulator.otlp.received)) == ("success", spans)
 
 
 def _index(folder: Path) -> bytes:
