@@ -138,7 +138,9 @@ def _serve(
         gc.disable()
         load("start")
         if traces:
-            channel, process_id = _fork_telemetry(registration.api, listener)
+            channel, process_id = _fork_telemetry(
+                registration.api, listener, hears_platform=bool(settings.telemetry_types)
+            )
         if shell:
             _thread.start_new_thread(_end_with, (shell,))
         if listener is not None:
@@ -270,7 +272,9 @@ def _register_request(settings: Settings, name: str, *, takes_invoke: bool) -> b
     return _REGISTER.format(host=host, name=name, length=len(body), body=body).encode("latin-1", "replace")
 
 
-def _fork_telemetry(api: _socket.socket, listener: _socket.socket | None) -> "tuple[Channel | None, int]":
+def _fork_telemetry(
+    api: _socket.socket, listener: _socket.socket | None, *, hears_platform: bool
+) -> "tuple[Channel | None, int]":
     """Start the telemetry process: its channel and process id, or None and 0 where it cannot start."""
     import gc  # noqa: PLC0415 - the register request is out
 
@@ -278,6 +282,10 @@ def _fork_telemetry(api: _socket.socket, listener: _socket.socket | None) -> "tu
 
     try:
         channel = Channel()
+        if hears_platform:
+            from lrap_otel.ipc.telemetry_port import open_port  # noqa: PLC0415 - see above
+
+            channel.platform = open_port(api.getsockname()[0])
         # A collection writes to all that it looks at, and each process would then need its own copy.
         gc.freeze()
         process_id = posix.fork()
@@ -308,7 +316,7 @@ def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel:
             load("telemetry")
             from lrap_otel.telemetry.worker import run  # noqa: PLC0415 - in the child alone
 
-            run(channel.far, channel.event_fd, posix.environ)
+            run(channel.far, channel.event_fd, posix.environ, channel.platform)
         status = 0
     finally:
         posix._exit(status)  # noqa: SLF001 - `os` is not loaded; nothing of the parent's may run twice

@@ -8,6 +8,7 @@ from lrap_otel.extension import restart
 from lrap_otel.extension.client import Client, RefusedError
 from lrap_otel.extension.flush import FlushSchedule
 from lrap_otel.extension.lifecycle import Lifecycle
+from lrap_otel.extension.subscription import Subscription
 from lrap_otel.extension.supervisor import Telemetry
 from lrap_otel.http1.stream import BrokenError, Stream
 from lrap_otel.ipc import records
@@ -74,10 +75,13 @@ def run(
         f"registered for {registration.get('functionName')}; the runtime's calls come through port {settings.listener_port}"
     )
     sandbox.recorder.observe(sandbox.recorder.offer_and_keep, _started(registration))
+    subscription = _subscribe(settings, client, registered.address, channel) if channel is not None else None
     if channel is not None and log.is_printed("info"):
         sandbox.recorder.observe(_say_what_is_in_force, settings)
     if telemetry is not None and sandbox.recorder.observe(_has_less_cpu_later, settings):
         _wait_until_ready(telemetry, sandbox.polls)
+    if subscription is not None:
+        sandbox.recorder.observe(subscription.settle, lambda: bool(sandbox.polls.waiting))
     schedule = FlushSchedule(settings.flush)
     Lifecycle(client, invocations, sandbox.polls, telemetry, sandbox.recorder, settings.flush_budget_ms, schedule).run()
     return 0
@@ -100,6 +104,19 @@ def _telemetry(settings: "Settings", channel: "Channel", sandbox: SharedState) -
         # Of Managed Instances there is always an event with the function, and a CPU or more for all.
         stands_aside=not settings.is_managed_instances,
     )
+
+
+def _subscribe(
+    settings: "Settings", client: Client, address: tuple[str, int], channel: "Channel"
+) -> Subscription | None:
+    """None if the Telemetry API is not asked."""
+    if channel.platform is None:
+        return None
+    try:
+        return Subscription(address, client.identifier, channel.platform.getsockname()[1], settings.telemetry_types)
+    except OSError as error:
+        log.warning(f"the Telemetry API cannot be asked ({error}); what only the platform knows is missing")
+        return None
 
 
 def _has_less_cpu_later(settings: "Settings") -> bool:

@@ -26,6 +26,7 @@ SAMPLERS = (
 )
 DEFAULT_SAMPLER = "parentbased_always_on"
 FLUSH_CHOICES = ("auto", "end", "overlap")
+TELEMETRY_API_CHOICES = ("auto", "off", "platform")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 # An invocation of Managed Instances may run for 90 minutes; nothing of ours takes longer.
 LONGEST_MS = 90 * 60 * 1_000
@@ -134,6 +135,7 @@ class Settings:
         "sampler",
         "sampler_argument",
         "scan_limit_bytes",
+        "telemetry_types",
         "xray_header",
     )
 
@@ -154,11 +156,18 @@ class Settings:
         self.sampler = read.one_of("OTEL_TRACES_SAMPLER", DEFAULT_SAMPLER, SAMPLERS)
         self.sampler_argument = read.text("OTEL_TRACES_SAMPLER_ARG")
         self.xray_header = read.one_of("LRAP_XRAY_HEADER", "auto", ("auto", "always", "never"))
+        self.telemetry_types = telemetry_types(read)
         self.scan_limit_bytes = read.number("LRAP_SCAN_LIMIT_BYTES", 2_097_152, 0, 6_291_556)
 
     @property
     def warnings(self) -> list[str]:
         return self.environment.warnings
+
+
+def telemetry_types(read: Environment) -> tuple[str, ...]:
+    """The types of events that are asked of the Telemetry API; none if it is off."""
+    choice = read.one_of("LRAP_TELEMETRY_API", "auto", TELEMETRY_API_CHOICES)
+    return () if choice == "off" else ("platform",)
 
 
 def _flag(text: str) -> bool:

@@ -45,7 +45,8 @@ class Layer:
 
     def start(self, shell: list[str], **variables: str) -> None:
         told = {"PATH": str(self.commands), "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.api.port}"}
-        told |= {"LRAP_SPOOL_BYTES": "0", **variables}  # /tmp is everybody's
+        # /tmp is everybody's, and nobody plays the Telemetry API.
+        told |= {"LRAP_SPOOL_BYTES": "0", "LRAP_TELEMETRY_API": "off", **variables}
         told.setdefault("LRAP_LISTENER_PORT", str(free_port()))
         command = [shutil.which(shell[0]) or "", *shell[1:], str(self.entrypoint)]
         self.process = subprocess.Popen(command, env=told, stderr=subprocess.PIPE)

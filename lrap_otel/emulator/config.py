@@ -38,6 +38,10 @@ class TelemetryFaults:
     is_shuffled: bool = False
 
 
+# As AWS's own emulator answers.
+NO_TELEMETRY_API = TelemetryFaults(status=202)
+
+
 @dataclass(frozen=True)
 class Config:
     """One function and its sandbox.

@@ -34,15 +34,19 @@ class RefusedError(Exception):
 
 
 class Client:
-    """One registered extension. `stream` is the connection that carried the register request."""
+    """One registered extension. `stream` is the connection that carried the register request.
 
-    __slots__ = ("_address", "_request", "_retry_pause_s", "_said", "_stream")
+    `identifier` is what Lambda knows it by, once it has been read.
+    """
+
+    __slots__ = ("_address", "_request", "_retry_pause_s", "_said", "_stream", "identifier")
 
     def __init__(self, stream: Stream, address: tuple[str, int], retry_pause_s: float = _FIRST_PAUSE_S) -> None:
         self._stream = stream
         self._address = address
         self._retry_pause_s = retry_pause_s
         self._request = b""
+        self.identifier = ""
         self._said: set[str] = set()
 
     def read_registration(self) -> dict[str, object]:
@@ -53,8 +57,8 @@ class Client:
         reply, body = _read_reply(self._stream)
         if reply.status != 200:
             raise RefusedError(f"Lambda refused the registration with {reply.status}: {body[:300]!r}")
-        identifier = reply.fields.get(b"lambda-extension-identifier", b"").decode("latin-1")
-        self._request = _NEXT.format(host=self._address[0], identifier=identifier).encode("latin-1")
+        self.identifier = reply.fields.get(b"lambda-extension-identifier", b"").decode("latin-1")
+        self._request = _NEXT.format(host=self._address[0], identifier=self.identifier).encode("latin-1")
         return _object(body)
 
     def next_event(self, when_quiet: "Callable[[], None] | None" = None) -> dict[str, object]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lrap_otel.ipc.channel import Channel
 
 _ROOT = __file__.rpartition("/lrap_otel/")[0]
-_STDIN, _STDOUT, _LIFELINE = 0, 1, 3
+_STDIN, _STDOUT, _LIFELINE, _PLATFORM = 0, 1, 3, 4
 
 
 def start(channel: "Channel", earlier: "Sequence[records.Message]") -> int:
@@ -24,16 +24,19 @@ def start(channel: "Channel", earlier: "Sequence[records.Message]") -> int:
     It reads `earlier` first, then what is on the channel.
     """
     script = f"{_ROOT}/lrap_otel/telemetry/__main__.py"
+    passed = [
+        (posix.POSIX_SPAWN_DUP2, channel.far.fileno(), _STDIN),
+        (posix.POSIX_SPAWN_DUP2, channel.event_fd.fileno(), _STDOUT),
+        (posix.POSIX_SPAWN_DUP2, channel.lifeline.fileno(), _LIFELINE),
+    ]
+    if channel.platform is not None:
+        passed.append((posix.POSIX_SPAWN_DUP2, channel.platform.fileno(), _PLATFORM))
     again = [records.encode(message, None).hex() for message in earlier]
     return posix.posix_spawn(
         "/proc/self/exe",
         [*_interpreter(), "-I", "-S", "-X", "utf8", script, _ROOT, *again],
         posix.environ,
-        file_actions=[
-            (posix.POSIX_SPAWN_DUP2, channel.far.fileno(), _STDIN),
-            (posix.POSIX_SPAWN_DUP2, channel.event_fd.fileno(), _STDOUT),
-            (posix.POSIX_SPAWN_DUP2, channel.lifeline.fileno(), _LIFELINE),
-        ],
+        file_actions=passed,
     )
 
 

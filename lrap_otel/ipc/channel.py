@@ -31,15 +31,17 @@ class Channel:
     nobody has read yet reach a successor of a telemetry process that died.
 
     `event_fd` rings when what is on the channel should be read at once: see `TelemetryEnd.rest`. `lifeline` is held by
-    the telemetry process too, and `alive`, its other end, by the proxy alone: see `extension/lifeline.py`.
+    the telemetry process too, and `alive`, its other end, by the proxy alone: see `extension/lifeline.py`. `platform` is where
+    Lambda delivers what the Telemetry API has to say (see `ipc/telemetry_port.py`), None if it is not asked; both keep it.
     """
 
-    __slots__ = ("_backlog", "_in_flight_bytes", "_refused", "alive", "event_fd", "far", "lifeline", "near")
+    __slots__ = ("_backlog", "_in_flight_bytes", "_refused", "alive", "event_fd", "far", "lifeline", "near", "platform")
 
     def __init__(self) -> None:
         self.near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
         self.event_fd = new_event_fd()
         self.alive, self.lifeline = _socket.socketpair()
+        self.platform: _socket.socket | None = None
         self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
         send = self.near.send  # of the channel itself the backlog must not know: they would keep each other
         self._backlog = Backlog(self.near.fileno(), lambda datagram: send(datagram, _DO_NOT_WAIT))
@@ -136,6 +138,8 @@ class Channel:
     def abandon(self) -> None:
         """Nobody will read any more: take nothing further, and let go of the payloads that wait."""
         self._backlog.close()
+        if self.platform is not None:
+            self.platform.close()
         try:
             while True:
                 _, ancillary, _, _ = self.far.recvmsg(0, _socket.CMSG_SPACE(_ONE_DESCRIPTOR_BYTES), _DO_NOT_WAIT)

@@ -1,7 +1,7 @@
 """A fresh telemetry process in the place of one that died: a script, started by its path.
 
 ``telemetry/__main__.py ROOT RECORD...``, with the channel's far end as stdin, its event_fd as stdout and its
-lifeline as descriptor 3. Each RECORD is in hex: one about the sandbox that the process before has
+lifeline as descriptor 3 and, if there is one, the Telemetry API's port as 4. Each RECORD is in hex: one about the sandbox that the process before has
 had. They come again, before what is on the channel.
 """
 
@@ -33,6 +33,14 @@ class FarEnd(_socket.socket):
         return (self.earlier.pop(0), [], 0, None) if self.earlier else super().recvmsg(*sizes)
 
 
+def platform_port() -> _socket.socket | None:
+    """Where Lambda delivers the Telemetry API's events; None if it was not passed on."""
+    try:
+        return _socket.socket(fileno=posix.dup(4))
+    except OSError:
+        return None
+
+
 if __name__ == "__main__":
     root, *earlier = sys.argv[1:]
     sys.path.insert(0, root)
@@ -45,5 +53,5 @@ if __name__ == "__main__":
 
     far = FarEnd(fileno=posix.dup(0))
     far.earlier = [bytes.fromhex(record) for record in earlier]
-    run(far, EventFd(posix.dup(1)), posix.environ)
+    run(far, EventFd(posix.dup(1)), posix.environ, platform_port())
     posix._exit(0)  # noqa: SLF001 - as the proxy does: threads are left, and taking an interpreter apart takes time

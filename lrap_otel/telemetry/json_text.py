@@ -102,6 +102,31 @@ def trailing_member(text: str, name: str) -> Any:
     return None
 
 
+def elements(text: str, beginning: str) -> tuple[list[Any], int]:
+    """The elements of an array, and how many parts of it are no JSON: each goes from where it fails to
+    the next `beginning` of an element, and so does the end if it is cut.
+    """
+    whole = parse(text)
+    if isinstance(whole, list):
+        return whole, 0
+    found: list[Any] = []
+    malformed = 0
+    position = _skip(text, 0)
+    position = _skip(text, position + 1) if text[position : position + 1] == "[" else text.find(beginning)
+    while 0 <= position < len(text) and text[position] != "]":
+        try:
+            value, position = _scan(text, position)
+            found.append(value)
+        except _NO_JSON:
+            malformed += 1
+            position = text.find(beginning, position + 1)
+            continue
+        position = _skip(text, position)
+        if text[position : position + 1] == ",":
+            position = _skip(text, position + 1)
+    return found, malformed + (not found and not malformed)
+
+
 def _skip(text: str, position: int) -> int:
     end = len(text)
     while position < end and text[position] in _SPACE:

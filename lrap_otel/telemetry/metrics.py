@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.telemetry.open_invocations import Invocation
     from lrap_otel.telemetry.otlp.wire import Resource
+    from lrap_otel.telemetry.platform.reports import Measured
     from lrap_otel.telemetry.settings import ExportSettings
 
     # Of one series: names and values.
@@ -88,6 +89,15 @@ DURATION_BUCKETS_S = (
 )
 
 
+# 16 MiB to 10 GiB, the most that a function may have.
+MEMORY_BUCKETS_BYTES = tuple(
+    float(mib * 1_048_576)
+    for mib in (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 1_536, 2_048, 3_072, 4_096, 6_144, 8_192, 10_240)
+)
+# 0.1 ms to the two seconds that some extensions take to flush.
+EXTENSION_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
+
+
 class Instrument:
     """One metric: its kind is ``histogram`` or ``counter``; `buckets` are a histogram's upper bounds."""
 
@@ -120,6 +130,41 @@ INSTRUMENTS = (
     Instrument(semconv.FAAS_ERRORS, "counter", "{error}", "Number of invocation errors."),
     Instrument(semconv.FAAS_TIMEOUTS, "counter", "{timeout}", "Number of invocation timeouts."),
     Instrument(semconv.FAAS_COLDSTARTS, "counter", "{coldstart}", "Number of invocation cold starts."),
+    Instrument(
+        semconv.FAAS_INIT_DURATION,
+        "histogram",
+        "s",
+        "Measures the duration of the function's initialization, such as a cold start.",
+        DURATION_BUCKETS_S,
+    ),
+    Instrument(
+        semconv.FAAS_MEM_USAGE,
+        "histogram",
+        "By",
+        "Distribution of max memory usage per invocation.",
+        MEMORY_BUCKETS_BYTES,
+    ),
+    Instrument(
+        semconv.LRAP_PLATFORM_INVOKE_DURATION,
+        "histogram",
+        "s",
+        "Duration of an invocation as Lambda measured it, extensions included.",
+        DURATION_BUCKETS_S,
+    ),
+    Instrument(
+        semconv.LRAP_BILLED_DURATION,
+        "histogram",
+        "s",
+        "Duration of an invocation that Lambda billed.",
+        DURATION_BUCKETS_S,
+    ),
+    Instrument(
+        semconv.LRAP_EXTENSION_OVERHEAD,
+        "histogram",
+        "s",
+        "Time from the runtime's end of an invocation to that of all extensions, as Lambda measured it.",
+        EXTENSION_BUCKETS_S,
+    ),
     Instrument(
         semconv.LRAP_EVENT_AGE,
         "histogram",
@@ -167,18 +212,19 @@ class Metrics:
         if invocation.delivered.cold_start:
             self._count(semconv.FAAS_COLDSTARTS, 1, _trigger(invocation))
         if invocation.event_age_s is not None:
-            self._record(semconv.LRAP_EVENT_AGE, invocation.event_age_s, _source(invocation), invocation)
+            self._record(semconv.LRAP_EVENT_AGE, invocation.event_age_s, _source(invocation), _span_of(invocation))
 
     def overhead(self, endpoint: str, overhead_ns: int, invocation: "Invocation") -> None:
         """What the proxy added to one call: `endpoint` is ``next``, ``response`` or ``error``."""
         overhead_s = max(overhead_ns, 0) * _SECONDS_PER_NANOSECOND
-        self._record(semconv.LRAP_PROXY_OVERHEAD, overhead_s, ((semconv.LRAP_ENDPOINT, endpoint),), invocation)
+        key = ((semconv.LRAP_ENDPOINT, endpoint),)
+        self._record(semconv.LRAP_PROXY_OVERHEAD, overhead_s, key, _span_of(invocation))
 
     def end(self, invocation: "Invocation") -> None:
         """An invocation has ended. An HTTP status of 5xx is the function's answer: to Lambda it succeeded."""
         trigger = _trigger(invocation)
         duration_s = (invocation.end_ns - invocation.delivered.delivered_ns) * _SECONDS_PER_NANOSECOND
-        self._record(semconv.FAAS_INVOKE_DURATION, duration_s, trigger, invocation)
+        self._record(semconv.FAAS_INVOKE_DURATION, duration_s, trigger, _span_of(invocation))
         if invocation.is_timeout:
             self._count(semconv.FAAS_TIMEOUTS, 1, trigger)
         elif invocation.failure is not None:
@@ -186,6 +232,25 @@ class Metrics:
         else:
             self._count(semconv.FAAS_INVOCATIONS, 1, trigger)
         self._count(semconv.LRAP_BATCH_ITEM_FAILURES, invocation.item_failures or 0, _source(invocation))
+
+    def init(self, duration_s: float, kind: str) -> None:
+        """The platform has reported an init or a restore, by its initialization type."""
+        self._record(semconv.FAAS_INIT_DURATION, duration_s, ((semconv.LRAP_INIT_TYPE, kind),) if kind else (), None)
+
+    def report(self, measured: "Measured", trigger: str, span: SpanContext | None) -> None:
+        """The platform has reported an invocation; `trigger` and `span` are empty and None if the proxy has not seen it."""
+        for name, value in (
+            (semconv.FAAS_MEM_USAGE, measured.memory_bytes),
+            (semconv.LRAP_PLATFORM_INVOKE_DURATION, measured.duration_s),
+            (semconv.LRAP_BILLED_DURATION, measured.billed_s),
+            (semconv.LRAP_EXTENSION_OVERHEAD, measured.extension_overhead_s),
+        ):
+            if value is not None:
+                self._record(name, value, _trigger_key(trigger), span)
+
+    def fail(self, trigger: str, *, is_timeout: bool) -> None:
+        """The platform reports a bad end of an invocation that the proxy saw succeed."""
+        self._count(semconv.FAAS_TIMEOUTS if is_timeout else semconv.FAAS_ERRORS, 1, _trigger_key(trigger))
 
     def drop_records(self, count: int, reason: str) -> None:
         """Records were lost for `reason`."""
@@ -218,13 +283,13 @@ class Metrics:
             self._start_ns = end_ns
         return MetricsData(self._resource, metrics) if metrics else None
 
-    def _record(self, name: str, value: float, key: "Key", invocation: "Invocation") -> None:
+    def _record(self, name: str, value: float, key: "Key", span: SpanContext | None) -> None:
         series = self._histograms.setdefault(name, {})
         histogram = series.get(key)
         if histogram is None:
             histogram = ExponentialHistogram() if self._is_exponential else Histogram(_BUCKETS[name])
             series[key] = histogram
-        histogram.record(value, self._exemplar_span(invocation))
+        histogram.record(value, span if self._makes_exemplar(span) else None)
 
     def _count(self, name: str, count: int, key: "Key") -> None:
         if count > 0:
@@ -233,13 +298,21 @@ class Metrics:
                 series[key] = Sum()
             series[key].add(count)
 
-    def _exemplar_span(self, invocation: "Invocation") -> SpanContext | None:
-        """The span that makes a measurement an exemplar; None where none is wanted."""
-        delivered = invocation.delivered
-        is_sampled = self._exemplar_filter == "always_on" or (
-            self._exemplar_filter == "trace_based" and delivered.trace_flags & SAMPLED
-        )
-        return SpanContext(delivered.trace_id_hex, delivered.span_id_hex, delivered.trace_flags) if is_sampled else None
+    def _makes_exemplar(self, span: SpanContext | None) -> bool:
+        """Whether what is measured in `span` makes an exemplar."""
+        if span is None:
+            return False
+        is_sampled = bool(span.trace_flags & SAMPLED)
+        return self._exemplar_filter == "always_on" or (self._exemplar_filter == "trace_based" and is_sampled)
+
+
+def _span_of(invocation: "Invocation") -> SpanContext:
+    delivered = invocation.delivered
+    return SpanContext(delivered.trace_id_hex, delivered.span_id_hex, delivered.trace_flags)
+
+
+def _trigger_key(trigger: str) -> "Key":
+    return ((semconv.FAAS_TRIGGER, trigger),) if trigger else ()
 
 
 def _trigger(invocation: "Invocation") -> "Key":

@@ -16,6 +16,7 @@ from lrap_otel.telemetry.heads import Head
 from lrap_otel.telemetry.limits import Limits
 from lrap_otel.telemetry.metrics import Metrics
 from lrap_otel.telemetry.open_invocations import Invocation, Invocations
+from lrap_otel.telemetry.record_queue import Batch
 from lrap_otel.telemetry.redaction import Privacy
 from lrap_otel.telemetry.resource import build_resource
 from lrap_otel.telemetry.spans import init_span, invocation_span
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.keep import Keeper
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.otlp.wire import Resource
+    from lrap_otel.telemetry.platform.observer import Observer
     from lrap_otel.telemetry.settings import ExportSettings
 
 OPEN_INVOCATIONS_LIMIT = 10_000
@@ -53,11 +55,12 @@ class _Sandbox:
 class Pipeline:
     """What the telemetry process knows. One thread uses it."""
 
-    def __init__(self, settings: ExportSettings, warn: Callable[[str], None]) -> None:
+    def __init__(self, settings: ExportSettings, warn: Callable[[str], None], *, hears_platform: bool = False) -> None:
+        """`warn` takes a line for people. `hears_platform`: `Batch` records will come."""
         self._settings = settings
-        self._limits = Limits(settings)
+        self.limits = Limits(settings)
         self._options = _options(settings)
-        self._sampler = Sampler(settings.sampler, settings.sampler_argument)
+        self.sampler = Sampler(settings.sampler, settings.sampler_argument)
         self._keeper = _keeper(settings)
         self._exporter = _exporter(settings, warn)
         self._invocations = Invocations(OPEN_INVOCATIONS_LIMIT)
@@ -70,6 +73,11 @@ class Pipeline:
         # From then on (monotonic) an export takes with it what was measured.
         self._metrics_due_s = 0.0
         self._last_failed = self._last_metrics_failed = False
+        self._observer: Observer | None = None
+        if hears_platform and settings.telemetry_types:
+            from lrap_otel.telemetry.platform.observer import Observer  # noqa: PLC0415 - where the platform is heard
+
+            self._observer = Observer(self)
 
     def accept(self, record: Record) -> None:
         """Work off one record that is not a command."""
@@ -85,6 +93,8 @@ class Pipeline:
             self._fail_init(record)
         elif isinstance(record, Restored):
             self._restore()
+        elif isinstance(record, Batch) and self._observer is not None:
+            self.count_dropped(0, 0, self._observer.take(record))
 
     def flush(self, deadline: Deadline, *, is_last: bool = False) -> bool:
         """Export what is finished before `deadline`; whether the collector has it.
@@ -106,7 +116,11 @@ class Pipeline:
         now_ns = time_ns()
         for invocation in self._invocations.take_all():
             invocation.close(reason, now_ns)
+            if self._observer is not None:
+                invocation.failure = self._observer.failure_of(invocation) or invocation.failure
             self._end(invocation)
+        if self._observer is not None:
+            self._observer.close(reason)
 
     def seconds_until_due(self) -> float | None:
         """How long until an export is due that nobody asks for; None if none is."""
@@ -143,11 +157,21 @@ class Pipeline:
     def count_billed(self, billed_ms: int) -> None:
         """Invocations waited for flushes, `billed_ms` more than was counted before."""
         if billed_ms:
-            self._metrics.bill_flush(billed_ms)
+            self.metrics.bill_flush(billed_ms)
 
     def close(self) -> None:
         """Close the connections."""
         self._exporter.close()
+
+    @property
+    def awaits_platform(self) -> bool:
+        """The platform speaks, and has not yet reported all invocations."""
+        return self._observer is not None and self._observer.is_awaiting
+
+    @property
+    def resource(self) -> Resource:
+        """Who we are, final with its first use."""
+        return self._sandbox.resource
 
     @property
     def _sandbox(self) -> _Sandbox:
@@ -158,7 +182,7 @@ class Pipeline:
         return self._made
 
     @property
-    def _metrics(self) -> Metrics:
+    def metrics(self) -> Metrics:
         """For a measurement."""
         if self._oldest_measurement_s is None:
             self._oldest_measurement_s = monotonic()
@@ -180,17 +204,19 @@ class Pipeline:
     def _deliver(self, record: Delivered) -> None:
         known = self._invocations.find(record)
         if known is not None and record.is_redelivery:
-            self._metrics.overhead("next", record.overhead_ns, known)
+            self.metrics.overhead("next", record.overhead_ns, known)
             return
         if known is not None:
             # A retry of an id whose first attempt never ended.
             known.close("timeout", record.delivered_ns)
             self._end(known)
         invocation = Invocation(record, self._function_version, self._options)
-        self._metrics.delivery(invocation)
-        self._metrics.overhead("next", record.overhead_ns, invocation)
+        self.metrics.delivery(invocation)
+        self.metrics.overhead("next", record.overhead_ns, invocation)
         if self._invocations.open(invocation) is not None:
             self._drop_records(1, "queue_full")
+        if self._observer is not None:
+            self._observer.delivered(invocation)
         early = self._invocations.take_early(record)
         if early is not None:
             self._finish(early)
@@ -202,21 +228,25 @@ class Pipeline:
                 self._drop_records(1, "unknown_invocation")
             return
         invocation.finish(record)
-        self._metrics.overhead(record.endpoint, record.overhead_ns, invocation)
+        self.metrics.overhead(record.endpoint, record.overhead_ns, invocation)
         self._end(invocation)
 
     def _end(self, invocation: Invocation) -> None:
-        self._metrics.end(invocation)
+        self.metrics.end(invocation)
         is_sampled = invocation.is_sampled
+        span = None
         if is_sampled or self._keeper is not None:
             name = self._function_name or "invocation"
-            span = invocation_span(invocation, self._sandbox.resource, name, self._limits)
-            self._add(span, is_sampled=is_sampled, is_cold=invocation.delivered.cold_start)
+            span = invocation_span(invocation, self._sandbox.resource, name, self.limits)
+            self.add(span, is_sampled=is_sampled, is_cold=invocation.delivered.cold_start)
+        if self._observer is not None:
+            self._observer.ended(invocation, span)
 
     def _fail_init(self, record: InitError) -> None:
+        told_ns = self._observer.init_failed() if self._observer is not None else 0
         trace_id_hex = urandom(16).hex()
         # The proxy samples invocations; a failed init has none, and its span is a root of its own.
-        is_sampled = self._sampler.decide(None, trace_id_hex)
+        is_sampled = self.sampler.decide(None, trace_id_hex)
         if not is_sampled and self._keeper is None:
             return
         flags = RANDOM | SAMPLED if is_sampled else RANDOM
@@ -225,17 +255,22 @@ class Pipeline:
         head, rest = Head(payload[: record.head_length]), payload[record.head_length :]
         failure = failures.from_error(head, Body(head, rest, len(rest), len(rest)))
         failure = self._options.privacy.of_failure(failure)
-        start_ns = self._started.at_ns if self._started else record.at_ns
-        span = init_span(context, start_ns, record.at_ns, failure, self._sandbox.resource, self._limits)
-        self._add(span, is_sampled=is_sampled, is_cold=True)
+        start_ns = told_ns or (self._started.at_ns if self._started else record.at_ns)
+        span = init_span(context, start_ns, record.at_ns, failure, self._sandbox.resource, self.limits)
+        self.add(span, is_sampled=is_sampled, is_cold=True)
 
     def _restore(self) -> None:
         self._made = None
         self._oldest_span_s = self._oldest_measurement_s = None
         self._metrics_due_s = 0.0
         self._exporter.forget()
+        if self._observer is not None:
+            self._observer.restored()
 
-    def _add(self, span: Span, *, is_sampled: bool = True, is_cold: bool = False) -> None:
+    def add(self, span: Span, *, is_sampled: bool, is_cold: bool) -> None:
+        """Keep a finished span until the next export, if it is to be sent."""
+        if not is_sampled and self._keeper is None:
+            return
         if self._keeper is not None and not self._keeper.keeps(span, is_sampled=is_sampled, is_cold=is_cold):
             return
         self._exporter.add(span, self._sandbox.metrics)
@@ -244,7 +279,7 @@ class Pipeline:
 
     def _drop_records(self, count: int, reason: str) -> None:
         if count > 0:
-            self._metrics.drop_records(count, reason)
+            self.metrics.drop_records(count, reason)
 
     def _export(self, deadline: Deadline, *, spans: bool = True, measured: bool = True, is_last: bool = False) -> bool:
         """Whether the collector has all that was to be sent."""

@@ -33,6 +33,15 @@ class QueuedRecord:
         self.at_s = at_s
 
 
+class Batch(Record):
+    """What the Telemetry API has delivered with one request: its body is the payload, and it came at `received_ns` (Unix
+    time). It does not cross the channel.
+    """
+
+    __slots__ = ("received_ns",)
+    received_ns: int
+
+
 class RecordQueue:
     """A bounded queue between the reading thread and the worker. What does not fit is dropped and counted; a flush and
     a shutdown always fit.
@@ -53,10 +62,16 @@ class RecordQueue:
         self._dropped = 0
         self._malformed = 0
         self._is_due = False
+        self._together_s = TOGETHER_S
         self._lock = allocate_lock()
         # Nobody holds it from when there is news until the worker, who alone waits for it, has taken note.
         self._no_news = allocate_lock()
         self._no_news.acquire()
+
+    def hurry(self) -> None:
+        """From now on each record is due at once."""
+        with self._lock:
+            self._together_s = 0.0
 
     def start(self) -> None:
         """Start reading, on a thread that does not keep the process alive."""
@@ -90,7 +105,7 @@ class RecordQueue:
         return arrival
 
     def _is_any_due(self) -> bool:
-        if self._arrivals and monotonic() >= self._arrivals[0].at_s + TOGETHER_S:
+        if self._arrivals and monotonic() >= self._arrivals[0].at_s + self._together_s:
             self._is_due = True
         return self._is_due
 
@@ -98,7 +113,7 @@ class RecordQueue:
         now_s = monotonic()
         ends_s = [] if end_s is None else [end_s - now_s]
         if self._arrivals:
-            ends_s.append(self._arrivals[0].at_s + TOGETHER_S - now_s)
+            ends_s.append(self._arrivals[0].at_s + self._together_s - now_s)
         return min(ends_s) if ends_s else None
 
     @property
@@ -124,13 +139,14 @@ class RecordQueue:
                 with self._lock:
                     self._malformed += 1
                 continue
-            self._put(record)
+            self.put(record)
             if record is None:
                 return
             if not _is_command(record):
                 self._rest()
 
-    def _put(self, record: Record | None) -> None:
+    def put(self, record: Record | None) -> None:
+        """Add one; None is the end. Any thread may."""
         with self._lock:
             is_command = _is_command(record)
             is_full = len(self._arrivals) >= LIMIT_RECORDS or self._bytes >= LIMIT_BYTES

@@ -29,6 +29,7 @@ OURS = (
     "LRAP_SCAN_LIMIT_BYTES",
     "LRAP_SPOOL_BYTES",
     "LRAP_SPOOL_DIR",
+    "LRAP_TELEMETRY_API",
     "LRAP_XRAY_HEADER",
 )
 _SCHEME_DECIDES = "the endpoint's scheme says whether TLS is used"

@@ -7,7 +7,7 @@ Options"; "Resource SDK", "Specifying resource information via an environment va
 
 import posix
 
-from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, SAMPLERS, Environment, quoted
+from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, SAMPLERS, Environment, quoted, telemetry_types
 from lrap_otel.telemetry.percent import unquoted
 from lrap_otel.telemetry.url import Url
 
@@ -185,6 +185,7 @@ class ExportSettings:
         "schedule_delay_ms",
         "service_name",
         "spool",
+        "telemetry_types",
         "traces",
     )
 
@@ -194,6 +195,7 @@ class ExportSettings:
         self.metrics = SignalSettings(read, "METRICS")
         self.network = NetworkSettings(read)
         self.spool = SpoolSettings(read)
+        self.telemetry_types = telemetry_types(read)
         self._read_batching(read)
         self._read_metrics(read)
         self._read_limits(read)

@@ -11,7 +11,7 @@ from lrap_otel.ipc import records
 from lrap_otel.ipc.channel import TelemetryEnd
 from lrap_otel.ipc.records import Flush, Shutdown
 from lrap_otel.telemetry.export.deadline import Deadline, attempt
-from lrap_otel.telemetry.record_queue import QueuedRecord, RecordQueue
+from lrap_otel.telemetry.record_queue import Batch, QueuedRecord, RecordQueue
 from lrap_otel.telemetry.setting_names import warnings_of
 from lrap_otel.telemetry.settings import ExportSettings
 
@@ -34,21 +34,33 @@ _ORPHAN_EXPORT_S = 1.0
 # How old an attempt may get for which Lambda does not wait any more, if nothing comes for which it does.
 _UNAWAITED_EXPORT_S = 2.0
 _WARNINGS_LIMIT = 100
+# How long, of the two seconds that a sandbox has for its end, the platform's last word may take.
+_PLATFORM_S = 0.15
 
 
-def run(far: _socket.socket, event_fd: EventFd, variables: Mapping[bytes, bytes]) -> None:
+def run(
+    far: _socket.socket,
+    event_fd: EventFd,
+    variables: Mapping[bytes, bytes],
+    platform: _socket.socket | None = None,
+) -> None:
     """Be the telemetry process, in a child forked for it, until the channel ends or a shutdown is answered.
 
-    `far` and `event_fd` are the channel's. Nothing is raised.
+    `far`, `event_fd` and `platform` are the channel's. Nothing is raised.
     """
     try:
         _step_back()
-        serve(far, variables, event_fd)
+        serve(far, variables, event_fd, platform)
     except Exception as error:  # noqa: BLE001 - nothing leaves this process but what goes over the channel
         TelemetryEnd(far).reply(records.warning(f"telemetry ends: {type(error).__name__}: {error}"))
 
 
-def serve(far: _socket.socket, variables: Mapping[bytes, bytes], event_fd: EventFd | None = None) -> None:
+def serve(
+    far: _socket.socket,
+    variables: Mapping[bytes, bytes],
+    event_fd: EventFd | None = None,
+    platform: _socket.socket | None = None,
+) -> None:
     """Do the work of `run` in the process as it is."""
     end = TelemetryEnd(far, event_fd)
     inbox = RecordQueue(end.receive, end.rest)
@@ -60,11 +72,15 @@ def serve(far: _socket.socket, variables: Mapping[bytes, bytes], event_fd: Event
     # Only now, while the inbox already fills: this is what takes long.
     # What is imported stays, and looking for garbage in it is a twentieth of the instructions.
     gc.disable()
+    if platform is not None:
+        from lrap_otel.telemetry.platform.listener import Listener  # noqa: PLC0415 - where the platform is heard
+
+        Listener(platform, inbox.put).start()
     from lrap_otel.telemetry.pipeline import Pipeline  # noqa: PLC0415
 
     gc.freeze()
     gc.enable()
-    pipeline = Pipeline(settings, warnings.warn)
+    pipeline = Pipeline(settings, warnings.warn, hears_platform=platform is not None)
     end.reply(records.ready(posix.getpid()))
     try:
         while not _work(inbox, pipeline, end, warnings):
@@ -121,12 +137,25 @@ def _work_off(arrival: QueuedRecord, inbox: RecordQueue, pipeline: Pipeline, end
         if is_superseded:
             return False
         if isinstance(record, Shutdown):
+            _hear_platform_out(inbox, pipeline)
             pipeline.close_open(record.reason)
         has_all = pipeline.flush(_deadline(record, arrival.at_s, inbox.event_fd), is_last=isinstance(record, Shutdown))
     finally:
         if not is_superseded:
             end.reply(records.flushed(record.number, has_all))
     return isinstance(record, Shutdown)
+
+
+def _hear_platform_out(inbox: RecordQueue, pipeline: Pipeline) -> None:
+    """What became of the last invocation, Lambda reports while the sandbox ends, which it does not bill."""
+    inbox.hurry()
+    end_s = monotonic() + _PLATFORM_S
+    while pipeline.awaits_platform and (left_s := end_s - monotonic()) > 0:
+        arrival = inbox.take(left_s)
+        if arrival is not None and isinstance(arrival.record, Batch):
+            pipeline.accept(arrival.record)
+        elif arrival is not None:
+            return  # the proxy process has gone; nothing else follows a shutdown
 
 
 def _deadline(record: Flush | Shutdown, arrived_s: float, event_fd: EventFd) -> Deadline:

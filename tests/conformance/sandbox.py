@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrap_otel.emulator.config import Config
+from lrap_otel.emulator.config import NO_TELEMETRY_API, Config
 from lrap_otel.emulator.emulator import Emulator
 from tests.conformance.builds import HERE
 from tests.conformance.tap import Call, Tap
@@ -121,7 +121,7 @@ async def _run(config: dict[str, Any], events: Sequence[Event], env: dict[str, s
     config["env"] |= {"CONFORMANCE_TAP": address, "LRAP_RUNTIME_API_ENDPOINT": address} | env
     seen = Seen(calls=tap.calls)
     try:
-        async with Emulator(Config(**config)) as emulator:
+        async with Emulator(Config(**{"telemetry": NO_TELEMETRY_API} | config)) as emulator:
             tap.upstream = emulator.runtime_api
             sent = [_send(emulator, event, number) for number, event in enumerate(events)]
             seen.outcomes = list(await asyncio.gather(*sent)) if at_once else [await outcome for outcome in sent]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel.emulator.config import Config
+from lrap_otel.emulator.config import NO_TELEMETRY_API, Config
 from lrap_otel.emulator.emulator import Emulator
 from tests.conformance import builds
 from tests.conformance.clients import Client, client
@@ -122,7 +122,14 @@ async def _run(function: Client, command: list[str], extensions: Mapping[str, Pa
     tap = Tap()
     address = await tap.start()
     env = {"CONFORMANCE_TAP": address, "LRAP_RUNTIME_API_ENDPOINT": address}
-    config = Config(command=command, cwd=function.cwd, extensions=extensions, env=env, timeout_s=20.0)
+    config = Config(
+        command=command,
+        cwd=function.cwd,
+        extensions=extensions,
+        env=env,
+        timeout_s=20.0,
+        telemetry=NO_TELEMETRY_API,
+    )
     seen = Seen(calls=tap.calls)
     try:
         async with Emulator(config) as emulator:
@@ -268,6 +275,7 @@ async def _web_application(
         extensions={"lambda-adapter": composed / "web-adapter", **(EXTENSION if is_ours_there else {})},
         env=env,
         timeout_s=20.0,
+        telemetry=NO_TELEMETRY_API,
     )
     async with Emulator(config) as emulator:
         outcome = await emulator.invoke(json.dumps(REQUEST).encode())

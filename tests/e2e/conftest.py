@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lrap_otel.emulator.config import Config
+from lrap_otel.emulator.config import NO_TELEMETRY_API, Config
 from lrap_otel.emulator.emulator import Emulator
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def function(handler: str = "function.handler", **options: Any) -> Config:
         "wrapper": ROOT / "opt/wrapper",
         "extensions": EXTENSION,
         "timeout_s": 10.0,
+        # Spans are those of invocations, then; test_e2e_platform.py has it.
+        "telemetry": NO_TELEMETRY_API,
     }
     return Config(**{**settings, **options})
 

@@ -49,7 +49,8 @@ class Extension:
         self.api = Upstream()
         self.port = port or free_port()
         told = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{self.api.port}", "LRAP_LISTENER_PORT": str(self.port)}
-        told |= {"LRAP_SPOOL_BYTES": "0"}  # /tmp is everybody's
+        # /tmp is everybody's; and where a test plays the Telemetry API as well, it says so.
+        told |= {"LRAP_SPOOL_BYTES": "0", "LRAP_TELEMETRY_API": "off"}
         self.process = subprocess.Popen(
             [root / "opt/entrypoint"], env={"PATH": os.environ["PATH"], **told, **variables}, stderr=subprocess.PIPE
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lrap_otel.emulator import Config, Emulator
+from lrap_otel.emulator.config import NO_TELEMETRY_API
 from opt.layer import archive, content, modules, sources
 from opt.layer.bundles import BUNDLES
 from tests.e2e.conftest import HTTP_EVENT
@@ -216,6 +217,7 @@ async def _serve_one_event(opt: Path, spans: int) -> None:
         opt=opt,
         wrapper=opt / "lrap-otel/wrapper",
         timeout_s=30,
+        telemetry=NO_TELEMETRY_API,
     )
     async with Emulator(config) as emulator:
         outcome = await emulator.invoke(json.dumps(HTTP_EVENT).encode())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lrap_otel.emulator import Config, Emulator
+from lrap_otel.emulator.config import NO_TELEMETRY_API
 from tests.e2e.conftest import HTTP_EVENT
 from tests.telemetry.otlp_collector import Collector
 
@@ -50,6 +51,7 @@ class Run:
             cwd=root.outside,
             env={"LRAP_FLUSH_BUDGET_MS": str(int(PATIENCE_S * 1000)), **env},
             timeout_s=PATIENCE_S,
+            telemetry=NO_TELEMETRY_API,
             init_timeout_s=PATIENCE_S,
         )
         async with Emulator(config) as emulator:

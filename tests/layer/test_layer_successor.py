@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from lrap_otel.emulator import Config, Emulator
+from lrap_otel.emulator.config import NO_TELEMETRY_API
 from tests.e2e.conftest import HTTP_EVENT
 from tests.layer.builds import ROOT
 from tests.processes import children, command_line, proxies_of
@@ -34,6 +35,7 @@ async def _kill_between_two_events(opt: Path) -> dict[str, list]:
         opt=opt,
         wrapper=opt / "lrap-otel/wrapper",
         timeout_s=30,
+        telemetry=NO_TELEMETRY_API,
         env={"LRAP_FLUSH_BUDGET_MS": "20000"},
     )
     async with Emulator(config) as emulator:

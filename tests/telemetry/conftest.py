@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import subprocess
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,16 +32,22 @@ def start() -> Iterator[Callable[..., Telemetry]]:
     """Starts a telemetry process with these `OTEL_*` variables, for a collector or without one."""
     started: list[Telemetry] = []
 
-    def _start(collector: Collector | None = None, **variables: str) -> Telemetry:
+    def _start(collector: Collector | None = None, *, hears_platform: bool = False, **variables: str) -> Telemetry:
         encoded = {name.encode(): value.encode() for name, value in variables.items()}
         if collector is not None:
             encoded.setdefault(b"OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.encode())
-        started.append(Telemetry(encoded))
+        started.append(Telemetry(encoded, hears_platform=hears_platform))
         return started[-1]
 
     yield _start
     for telemetry in started:
         telemetry.end()
+
+
+@pytest.fixture
+def start_hearing(start: Callable[..., Telemetry]) -> Callable[..., Telemetry]:
+    """The same, with `Telemetry.tell`."""
+    return partial(start, hears_platform=True)
 
 
 @pytest.fixture

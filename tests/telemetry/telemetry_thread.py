@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
+from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 from otlp_collector import PATIENCE_S
@@ -11,6 +13,7 @@ from proxy_records import VARIABLES
 
 from lrap_otel.ipc import records
 from lrap_otel.ipc.channel import Channel
+from lrap_otel.ipc.telemetry_port import open_port
 from lrap_otel.telemetry.worker import serve
 
 if TYPE_CHECKING:
@@ -22,20 +25,34 @@ EVERY_FLUSH = {"OTEL_METRIC_EXPORT_INTERVAL": "1"}
 
 
 class Telemetry:
-    """One telemetry process and the proxy's end of its channel."""
+    """One telemetry process and the proxy's end of its channel. Where it hears the platform, `tell` is Lambda."""
 
-    def __init__(self, variables: dict[bytes, bytes]) -> None:
+    def __init__(self, variables: dict[bytes, bytes], *, hears_platform: bool = False) -> None:
         self.channel = Channel()
+        self.channel.platform = open_port("127.0.0.1") if hears_platform else None
+        self._platform: HTTPConnection | None = None
         self.channel.near.settimeout(PATIENCE_S)
         self.warnings: list[str] = []
         self._number = 0
-        self._thread = threading.Thread(target=serve, args=(self.channel.far, VARIABLES | variables))
+        arguments = (self.channel.far, VARIABLES | variables, None, self.channel.platform)
+        self._thread = threading.Thread(target=serve, args=arguments)
         self._thread.start()
         assert self.reply()[0] == records.READY
 
     def offer(self, *sent: tuple[records.Message, bytes]) -> None:
         for message, payload in sent:
             self.channel.offer(message, payload)
+
+    def tell(self, *events: dict[str, Any], body: bytes | None = None) -> None:
+        """Deliver a batch of the Telemetry API, over one connection, until it is acknowledged."""
+        assert self.channel.platform is not None
+        if self._platform is None:
+            self._platform = HTTPConnection(*self.channel.platform.getsockname(), timeout=PATIENCE_S)
+        body = json.dumps(events).encode() if body is None else body
+        self._platform.request("POST", "/", body, {"Content-Type": "application/json"})
+        reply = self._platform.getresponse()
+        reply.read()
+        assert reply.status == 200
 
     def reply(self) -> tuple[int, records.Fields]:
         """The next reply that is not a warning; warnings are kept."""
@@ -78,6 +95,11 @@ class Telemetry:
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
         self.channel.far.close()
+        if self.channel.platform is not None and self.channel.platform.fileno() >= 0:
+            self.channel.platform.shutdown(2)
+            self.channel.platform.close()
+        if self._platform is not None:
+            self._platform.close()
 
 
 def spans_of(collector: Collector) -> list[Span]:

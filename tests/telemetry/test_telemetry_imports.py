@@ -17,13 +17,18 @@ ROOT = Path(__file__).parents[2]
 # As boot starts it; the proxy's records are made before, since it runs this code as well.
 PROGRAM = """
 import sys
-url, source, folder, event = sys.argv[1:]
+url, source, folder, event, hears_platform = sys.argv[1:]
 sys.path[:0] = [source]
 bare = set(sys.modules)
 import lrap_otel.ipc.channel, lrap_otel.settings
 from lrap_otel.ipc import records
 known = set(sys.modules)
 channel = lrap_otel.ipc.channel.Channel()
+platform = None
+if hears_platform:
+    from lrap_otel.ipc.telemetry_port import open_port
+    platform = open_port("127.0.0.1")
+    known = set(sys.modules)
 sys.path[:0] = [folder]
 import proxy_records
 loaded = set(sys.modules) - known
@@ -34,7 +39,7 @@ for message, payload in (proxy_records.delivered(event.encode()), proxy_records.
 channel.offer(records.flush(1, 60_000, 0))
 channel.offer(records.shutdown(2, "spindown", 1 << 50, 0))
 from lrap_otel.telemetry.worker import serve
-serve(channel.far, {b"OTEL_EXPORTER_OTLP_ENDPOINT": url.encode()})
+serve(channel.far, {b"OTEL_EXPORTER_OTLP_ENDPOINT": url.encode()}, None, platform)
 print(*sorted(name for name in set(sys.modules) - known if not name.startswith("lrap_otel.")))
 print(*sorted(name for name in set(sys.modules) - known if name.startswith("lrap_otel.")))
 """
@@ -95,6 +100,15 @@ OURS = {
     "lrap_otel.telemetry.url",
     "lrap_otel.telemetry.worker",
 }
+# Where the Telemetry API is asked, which is the default.
+OF_THE_PLATFORM = {
+    "lrap_otel.telemetry.platform",
+    "lrap_otel.telemetry.platform.batches",
+    "lrap_otel.telemetry.platform.listener",
+    "lrap_otel.telemetry.platform.observer",
+    "lrap_otel.telemetry.platform.phases",
+    "lrap_otel.telemetry.platform.reports",
+}
 PREFIX = "lrap_otel.telemetry.triggers."
 # These have no member in common by which they could be told from others.
 ALWAYS = {"graphql", "workflows", "http", "requests"}
@@ -113,14 +127,15 @@ FAMILIES = {
 }
 
 
+@pytest.mark.parametrize("hears_platform", [False, True])
 @pytest.mark.parametrize(("event", "families"), FAMILIES.values(), ids=FAMILIES)
 def test_what_is_loaded_until_the_first_export_is_a_closed_list(
-    collector: Collector, event: str, families: set[str]
+    collector: Collector, event: str, families: set[str], hears_platform: bool
 ) -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-I", "-S", "-c", PROGRAM),
-            *(collector.url, str(ROOT), str(Path(__file__).parent), event),
+            *(collector.url, str(ROOT), str(Path(__file__).parent), event, "1" * hears_platform),
         ],
         env={name.decode(): value.decode() for name, value in VARIABLES.items()},
         capture_output=True,
@@ -130,6 +145,6 @@ def test_what_is_loaded_until_the_first_export_is_a_closed_list(
     others, ours = done.stdout.splitlines()
 
     assert set(others.split()) - STANDARD_LIBRARY == set()
-    own = set(ours.split()) - OURS
+    own = set(ours.split()) - OURS - (OF_THE_PLATFORM if hears_platform else set())
     assert {name.removeprefix(PREFIX) for name in own} - ALWAYS - families == set()
     assert len(collector.received("/v1/traces")) == 1

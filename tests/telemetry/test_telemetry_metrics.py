@@ -186,6 +186,8 @@ def test_the_faas_metrics_are_those_of_the_conventions() -> None:
         faas_metrics.create_faas_errors(METER),
         faas_metrics.create_faas_timeouts(METER),
         faas_metrics.create_faas_coldstarts(METER),
+        faas_metrics.create_faas_init_duration(METER),
+        faas_metrics.create_faas_mem_usage(METER),
     ]
     ours = {one.name: (one.kind, one.unit, one.description) for one in INSTRUMENTS if one.name.startswith("faas.")}
 

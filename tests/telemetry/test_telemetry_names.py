@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[2]
 DOCUMENT = (SOURCE / "docs" / "telemetry.md").read_text(encoding="utf-8")
 
 # Named by AWS's or OpenTelemetry's prose alone; the constants have none of them.
-IN_PROSE_ALONE = {"x-ray-env", "source", "exception"}
+IN_PROSE_ALONE = {"x-ray-env", "source", "exception", "init"}
 OURS = {
     "lrap-otel",
     semconv.SCOPE_VERSION,
@@ -27,6 +27,11 @@ OURS = {
     "aws.eventbridge",
     "aws.durable.execution.arn",
     "aws.durable.execution.replay",
+    # X-Ray's annotations.
+    "aws.responseLatency",
+    "aws.responseDuration",
+    "aws.runtimeOverhead",
+    "aws.extensionOverhead",
 }
 
 

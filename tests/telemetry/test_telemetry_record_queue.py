@@ -68,10 +68,10 @@ AWAITED = [records.Flush((1, 500, 0, 0), None), records.Shutdown((2, "spindown",
 def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(command: records.Record | None) -> None:
     box = RecordQueue(lambda: None)
     for record in (restored(), records.Flush((1, 0, 0, 0), None)):
-        box._put(record)
+        box.put(record)
     assert not box.event_fd.is_set()
     for record in (AWAITED[0], restored(), command):
-        box._put(record)
+        box.put(record)
     rings = []
     for _ in range(5):
         box.take(PATIENCE_S)

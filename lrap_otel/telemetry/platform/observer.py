@@ -1,0 +1,277 @@
+"""Joins what the platform reports with what the proxy has seen."""
+
+from __future__ import annotations
+
+from posix import urandom
+from time import time_ns
+
+from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
+from lrap_otel.telemetry import json_text, semconv
+from lrap_otel.telemetry.open_invocations import TIMEOUT
+from lrap_otel.telemetry.otlp.traces import Link
+from lrap_otel.telemetry.platform.batches import Reader
+from lrap_otel.telemetry.platform.phases import INIT, RESTORE, SNAP_START, Phases, phase_span
+from lrap_otel.telemetry.platform.reports import Reported
+from lrap_otel.telemetry.triggers.description import LinkTo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from lrap_otel.propagation.sampling import Sampler
+    from lrap_otel.telemetry.failures import Failure
+    from lrap_otel.telemetry.limits import Limits
+    from lrap_otel.telemetry.metrics import Metrics
+    from lrap_otel.telemetry.open_invocations import Invocation
+    from lrap_otel.telemetry.otlp.traces import Span
+    from lrap_otel.telemetry.otlp.wire import Resource
+    from lrap_otel.telemetry.platform.batches import Event
+    from lrap_otel.telemetry.platform.phases import Phase
+    from lrap_otel.telemetry.platform.reports import Measured
+    from lrap_otel.telemetry.record_queue import Batch
+
+    class Outlet(Protocol):
+        """As the pipeline: where spans and measurements go. `metrics` is for a measurement."""
+
+        @property
+        def metrics(self) -> Metrics: ...
+        @property
+        def resource(self) -> Resource: ...
+        @property
+        def limits(self) -> Limits: ...
+        @property
+        def sampler(self) -> Sampler: ...
+        def add(self, span: Span, *, is_sampled: bool, is_cold: bool) -> None: ...
+
+
+# Invocations that may await their report: with one at a time it is one or two, Managed Instances have 64 at once. Where
+# nothing has been heard, perhaps nobody speaks.
+_AWAITED_LIMIT, _UNHEARD_LIMIT = 256, 4
+# Events of the platform that are remembered: of 64 invocations at once, each four times over.
+_KNOWN_LIMIT = 1_024
+# An init that ended so long before the first event was made ahead of it.
+_AHEAD_NS = 10_000_000_000
+_NANOSECONDS = 1_000_000_000
+
+
+class Observer:
+    """Spans of init and restore, what is reported late of each invocation, and measurements."""
+
+    __slots__ = (
+        "_awaited",
+        "_first",
+        "_first_ns",
+        "_has_heard",
+        "_has_init_error",
+        "_known",
+        "_links",
+        "_outlet",
+        "_phases",
+        "_reader",
+        "_unplaced",
+    )
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+        self._reader = Reader()
+        self._phases = Phases()
+        self._awaited: dict[str, Reported] = {}
+        self._known: dict[tuple[str, int, str], None] = {}
+        self._has_heard = self._has_init_error = False
+        # Phases that have ended before the first invocation; spans that it links to.
+        self._unplaced: list[Phase] = []
+        self._links: list[SpanContext] = []
+        self._first: SpanContext | None = None
+        self._first_ns = 0
+
+    @property
+    def is_awaiting(self) -> bool:
+        """The platform speaks, and has not yet reported all that has been delivered."""
+        return self._has_heard and not all(reported.is_reported for reported in self._awaited.values())
+
+    def take(self, batch: Batch) -> int:
+        """Work off a batch. Returns how many of its records could not be read."""
+        self._has_heard = True
+        events, malformed = self._reader.read(batch.payload or b"", batch.received_ns)
+        for event in events:
+            if not self._is_known(event):
+                self._take(event)
+        return malformed
+
+    def delivered(self, invocation: Invocation) -> None:
+        """A new invocation."""
+        if self._first is None:
+            self._begin(invocation)
+        request_id = invocation.delivered.request_id
+        known = self._awaited.get(request_id)
+        if known is None:
+            self._await(request_id, Reported(invocation))
+        elif known.context is None:
+            known.join(invocation)
+        else:
+            known.later = Reported(invocation)
+
+    def ended(self, invocation: Invocation, span: Span | None) -> None:
+        """An invocation has ended, and `span` is about to leave; None if it is not sampled."""
+        reported = self._of(invocation)
+        if reported is not None:
+            reported.has_ended, reported.has_failed = True, invocation.failure is not None
+            reported.span = span
+            reported.apply(self._outlet.limits.max_attributes)
+            self._let_go(invocation.delivered.request_id)
+
+    def failure_of(self, invocation: Invocation) -> Failure | None:
+        """Why an invocation that is still open has failed, as far as the platform has told."""
+        reported = self._of(invocation)
+        return reported.failure if reported is not None else None
+
+    def init_failed(self) -> int:
+        """The runtime has reported that its init failed, which becomes a span. Returns when init began
+        (Unix ns), 0 if that is not known.
+        """
+        for phase in self._unplaced:
+            if phase.name == INIT and phase.has_failed:
+                self._unplaced.remove(phase)
+                return phase.start_ns
+        self._has_init_error = True
+        return self._phases.start_ns(INIT)
+
+    def restored(self) -> None:
+        """This is a new sandbox, made from a snapshot."""
+        self._awaited.clear()
+        self._unplaced = [phase for phase in self._unplaced if phase.name == RESTORE]
+        self._links.clear()
+        self._first = None
+
+    def close(self, reason: str) -> None:
+        """The sandbox ends for `reason`: so do the phases that no invocation has followed."""
+        for phase in self._phases.take_open():
+            phase.status = phase.status or reason
+            phase.end_ns = time_ns()
+            self._end_phase(phase)
+        for phase in self._unplaced:
+            self._add_alone(phase)
+        self._unplaced.clear()
+
+    def _is_known(self, event: Event) -> bool:
+        """What has not been acknowledged in time comes again, and nothing of it must count twice."""
+        known, key = self._known, (event.kind, event.at_ns, str(event.members.get("requestId", "")))
+        if key in known:
+            return True
+        known[key] = None
+        if len(known) > _KNOWN_LIMIT:
+            del known[next(iter(known))]
+        return False
+
+    def _take(self, event: Event) -> None:
+        kind = event.kind
+        if kind == "platform.runtimeDone":
+            reported = self._reported(event)
+            reported.take(event)
+            reported.apply(self._outlet.limits.max_attributes)
+        elif kind == "platform.report":
+            self._report(event)
+        elif kind == "platform.logsDropped":
+            dropped = event.members.get("droppedRecords")
+            if type(dropped) is int:
+                self._outlet.metrics.drop_records(dropped, "telemetry_api")
+        else:
+            for phase in self._phases.take(event):
+                self._end_phase(phase)
+
+    def _report(self, event: Event) -> None:
+        reported = self._reported(event)
+        measured = reported.take_report(event)
+        reported.apply(self._outlet.limits.max_attributes)
+        self._measure(reported, measured)
+        self._let_go(json_text.as_text(event.members.get("requestId")))
+
+    def _let_go(self, request_id: str) -> None:
+        """Of what has been reported and has ended, nothing more is expected."""
+        reported = self._awaited[request_id]
+        # The proxy's own records may come after the platform's.
+        if reported.is_reported and reported.has_ended:
+            del self._awaited[request_id]
+            if reported.later is not None:
+                self._awaited[request_id] = reported.later
+
+    def _measure(self, reported: Reported, measured: Measured) -> None:
+        metrics = self._outlet.metrics
+        metrics.report(measured, reported.trigger, reported.context)
+        # The proxy counts how it ended, but for a bad end after a good result.
+        if reported.has_ended and not reported.has_failed and reported.failure is not None:
+            metrics.fail(reported.trigger, is_timeout=reported.failure.type == TIMEOUT)
+
+    def _reported(self, event: Event) -> Reported:
+        request_id = json_text.as_text(event.members.get("requestId"))
+        known = self._awaited.get(request_id)
+        return known if known is not None else self._await(request_id, Reported())
+
+    def _of(self, invocation: Invocation) -> Reported | None:
+        """What is reported of an invocation of the proxy's."""
+        reported = self._awaited.get(invocation.delivered.request_id)
+        while reported is not None and (
+            reported.context is None or reported.context.span_id_hex != invocation.delivered.span_id_hex
+        ):
+            reported = reported.later
+        return reported
+
+    def _await(self, request_id: str, reported: Reported) -> Reported:
+        self._awaited[request_id] = reported
+        if len(self._awaited) > (_AWAITED_LIMIT if self._has_heard else _UNHEARD_LIMIT):
+            del self._awaited[next(iter(self._awaited))]
+        return reported
+
+    def _begin(self, invocation: Invocation) -> None:
+        """The first invocation: what was before it belongs to its trace, or is linked from its span."""
+        delivered = invocation.delivered
+        first = SpanContext(delivered.trace_id_hex, delivered.span_id_hex, delivered.trace_flags, delivered.trace_state)
+        self._first_ns = delivered.delivered_ns
+        for phase in self._unplaced:
+            self._place(phase, first)
+        self._unplaced.clear()
+        invocation.description.links += [
+            LinkTo(context, {semconv.LRAP_LINK_SOURCE: semconv.LRAP_LINK_SOURCE_INIT}) for context in self._links
+        ]
+        self._links.clear()
+        self._first = first
+
+    def _end_phase(self, phase: Phase) -> None:
+        duration_ms = phase.duration_ms
+        if duration_ms is not None:
+            kind = phase.initialization_type or (SNAP_START if phase.name == RESTORE else "")
+            self._outlet.metrics.init(duration_ms / 1_000, kind)
+        if phase.name == INIT and phase.has_failed and self._has_init_error:
+            self._has_init_error = False  # the runtime's own report of it is a span already
+        elif self._first is not None:
+            self._place(phase, self._first)
+        elif phase.is_ahead_of_events and not phase.has_failed:
+            self._add_alone(phase)
+        else:
+            # The runtime's own report of a failure may still come.
+            self._unplaced.append(phase)
+
+    def _place(self, phase: Phase, first: SpanContext) -> None:
+        if phase.is_ahead_of_events or self._first_ns - phase.end_ns > _AHEAD_NS:
+            self._add_alone(phase)
+        else:
+            context = SpanContext(first.trace_id_hex, urandom(8).hex(), first.trace_flags, first.trace_state)
+            self._add(phase, context, first.span_id_hex)
+
+    def _add_alone(self, phase: Phase) -> None:
+        """A trace of its own, with a link to the first invocation; or from there, if that comes later."""
+        trace_id_hex = urandom(16).hex()
+        is_sampled = self._outlet.sampler.decide(None, trace_id_hex)
+        context = SpanContext(trace_id_hex, urandom(8).hex(), RANDOM | SAMPLED if is_sampled else RANDOM)
+        self._add(phase, context, "", links_to=self._first)
+        if self._first is None and is_sampled:
+            self._links.append(context)
+
+    def _add(
+        self, phase: Phase, context: SpanContext, parent_span_id_hex: str, links_to: SpanContext | None = None
+    ) -> None:
+        outlet = self._outlet
+        span = phase_span(phase, context, parent_span_id_hex, outlet.resource, outlet.limits)
+        if links_to is not None and outlet.limits.max_links:
+            span.links = (Link(links_to, {}),)
+        outlet.add(span, is_sampled=bool(context.trace_flags & SAMPLED), is_cold=True)

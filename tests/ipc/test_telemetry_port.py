@@ -1,0 +1,59 @@
+"""The port to which Lambda delivers the Telemetry API's events."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lrap_otel.ipc.telemetry_port import open_port
+
+ROOT = Path(__file__).parents[2]
+# In a mount namespace of its own, with a table of its own.
+PROGRAM = """
+import subprocess, sys
+subprocess.run(["mount", "--bind", sys.argv[1], "/etc/hosts"], check=True)
+sys.path.insert(0, sys.argv[2])
+from lrap_otel.ipc.telemetry_port import open_port
+port = open_port("127.0.0.2")
+print(port.getsockname()[0] if port else None)
+"""
+
+
+def listens_on(table: Path) -> str:
+    done = subprocess.run(
+        ["unshare", "-m", sys.executable, "-I", "-S", "-c", PROGRAM, str(table), str(ROOT)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode and "unshare" in done.stderr:
+        pytest.skip("a mount namespace needs root")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("table", "address"),
+    [
+        ("127.0.0.3 sandbox.localdomain\n", "127.0.0.3"),
+        ("127.0.0.1 localhost\n127.0.0.3\tsandbox sandbox.localdomain # ours\n", "127.0.0.3"),
+        # Of another machine: a name that cannot be bound.
+        ("192.0.2.1 sandbox.localdomain\n", "127.0.0.2"),
+        ("::1 sandbox.localdomain\n", "127.0.0.2"),
+        ("# 127.0.0.3 sandbox.localdomain\n", "127.0.0.2"),
+        ("127.0.0.3 sandbox.localdomain.example.com\n", "127.0.0.2"),
+        ("\n\xff\n", "127.0.0.2"),
+        ("", "127.0.0.2"),
+    ],
+)
+def test_it_listens_where_the_sandboxs_name_leads(tmp_path: Path, table: str, address: str) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_bytes(table.encode("latin-1"))
+    assert listens_on(hosts) == address
+
+
+def test_without_an_address_there_is_no_port() -> None:
+    assert open_port("192.0.2.1") is None
