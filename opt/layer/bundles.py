@@ -19,9 +19,15 @@ if TYPE_CHECKING:
 BOOT = ("lrap_otel.boot", "lrap_otel.bundle")
 # In the order in which a process loads them. The telemetry process is forked once `start` is loaded.
 BUNDLES = {
-    "start": ("lrap_otel.ipc.channel", "lrap_otel.handshake"),
+    "start": ("lrap_otel.ipc.channel", "lrap_otel.ipc.telemetry_port", "lrap_otel.handshake"),
     "proxy": ("lrap_otel.proxy_process",),
-    "telemetry": ("lrap_otel.telemetry.worker", "lrap_otel.telemetry.pipeline"),
+    "telemetry": (
+        "lrap_otel.telemetry.worker",
+        "lrap_otel.telemetry.pipeline",
+        # The Telemetry API is asked by default.
+        "lrap_otel.telemetry.platform.listener",
+        "lrap_otel.telemetry.platform.observer",
+    ),
 }
 # Of the proxy's, what a module of the telemetry process may import later (tests/test_layers.py says what else it may not); and
 # of the telemetry process's, what the proxy imports at LRAP_LOG_LEVEL=info. They have files as well.
