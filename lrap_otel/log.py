@@ -1,4 +1,7 @@
-"""Lines on stderr, which Lambda adds to the function's log. Never a payload, a header's value or a secret."""
+"""Lines on stderr, which Lambda adds to the function's log. Never a payload, a header's value or a secret.
+
+Telemetry itself goes to stdout, if its exporter is ``console``.
+"""
 
 import posix
 
@@ -31,6 +34,16 @@ def warning(text: str) -> None:
 
 def error(text: str) -> None:
     _write("error", text)
+
+
+def output(part: str) -> None:
+    """Write a part of a line to stdout, as it stands."""
+    left = memoryview(part.encode("utf-8", "backslashreplace"))
+    try:
+        while left:
+            left = left[posix.write(1, left) :]
+    except OSError:
+        return  # as below
 
 
 def _write(level: str, text: str) -> None:

@@ -44,7 +44,7 @@ def name_of(function: ast.expr) -> str:
 
 def said_by(path: Path) -> Iterator[str]:
     """What this module says: arguments of calls that write a line, and texts that become part of one."""
-    is_export = path.parent.name == "export" or path.name == "url.py"
+    is_export = path.parent.name == "export" or path.parts[-3:-1] == ("export", "aws") or path.name == "url.py"
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and node.args:
             is_saying = name_of(node.func) in SAYING or ast.unparse(node.func).endswith("warnings.append")

@@ -39,6 +39,9 @@ def severities(variables: dict[str, str], check: str) -> set[str]:
     return {finding.severity for finding in found if finding.check == check}
 
 
+XRAY = "https://xray.eu-west-1.amazonaws.com"
+SECRET = "${arn:aws:secretsmanager:eu-west-1:123456789012:secret:name-AbCdEf:key::}"
+HEADERS, PROTOCOL = "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_PROTOCOL"
 WEB_ADAPTER = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/bootstrap"}
 PROXY = "AWS_LWA_LAMBDA_RUNTIME_API_PROXY"
 
@@ -72,7 +75,13 @@ CASES = [
     ("path", ERROR, {COMMON: "http://c.internal:4318/v1/traces"}, {COMMON: "http://c.internal:4318/otlp/"}),
     ("path", ERROR, {TRACES: "http://c.internal:4318/v1/metrics"}, {TRACES: "http://c.internal:4318/v1/traces"}),
     ("path", WARNING, {METRICS: "http://c.internal:4318"}, {METRICS: "http://c.internal:4318/v1/metrics"}),
-    ("aws-endpoint", ERROR, {TRACES: "https://xray.eu-west-1.amazonaws.com/v1/traces"}, {TRACES: "https://xray.example/v1/traces"}),
+    ("aws-endpoint", ERROR, {COMMON: XRAY}, {TRACES: f"{XRAY}/v1/traces"}),
+    ("aws-endpoint", ERROR, {COMMON: XRAY}, {COMMON: XRAY, "LRAP_EXPORT": "aws", "AWS_REGION": "eu-west-1"}),
+    ("aws-endpoint", ERROR, {METRICS: f"{XRAY}/v1/metrics"}, {METRICS: "https://monitoring.eu-west-1.amazonaws.com/v1/metrics"}),
+    ("aws-endpoint", ERROR, {TRACES: "https://vpce-0a-b.logs-fips.us-east-1.vpce.amazonaws.com/v1/traces"}, {TRACES: "https://xray-fips.us-east-1.amazonaws.com/v1/traces"}),
+    ("aws-endpoint", ERROR, {TRACES: f"{XRAY}/v1/traces", PROTOCOL: "grpc"}, {TRACES: f"{XRAY}/v1/traces", PROTOCOL: "http/json"}),
+    ("grpc-secrets", ERROR, {HEADERS: f"k={SECRET}", PROTOCOL: "grpc"}, {HEADERS: f"k={SECRET}"}),
+    ("grpc-secrets", ERROR, {TRACES: SECRET, PROTOCOL: "grpc"}, {TRACES: SECRET}),
     ("aws-endpoint", ERROR, {COMMON: "https://monitoring.cn-north-1.amazonaws.com.cn"}, {COMMON: "https://s3.amazonaws.com"}),
 ]  # fmt: skip
 

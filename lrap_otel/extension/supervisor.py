@@ -219,6 +219,8 @@ class Telemetry:
                 self._channel.release(length)
             case records.WARNING, (str(text),):
                 log.warning(text)
+            case records.OUTPUT, (str(part),):
+                log.output(part)
             case records.END_OF_REPLIES, ():
                 self._has_read_all = True
                 self._invocations.notify()

@@ -19,7 +19,7 @@ VERSION = 1
 _FORMAT = 2
 
 STARTED, RUNTIME, DELIVERED, FINISHED, INIT_ERROR, RESTORED, FLUSH, SHUTDOWN = range(8)
-READY, FLUSHED, RELEASED, WARNING, END_OF_REPLIES = range(100, 105)
+READY, FLUSHED, RELEASED, WARNING, END_OF_REPLIES, OUTPUT = range(100, 106)
 
 # Of a result: how much of its beginning and of its end a `finished` record carries.
 CAPTURE_FIRST_BYTES = 65_536
@@ -314,6 +314,11 @@ def released(length: int) -> Message:
 def warning(text: str) -> Message:
     """Back: a line for the log. The telemetry process has no stderr of its own."""
     return WARNING, (text,)
+
+
+def output(part: str) -> Message:
+    """Back: a part of a line for stdout, as it stands. The telemetry process has no stdout of its own."""
+    return OUTPUT, (part,)
 
 
 def end_of_replies() -> Message:

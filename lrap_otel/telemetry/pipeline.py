@@ -10,8 +10,8 @@ from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.telemetry import failures
 from lrap_otel.telemetry.bodies import Body
+from lrap_otel.telemetry.export.compose import exporter_of
 from lrap_otel.telemetry.export.deadline import attempt
-from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.heads import Head
 from lrap_otel.telemetry.limits import Limits
 from lrap_otel.telemetry.metrics import Metrics
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from lrap_otel.ipc.event_fd import EventFd
     from lrap_otel.ipc.records import Record
     from lrap_otel.telemetry.export.deadline import Deadline
-    from lrap_otel.telemetry.export.sdk.exporters import Exporters
     from lrap_otel.telemetry.keep import Keeper
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.otlp.wire import Resource
@@ -55,14 +54,23 @@ class _Sandbox:
 class Pipeline:
     """What the telemetry process knows. One thread uses it."""
 
-    def __init__(self, settings: ExportSettings, warn: Callable[[str], None], *, hears_platform: bool = False) -> None:
-        """`warn` takes a line for people. `hears_platform`: `Batch` records will come."""
+    def __init__(
+        self,
+        settings: ExportSettings,
+        warn: Callable[[str], None],
+        print_out: Callable[[str], None],
+        *,
+        hears_platform: bool = False,
+    ) -> None:
+        """`warn` takes a line for people, `print_out` a part of a line for the function's log.
+        `hears_platform`: `Batch` records will come.
+        """
         self._settings = settings
         self.limits = Limits(settings)
         self._options = _options(settings)
         self.sampler = Sampler(settings.sampler, settings.sampler_argument)
         self._keeper = _keeper(settings)
-        self._exporter = _exporter(settings, warn)
+        self._exporter = exporter_of(settings, warn, print_out)
         self._invocations = Invocations(OPEN_INVOCATIONS_LIMIT)
         self._started: Started | None = None
         self._runtime: Runtime | None = None
@@ -72,6 +80,8 @@ class Pipeline:
         self._oldest_measurement_s: float | None = None
         # From then on (monotonic) an export takes with it what was measured.
         self._metrics_due_s = 0.0
+        # When they last went, or might have; some receivers want a pause between two requests.
+        self._metrics_went_s = monotonic()
         self._last_failed = self._last_metrics_failed = False
         self._observer: Observer | None = None
         if hears_platform and settings.telemetry_types:
@@ -133,7 +143,7 @@ class Pipeline:
         if self._oldest_measurement_s is not None:
             interval_s = self._settings.metric_interval_ms / 1_000
             interval_s = max(interval_s, _AFTER_FAILURE_S) if self._last_metrics_failed else interval_s
-            due.append(self._oldest_measurement_s + interval_s)
+            due.append(max(self._oldest_measurement_s + interval_s, self._metrics_allowed_s))
         return max(min(due) - monotonic(), 0) if due else None
 
     def export_due(self, event_fd: EventFd) -> None:
@@ -191,7 +201,14 @@ class Pipeline:
     @property
     def _takes_metrics(self) -> bool:
         """Something was measured, and metrics may go again."""
-        return self._oldest_measurement_s is not None and monotonic() >= self._metrics_due_s
+        is_due = monotonic() >= max(self._metrics_due_s, self._metrics_allowed_s)
+        return self._oldest_measurement_s is not None and is_due
+
+    @property
+    def _metrics_allowed_s(self) -> float:
+        """From then on (monotonic) the receiver takes metrics."""
+        apart_s = self._exporter.metrics_apart_s
+        return self._metrics_went_s + apart_s if apart_s else 0.0
 
     @property
     def _function_name(self) -> str:
@@ -263,6 +280,7 @@ class Pipeline:
         self._made = None
         self._oldest_span_s = self._oldest_measurement_s = None
         self._metrics_due_s = 0.0
+        self._metrics_went_s = monotonic()
         self._exporter.forget()
         if self._observer is not None:
             self._observer.restored()
@@ -288,6 +306,7 @@ class Pipeline:
             self._oldest_span_s, self._last_failed = monotonic(), True
         if measured:
             self._oldest_measurement_s = None
+            self._metrics_went_s = monotonic()
         next_s = monotonic() + self._settings.metric_interval_ms / 1_000
         has_spans, has_metrics = self._exporter.export(
             self._sandbox.metrics, deadline, spans=spans, measured=measured, is_last=is_last
@@ -310,14 +329,6 @@ def _keeper(settings: ExportSettings) -> Keeper | None:
     from lrap_otel.telemetry.keep import Keeper  # noqa: PLC0415 - few ask for it
 
     return Keeper(settings.keep, settings.sampler, settings.max_attributes)
-
-
-def _exporter(settings: ExportSettings, warn: Callable[[str], None]) -> Exporter | Exporters:
-    if not (settings.traces.others or settings.metrics.others):
-        return Exporter(settings, warn)
-    from lrap_otel.telemetry.export.others import exporter_of  # noqa: PLC0415 - few ask for one
-
-    return exporter_of(settings, warn)
 
 
 def _options(settings: ExportSettings) -> Options:

@@ -28,6 +28,7 @@ FAAS_DOCUMENT_TIME = "faas.document.time"
 CLOUD_RESOURCE_ID = "cloud.resource_id"
 CLOUD_ACCOUNT_ID = "cloud.account.id"
 AWS_LAMBDA_INVOKED_ARN = "aws.lambda.invoked_arn"
+AWS_XRAY_ANNOTATIONS = "aws.xray.annotations"
 ERROR_TYPE = "error.type"
 
 TRIGGER_HTTP = "http"

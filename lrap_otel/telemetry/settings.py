@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     # Of one entry of a list: name, value, and what is wrong with it, for a warning.
     Entry = tuple[str, str, str]
 
+# ``aws``: traces go to AWS's own OTLP endpoint, and the other signals if they are asked for.
+EXPORT_VARIABLE = "LRAP_EXPORT"
 # The largest number that OpenTelemetry asks for.
 _LARGEST = 2**31 - 1
 _NO_LIMIT = "no limit"
@@ -29,7 +31,11 @@ _SPOOL_FOLDER = "/tmp"  # noqa: S108 - the spool expects anything in its place
 _NAME_MARKS = "!#$%&'*+-.^_`|~"
 _PROTOCOLS = ("http/protobuf", "http/json", "grpc")
 # The name by which OpenTelemetry's own exporter over gRPC is registered.
-_GRPC = "otlp_proto_grpc"
+GRPC = "otlp_proto_grpc"
+# Prints, in the place of sending.
+_CONSOLE = "console"
+# What a reference to a secret begins with (export/aws/references.py); OpenTelemetry has no such thing.
+REFERENCE = "${arn:"
 _EXPORTER_NAME_MARKS = "-_."
 _EXPORTER_NAME_LIMIT = 64
 # Fields that the client writes itself, about the body and the connection. A second or different one
@@ -60,6 +66,7 @@ class SignalSettings:
         "client_key",
         "compression",
         "enabled",
+        "has_console",
         "headers",
         "is_json",
         "others",
@@ -80,10 +87,13 @@ class SignalSettings:
         # With gRPC the SDK reads them, and they need no scheme; ours are for want of its exporter.
         url = _url if not is_grpc else _any_url
         common_url = url(read, "OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
-        self.url = url(read, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", _with_path(common_url, f"/v1/{signal.lower()}"))
+        default = _aws_endpoint(read, signal) or _with_path(common_url, f"/v1/{signal.lower()}")
+        self.url = url(read, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", default)
         self.headers = _headers(read, own_or_common("HEADERS"))
         common_timeout_ms = _timeout_ms(read, "OTEL_EXPORTER_OTLP_TIMEOUT", 10_000)
         self.timeout_ms = _timeout_ms(read, f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", common_timeout_ms)
+        if is_grpc and self.has_references:
+            read.warn("references to secrets are not looked up for grpc, whose exporter reads its variables itself")
         self.compression = one_of("COMPRESSION", "none", ("none", "gzip"))
         self.certificate = read.text(own_or_common("CERTIFICATE"))
         self.client_key = read.text(own_or_common("CLIENT_KEY"))
@@ -92,25 +102,56 @@ class SignalSettings:
     @property
     def is_sent(self) -> bool:
         """Whether anything sends this signal."""
-        return self.enabled or bool(self.others)
+        return self.enabled or self.has_console or bool(self.others)
+
+    @property
+    def is_referenced_url(self) -> bool:
+        """Whether the address is not known before a secret is."""
+        return REFERENCE in self.url
+
+    @property
+    def has_references(self) -> bool:
+        """Whether the address or a header field refers to a secret."""
+        return any(REFERENCE in text for text in (self.url, *self.headers.values()))
+
+    @property
+    def shown_url(self) -> str:
+        """The address for people: without credentials and the query, and without what a secret holds."""
+        return "the address that a secret holds" if self.is_referenced_url else str(Url(self.url))
+
+    def replaced(self, url: str, headers: dict[str, str]) -> "SignalSettings":
+        """A copy with another address and other header fields."""
+        copy = object.__new__(SignalSettings)
+        for name in self.__slots__:
+            setattr(copy, name, getattr(self, name))
+        copy.url, copy.headers = url, headers
+        return copy
 
     def _read_exporters(self, read: Environment, signal: str) -> bool:
-        """Set `enabled`: whether we send it, as OTLP over HTTP; `is_json`: whether as JSON; and
-        `others`: the exporters of packages, by the names that these register, each with what asks
+        """Set `enabled`: whether we send it, as OTLP over HTTP; `is_json`: whether as JSON; `has_console`: whether
+        it is printed; and `others`: the exporters of packages, by the names that these register, each with what asks
         for it. Whether OTLP goes by gRPC.
         """
         own, common = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
         says = f"{_PROTOCOLS[0]} (also known: {', '.join(_PROTOCOLS[1:])})"
         protocol = read.one_of(common, _PROTOCOLS[0], _PROTOCOLS, says)
         protocol = read.one_of(own, protocol, _PROTOCOLS, says if protocol == _PROTOCOLS[0] else protocol)
-        names = _exporters(read, f"OTEL_{signal}_EXPORTER")
+        names = _exporters(read, signal)
+        if (
+            protocol == "grpc"
+            and _aws_endpoint(read, signal)
+            and not read.text(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
+        ):
+            read.warn(f"AWS takes OTLP over HTTP alone, so with {EXPORT_VARIABLE}=aws {_PROTOCOLS[0]} is used for grpc")
+            protocol = _PROTOCOLS[0]
         is_grpc = "otlp" in names and protocol == "grpc"
         self.enabled = "otlp" in names and not is_grpc
         self.is_json = protocol == "http/json"
-        self.others = {name: f"OTEL_{signal}_EXPORTER" for name in names if name != "otlp"}
+        self.has_console = _CONSOLE in names
+        self.others = {name: f"OTEL_{signal}_EXPORTER" for name in names if name not in {"otlp", _CONSOLE}}
         if is_grpc:
             asked_by = own if read.text(own).lower() == "grpc" else common
-            self.others = {_GRPC: f"{asked_by}=grpc", **self.others}
+            self.others = {GRPC: f"{asked_by}=grpc", **self.others}
         return is_grpc
 
 
@@ -291,15 +332,30 @@ def _in_either_case(read: Environment, name: str) -> str:
 def in_force(settings: "Settings") -> str:
     """One line for the log: where telemetry goes, without credentials, and what is traced."""
     export = ExportSettings(settings.environment.variables)
-    traces, metrics = (
-        ", ".join([*([str(Url(signal.url))] if signal.enabled else []), *signal.others]) or "nowhere"
-        for signal in (export.traces, export.metrics)
-    )
+    traces, metrics = (", ".join(_named_ways(signal)) or "nowhere" for signal in (export.traces, export.metrics))
     ratio = f" ({settings.sampler_argument})" if settings.sampler_argument else ""
     return (
         f"traces go to {traces}, metrics to {metrics}; sampler {settings.sampler}{ratio}, "
         f"propagators {','.join(settings.propagators)}"
     )
+
+
+def _named_ways(signal: SignalSettings) -> list[str]:
+    ours = [signal.shown_url] if signal.enabled else []
+    return [*ours, *(["the log"] if signal.has_console else []), *signal.others]
+
+
+def _aws_endpoint(read: Environment, signal: str) -> str:
+    """AWS's own address for a signal if LRAP_EXPORT=aws asks for it; else empty."""
+    if not read.one_of(EXPORT_VARIABLE, "", ("aws",), "it"):
+        return ""
+    from lrap_otel.telemetry.export.aws.hosts import is_region, otlp_endpoint  # noqa: PLC0415 - few ask for it
+
+    region = read.text("AWS_REGION", read.text("AWS_DEFAULT_REGION"))
+    if not is_region(region):
+        read.warn(f"{EXPORT_VARIABLE}=aws needs AWS_REGION; OTEL_EXPORTER_OTLP_ENDPOINT is used instead")
+        return ""
+    return otlp_endpoint(signal.lower(), region, is_fips=read.text("AWS_USE_FIPS_ENDPOINT").lower() == "true")
 
 
 def _timeout_ms(read: Environment, name: str, default: int) -> int:
@@ -313,6 +369,9 @@ def _url(read: Environment, name: str, default: str) -> str:
     if not text:
         return default
     url, mark, _ = text.partition("#")
+    if fault := _reference_fault(url):
+        read.warn(f"{name} {fault}; the default is used instead")
+        return default
     if not _is_url(url):
         read.warn(f"{name} is no http:// or https:// address; the default is used instead")
         return default
@@ -327,25 +386,29 @@ def _any_url(read: Environment, name: str, default: str) -> str:
     return text if _is_url(text) else default
 
 
-def _exporters(read: Environment, name: str) -> list[str]:
-    """The exporters that a variable names, each once: ``otlp``, or what a package registers; none
-    if it says ``none`` alone. What cannot be one is left out with a warning; if nothing is left, it
-    is ``otlp``.
+def _exporters(read: Environment, signal: str) -> list[str]:
+    """The exporters that a signal's variable names, each once: ``otlp``, ``console``, or what a package registers;
+    none if it says ``none`` alone. What cannot be one is left out with a warning; if nothing is left, it is ``otlp``.
+
+    With LRAP_EXPORT=aws metrics are sent only if they are asked for: AWS bills them apart.
     """
+    name = f"OTEL_{signal}_EXPORTER"
+    is_asked_for = bool(read.text(name) or read.text(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"))
+    if signal == "METRICS" and not is_asked_for and _aws_endpoint(read, signal):
+        return []
     asked = list(dict.fromkeys(part.strip() for part in read.text(name).split(",") if part.strip()))
     if [each.lower() for each in asked] == ["none"]:
         return []
     found = []
     for number, each in enumerate(asked, 1):
         is_name = all(mark.isascii() and (mark.isalnum() or mark in _EXPORTER_NAME_MARKS) for mark in each)
-        if each.lower() == "otlp":
-            found.append("otlp")
-        elif each.lower() == "console":
-            read.warn(f"{name}: console is not offered, since the process that exports has no output; it is ignored")
+        if each.lower() in {"otlp", _CONSOLE}:
+            found.append(each.lower())
         elif each.lower() == "none" or not is_name or len(each) > _EXPORTER_NAME_LIMIT:
             what = "is none beside others" if each.lower() == "none" else "is no exporter's name"
             read.warn(
-                f"{name}: entry {number} {what}; it is ignored. There are otlp, none and those that packages register"
+                f"{name}: entry {number} {what}; it is ignored. "
+                "There are otlp, console, none and those that packages register"
             )
         else:
             found.append(each)
@@ -363,6 +426,9 @@ def _is_url(text: str) -> bool:
     # percent-encoded.
     if not all("!" <= character <= "~" for character in text):
         return False
+    if REFERENCE in text:
+        # Of what is known before the secrets are, only the beginning can be wrong.
+        return text.lower().startswith((REFERENCE, "http://", "https://"))
     try:
         Url(text)
     except ValueError:
@@ -392,6 +458,20 @@ def _header_fault(key: str, value: str) -> str:
         return f"({key}) has a control character in its value"
     if key.lower() in _FIELDS_OF_THE_CLIENT:
         return f"({key}) is written by the client itself"
+    fault = _reference_fault(value)
+    return f"({key}) {fault}" if fault else ""
+
+
+def _reference_fault(text: str) -> str:
+    """What is wrong with the references to secrets in `text`; empty if nothing is, or there are none."""
+    if REFERENCE not in text:
+        return ""
+    from lrap_otel.telemetry.export.aws.references import references_in  # noqa: PLC0415 - few have any
+
+    try:
+        references_in(text)
+    except ValueError as error:
+        return str(error)
     return ""
 
 

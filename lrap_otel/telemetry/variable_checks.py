@@ -8,7 +8,8 @@ endpoint.
 import _socket
 
 from lrap_otel.settings import Settings
-from lrap_otel.telemetry.settings import ExportSettings
+from lrap_otel.telemetry.export.aws.hosts import SIGNALS, otlp_service_of
+from lrap_otel.telemetry.settings import EXPORT_VARIABLE, GRPC, ExportSettings
 from lrap_otel.telemetry.url import Url, is_loopback
 
 TYPE_CHECKING = False
@@ -58,7 +59,6 @@ _HTTPS_ONLY = (
     "nr-data.net",
     "signalfx.com",
 )
-_AWS_SERVICES = {"xray": "traces", "monitoring": "metrics", "logs": "logs"}
 # Domains of private networks.
 _PRIVATE_NAMES = ("cluster.local", "home.arpa", "internal", "lan", "local", "localhost", "svc")
 # Ports that other programs in a sandbox commonly use.
@@ -182,7 +182,29 @@ def check_settings(variables: "Mapping[bytes, bytes]", unknown: "Collection[str]
     }
     for place in endpoints.values():
         found += _check_endpoint(place)
+    found += _check_grpc(export)
     return found
+
+
+def _check_grpc(export: ExportSettings) -> "Iterator[Finding]":
+    for signal in (export.traces, export.metrics):
+        if GRPC not in signal.others:
+            continue
+        asked_by = signal.others[GRPC]
+        if not signal.is_referenced_url and (host := split_url(signal.url)[1]) and aws_service(host):
+            yield Finding(
+                "aws-endpoint",
+                ERROR,
+                f"{asked_by}: {host} takes no gRPC.",
+                "Remove the protocol: OTLP over HTTP is the default.",
+            )
+        elif signal.has_references:
+            yield Finding(
+                "grpc-secrets",
+                ERROR,
+                f"{asked_by}: the exporter over gRPC reads its variables itself, and knows no references to secrets.",
+                "Send over HTTP (http/protobuf), or give it the secret itself.",
+            )
 
 
 def _check_port(settings: Settings) -> "Iterator[Finding]":
@@ -230,11 +252,14 @@ class _Place:
         text = export.environment.text
         self.signal = signal.lower()
         self.is_own = bool(text(own))
-        self.variable = own if self.is_own else ENDPOINT_VARIABLE if text(ENDPOINT_VARIABLE) else ""
+        is_common = bool(text(ENDPOINT_VARIABLE)) and text(EXPORT_VARIABLE).lower() != "aws"
+        self.variable = own if self.is_own else ENDPOINT_VARIABLE if is_common else ""
         # A value that is no URL has a warning of its own, and the default is used.
-        is_malformed = any(warning.startswith(f"{self.variable} is no http") for warning in export.warnings)
-        self.is_known = settings.enabled and bool(self.variable) and not is_malformed
-        self.scheme, self.host, self.port, self.path = split_url(settings.url)
+        faults = tuple(f"{self.variable} {fault}" for fault in ("is no http", "has a reference", "is no ARN"))
+        is_malformed = any(warning.startswith(faults) for warning in export.warnings)
+        is_sent = settings.enabled and bool(self.variable)
+        self.is_known = is_sent and not is_malformed and not settings.is_referenced_url
+        self.scheme, self.host, self.port, self.path = split_url(settings.url) if self.is_known else ("", "", 0, "")
         if not self.is_own:
             self.path = self.path.removesuffix(f"/v1/{self.signal}")
 
@@ -262,18 +287,13 @@ def _check_endpoint(place: _Place) -> "Iterator[Finding]":
 
 
 def _check_aws(place: _Place, service: str) -> "Iterator[Finding]":
-    yield Finding(
-        "aws-endpoint",
-        ERROR,
-        f"{place.variable}: {place.host} takes requests with AWS's signature alone, and lrap-otel does not sign.",
-        "Send to a collector that signs (its sigv4auth extension), as a layer or on its own.",
-    )
-    if not place.is_own:
+    signal = SIGNALS[service]
+    if not place.is_own or signal != place.signal:
         yield Finding(
             "aws-endpoint",
             ERROR,
-            f"{place.variable}: {place.host} takes {_AWS_SERVICES[service]} alone, and gets every signal.",
-            f"Set OTEL_EXPORTER_OTLP_{_AWS_SERVICES[service].upper()}_ENDPOINT instead, one for each signal.",
+            f"{place.variable}: {place.host} takes {signal} alone, and gets {place.signal if place.is_own else 'every signal'}.",
+            f"Set OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT instead, one for each signal, or {EXPORT_VARIABLE}=aws.",
         )
 
 
@@ -343,9 +363,7 @@ def _check_path(place: _Place) -> "Iterator[Finding]":
 
 def aws_service(host: str) -> str:
     """``xray``, ``monitoring`` or ``logs`` for AWS's own OTLP endpoints; empty for other hosts."""
-    service = host.partition(".")[0]
-    is_aws = is_within(host, "amazonaws.com") or is_within(host, "amazonaws.com.cn")
-    return service if is_aws and service in _AWS_SERVICES else ""
+    return otlp_service_of(host)[0]
 
 
 def is_within(host: str, domain: str) -> bool:

@@ -80,7 +80,12 @@ def serve(
 
     gc.freeze()
     gc.enable()
-    pipeline = Pipeline(settings, warnings.warn, hears_platform=platform is not None)
+    pipeline = Pipeline(
+        settings,
+        warnings.warn,
+        lambda part: end.reply(records.output(part)),
+        hears_platform=platform is not None,
+    )
     end.reply(records.ready(posix.getpid()))
     try:
         while not _work(inbox, pipeline, end, warnings):

@@ -210,6 +210,35 @@ def test_what_the_collectors_answer_says(opt: Path, status: int, expected: dict[
     server.close()
 
 
+@pytest.mark.parametrize(("status", "expected"), [(403, {"aws-answer": "error"}), (400, {}), (200, {})])
+def test_awss_own_endpoint_is_asked_with_a_signature_and_its_refusal_explained(
+    opt: Path, status: int, expected: dict[str, str]
+) -> None:
+    proxy = HttpAnswers(otherwise=status)
+    variables = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://xray.eu-west-1.amazonaws.com/v1/traces",
+        "OTEL_METRICS_EXPORTER": "none",
+        "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+        "AWS_SECRET_ACCESS_KEY": "s3cr3t",
+        "http_proxy": proxy.url,
+    }
+    done = run(opt, "--json", **variables)
+    proxy.close()
+    (entry,) = json.loads(done.stdout)["subjects"]
+    checks = {finding["check"]: finding["severity"] for finding in entry["findings"]}
+    assert checks == {"http-for-https": "error", **expected}
+    assert ("xray:PutSpansForIndexing" in done.stdout) is bool(expected)
+    assert "s3cr3t" not in done.stdout + done.stderr
+    ((_, fields, _),) = proxy.asked
+    assert fields["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+
+
+def test_an_endpoint_whose_settings_refer_to_secrets_is_not_asked(opt: Path, collector: HttpAnswers) -> None:
+    secret = "${arn:aws:secretsmanager:eu-west-1:123456789012:secret:name-AbCdEf}"
+    assert found(opt, **{ENDPOINT: collector.url, HEADERS: f"api-key={secret}"}) == {"secrets": "note"}
+    assert collector.asked == []
+
+
 def test_no_secret_is_printed_whatever_goes_wrong(opt: Path) -> None:
     server = HttpAnswers(otherwise=401)
     url = server.url.replace("//", "//me:s3cr3t1@") + "/s3cr3t2?key=s3cr3t3"

@@ -189,9 +189,31 @@ def test_what_aws_itself_asks_for_as_a_backend(
     aws.proxy.rules += [answering(SEARCH, search), answering(POLICY, policy)]
     sound(aws, layer, variables=XRAY)
     _, found, printed = examine(aws, "f")
-    assert found["f"] == {"aws-endpoint": "error", **expected}
+    assert found["f"] == expected
     assert ("xray:PutSpans, " not in printed) or "permission" in expected
     assert ("lacks xray:PutSpans," in printed) is (policy is DENIED)
+
+
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:collector-AbCdEf"
+PARAMETER = "arn:aws:ssm:eu-west-1:123456789012:parameter/collector/url"
+
+
+@pytest.mark.parametrize(
+    ("decision", "expected"), [("allowed", {}), ("implicitDeny", {"permission": "error"})], ids=["may", "may not"]
+)
+def test_whether_the_function_may_read_the_secrets_of_its_settings(
+    aws: Aws, layer: str, decision: str, expected: dict[str, str]
+) -> None:
+    policy = simulated(secretsmanager_GetSecretValue=decision, ssm_GetParameter=decision)
+    aws.proxy.rules.append(answering(POLICY, policy))
+    headers = f"api-key=${{{SECRET}:key::}},x=${{{SECRET}}}"
+    sound(aws, layer, variables={ENDPOINT: f"${{{PARAMETER}}}", "OTEL_EXPORTER_OTLP_HEADERS": headers})
+    _, found, printed = examine(aws, "f")
+
+    assert found["f"] == expected
+    assert (f"{SECRET} cannot be read" in printed) is bool(expected)
+    assert (f"{PARAMETER} cannot be read" in printed) is bool(expected)
+    assert len([path for _, path in aws.proxy.seen if "2015-03-31" not in path and "2018-10-31" not in path]) == 2
 
 
 def test_without_aws_as_a_backend_nothing_is_asked_about_it(aws: Aws, layer: str) -> None:

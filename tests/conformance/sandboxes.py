@@ -111,7 +111,7 @@ class Sandbox:
             b"AWS_REGION": b"eu-west-1",
             b"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.encode(),
         }
-        self._pipeline = Pipeline(ExportSettings(variables), report.warnings.append)
+        self._pipeline = Pipeline(ExportSettings(variables), report.warnings.append, print)
         # One sandbox in ten exports when the next invocation begins, and is frozen with spans until
         # then.
         self._overlaps = number % 10 == 0

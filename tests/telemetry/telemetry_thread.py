@@ -33,6 +33,7 @@ class Telemetry:
         self._platform: HTTPConnection | None = None
         self.channel.near.settimeout(PATIENCE_S)
         self.warnings: list[str] = []
+        self.printed = ""
         self._number = 0
         arguments = (self.channel.far, VARIABLES | variables, None, self.channel.platform)
         self._thread = threading.Thread(target=serve, args=arguments)
@@ -60,6 +61,8 @@ class Telemetry:
             kind, fields = self.channel.receive_reply()
             if kind == records.WARNING:
                 self.warnings += [str(text) for text in fields]
+            elif kind == records.OUTPUT:
+                self.printed += str(fields[0])
             elif kind != records.RELEASED:
                 return kind, fields
 

@@ -20,6 +20,7 @@ from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.exporter import Exporter
 from lrap_otel.telemetry.export.losses import Losses
 from lrap_otel.telemetry.export.retry import LONGEST_ASKED_S
+from lrap_otel.telemetry.export.ways import Ways
 from lrap_otel.telemetry.pipeline import Pipeline
 from lrap_otel.telemetry.settings import ExportSettings
 
@@ -69,7 +70,7 @@ def finished_spans(count: int, stack: str = "") -> list[Any]:
         def _add(self, span: Any, **_: bool) -> None:
             kept.append(span)
 
-    pipeline = Keeping(ExportSettings({}), [].append)
+    pipeline = Keeping(ExportSettings({}), [].append, print)
     channel = Channel()
     for number in range(count):
         error = f'{{"errorType": "E", "errorMessage": "{number}", "stackTrace": ["{stack}"]}}'.encode()
@@ -98,13 +99,12 @@ class Sending:
         self.time = Time()
         self.warnings: list[str] = []
         self.counts: Any = Counts()
-        self.exporter = Exporter(
-            ExportSettings(encoded),
-            self.warnings.append,
-            now_s=self.time,
-            chance=lambda: 0.5,
-            max_batch_bytes=64 * KB,
-        )
+        settings = ExportSettings(encoded)
+        made = Ways(settings, self.warnings.append, print)
+        ways = {name: next(iter(made.of(name)), None) for name in ("traces", "metrics")}
+        for endpoint in (way[0] for way in ways.values() if way is not None):
+            endpoint.max_batch_bytes = 64 * KB
+        self.exporter = Exporter(settings, self.warnings.append, ways, now_s=self.time, chance=lambda: 0.5)
 
     def add(self, spans: list[Any]) -> None:
         for span in spans:
@@ -228,7 +228,7 @@ def test_an_export_that_is_due_in_a_pause_is_due_again_after_a_second_and_not_at
             b"OTEL_BSP_SCHEDULE_DELAY": b"400",
             b"LRAP_SPOOL_BYTES": b"0",
         }
-        pipeline = Pipeline(ExportSettings(variables), [].append)
+        pipeline = Pipeline(ExportSettings(variables), [].append, print)
         channel = Channel()
         for message, payload in invocations(1):
             channel.offer(message, payload)

@@ -12,14 +12,14 @@ from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from lrap_otel.propagation.context import SpanContext
+from lrap_otel.telemetry.export.compose import exporter_of
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.endpoint import ACCEPTED, REFUSED, REJECTED, UNKNOWN
 from lrap_otel.telemetry.export.exporter import Exporter
-from lrap_otel.telemetry.export.others import exporter_of
 from lrap_otel.telemetry.export.packages import package_folders
 from lrap_otel.telemetry.export.sdk import codec
 from lrap_otel.telemetry.export.sdk.endpoint import SdkEndpoint
-from lrap_otel.telemetry.export.sdk.exporters import Exporters
+from lrap_otel.telemetry.export.several import Exporters
 from lrap_otel.telemetry.export.ways import METRICS, TRACES
 from lrap_otel.telemetry.metrics import Metrics
 from lrap_otel.telemetry.otlp.traces import SERVER, Span
@@ -118,8 +118,7 @@ def several(*ways: tuple[Any, Any]) -> tuple[Exporters, Metrics, list[str]]:
         return time.monotonic() + 1_000 * len(told)  # no pause is still going after a warning
 
     made = [
-        Exporter(read, told.append, now_s=now_s, ways={TRACES: way(spans), METRICS: way(metrics)})
-        for spans, metrics in ways
+        Exporter(read, told.append, {TRACES: way(spans), METRICS: way(metrics)}, now_s=now_s) for spans, metrics in ways
     ]
     return Exporters(made, ends, threading.Lock(), told.append), Metrics(read, Resource({})), told
 
@@ -259,7 +258,7 @@ def test_the_stock_exporter_is_found_and_configured_by_its_own_variables(monkeyp
             monkeypatch.setenv(name, value)
         told: list[str] = []
         read = settings(**variables)
-        exporters = exporter_of(read, told.append)
+        exporters = exporter_of(read, told.append, print)
         metrics = Metrics(read, Resource({"service.name": "\ud800"}))
         metrics.drop_records(1, "malformed")
         exporters.add(span("a\ud800"), metrics)
@@ -282,8 +281,9 @@ def test_the_stock_exporter_is_found_and_configured_by_its_own_variables(monkeyp
         ("zipkin,otlp,My-Own.x_1", True, ["zipkin", "My-Own.x_1"], 0),
         ("none,otlp", True, [], 1),
         ("none,zipkin", False, ["zipkin"], 1),
-        ("console", True, [], 1),
-        ("console,zipkin", False, ["zipkin"], 1),
+        ("console", False, [], 0),
+        ("console,zipkin", False, ["zipkin"], 0),
+        ("otlp,Console", True, [], 0),
         ("a b", True, [], 1),
         ("x" * 65, True, [], 1),
         ("\u00fc,;", True, [], 2),

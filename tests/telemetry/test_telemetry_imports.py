@@ -39,7 +39,8 @@ for message, payload in (proxy_records.delivered(event.encode()), proxy_records.
 channel.offer(records.flush(1, 60_000, 0))
 channel.offer(records.shutdown(2, "spindown", 1 << 50, 0))
 from lrap_otel.telemetry.worker import serve
-serve(channel.far, {b"OTEL_EXPORTER_OTLP_ENDPOINT": url.encode()}, None, platform)
+variables = {b"OTEL_EXPORTER_OTLP_ENDPOINT": url.encode(), b"LRAP_SPOOL_DIR": b"/nowhere"}
+serve(channel.far, variables, None, platform)
 print(*sorted(name for name in set(sys.modules) - known if not name.startswith("lrap_otel.")))
 print(*sorted(name for name in set(sys.modules) - known if name.startswith("lrap_otel.")))
 """
@@ -59,6 +60,7 @@ OURS = {
     "lrap_otel.telemetry.dates",
     "lrap_otel.telemetry.export",
     "lrap_otel.telemetry.export.at_once",
+    "lrap_otel.telemetry.export.compose",
     "lrap_otel.telemetry.export.connection",
     "lrap_otel.telemetry.export.deadline",
     "lrap_otel.telemetry.export.encode",
@@ -148,3 +150,51 @@ def test_what_is_loaded_until_the_first_export_is_a_closed_list(
     own = set(ours.split()) - OURS - (OF_THE_PLATFORM if hears_platform else set())
     assert {name.removeprefix(PREFIX) for name in own} - ALWAYS - families == set()
     assert len(collector.received("/v1/traces")) == 1
+
+
+AWS_KEYS = {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "eu-west-1"}
+SIGNING = {"aws", "aws.credentials", "aws.hosts", "aws.sigv4"}
+SECRET = "${arn:aws:ssm:eu-west-1:123456789012:parameter/a}"
+OPTIONS: dict[str, tuple[dict[str, str], set[str], set[str]]] = {
+    "JSON": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, {"encode_json"}, set()),
+    "console": ({"OTEL_TRACES_EXPORTER": "console"}, {"console", "encode_json"}, set()),
+    "AWS": (
+        {**AWS_KEYS, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://xray.eu-west-1.amazonaws.com/v1/traces"},
+        SIGNING | {"aws.answers", "aws.encode", "aws.endpoint"},
+        {"_sha2", "_sha256"},
+    ),
+    "secrets": (
+        {**AWS_KEYS, "OTEL_EXPORTER_OTLP_HEADERS": f"a={SECRET}"},
+        SIGNING | {f"aws.{each}" for each in ("answers", "api", "referenced", "references", "secrets")},
+        {"_sha2", "_sha256"},
+    ),
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_loads_what_it_needs_and_only_if_it_is_asked_for(collector: Collector, option: str) -> None:
+    variables, ours, others = OPTIONS[option]
+    all_variables = {
+        **variables,
+        "http_proxy": collector.url,
+        "AWS_ENDPOINT_URL": collector.url,
+        "LRAP_SPOOL_BYTES": "0",
+    }
+    program = PROGRAM.replace("\nserve(", f"\nvariables |= {encoded(all_variables)!r}\nserve(")
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program, collector.url, str(ROOT), str(Path(__file__).parent), "{}", ""],
+        env={name.decode(): value.decode() for name, value in VARIABLES.items()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    standard, own = (set(line.split()) for line in done.stdout.splitlines())
+
+    prefix = "lrap_otel.telemetry."
+    added = {name.removeprefix(f"{prefix}export.") for name in own - OURS if not name.startswith(PREFIX)}
+    assert added - {f"{prefix}otlp.json_format"} == ours
+    assert standard - STANDARD_LIBRARY <= others
+
+
+def encoded(variables: dict[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): value.encode() for name, value in variables.items()}

@@ -32,6 +32,7 @@ OURS = {
     "aws.responseDuration",
     "aws.runtimeOverhead",
     "aws.extensionOverhead",
+    "aws.xray.annotations",
 }
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from lrap_otel.aws.doctor.checks import check, destinations, graded
+from lrap_otel.aws.doctor.checks import check, destinations, graded, references
 from lrap_otel.aws.doctor.subject import Subject
 from lrap_otel.aws.function import LayerVersion
 from lrap_otel.aws.obstacles import MAX_UNZIPPED_BYTES, looks_like_edge, obstacle
 from lrap_otel.aws.plan import is_ours
 from lrap_otel.aws.session import code_of, errors_of_aws
+from lrap_otel.telemetry.export.aws.answers import READ_ACTIONS
 from lrap_otel.telemetry.variable_checks import ERROR, NOTE, WARNING, Finding, aws_service, split_url
 
 if TYPE_CHECKING:
@@ -117,6 +118,14 @@ class Doctor:
         actions = [action for service in services for action in _ACTIONS[service]]
         if actions and function.role:
             yield from self._check_role(function, actions)
+        if function.role:
+            yield from self._check_secrets(function, subject)
+
+    def _check_secrets(self, function: Function, subject: Subject) -> Iterator[Finding]:
+        """Whether the function may read the secrets that its variables refer to."""
+        for reference in references(subject.variables):
+            action = READ_ACTIONS[reference.service]
+            yield from self._check_role(function, [action], reference.arn)
 
     def _transaction_search(self, region: str) -> list[Finding]:
         if region not in self._search:
@@ -150,17 +159,18 @@ class Doctor:
                 "Wait some minutes for it.",
             )
 
-    def _check_role(self, function: Function, actions: list[str]) -> Iterator[Finding]:
+    def _check_role(self, function: Function, actions: list[str], resource: str = "*") -> Iterator[Finding]:
         role = function.role.rpartition("/")[2]
         try:
             got: Any = self._account.service("iam", function.region).simulate_principal_policy(
-                PolicySourceArn=function.role, ActionNames=actions
+                PolicySourceArn=function.role, ActionNames=actions, ResourceArns=[resource]
             )
         except errors_of_aws() as error:
             yield Finding(
                 "permission",
                 NOTE,
-                f"Whether the role {role} may send is not known: {_refusal(error)}.",
+                f"Whether the role {role} may {'send' if resource == '*' else f'read {resource}'} is not known: "
+                f"{_refusal(error)}.",
                 f"iam:SimulatePrincipalPolicy is what it takes to look; the role needs {', '.join(actions)}.",
             )
             return
@@ -168,10 +178,15 @@ class Doctor:
             result["EvalActionName"] for result in got["EvaluationResults"] if result["EvalDecision"] != "allowed"
         ]
         if lacking:
+            consequence = (
+                "without which AWS's endpoint refuses all that is sent"
+                if resource == "*"
+                else f"without which {resource} cannot be read and nothing is sent"
+            )
             yield Finding(
                 "permission",
                 ERROR,
-                f"The role {role} lacks {', '.join(lacking)}, without which AWS's endpoint refuses all that is sent.",
+                f"The role {role} lacks {', '.join(lacking)}, {consequence}.",
                 "Allow it in a policy of the role.",
             )
 

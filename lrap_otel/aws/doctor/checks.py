@@ -18,8 +18,9 @@ from lrap_otel.aws.obstacles import (
 )
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.settings import Settings
+from lrap_otel.telemetry.export.aws.references import Reference, references_in
 from lrap_otel.telemetry.setting_names import unknown_names, unused_names
-from lrap_otel.telemetry.settings import ExportSettings
+from lrap_otel.telemetry.settings import EXPORT_VARIABLE, REFERENCE, ExportSettings
 from lrap_otel.telemetry.url import is_loopback
 from lrap_otel.telemetry.variable_checks import (
     ENDPOINT_VARIABLE,
@@ -256,10 +257,8 @@ def _check_secrets(subject: Subject) -> Iterator[Finding]:
             NOTE if subject.has_own_key and subject.is_deployed else WARNING,
             f"{name} holds credentials as plain text, for whoever may read the "
             + ("template and the function's configuration." if is_public_text else "function's configuration."),
-            "Keep them in a collector of yours, or write {{resolve:secretsmanager:…}}, and encrypt variables by a key "
-            "of your own (KMSKeyArn)."
-            if is_public_text
-            else "Keep them in a collector of yours, or encrypt variables by a key of your own (KMSKeyArn) that few may use.",
+            "Write ${arn:aws:secretsmanager:…} in its place, which the extension looks up, or encrypt variables by a key "
+            "of your own (KMSKeyArn) that few may use.",
         )
 
 
@@ -268,10 +267,11 @@ def secret_variables(variables: Mapping[str, str]) -> Iterator[str]:
     for signal in ("", "TRACES_", "METRICS_"):
         headers = f"OTEL_EXPORTER_OTLP_{signal}HEADERS"
         fields = ExportSettings({b"OTEL_EXPORTER_OTLP_HEADERS": variables.get(headers, "").encode()}).traces.headers
-        if any(_CREDENTIALS.search(name) and value for name, value in fields.items()):
+        if any(_CREDENTIALS.search(name) and value and REFERENCE not in value for name, value in fields.items()):
             yield headers
         endpoint = f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT"
-        if "@" in variables.get(endpoint, "").partition("://")[2].partition("?")[0].partition("/")[0]:
+        address = variables.get(endpoint, "").partition("://")[2].partition("?")[0].partition("/")[0]
+        if "@" in address and REFERENCE not in address:
             yield endpoint
 
 
@@ -280,10 +280,19 @@ def destinations(variables: Mapping[str, str], unknown: frozenset[str] = frozens
     export = ExportSettings(encoded(variables))
     found = {}
     for signal, settings in zip(_SIGNALS, (export.traces, export.metrics), strict=True):
-        names = {ENDPOINT_VARIABLE, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", f"OTEL_{signal}_EXPORTER"}
-        if settings.enabled and not names & unknown:
+        own = {f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", f"OTEL_{signal}_EXPORTER"}
+        names = {ENDPOINT_VARIABLE, EXPORT_VARIABLE, *own}
+        if settings.enabled and not settings.is_referenced_url and not names & unknown:
             found[signal.lower()] = settings.url
     return found
+
+
+def references(variables: Mapping[str, str]) -> list[Reference]:
+    """The secrets and parameters that the variables for the export refer to, each once."""
+    export = ExportSettings(encoded(variables))
+    texts = [text for own in (export.traces, export.metrics) for text in (own.url, *own.headers.values())]
+    found = {each: Reference(each) for text in texts for each in references_in(text)}
+    return [*{reference.arn: reference for reference in found.values()}.values()]
 
 
 def _check_destination(subject: Subject) -> Iterator[Finding]:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 from lrap_otel.aws.doctor.checks import destinations
 from lrap_otel.aws.doctor.subject import encoded
 from lrap_otel.settings import Environment
+from lrap_otel.telemetry.export.aws.answers import TRANSACTION_SEARCH
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.endpoint import Endpoint
+from lrap_otel.telemetry.export.ways import endpoint_of
 from lrap_otel.telemetry.settings import ExportSettings, NetworkSettings
 from lrap_otel.telemetry.url import Url
-from lrap_otel.telemetry.variable_checks import ERROR, WARNING, Finding, aws_service, is_public, split_url
+from lrap_otel.telemetry.variable_checks import ERROR, NOTE, WARNING, Finding, aws_service, is_public, split_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -35,8 +37,16 @@ def check_reach_as_the_extension(variables: Mapping[str, str], severity: str) ->
     silent: dict[str, str] = {}
     for signal in destinations(variables):
         settings = export.traces if signal == "traces" else export.metrics
+        if settings.has_references:
+            yield Finding(
+                "secrets",
+                NOTE,
+                f"Whether the endpoint of {signal} answers is not asked: its settings refer to secrets.",
+                "The first export tells; lines of the extension's name a secret that it cannot read.",
+            )
+            continue
         try:
-            endpoint = Endpoint(settings, export.network, {})
+            endpoint = endpoint_of(settings, export, {})
         except (OSError, ValueError) as error:
             yield Finding(
                 "unusable-endpoint", ERROR, f"The endpoint of {signal} cannot be used: {error}.", "Correct it."
@@ -80,13 +90,13 @@ def _ask(signal: str, endpoint: Endpoint, silent: dict[str, str], severity: str,
     host = endpoint.url.authority
     error_type, text = "silent", silent.get(host, "")
     if not text:
-        answer = endpoint.post(b"", Deadline(monotonic() + TIMEOUT_S))
+        answer = endpoint.post(endpoint.empty_request, Deadline(monotonic() + TIMEOUT_S))
         endpoint.close()
         error_type, text = answer.error_type, answer.text
     if not error_type:
         return
     if error_type.isdecimal():
-        yield from _meaning(signal, endpoint, int(error_type), is_here=is_here)
+        yield from _meaning(signal, endpoint, int(error_type), text, is_here=is_here)
         return
     silent[host] = text
     place = f"{endpoint.url.scheme}://{endpoint.url.address}"
@@ -100,7 +110,7 @@ def _ask(signal: str, endpoint: Endpoint, silent: dict[str, str], severity: str,
     )
 
 
-def _meaning(signal: str, endpoint: Endpoint, status: int, *, is_here: bool) -> Iterator[Finding]:
+def _meaning(signal: str, endpoint: Endpoint, status: int, text: str, *, is_here: bool) -> Iterator[Finding]:
     """The meaning of a status other than 2xx. Without credentials, only one of them has any."""
     place = f"{endpoint.url.scheme}://{endpoint.url.address}"
     if status in {404, 405}:
@@ -110,8 +120,12 @@ def _meaning(signal: str, endpoint: Endpoint, status: int, *, is_here: bool) -> 
             f"{place} answers {status} for {signal}: nothing takes OTLP at this path.",
             "Compare it with what the collector's documentation says; /v1/traces is the usual one.",
         )
-    elif not is_here or aws_service(endpoint.url.host):
+    elif not is_here:
         return
+    elif aws_service(endpoint.url.host):
+        # It has its own advice; of other answers to an export of nothing nothing is known.
+        if status in {401, 403} or TRANSACTION_SEARCH in text:
+            yield Finding("aws-answer", ERROR, f"{place} takes no {signal} of ours: {text}.", "Do as it says.")
     elif status in {401, 403}:
         yield Finding(
             "credentials-refused",

@@ -61,8 +61,9 @@ class Answer:
 class Endpoint:
     """Where one signal goes, over a connection of its own: two signals may be under way at once."""
 
-    # The shortest time between two requests with metrics, in seconds.
+    # See `Receiver`. Collectors take 20 MiB by default, AWS 5 MB.
     apart_s = 0.0
+    max_batch_bytes = 4 * 1024 * 1024
 
     def __init__(self, settings: "SignalSettings", network: "NetworkSettings", tls: "TlsByFiles") -> None:
         """`tls` is shared by all endpoints.
@@ -74,6 +75,8 @@ class Endpoint:
         self._timeout_s = settings.timeout_ms / 1_000
         self._is_gzip = settings.compression == "gzip"
         self._fields = _fields(settings, self.url)
+        # An export of nothing, by which it can be asked whether it is there.
+        self.empty_request = b"{}" if settings.is_json else b""
         self._secrets = _secrets(self.url, settings.headers)
         is_tls = self.url.scheme == "https"
         proxy = proxy_for(self.url, network)

@@ -16,29 +16,18 @@ from lrap_otel.telemetry.export.endpoint import (
 from lrap_otel.telemetry.export.losses import Losses
 from lrap_otel.telemetry.export.retry import BackOff, chance
 from lrap_otel.telemetry.export.waiting import WaitingSpans
-from lrap_otel.telemetry.export.ways import METRICS, TRACES, Ways
+from lrap_otel.telemetry.export.ways import METRICS, TRACES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any, Protocol
+    from typing import Any
 
     from lrap_otel.telemetry.export.deadline import Deadline
-    from lrap_otel.telemetry.export.ways import Way
-    from lrap_otel.telemetry.otlp.metrics import MetricsData
+    from lrap_otel.telemetry.export.roles import Instruments, Way
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.settings import ExportSettings
 
-    class Instruments(Protocol):
-        """What an exporter needs of `Metrics`."""
-
-        def collect(self) -> MetricsData | None: ...
-        def drop_spans(self, count: int, reason: str) -> None: ...
-        def fail_export(self, signal: str, reason: str) -> None: ...
-
-
-# Of the spans in one request. Collectors take 20 MiB by default, AWS 5 MB.
-MAX_BATCH_BYTES = 4 * 1024 * 1024
 # AWS takes no more.
 _MAX_BATCH_SPANS = 10_000
 _QUEUE_FULL = "queue_full"
@@ -87,24 +76,19 @@ class Exporter:
         self,
         settings: "ExportSettings",
         warn: "Callable[[str], None]",
+        ways: "dict[str, Way | None]",
         *,
         now_s: "Callable[[], float]" = monotonic,
         chance: "Callable[[], float]" = chance,
-        max_batch_bytes: int = MAX_BATCH_BYTES,
-        ways: "dict[str, Way | None] | None" = None,
     ) -> None:
-        """`warn` takes a line for people. `ways` say where each signal goes; the settings by default."""
+        """`warn` takes a line for people. `ways` say where each signal goes, None if it goes nowhere."""
         self._warn = warn
         self._warned: set[tuple[str, str]] = set()
         self._losses = Losses()
-        if ways is None:
-            made = Ways(settings, warn)
-            ways = {TRACES: made.by_otlp(TRACES), METRICS: made.by_otlp(METRICS)}
         traces, metrics = ways[TRACES], ways[METRICS]
         self._traces = _Signal(TRACES, traces, BackOff(now_s, chance)) if traces else None
         self._metrics = _Signal(METRICS, metrics, BackOff(now_s, chance)) if metrics else None
         self._batch_size = min(settings.max_batch_spans, _MAX_BATCH_SPANS)
-        self._max_batch_bytes = max_batch_bytes
         codec = traces[1] if traces else encode
         self._spans = WaitingSpans(settings.max_queue_spans, codec, settings.spool, warn)
         self._metric_request: Any = None
@@ -184,7 +168,8 @@ class Exporter:
             has_spans = not spans or self._send_spans(metrics, deadline, is_last=is_last)
             answer = self._send_metrics(apart, is_last=is_last) if measured else None
         has_metrics = not measured or self._note_metrics(answer, metrics)
-        if measured and has_metrics and (was_kept or (is_last and not has_spans)):
+        is_paced = self.metrics_apart_s > 0 and not is_last
+        if measured and has_metrics and not is_paced and (was_kept or (is_last and not has_spans)):
             if deadline.has_come():
                 return has_spans, False
             self._collect(metrics, is_last=is_last)
@@ -244,7 +229,7 @@ class Exporter:
                 return False
             most = parts.pop() if parts else self._batch_size
             try:
-                resource, batch = self._spans.batch(most, self._max_batch_bytes)
+                resource, batch = self._spans.batch(most, signal.endpoint.max_batch_bytes)
             except Exception as error:  # noqa: BLE001 - the other spans count
                 name = type(error).__name__
                 signal.reason = f"a span could not be encoded: {name}"

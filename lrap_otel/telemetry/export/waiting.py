@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from lrap_otel.telemetry.export.roles import Codec
     from lrap_otel.telemetry.export.spool import Content, Spool
-    from lrap_otel.telemetry.export.ways import Codec
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.otlp.wire import Value
     from lrap_otel.telemetry.settings import SpoolSettings

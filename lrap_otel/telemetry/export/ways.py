@@ -5,46 +5,19 @@ What few ask for is loaded only then.
 
 from lrap_otel.telemetry.export import encode
 from lrap_otel.telemetry.export.endpoint import Endpoint
+from lrap_otel.telemetry.url import Url
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from typing import Any, Protocol
+    from collections.abc import Callable
 
-    from lrap_otel.telemetry.export.deadline import Deadline
-    from lrap_otel.telemetry.export.endpoint import Answer, TlsByFiles
-    from lrap_otel.telemetry.otlp.metrics import MetricsData
-    from lrap_otel.telemetry.otlp.traces import Span
-    from lrap_otel.telemetry.otlp.wire import Resource
+    from lrap_otel.telemetry.export.aws.secrets import Secrets
+    from lrap_otel.telemetry.export.endpoint import TlsByFiles
+    from lrap_otel.telemetry.export.roles import Codec, Receiver, Way
     from lrap_otel.telemetry.settings import ExportSettings, SignalSettings
-    from lrap_otel.telemetry.url import Url
 
-    class Receiver(Protocol):
-        """As `Endpoint`; `post` takes what the codec beside it makes."""
-
-        @property
-        def url(self) -> Url | str: ...
-        @property
-        def apart_s(self) -> float: ...
-        def post(self, body: Any, deadline: Deadline, *, may_repeat: bool) -> Answer: ...
-        def close(self) -> None: ...
-        def forget(self) -> None: ...
-
-    class Codec(Protocol):
-        """As the module `encode`."""
-
-        STORED_AS: str
-
-        def span(self, of: Span, /) -> Any: ...
-        def size(self, of: Span, encoded: Any, /) -> int: ...
-        def stored(self, encoded: Any, /) -> bytes: ...
-        def restored(self, data: bytes, /) -> Any: ...
-        def spans_request(self, resource: Resource, encoded: Sequence[Any], /) -> Any: ...
-        def metrics_request(self, data: MetricsData, /) -> Any: ...
-        def rejected(self, response: bytes, /) -> int: ...
-
-    Way = tuple[Receiver, Codec]
-
+# Cheaper than loading what knows the hosts.
+_AWS_DOMAINS = ("amazonaws.com", ".api.aws")
 TRACES = "traces"
 METRICS = "metrics"
 
@@ -52,30 +25,81 @@ METRICS = "metrics"
 class Ways:
     """Makes them. What several of them use is made once."""
 
-    def __init__(self, settings: "ExportSettings", warn: "Callable[[str], None]") -> None:
-        """`warn` takes a line for people."""
+    def __init__(
+        self, settings: "ExportSettings", warn: "Callable[[str], None]", print_out: "Callable[[str], None]"
+    ) -> None:
+        """`warn` takes a line for people, `print_out` a part of a line for the function's log."""
         self._settings = settings
         self._warn = warn
+        self._print_out = print_out
         self._tls: TlsByFiles = {}
+        self._known_secrets: Secrets | None = None
 
-    def by_otlp(self, name: str) -> "Way | None":
-        """Our own exporter for the signal `name`; None if it is not asked for, or cannot be had with these settings."""
+    def of(self, name: str) -> "list[Way]":
+        """Those of the signal `name` that are asked for and can be had with these settings."""
         own = self._settings.traces if name == TRACES else self._settings.metrics
-        if not own.enabled:
-            return None
+        by_otlp = self._by_otlp(name, own) if own.enabled else None
+        return [*([by_otlp] if by_otlp else []), *([self._by_console()] if own.has_console else [])]
+
+    def _by_otlp(self, name: str, own: "SignalSettings") -> "Way | None":
         try:
-            return self._endpoint(own), _codec(own)
+            return self._receiver(own), self._codec(own)
         except (ValueError, OSError) as error:
             self._warn(f"{name} cannot be exported with these settings: {error}")
             return None
 
+    def _by_console(self) -> "Way":
+        from lrap_otel.telemetry.export.console import Console, ConsoleCodec  # noqa: PLC0415 - few ask for it
+
+        return Console(self._print_out), ConsoleCodec()
+
+    def _receiver(self, own: "SignalSettings") -> "Receiver":
+        if not own.has_references:
+            return self._endpoint(own)
+        from lrap_otel.telemetry.export.aws.referenced import ReferencedEndpoint  # noqa: PLC0415 - few have secrets
+
+        return ReferencedEndpoint(own, self._secrets(), self._endpoint)
+
     def _endpoint(self, own: "SignalSettings") -> Endpoint:
-        return Endpoint(own, self._settings.network, self._tls)
+        return endpoint_of(own, self._settings, self._tls)
+
+    def _codec(self, own: "SignalSettings") -> "Codec":
+        codec: Codec = encode
+        if own.is_json:
+            from lrap_otel.telemetry.export import encode_json  # noqa: PLC0415 - few ask for it
+
+            codec = encode_json
+        if _is_aws(own):
+            from lrap_otel.telemetry.export.aws.encode import AwsCodec  # noqa: PLC0415 - see above
+
+            codec = AwsCodec(codec, self._warn)
+        return codec
+
+    def _secrets(self) -> "Secrets":
+        """The secrets of all signals, which are being looked up from now on."""
+        if self._known_secrets is None:
+            from lrap_otel.telemetry.export.aws.secrets import secrets_of_settings  # noqa: PLC0415 - few have secrets
+
+            self._known_secrets = secrets_of_settings(self._settings, self._tls)
+        return self._known_secrets
 
 
-def _codec(own: "SignalSettings") -> "Codec":
-    if not own.is_json:
-        return encode
-    from lrap_otel.telemetry.export import encode_json  # noqa: PLC0415 - few ask for it
+def endpoint_of(own: "SignalSettings", settings: "ExportSettings", tls: "TlsByFiles") -> Endpoint:
+    """The endpoint of a signal, its address and header fields without references to secrets.
 
-    return encode_json
+    Raises ValueError or OSError, with a text for people, if the settings cannot be used.
+    """
+    if not _is_aws(own):
+        return Endpoint(own, settings.network, tls)
+    from lrap_otel.telemetry.export.aws.endpoint import AwsEndpoint  # noqa: PLC0415 - few send there
+
+    return AwsEndpoint(own, settings.network, tls, settings.environment)
+
+
+def _is_aws(own: "SignalSettings") -> bool:
+    """Whether a signal goes to AWS's own OTLP endpoint. False if only a secret will say where it goes."""
+    if own.is_referenced_url or not any(each in own.url.lower() for each in _AWS_DOMAINS):
+        return False
+    from lrap_otel.telemetry.export.aws.hosts import otlp_service_of  # noqa: PLC0415 - few send there
+
+    return bool(otlp_service_of(Url(own.url).host)[0])

@@ -47,7 +47,7 @@ AGE_S = 2.5
 
 def worked_off(case: Case, collector: Collector, warn: Callable[[str], None]) -> Pipeline:
     """A pipeline that has worked off this event and its result."""
-    pipeline = Pipeline(_settings(collector), warn)
+    pipeline = Pipeline(_settings(collector), warn, print)
     channel = Channel()
     try:
         for message, payload in (_delivered(case), _finished(case)):

@@ -31,6 +31,7 @@ class SdkEndpoint:
     """
 
     apart_s = 0.0
+    max_batch_bytes = 4 * 1024 * 1024
 
     def __init__(self, name: str, make: Callable[[], Any], first: Any, settings: SignalSettings) -> None:
         """`make` makes the exporter anew, `first` is the one to begin with."""
