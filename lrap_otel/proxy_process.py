@@ -21,7 +21,6 @@ from lrap_otel.sandbox.invocations import Invocations
 _ONE_CPU_MB = 1_769
 # Of AWS_LAMBDA_INITIALIZATION_TYPE: the sandbox is made before there is an event for it.
 _AHEAD_OF_EVENTS = ("provisioned-concurrency", "snap-start")
-_READY_AFTER_RUNTIME_S, _READY_LIMIT_S, _LOOK_AGAIN_S = 0.1, 1.0, 0.002
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from lrap_otel.handshake import Handshake, Hello
     from lrap_otel.ipc.channel import Channel
-    from lrap_otel.proxy.polls import Polls
     from lrap_otel.settings import Settings
 
     class Registration(Protocol):
@@ -58,9 +56,7 @@ def run(
     upstream = Upstream(settings.runtime_api or registered.address, registered.address)
     tracer = Tracer(settings, invocations) if channel is not None else None
     sandbox = SharedState(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
-    telemetry = _telemetry(settings, channel, sandbox) if channel is not None else None
-    if telemetry is not None:
-        telemetry.watch(process_id)
+    telemetry = _watch_telemetry(settings, channel, sandbox, process_id) if channel is not None else None
     if handshake is not None:
         handshake.serve(lambda listener, early, hellos: _accept(listener, early, hellos, sandbox))
     _warn_of(settings, handshake, channel)
@@ -75,13 +71,8 @@ def run(
         f"registered for {registration.get('functionName')}; the runtime's calls come through port {settings.listener_port}"
     )
     sandbox.recorder.observe(sandbox.recorder.offer_and_keep, _started(registration))
-    subscription = _subscribe(settings, client, registered.address, channel) if channel is not None else None
-    if channel is not None and log.is_printed("info"):
-        sandbox.recorder.observe(_say_what_is_in_force, settings)
-    if telemetry is not None and sandbox.recorder.observe(_has_less_cpu_later, settings):
-        _wait_until_ready(telemetry, sandbox.polls)
-    if subscription is not None:
-        sandbox.recorder.observe(subscription.settle, lambda: bool(sandbox.polls.waiting))
+    if channel is not None and telemetry is not None:
+        _use_init(settings, client, registered.address, channel, telemetry, sandbox)
     schedule = FlushSchedule(settings.flush)
     Lifecycle(client, invocations, sandbox.polls, telemetry, sandbox.recorder, settings.flush_budget_ms, schedule).run()
     return 0
@@ -95,15 +86,35 @@ def _accept(
     accept_connections(listener, sandbox, early)
 
 
-def _telemetry(settings: "Settings", channel: "Channel", sandbox: SharedState) -> Telemetry:
-    return Telemetry(
+def _watch_telemetry(settings: "Settings", channel: "Channel", sandbox: SharedState, process_id: int) -> Telemetry:
+    telemetry = Telemetry(
         channel,
         sandbox.invocations,
         lambda: restart.start(channel, tuple(sandbox.recorder.kept.copy().values())),
         lambda: bool(sandbox.polls.waiting),
-        # Of Managed Instances there is always an event with the function, and a CPU or more for all.
-        stands_aside=not settings.is_managed_instances,
+        has_invoke_events=not settings.is_managed_instances,
     )
+    telemetry.watch(process_id)
+    return telemetry
+
+
+def _use_init(
+    settings: "Settings",
+    client: Client,
+    address: tuple[str, int],
+    channel: "Channel",
+    telemetry: Telemetry,
+    sandbox: SharedState,
+) -> None:
+    """Do what belongs into init, which lasts until we ask for the first event."""
+    observe = sandbox.recorder.observe
+    subscription = observe(_subscribe, settings, client, address, channel)
+    if log.is_printed("info"):
+        observe(_say_what_is_in_force, settings)
+    if observe(_has_less_cpu_later, settings):
+        observe(telemetry.wait_until_ready)
+    if subscription is not None:
+        observe(subscription.settle, lambda: bool(sandbox.polls.waiting))
 
 
 def _subscribe(
@@ -129,21 +140,6 @@ def _has_less_cpu_later(settings: "Settings") -> bool:
     memory_mb = settings.environment.text("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     is_small = memory_mb.isdecimal() and int(memory_mb) < _ONE_CPU_MB
     return is_small or settings.environment.text("AWS_LAMBDA_INITIALIZATION_TYPE") in _AHEAD_OF_EVENTS
-
-
-def _wait_until_ready(telemetry: Telemetry, polls: "Polls") -> None:
-    """Let the telemetry process finish its imports within init, which lasts until we ask for the first event.
-
-    While the runtime starts, this costs nothing; once the runtime has asked for an event, it may take a tenth of a second.
-    """
-    began_s = asked_s = time.monotonic()
-    while telemetry.is_alive and not telemetry.is_ready:
-        now_s = time.monotonic()
-        if not polls.waiting:
-            asked_s = now_s
-        if now_s - asked_s > _READY_AFTER_RUNTIME_S or now_s - began_s > _READY_LIMIT_S:
-            return
-        time.sleep(_LOOK_AGAIN_S)
 
 
 def _warn_of(settings: "Settings", handshake: "Handshake | None", channel: "Channel | None") -> None:

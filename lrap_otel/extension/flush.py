@@ -114,6 +114,6 @@ def may_wait_for_ready(holds: int, fullness: float) -> bool:
     return holds < HOLDS_FOR_READY or fullness >= UNREAD_BEFORE_HOLD
 
 
-def may_stand_aside(fullness: float) -> bool:
-    """The telemetry process may be kept from reading a while longer."""
+def may_pause(fullness: float) -> bool:
+    """Whether the telemetry process may be kept from reading a while longer."""
     return fullness < UNREAD_BEFORE_RUNNING

@@ -82,7 +82,7 @@ class Lifecycle:
             return self._client.next_event()
         telemetry.expect_event()
         event = self._client.next_event(telemetry.expect_nothing)
-        telemetry.has_event()
+        telemetry.event_came()
         return event
 
     def _hold(self, telemetry: "Telemetry", request_id: str, deadline_ms: int) -> None:
@@ -96,7 +96,7 @@ class Lifecycle:
             lambda: telemetry.is_alive and self._is_awaited(request_id), (deadline_ms - _now_ms()) / 1_000
         )
         began_ms = _now_ms()
-        telemetry.go_on()  # for the flush; where none follows, until we ask for the next event
+        telemetry.resume()  # for the flush; if none follows, until we ask for the next event
         if self._invocations.has_ended(request_id) and telemetry.is_alive:
             is_flushed = self._schedule.end(began_ms)
             if is_flushed:

@@ -31,7 +31,7 @@ class Channel:
     nobody has read yet reach a successor of a telemetry process that died.
 
     `event_fd` rings when what is on the channel should be read at once: see `TelemetryEnd.rest`. `lifeline` is held by
-    the telemetry process too, and `alive`, its other end, by the proxy alone: see `extension/lifeline.py`. `platform` is where
+    the telemetry process too, and `alive`, its other end, by the proxy alone: see `extension/process.py`. `platform` is where
     Lambda delivers what the Telemetry API has to say (see `ipc/telemetry_port.py`), None if it is not asked; both keep it.
     """
 

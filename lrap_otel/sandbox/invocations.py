@@ -4,10 +4,8 @@ Each step is one dict operation, which the interpreter lock makes atomic; nothin
 is a copy, which is one operation: `tuple(table)` is not, since making the tuple may collect garbage, and with that let others run.
 """
 
-import _thread
-from time import monotonic
-
 from lrap_otel.propagation.context import SpanContext
+from lrap_otel.sandbox.condition import Condition
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,12 +69,11 @@ class Invocations:
     """
 
     __slots__ = (
-        "_changed",
+        "_condition",
         "_earlier_attempts",
         "_ended",
         "_ended_before",
         "_has_delivered",
-        "_is_awaited",
         "_open",
         "_opens_connection_for_each_call",
         "_runtime_lives",
@@ -93,8 +90,7 @@ class Invocations:
         self._ended_before: dict[str, None] = {}
         self._has_delivered = False
         self._opens_connection_for_each_call = False
-        self._changed = _thread.allocate_lock()
-        self._is_awaited = False
+        self._condition = Condition()
         self._runtime_lives: Callable[[], bool] | None = None
         self.bystander: Callable[[], None] | None = None
         self.results = 0
@@ -125,7 +121,7 @@ class Invocations:
         self._ended_before.pop(request_id, None)
         if len(self._open) > _OPEN_LIMIT:
             _drop_oldest(self._open)
-        if self.bystander is not None or self._is_awaited:
+        if self.bystander is not None or self._condition.is_awaited:
             self.notify()
 
     def _make_room(self, invocation: Invocation) -> None:
@@ -151,7 +147,7 @@ class Invocations:
         ended = self._ended
         if len(ended) > _ENDED_LIMIT:
             self._ended_before, self._ended = ended, {}
-        if self.bystander is not None or self._is_awaited:
+        if self.bystander is not None or self._condition.is_awaited:
             self.notify()
 
     def runtime_polls_again(self) -> None:
@@ -204,11 +200,9 @@ class Invocations:
 
     def wait_while(self, condition: "Callable[[], bool]", timeout_s: float) -> None:
         """Wait until `condition` is false, looking again at each change, at most `timeout_s`. For one waiter alone."""
-        end = monotonic() + timeout_s
-        self._is_awaited = True
-        while condition() and (left := end - monotonic()) > 0:
-            self._changed.acquire(timeout=min(left, _LOOK_AGAIN_S) if self._is_any_in_doubt() else left)
-        self._is_awaited = False
+        self._condition.wait_while(
+            condition, timeout_s, lambda: _LOOK_AGAIN_S if self._is_any_in_doubt() else timeout_s
+        )
 
     def _is_any_in_doubt(self) -> bool:
         return any(invocation.connection is None for invocation in self._open.copy().values())
@@ -228,12 +222,7 @@ class Invocations:
         """Something that a waiter's condition reads has changed."""
         if self.bystander is not None:
             self.tell_bystander()
-        if self._is_awaited:
-            # A binary semaphore: held while there is no news.
-            try:
-                self._changed.release()
-            except RuntimeError:
-                return
+        self._condition.notify()
 
 
 def _drop_oldest(table: "dict[Any, Any]") -> None:

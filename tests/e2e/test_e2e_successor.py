@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lrap_otel.extension.supervisor import SUCCESSORS_LIMIT
+from lrap_otel.extension.restart import RESTARTS_LIMIT
 from tests.e2e.conftest import HTTP_EVENT, emulated, function, invoke
 from tests.processes import children, proxies_of
 
@@ -86,7 +86,7 @@ def test_records_that_a_killed_process_left_unread_are_exported_by_its_successor
 def test_a_process_that_is_killed_again_and_again_is_given_up_and_the_function_goes_on() -> None:
     async def script(emulator: Emulator) -> None:
         await emulator.start()
-        for killed in range(SUCCESSORS_LIMIT + 1):
+        for killed in range(RESTARTS_LIMIT + 1):
             await eventually(lambda: len(telemetry_processes()) == 1)
             outcome, _ = await invoke(emulator, HTTP_EVENT)
             assert outcome.status == "success"
@@ -100,12 +100,12 @@ def test_a_process_that_is_killed_again_and_again_is_given_up_and_the_function_g
         assert telemetry_processes() == []
         (report,) = await emulator.shutdown()
         assert report.is_clean
-        assert len(emulator.otlp.received) == SUCCESSORS_LIMIT + 1
+        assert len(emulator.otlp.received) == RESTARTS_LIMIT + 1
 
     warnings = emulated(function(env=PATIENT), script)
 
     assert [warning.split("; ")[1] for warning in warnings] == [
-        *["another one takes over"] * SUCCESSORS_LIMIT,
+        *["another one takes over"] * RESTARTS_LIMIT,
         "no more telemetry from this sandbox",
     ]
 

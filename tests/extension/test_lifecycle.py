@@ -47,8 +47,8 @@ class Extension:
         self.lambda_side = self._api.accept()
         self._answer(self.lambda_side, REGISTERED)
         self.registration = client.read_registration()
-        self.telemetry.is_ready = is_ready
-        threading.Thread(target=self.telemetry._read_replies, daemon=True).start()
+        self.telemetry.state.is_ready = is_ready
+        self.telemetry.read_replies()
         telemetry = self.telemetry if has_telemetry else None
         self.recorder = Recorder(self.invocations, self.channel)
         lifecycle = Lifecycle(
@@ -242,7 +242,7 @@ def test_flushes_that_succeed_when_nobody_waits_for_them_any_more_end_the_holds_
         budgets.append(flush.budget_ms)
         assert extension.asks_for_next()
         extension.far.reply(records.flushed(flush.number, ok=True))
-        while extension.telemetry._flushed < flush.number:
+        while extension.telemetry.flusher.answered < flush.number:
             time.sleep(0.001)
     assert budgets == [20, 20, 20, 0]
     extension.close()
@@ -257,7 +257,7 @@ def test_a_flush_that_is_late_and_then_fails_is_one_failure() -> None:
         flush = received_flush(extension)
         assert extension.asks_for_next()
         extension.far.reply(records.flushed(flush.number, ok=False))
-        while extension.telemetry._flushed < flush.number:
+        while extension.telemetry.flusher.answered < flush.number:
             time.sleep(0.001)
     assert extension.telemetry.failures_in_a_row == 2
     extension.close()
@@ -327,7 +327,7 @@ def test_a_hold_without_any_time_is_none_of_those_few() -> None:
 def test_shutdown_does_not_wait_for_a_telemetry_process_that_is_dead(extension: Extension) -> None:
     while extension.channel.offer((5, (1,)), b"x" * 4_096):
         pass
-    extension.telemetry.is_alive = False
+    extension.telemetry.state.is_alive = False
     extension.send({"eventType": "SHUTDOWN", "deadlineMs": time.time_ns() // 1_000_000 + LONG_MS})
     extension.thread.join(5)
     assert not extension.thread.is_alive()
@@ -338,8 +338,8 @@ def test_a_telemetry_process_that_dies_ends_the_hold(extension: Extension) -> No
     extension.send_invoke("r")
     received_flush(extension)
     assert extension.is_held()
-    extension.telemetry.is_alive = False
-    extension.invocations.notify()
+    extension.telemetry.state.is_alive = False
+    extension.telemetry.state.condition.notify()
     assert extension.asks_for_next()
 
 
@@ -371,8 +371,8 @@ def test_the_last_warnings_are_printed_though_the_telemetry_process_has_ended(
     for number in range(100):
         far.reply(records.warning(f"lost {number}"))
     # Its end is seen before its replies are read.
-    telemetry.is_alive = False
-    threading.Thread(target=telemetry._read_replies, daemon=True).start()
+    telemetry.state.is_alive = False
+    telemetry.read_replies()
     telemetry.shut_down("spindown", 1_000)
     assert "lost 99" in capfd.readouterr().err
     channel.far.close()
