@@ -33,7 +33,7 @@ TAG ?=
 ALLOW_DIRTY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format conformance golden fuzz soak bench bench-peers bench-compare bench-save bench-instructions
+.PHONY: help setup run test check format conformance golden fuzz faults soak bench bench-peers bench-compare bench-save bench-instructions
 .PHONY: deploy examples layer image check-layer lock clean
 .PHONY: release
 
@@ -114,6 +114,9 @@ golden: $(STAMP) ## write the golden spans anew; read the difference before comm
 
 fuzz: $(VENV)/.fuzz ## compare a million inputs with h11 and json, guided by coverage (four minutes)
 	$(BIN)/python -m tests.fuzz.guided $(INPUTS)
+
+faults: $(STAMP) ## every fault of a collector, in every phase, with every fault of ours; prints what arrived (three minutes)
+	$(BIN)/python -m pytest tests/faults
 
 soak: $(STAMP) ## run the long-lived cases, all at once (15 minutes; SECONDS=20 makes them short)
 	$(BIN)/python -m pytest tests/soak $(if $(SECONDS),--seconds=$(SECONDS))

@@ -121,8 +121,8 @@ class Flusher:
         if not unexported:
             return ""
         if not self._has_invoke_events:
-            return "; what it had not exported is lost"
-        return f"; what it had not exported is lost, of at most {unexported} invocation{'s' * (unexported != 1)}"
+            return "; what it had neither exported nor kept is lost"
+        return f"; what it had neither exported nor kept is lost, of at most {unexported} invocation{'s' * (unexported != 1)}"
 
     def _count_dropped(self) -> int:
         """Records for which there was no room and which no earlier telemetry process has reported."""

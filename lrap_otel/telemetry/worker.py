@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _NICENESS = 19
 _OUT_OF_MEMORY_SCORE = b"1000"
+# Lambda gives no more to a sandbox that ends.
+_SHUTDOWN_S = 2.0
 # What SHUTDOWN's deadline must leave for the answer to arrive and both processes to end.
 _SHUTDOWN_MARGIN_S = 0.1
 # What the last attempt gets all the same, where the imports have taken that time: it may be done before the proxy kills us.
@@ -168,7 +170,8 @@ def _deadline(record: Flush | Shutdown, arrived_s: float, event_fd: EventFd) -> 
     nobody waits, and the attempt is made and goes on all the same, beside whatever the function does next.
     """
     if isinstance(record, Shutdown):
-        left_s = record.deadline_ms / 1_000 - time() - _SHUTDOWN_MARGIN_S
+        # A clock that was set back since must not have us attempt until we are killed.
+        left_s = min(record.deadline_ms / 1_000 - time(), _SHUTDOWN_S) - _SHUTDOWN_MARGIN_S
         return Deadline(monotonic() + max(left_s, _LATE_SHUTDOWN_S))
     return attempt(_UNAWAITED_EXPORT_S, event_fd, arrived_s + record.budget_ms / 1_000)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from typing import Any
 
@@ -14,6 +15,8 @@ def handler(event: dict[str, Any], context: object) -> object:
             raise ValueError("it broke")
         case "exit":
             os._exit(3)
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does for want of memory
         case "sleep":
             time.sleep(event["s"])
         case "echo":

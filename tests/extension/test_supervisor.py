@@ -304,7 +304,7 @@ def test_what_a_process_takes_with_it_is_said(sandbox: Sandbox, capfd: pytest.Ca
     sandbox.deliver("open")
     sandbox.telemetry.shut_down("spindown", 1)
     assert capfd.readouterr().err == (
-        "lrap-otel: warning: the telemetry process did not answer SHUTDOWN; what it had not exported is lost, "
+        "lrap-otel: warning: the telemetry process did not answer SHUTDOWN; what it had neither exported nor kept is lost, "
         "of at most 3 invocations\n"
     )
 
