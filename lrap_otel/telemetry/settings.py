@@ -173,10 +173,10 @@ class NetworkSettings:
 
 class SpoolSettings:
     """The file of spans that no export could deliver: where it lies, and how long it may get. With 0
-    bytes there is none.
+    bytes there is none. `has_snapshot`: this init may end in a snapshot, in which there must be none.
     """
 
-    __slots__ = ("limit_bytes", "path")
+    __slots__ = ("has_snapshot", "limit_bytes", "path")
 
     def __init__(self, read: Environment) -> None:
         self.limit_bytes = read.number("LRAP_SPOOL_BYTES", 8_388_608, 0, _LARGEST)
@@ -184,6 +184,7 @@ class SpoolSettings:
         if not folder.startswith("/"):
             read.warn(f"LRAP_SPOOL_DIR is not an absolute path; {_SPOOL_FOLDER} is used instead")
             folder = _SPOOL_FOLDER
+        self.has_snapshot = read.text("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start"
         # Fixed, so that the next start finds it.
         self.path = f"{folder}/.lrap-otel-spool-{posix.geteuid()}"
 

@@ -67,7 +67,7 @@ def finished_spans(count: int, stack: str = "") -> list[Any]:
     kept: list[Any] = []
 
     class Keeping(Pipeline):
-        def _add(self, span: Any, **_: bool) -> None:
+        def add(self, span: Any, **_: bool) -> None:
             kept.append(span)
 
     pipeline = Keeping(ExportSettings({}), [].append, print)

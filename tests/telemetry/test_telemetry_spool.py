@@ -196,6 +196,17 @@ def test_after_a_restore_nothing_of_the_snapshot_is_sent(begin: Start, tmp_path:
         assert list(tmp_path.iterdir()) == []
 
 
+def test_before_a_snapshot_nothing_is_written(begin: Start, tmp_path: Path) -> None:
+    telemetry = begin(NOWHERE, AWS_LAMBDA_INITIALIZATION_TYPE="snap-start")
+    telemetry.offer((records.init_error(1, 0), b""))
+    assert not telemetry.flush()
+    assert list(tmp_path.iterdir()) == []
+    # An event is only delivered after it, be there a restore or, after a reset, none.
+    telemetry.offer(*invocations(1))
+    assert not telemetry.flush()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_the_oldest_that_find_no_room_are_counted_by_the_next_process(begin: Start) -> None:
     killed = begin(NOWHERE, LRAP_SPOOL_BYTES="5000")
     killed.offer(*invocations(*range(40)))

@@ -4,6 +4,7 @@ import posix
 from _json import encode_basestring_ascii  # `json` itself takes 9 ms to import
 
 from lrap_otel.telemetry.json_text import as_list, as_object, as_text, parse
+from lrap_otel.telemetry.otlp.traces import SERVER
 from lrap_otel.telemetry.otlp.wire import Resource
 
 TYPE_CHECKING = False
@@ -37,7 +38,17 @@ class WaitingSpans:
     those of the oldest: what `drop` takes away here is over there as well.
     """
 
-    __slots__ = ("_codec", "_copied", "_is_looking", "_limit", "_settings", "_spans", "_spool", "_warn")
+    __slots__ = (
+        "_codec",
+        "_copied",
+        "_is_before_snapshot",
+        "_is_looking",
+        "_limit",
+        "_settings",
+        "_spans",
+        "_spool",
+        "_warn",
+    )
 
     def __init__(self, limit: int, codec: "Codec", settings: "SpoolSettings", warn: "Callable[[str], None]") -> None:
         """At most `limit` spans. `warn` takes a line for people."""
@@ -48,6 +59,7 @@ class WaitingSpans:
         self._spans: list[_Waiting] = []
         self._copied = 0
         self._spool: Spool | None = None
+        self._is_before_snapshot = settings.has_snapshot
         # Whether an earlier process may have left spans.
         self._is_looking = bool(codec.STORED_AS and settings.limit_bytes)
 
@@ -62,6 +74,8 @@ class WaitingSpans:
     def add(self, span: "Span") -> int:
         """Returns how many of the oldest gave way to it."""
         self._spans.append(_Waiting(span.resource, span))
+        if span.kind == SERVER:
+            self._is_before_snapshot = False  # it is an invocation's
         return self._give_way()
 
     def batch(self, count: int, limit_bytes: int) -> "tuple[Resource, list[Any]]":
@@ -103,6 +117,7 @@ class WaitingSpans:
         """
         self._spans.clear()
         self._copied = 0
+        self._is_before_snapshot = False
         spool = self._spool or (self._opened() if self._is_looking and self._is_there() else None)
         self._is_looking = False
         if spool is not None:
@@ -114,6 +129,8 @@ class WaitingSpans:
     def keep(self) -> None:
         """Have a copy of all in the spool. If that cannot be, one line says why. Nothing is raised."""
         if not (self._codec.STORED_AS and self._settings.limit_bytes) or self._copied == len(self._spans):
+            return
+        if self._is_before_snapshot:
             return
         try:
             stored = self._stored()
