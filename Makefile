@@ -33,7 +33,7 @@ TAG ?=
 ALLOW_DIRTY ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format conformance golden fuzz faults soak bench bench-peers bench-compare bench-save bench-instructions
+.PHONY: help setup run test test-pythons check format conformance golden fuzz faults soak bench bench-peers bench-compare bench-save bench-instructions
 .PHONY: deploy examples layer image check-layer lock clean
 .PHONY: release
 
@@ -74,6 +74,9 @@ run: $(RUN_STAMP) ## the main job: emulator, extension, a real function; prints 
 
 test: $(STAMP) ## run the tests
 	$(BIN)/python -m pytest tests
+
+test-pythons: $(STAMP) ## run the tests that start both processes on every other Python of this machine
+	$(BIN)/python -m tests.other_pythons
 
 check: $(STAMP) ## format, lint, types, tests with branch coverage
 	$(BIN)/ruff format --check .
