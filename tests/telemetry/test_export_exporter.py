@@ -296,7 +296,7 @@ def test_one_span_that_is_too_large_for_the_collector_is_dropped_and_counted_and
 class Broken:
     """A span that no encoder can read."""
 
-    resource = None
+    kind = resource = None
 
     def __getattr__(self, name: str) -> Any:
         raise MemoryError(name)
