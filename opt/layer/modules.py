@@ -34,6 +34,7 @@ UNUSED = {
     "sysconfig": "asked by `python -m lrap_otel`, not by the entrypoint",
     "platform": "uuid asks it about macOS",
     "_typing": "typing has the same in Python",
+    "hashlib": "for interpreters without a SHA-256 of their own; a layer's has _sha2, or _sha256 before 3.12",
     "_uuid": "uuid1 alone asks it",
     "_threading_local": "threading.local is in C",
     "traceback": "what threading prints of an error is written in C",
