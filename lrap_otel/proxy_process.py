@@ -114,7 +114,12 @@ def _use_init(
     if observe(_has_less_cpu_later, settings):
         observe(telemetry.wait_until_ready)
     if subscription is not None:
-        observe(subscription.settle, lambda: bool(sandbox.polls.waiting))
+        observe(_settle, subscription, sandbox)
+
+
+def _settle(subscription: Subscription, sandbox: SharedState) -> None:
+    if subscription.settle(lambda: bool(sandbox.polls.waiting)):
+        sandbox.recorder.offer_and_keep(records.subscribed())
 
 
 def _subscribe(

@@ -26,7 +26,7 @@ SAMPLERS = (
 )
 DEFAULT_SAMPLER = "parentbased_always_on"
 FLUSH_CHOICES = ("auto", "end", "overlap")
-TELEMETRY_API_CHOICES = ("auto", "off", "platform")
+TELEMETRY_API_CHOICES = ("auto", "off", "platform", "all")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 # An invocation of Managed Instances may run for 90 minutes; nothing of ours takes longer.
 LONGEST_MS = 90 * 60 * 1_000
@@ -167,7 +167,13 @@ class Settings:
 def telemetry_types(read: Environment) -> tuple[str, ...]:
     """The types of events that are asked of the Telemetry API; none if it is off."""
     choice = read.one_of("LRAP_TELEMETRY_API", "auto", TELEMETRY_API_CHOICES)
-    return () if choice == "off" else ("platform",)
+    if choice == "off":
+        return ()
+    if choice == "all":
+        return "platform", "function", "extension"
+    # To send the function's log costs money, so that it has to be asked for.
+    asks_for_logs = read.text("OTEL_LOGS_EXPORTER").lower() not in {"", "none"}
+    return ("platform", "function") if choice == "auto" and asks_for_logs else ("platform",)
 
 
 def _flag(text: str) -> bool:

@@ -88,10 +88,11 @@ def values_of(variables: dict[str, str]) -> tuple[dict[str, object], list[str]]:
     encoded = {name.encode(): value.encode() for name, value in variables.items()}
     ours, export = Settings(encoded), ExportSettings(encoded)
     found: dict[str, object] = {}
-    for of in (ours, export, export.traces, export.metrics, export.network, export.spool):
+    every = (ours, export, export.traces, export.metrics, export.logs, export.network, export.spool)
+    for number, of in enumerate(every):
         for slot in type(of).__slots__:
-            if slot not in {"environment", "traces", "metrics", "network", "spool"}:
-                found[f"{type(of).__name__}.{slot}{of is export.metrics}"] = getattr(of, slot)
+            if slot not in {"environment", "traces", "metrics", "logs", "network", "spool"}:
+                found[f"{number} {type(of).__name__}.{slot}"] = getattr(of, slot)
     return found, [*ours.warnings, *export.warnings]
 
 

@@ -52,8 +52,10 @@ class Subscription:
         self._socket.connect(address)
         self._socket.sendall(request.encode("latin-1", "replace"))
 
-    def settle(self, has_runtime_asked: "Callable[[], bool]") -> None:
-        """Wait for the answer while the runtime starts, and hardly any longer; say what is wrong with it."""
+    def settle(self, has_runtime_asked: "Callable[[], bool]") -> bool:
+        """Wait for the answer while the runtime starts, and hardly any longer; say what is wrong with it.
+        Whether Lambda has agreed, for all that is known.
+        """
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         waited_ms = asked_ms = 0
@@ -62,12 +64,12 @@ class Subscription:
             asked_ms += _LOOK_AGAIN_MS if has_runtime_asked() else 0
             if asked_ms >= _AFTER_RUNTIME_MS or waited_ms >= _LIMIT_MS:
                 log.warning("the Telemetry API does not answer; what only the platform knows may be missing")
-                return
+                return True
         try:
             answer = self._socket.recv(_ANSWER_LIMIT_BYTES).decode("latin-1")
         except OSError as error:
             log.warning(f"the Telemetry API broke off ({error}); what only the platform knows is missing")
-            return
+            return False
         status = answer.partition("\r\n")[0].partition(" ")[2][:3]
         said = ascii(answer.partition("\r\n\r\n")[2][:_SAID_CHARACTERS])[1:-1]
         if status == "202":
@@ -77,3 +79,4 @@ class Subscription:
                 f"the Telemetry API refused the subscription with {status or 'no status'} ({said}); "
                 "what only the platform knows is missing"
             )
+        return status == "200"

@@ -18,7 +18,7 @@ VERSION = 1
 # Of marshal: later ones look for the same object twice, which no record has and every record pays for.
 _FORMAT = 2
 
-STARTED, RUNTIME, DELIVERED, FINISHED, INIT_ERROR, RESTORED, FLUSH, SHUTDOWN = range(8)
+STARTED, RUNTIME, DELIVERED, FINISHED, INIT_ERROR, RESTORED, FLUSH, SHUTDOWN, SUBSCRIBED = range(9)
 READY, FLUSHED, RELEASED, WARNING, END_OF_REPLIES, OUTPUT = range(100, 106)
 
 # Of a result: how much of its beginning and of its end a `finished` record carries.
@@ -161,6 +161,12 @@ class Restored(Record):
     at_ns: int
 
 
+class Subscribed(Record):
+    """Lambda's Telemetry API will deliver its events."""
+
+    __slots__ = ()
+
+
 class Flush(Record):
     """Export all that is finished and answer ``flushed(number, ok)``, for which the sender waits at most `budget_ms`; where
     another flush or a shutdown has followed, its answer is for both. `dropped` counts, since the start of this telemetry
@@ -197,6 +203,7 @@ TO_TELEMETRY: "Mapping[int, type[Record]]" = {
     RESTORED: Restored,
     FLUSH: Flush,
     SHUTDOWN: Shutdown,
+    SUBSCRIBED: Subscribed,
 }
 
 
@@ -284,6 +291,11 @@ def init_error(at_ns: int, head_length: int) -> Message:
 def restored(at_ns: int) -> Message:
     """See `Restored`."""
     return RESTORED, (at_ns,)
+
+
+def subscribed() -> Message:
+    """See `Subscribed`."""
+    return SUBSCRIBED, ()
 
 
 def flush(number: int, budget_ms: int, dropped: int, billed_ms: int = 0) -> Message:

@@ -183,6 +183,7 @@ INSTRUMENTS = (
     ),
     Instrument(semconv.LRAP_RECORDS_DROPPED, "counter", "{record}", "Records that never became telemetry."),
     Instrument(semconv.LRAP_SPANS_DROPPED, "counter", "{span}", "Finished spans that were given up."),
+    Instrument(semconv.LRAP_LOGS_DROPPED, "counter", "{record}", "Log records that were given up."),
     Instrument(
         semconv.LRAP_EXPORTS_FAILED, "counter", "{export}", "Export attempts that the collector did not accept."
     ),
@@ -259,6 +260,10 @@ class Metrics:
     def drop_spans(self, count: int, reason: str) -> None:
         """Spans were given up for `reason`."""
         self._count(semconv.LRAP_SPANS_DROPPED, count, ((semconv.ERROR_TYPE, reason),))
+
+    def drop_logs(self, count: int, reason: str) -> None:
+        """Log records were given up for `reason`."""
+        self._count(semconv.LRAP_LOGS_DROPPED, count, ((semconv.ERROR_TYPE, reason),))
 
     def bill_flush(self, billed_ms: int) -> None:
         """Invocations were held for flushes, and so billed for `billed_ms` more."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from posix import urandom
 from time import monotonic, time_ns
 
-from lrap_otel.ipc.records import Delivered, Finished, InitError, Restored, Runtime, Started
+from lrap_otel.ipc.records import Delivered, Finished, InitError, Restored, Runtime, Started, Subscribed
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.telemetry import failures
 from lrap_otel.telemetry.bodies import Body
+from lrap_otel.telemetry.export.at_once import at_once
 from lrap_otel.telemetry.export.compose import exporter_of
 from lrap_otel.telemetry.export.deadline import attempt
 from lrap_otel.telemetry.heads import Head
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lrap_otel.ipc.records import Record
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.keep import Keeper
+    from lrap_otel.telemetry.logs.gathering import Logs
     from lrap_otel.telemetry.otlp.traces import Span
     from lrap_otel.telemetry.otlp.wire import Resource
     from lrap_otel.telemetry.platform.observer import Observer
@@ -84,10 +86,12 @@ class Pipeline:
         self._metrics_went_s = monotonic()
         self._last_failed = self._last_metrics_failed = False
         self._observer: Observer | None = None
+        self._logs: Logs | None = None
         if hears_platform and settings.telemetry_types:
             from lrap_otel.telemetry.platform.observer import Observer  # noqa: PLC0415 - where the platform is heard
 
-            self._observer = Observer(self)
+            self._logs = _logs(settings, warn)
+            self._observer = Observer(self, self._logs)
 
     def accept(self, record: Record) -> None:
         """Work off one record that is not a command."""
@@ -103,6 +107,8 @@ class Pipeline:
             self._fail_init(record)
         elif isinstance(record, Restored):
             self._restore()
+        elif isinstance(record, Subscribed) and self._observer is not None:
+            self._observer.is_subscribed = True
         elif isinstance(record, Batch) and self._observer is not None:
             self.count_dropped(0, 0, self._observer.take(record))
 
@@ -112,13 +118,16 @@ class Pipeline:
         Metrics go with the first flush, with one that comes `OTEL_METRIC_EXPORT_INTERVAL` or more after they last went, with
         the one after a failure, and with the last. They go at the same time as the spans: a function is billed for it.
         """
-        if self._made is None and not is_last:
+        has_logs = self._logs is not None and self._logs.seconds_until_due() is not None
+        if self._made is None and not has_logs and not is_last:
             return True
         # In a pause after a failure metrics stay here, and that is no failure: to wait for the spans is worth it.
         measured = is_last or (self._takes_metrics and self._exporter.may_send_metrics)
         has_all = self._export(deadline, measured=measured, is_last=is_last)
         if is_last:
             self._exporter.report_losses()
+            if self._logs is not None:
+                self._logs.report_losses()
         return has_all
 
     def close_open(self, reason: str) -> None:
@@ -140,6 +149,9 @@ class Pipeline:
             delay_s = self._settings.schedule_delay_ms / 1_000
             delay_s = max(delay_s, _AFTER_FAILURE_S) if self._last_failed else delay_s
             due.append(self._oldest_span_s + (0 if is_now else delay_s))
+        logs_s = self._logs.seconds_until_due() if self._logs is not None else None
+        if logs_s is not None:
+            due.append(monotonic() + logs_s)
         if self._oldest_measurement_s is not None:
             interval_s = self._settings.metric_interval_ms / 1_000
             interval_s = max(interval_s, _AFTER_FAILURE_S) if self._last_metrics_failed else interval_s
@@ -172,6 +184,8 @@ class Pipeline:
     def close(self) -> None:
         """Close the connections."""
         self._exporter.close()
+        if self._logs is not None:
+            self._logs.close()
 
     @property
     def awaits_platform(self) -> bool:
@@ -308,9 +322,24 @@ class Pipeline:
             self._oldest_measurement_s = None
             self._metrics_went_s = monotonic()
         next_s = monotonic() + self._settings.metric_interval_ms / 1_000
-        has_spans, has_metrics = self._exporter.export(
-            self._sandbox.metrics, deadline, spans=spans, measured=measured, is_last=is_last
-        )
+        has_logs = True
+        if self._logs is not None:
+            self._logs.release(is_last=is_last)
+            if self._logs.has_notes:
+                self._logs.note(self.metrics)
+        if self._logs is None or not self._logs.is_waiting:
+            has_spans, has_metrics = self._exporter.export(
+                self._sandbox.metrics, deadline, spans=spans, measured=measured, is_last=is_last
+            )
+        else:
+            apart = deadline.apart()
+            sandbox, logs, exporter = self._sandbox, self._logs, self._exporter
+            (has_spans, has_metrics), has_logs = at_once(
+                lambda: exporter.export(sandbox.metrics, deadline, spans=spans, measured=measured, is_last=is_last),
+                lambda: logs.send(sandbox.resource, apart, is_last=is_last),
+            )
+            if logs.has_notes:
+                logs.note(self.metrics)
         if spans:
             self._last_failed = self._exporter.has_spans
             self._oldest_span_s = monotonic() if self._last_failed else None
@@ -320,7 +349,15 @@ class Pipeline:
             self._metrics_due_s = next_s
         elif measured:
             self._oldest_measurement_s = monotonic()
-        return has_spans and has_metrics
+        return has_spans and has_metrics and has_logs
+
+
+def _logs(settings: ExportSettings, warn: Callable[[str], None]) -> Logs | None:
+    if not settings.logs.enabled:
+        return None
+    from lrap_otel.telemetry.logs.gathering import logs_of  # noqa: PLC0415 - few ask for logs
+
+    return logs_of(settings, warn)
 
 
 def _keeper(settings: ExportSettings) -> Keeper | None:

@@ -7,7 +7,15 @@ Options"; "Resource SDK", "Specifying resource information via an environment va
 
 import posix
 
-from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, SAMPLERS, Environment, quoted, telemetry_types
+from lrap_otel.settings import (
+    DEFAULT_SAMPLER,
+    LONGEST_MS,
+    MANAGED_INSTANCES,
+    SAMPLERS,
+    Environment,
+    quoted,
+    telemetry_types,
+)
 from lrap_otel.telemetry.percent import unquoted
 from lrap_otel.telemetry.url import Url
 
@@ -22,6 +30,8 @@ if TYPE_CHECKING:
 
 # ``aws``: traces go to AWS's own OTLP endpoint, and the other signals if they are asked for.
 EXPORT_VARIABLE = "LRAP_EXPORT"
+# By severity, the least that is sent.
+LOGS_LEVELS = ("trace", "debug", "info", "warn", "error", "fatal")
 # The largest number that OpenTelemetry asks for.
 _LARGEST = 2**31 - 1
 _NO_LIMIT = "no limit"
@@ -203,10 +213,14 @@ class ExportSettings:
         "function_name",
         "function_version",
         "histogram_aggregation",
+        "is_managed_instances",
         "keep",
         "known_http_methods",
         "log_group",
         "log_stream",
+        "logs",
+        "logs_level",
+        "logs_rate",
         "max_attribute_length",
         "max_attributes",
         "max_batch_spans",
@@ -235,9 +249,10 @@ class ExportSettings:
         read = self.environment = Environment(variables)
         self.traces = SignalSettings(read, "TRACES")
         self.metrics = SignalSettings(read, "METRICS")
+        self.telemetry_types = telemetry_types(read)
+        self._read_logs(read)
         self.network = NetworkSettings(read)
         self.spool = SpoolSettings(read)
-        self.telemetry_types = telemetry_types(read)
         self._read_batching(read)
         self._read_metrics(read)
         self._read_limits(read)
@@ -260,6 +275,19 @@ class ExportSettings:
     @property
     def warnings(self) -> list[str]:
         return self.environment.warnings
+
+    def _read_logs(self, read: Environment) -> None:
+        self.logs = SignalSettings(read, "LOGS")
+        # What is printed would come back as an extension's line.
+        asked = [*self.logs.others.values(), *(["OTEL_LOGS_EXPORTER=console"] if self.logs.has_console else [])]
+        if "function" not in self.telemetry_types:
+            self.logs.others, self.logs.has_console, self.logs.enabled = {}, False, False
+        elif asked:
+            read.warn(f"{', '.join(asked)} is not offered for logs; OTLP over http/protobuf is used instead")
+            self.logs.others, self.logs.has_console, self.logs.enabled = {}, False, True
+        self.logs_level = read.one_of("LRAP_LOGS_LEVEL", "trace", LOGS_LEVELS)
+        self.logs_rate = read.number("LRAP_LOGS_RATE", 0, 0, _LARGEST)
+        self.is_managed_instances = read.text("AWS_LAMBDA_INITIALIZATION_TYPE") == MANAGED_INSTANCES
 
     def _read_batching(self, read: Environment) -> None:
         self.max_queue_spans = read.number("OTEL_BSP_MAX_QUEUE_SIZE", 2_048, 1, _LARGEST)

@@ -148,7 +148,7 @@ def test_a_child_of_a_runtime_that_started_past_us(opt: Path) -> None:
 
 
 def test_what_the_extension_would_warn_of(opt: Path) -> None:
-    variables = {"LRAP_FLUSH_BUDGET_MS": "soon", "LRAP_LOGLEVEL": "info", "OTEL_LOGS_EXPORTER": "otlp"}
+    variables = {"LRAP_FLUSH_BUDGET_MS": "soon", "LRAP_LOGLEVEL": "info", "OTEL_LOG_LEVEL": "debug"}
     assert offline(opt, **variables) == {"malformed-value": "warning", "misspelled": "warning", "not-used": "note"}
     assert offline(opt, **{ENDPOINT: "localhost:4318"}) == {"malformed-endpoint": "error"}
 

@@ -96,7 +96,7 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("malformed-value", "warning", {"variables": {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": "10%"}}, {"variables": {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": 0.1}}),
     ("misspelled", "warning", {"variables": {"LRAP_LISTNER_PORT": "9010"}}, {"variables": {"LRAP_LISTENER_PORT": "9010"}}),
     ("misspelled", "warning", {"variables": {"LRAP_PORT": {"Ref": "P"}}}, {"variables": {"LRAP_LISTENER_PORT": {"Ref": "P"}}}),
-    ("not-used", "note", {"variables": {"OTEL_LOGS_EXPORTER": "otlp"}}, {"variables": {"OTEL_LOGS_EXPORTER": "none"}}),
+    ("not-used", "note", {"variables": {"OTEL_LOG_LEVEL": "debug"}}, {"variables": {"OTEL_LOG_LEVEL": "none"}}),
     ("plain-credentials", "warning", {"variables": {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=k"}}, {"variables": {"OTEL_EXPORTER_OTLP_HEADERS": "{{resolve:secretsmanager:otlp}}"}}),
     ("plain-credentials", "warning", {"variables": {"OTEL_EXPORTER_OTLP_TRACES_HEADERS": "authorization=Basic%20x"}}, {"variables": {"OTEL_EXPORTER_OTLP_HEADERS": "x-scope-orgid=1"}}),
     ("plain-credentials", "warning", {"variables": {ENDPOINT: "https://me:pw@collector.example"}}, {"variables": {ENDPOINT: "https://collector.example/@me"}}),

@@ -40,7 +40,7 @@ def test_a_record_says_what_type_each_of_its_fields_has(kind: type[records.Recor
 def test_each_kind_has_its_own_number() -> None:
     replies = [records.ready(1), records.flushed(1, ok=True), records.released(2), records.warning("x")]
     numbers = [*records.TO_TELEMETRY, *(number for number, _ in replies)]
-    assert len(set(numbers)) == len(numbers) == 12
+    assert len(set(numbers)) == len(numbers) == 13
 
 
 def test_a_record_of_another_version_is_refused() -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from queue import Queue
 from typing import TYPE_CHECKING, NamedTuple
 
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -33,6 +34,9 @@ class Post(NamedTuple):
 
     def traces(self) -> ExportTraceServiceRequest:
         return ExportTraceServiceRequest.FromString(self.content)
+
+    def logs(self) -> ExportLogsServiceRequest:
+        return ExportLogsServiceRequest.FromString(self.content)
 
     def metrics(self) -> ExportMetricsServiceRequest:
         return ExportMetricsServiceRequest.FromString(self.content)

@@ -70,3 +70,7 @@ def report(
     spans = [{"name": "extensionOverhead", "start": at(26), "durationMs": 4.25}]
     end = end or {"status": "success"}
     return event("report", ms, requestId=request_id, metrics=metrics, spans=spans, **end)
+
+
+def line(record: Any, ms: float = 10, kind: str = "function") -> dict[str, Any]:
+    return {"time": at(ms), "type": kind, "record": record}

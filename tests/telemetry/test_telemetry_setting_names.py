@@ -63,7 +63,7 @@ def test_what_asks_for_nothing_else_than_we_do_is_not_told() -> None:
     assert (
         warnings_of(
             {
-                b"OTEL_LOGS_EXPORTER": b"None",
+                b"OTEL_EXPERIMENTAL_CONFIG_FILE": b"None",
                 b"OTEL_EXPORTER_OTLP_INSECURE": b" false ",
                 b"OTEL_CONFIG_FILE": b"",
             }
@@ -78,11 +78,11 @@ def test_no_name_makes_it_raise(variables: dict[bytes, bytes]) -> None:
 
 
 def test_the_telemetry_process_tells_them(start: Callable[..., Telemetry], collector: Collector) -> None:
-    telemetry = start(collector, LRAP_PORT="9010", OTEL_LOGS_EXPORTER="otlp")
+    telemetry = start(collector, LRAP_PORT="9010", OTEL_LOG_LEVEL="debug")
     telemetry.offer(*invocations(1))
 
     assert telemetry.flush()
     assert telemetry.warnings == [
         "LRAP_PORT is no setting; do you mean LRAP_LISTENER_PORT?",
-        "set for others, and not used by lrap-otel: OTEL_LOGS_EXPORTER (no logs are sent)",
+        "set for others, and not used by lrap-otel: OTEL_LOG_LEVEL (ours is LRAP_LOG_LEVEL)",
     ]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _AWS_DOMAINS = ("amazonaws.com", ".api.aws")
 TRACES = "traces"
 METRICS = "metrics"
+LOGS = "logs"
 
 
 class Ways:
@@ -40,6 +41,10 @@ class Ways:
         own = self._settings.traces if name == TRACES else self._settings.metrics
         by_otlp = self._by_otlp(name, own) if own.enabled else None
         return [*([by_otlp] if by_otlp else []), *([self._by_console()] if own.has_console else [])]
+
+    def of_logs(self) -> "Way | None":
+        """That of log records, which go one way alone; None if they are not sent, or cannot be with these settings."""
+        return self._by_otlp(LOGS, self._settings.logs) if self._settings.logs.enabled else None
 
     def _by_otlp(self, name: str, own: "SignalSettings") -> "Way | None":
         try:

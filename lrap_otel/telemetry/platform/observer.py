@@ -11,7 +11,7 @@ from lrap_otel.telemetry.open_invocations import TIMEOUT
 from lrap_otel.telemetry.otlp.traces import Link
 from lrap_otel.telemetry.platform.batches import Reader
 from lrap_otel.telemetry.platform.phases import INIT, RESTORE, SNAP_START, Phases, phase_span
-from lrap_otel.telemetry.platform.reports import Reported
+from lrap_otel.telemetry.platform.reports import Reported, is_out_of_memory
 from lrap_otel.telemetry.triggers.description import LinkTo
 
 TYPE_CHECKING = False
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lrap_otel.propagation.sampling import Sampler
     from lrap_otel.telemetry.failures import Failure
     from lrap_otel.telemetry.limits import Limits
+    from lrap_otel.telemetry.logs.gathering import Logs
     from lrap_otel.telemetry.metrics import Metrics
     from lrap_otel.telemetry.open_invocations import Invocation
     from lrap_otel.telemetry.otlp.traces import Span
@@ -49,57 +50,79 @@ if TYPE_CHECKING:
 _AWAITED_LIMIT, _UNHEARD_LIMIT = 256, 4
 # Events of the platform that are remembered: of 64 invocations at once, each four times over.
 _KNOWN_LIMIT = 1_024
+_BATCHES_LIMIT = 16
+# Of events: what was printed.
+_PRINTED = frozenset({"function", "extension"})
 # An init that ended so long before the first event was made ahead of it.
 _AHEAD_NS = 10_000_000_000
 _NANOSECONDS = 1_000_000_000
 
 
 class Observer:
-    """Spans of init and restore, what is reported late of each invocation, and measurements."""
+    """Spans of init and restore, what is reported late of each invocation, and measurements.
+
+    `is_subscribed` is set once Lambda has agreed to deliver events.
+    """
 
     __slots__ = (
         "_awaited",
+        "_batches",
         "_first",
         "_first_ns",
         "_has_heard",
         "_has_init_error",
         "_known",
         "_links",
+        "_logs",
         "_outlet",
         "_phases",
         "_reader",
+        "_running",
         "_unplaced",
+        "is_subscribed",
     )
 
-    def __init__(self, outlet: Outlet) -> None:
+    def __init__(self, outlet: Outlet, logs: Logs | None = None) -> None:
+        """`logs` takes what the function and extensions have printed; None if it is not sent."""
         self._outlet = outlet
+        self._logs = logs
         self._reader = Reader()
         self._phases = Phases()
         self._awaited: dict[str, Reported] = {}
         self._known: dict[tuple[str, int, str], None] = {}
-        self._has_heard = self._has_init_error = False
+        self.is_subscribed = self._has_heard = self._has_init_error = False
         # Phases that have ended before the first invocation; spans that it links to.
         self._unplaced: list[Phase] = []
         self._links: list[SpanContext] = []
         self._first: SpanContext | None = None
         self._first_ns = 0
+        self._running = ""
+        self._batches: dict[int, None] = {}
 
     @property
     def is_awaiting(self) -> bool:
         """The platform speaks, and has not yet reported all that has been delivered."""
-        return self._has_heard and not all(reported.is_reported for reported in self._awaited.values())
+        speaks = self.is_subscribed or self._has_heard
+        return speaks and not all(reported.is_reported for reported in self._awaited.values())
 
     def take(self, batch: Batch) -> int:
         """Work off a batch. Returns how many of its records could not be read."""
         self._has_heard = True
-        events, malformed = self._reader.read(batch.payload or b"", batch.received_ns)
+        body = batch.payload or b""
+        if self._logs is not None and self._is_known_batch(body):
+            return 0
+        events, malformed = self._reader.read(body, batch.received_ns)
         for event in events:
-            if not self._is_known(event):
+            if event.kind in _PRINTED:
+                self._take_printed(event, batch.received_ns)
+            elif not self._is_known(event):
                 self._take(event)
         return malformed
 
     def delivered(self, invocation: Invocation) -> None:
         """A new invocation."""
+        if self._logs is not None:
+            self._logs.delivered(invocation)
         if self._first is None:
             self._begin(invocation)
         request_id = invocation.delivered.request_id
@@ -123,7 +146,7 @@ class Observer:
     def failure_of(self, invocation: Invocation) -> Failure | None:
         """Why an invocation that is still open has failed, as far as the platform has told."""
         reported = self._of(invocation)
-        return reported.failure if reported is not None else None
+        return reported.cause if reported is not None else None
 
     def init_failed(self) -> int:
         """The runtime has reported that its init failed, which becomes a span. Returns when init began
@@ -142,9 +165,14 @@ class Observer:
         self._unplaced = [phase for phase in self._unplaced if phase.name == RESTORE]
         self._links.clear()
         self._first = None
+        self._running = ""
+        if self._logs is not None:
+            self._logs.restored()
 
     def close(self, reason: str) -> None:
         """The sandbox ends for `reason`: so do the phases that no invocation has followed."""
+        if self._logs is not None:
+            self._logs.release(is_last=True)
         for phase in self._phases.take_open():
             phase.status = phase.status or reason
             phase.end_ns = time_ns()
@@ -152,6 +180,23 @@ class Observer:
         for phase in self._unplaced:
             self._add_alone(phase)
         self._unplaced.clear()
+
+    def _take_printed(self, event: Event, received_ns: int) -> None:
+        """A line, or an object, of a log."""
+        if self._running and is_out_of_memory(event.record):
+            self._reported_by(self._running).has_run_out_of_memory = True
+        if self._logs is not None:
+            self._logs.take(event, received_ns, self._reader)
+
+    def _is_known_batch(self, body: bytes) -> bool:
+        """Of lines, two may be the same; what comes again is the whole batch."""
+        known, key = self._batches, hash(body)
+        if key in known:
+            return True
+        known[key] = None
+        if len(known) > _BATCHES_LIMIT:
+            del known[next(iter(known))]
+        return False
 
     def _is_known(self, event: Event) -> bool:
         """What has not been acknowledged in time comes again, and nothing of it must count twice."""
@@ -171,6 +216,10 @@ class Observer:
             reported.apply(self._outlet.limits.max_attributes)
         elif kind == "platform.report":
             self._report(event)
+        elif kind == "platform.start":
+            self._running = json_text.as_text(event.members.get("requestId"))
+            if self._logs is not None:
+                self._logs.started(self._running)
         elif kind == "platform.logsDropped":
             dropped = event.members.get("droppedRecords")
             if type(dropped) is int:
@@ -203,7 +252,9 @@ class Observer:
             metrics.fail(reported.trigger, is_timeout=reported.failure.type == TIMEOUT)
 
     def _reported(self, event: Event) -> Reported:
-        request_id = json_text.as_text(event.members.get("requestId"))
+        return self._reported_by(json_text.as_text(event.members.get("requestId")))
+
+    def _reported_by(self, request_id: str) -> Reported:
         known = self._awaited.get(request_id)
         return known if known is not None else self._await(request_id, Reported())
 

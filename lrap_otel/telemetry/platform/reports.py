@@ -33,6 +33,15 @@ _BYTES_PER_MB = 1_048_576
 _SECONDS_PER_MILLISECOND = 1e-3
 _SUCCESS = "success"
 OUT_OF_MEMORY = "out_of_memory"
+# What runtimes print when there is no memory left: Go, Java, Node.js, Python, Ruby, .NET, and Lambda itself.
+_SIGNATURES = (
+    "fatal error: runtime: out of memory",
+    "java.lang.OutOfMemoryError",
+    "JavaScript heap out of memory",
+    "MemoryError",
+    "failed to allocate memory (NoMemoryError)",
+    "OutOfMemoryException",
+)
 
 
 class Reported:
@@ -48,6 +57,7 @@ class Reported:
         "failure",
         "has_ended",
         "has_failed",
+        "has_run_out_of_memory",
         "is_reported",
         "later",
         "span",
@@ -58,12 +68,18 @@ class Reported:
         self.context: SpanContext | None = None
         self.trigger = ""
         self.span: Span | None = None
-        self.has_ended = self.has_failed = self.is_reported = False
+        self.has_ended = self.has_failed = self.has_run_out_of_memory = self.is_reported = False
         self.attributes: Attributes = {}
         self.failure: Failure | None = None
         self.later: Reported | None = None
         if invocation is not None:
             self.join(invocation)
+
+    @property
+    def cause(self) -> Failure | None:
+        """Why it failed, as far as is known; None if it did not."""
+        is_of_memory = self.has_run_out_of_memory and self.failure is not None and self.failure.type != TIMEOUT
+        return Failure(OUT_OF_MEMORY, is_exception=False) if is_of_memory else self.failure
 
     def join(self, invocation: Invocation) -> None:
         """The proxy has delivered it."""
@@ -91,8 +107,7 @@ class Reported:
             self.attributes[semconv.LRAP_BILLED_DURATION] = measured.billed_s
         if measured.memory_bytes is not None:
             self.attributes[semconv.LRAP_MEMORY_USED] = measured.memory_bytes
-        if measured.has_used_all_memory and self.failure is not None and self.failure.type != TIMEOUT:
-            self.failure = Failure(OUT_OF_MEMORY, is_exception=False)
+        self.has_run_out_of_memory = self.has_run_out_of_memory or measured.has_used_all_memory
         return measured
 
     def apply(self, most: int) -> None:
@@ -140,6 +155,12 @@ class Measured:
             span = json_text.as_object(each)
             if span.get("name") == "extensionOverhead":
                 self.extension_overhead_s = _seconds(span.get("durationMs"))
+
+
+def is_out_of_memory(record: Any) -> bool:
+    """Whether what a function has printed says that there is no memory left."""
+    text = record if isinstance(record, str) else json_text.as_text(json_text.as_object(record).get("errorType"))
+    return "emory" in text and any(signature in text for signature in _SIGNATURES)
 
 
 def _seconds(value: Any) -> float | None:
