@@ -35,8 +35,20 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "spool"
 
 
-def spool(path: Path, limit: int = LIMIT) -> Spool:
-    return Spool(str(path), limit, "protobuf")
+class Ours:
+    """A spool, with all that waits given at once."""
+
+    def __init__(self, path: Path, limit: int, encoding: str) -> None:
+        self._spool = Spool(str(path), limit, encoding)
+        self.take, self.over = self._spool.take, self._spool.over
+        self.remove, self.close = self._spool.remove, self._spool.close
+
+    def keep(self, waiting: list[Stored], known: int) -> None:
+        self._spool.keep(waiting[known:], known, lambda: waiting)
+
+
+def spool(path: Path, limit: int = LIMIT, encoding: str = "protobuf") -> Ours:
+    return Ours(path, limit, encoding)
 
 
 def taken(path: Path, limit: int = LIMIT) -> list[Stored]:
@@ -134,7 +146,7 @@ def test_missing_ones_are_reported_to_one_process_only(path: Path) -> None:
 
 
 def test_a_file_in_another_encoding_is_not_read(path: Path) -> None:
-    Spool(str(path), LIMIT, "json").keep(spans(3), 0)
+    spool(path, encoding="json").keep(spans(3), 0)
     assert taken(path) == []
     assert not path.exists()
 
@@ -362,10 +374,10 @@ from lrap_otel.telemetry.export.spool import Spool
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 spool = Spool({path!r}, 1_000_000, "protobuf")
 spans = [(b"resource", f"{{number}}".encode().ljust(100, b".")) for number in range(40)]
-spool.keep(spans[:10], 0)
+spool.keep(spans[:10], 0, lambda: spans[:10])
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 try:
-    spool.keep(spans, 10)
+    spool.keep(spans[10:], 10, lambda: spans)
 except OSError as error:
     print(type(error).__name__)
 """
@@ -385,7 +397,7 @@ def test_a_disk_that_is_full_half_way_costs_what_does_not_fit_and_nothing_else(p
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_and_no_more(tmp_path: Path) -> None:
-    ours = Spool(str(tmp_path / "missing/spool"), LIMIT, "protobuf")
+    ours = spool(tmp_path / "missing/spool")
     assert ours.take() is None
     with pytest.raises(OSError, match="No such file"):
         ours.keep(spans(1), 0)
@@ -404,7 +416,7 @@ while True:
     for _ in range(7):
         waiting.append((b"resource", f"{{number}}".encode().ljust(100, b".")))
         number += 1
-    spool.keep(waiting, len(waiting) - 7)
+    spool.keep(waiting[-7:], len(waiting) - 7, lambda: waiting)
     print(number, flush=True)
     if number % 3 == 0:
         del waiting[:5]

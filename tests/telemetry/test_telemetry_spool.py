@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from otlp_collector import Collector, reply
+from otlp_collector import HANG, Collector, reply
 from proxy_records import delivered, invocations
 from telemetry_thread import EVERY_FLUSH, Telemetry, plain, points, spans_of
 
@@ -88,6 +89,27 @@ def test_the_spans_of_the_spool_are_those_that_would_have_been_sent(begin: Start
         following.offer(*invocations(3))
         assert following.flush()
         assert spans_of(collector)[:2] == refused
+
+
+def test_once_an_export_has_failed_spans_are_kept_before_the_next_attempt(begin: Start, tmp_path: Path) -> None:
+    """A kill in the midst of an attempt that hangs costs none."""
+    with Collector(lambda number, post: HANG if number else reply(503, fields="Retry-After: 0\r\n")) as hanging:
+        telemetry = begin(hanging, OTEL_METRICS_EXPORTER="none")
+        telemetry.offer(*invocations(1))
+        assert not telemetry.flush()
+        (file,) = tmp_path.iterdir()
+        before = file.stat().st_size
+        time.sleep(1.3)  # the pause after a failure
+        telemetry.offer(*invocations(2))
+        telemetry.channel.offer(records.flush(99, 0, 0))
+        assert hanging.next("/v1/traces")
+        assert hanging.next("/v1/traces")  # the attempt is under way
+        assert file.stat().st_size > before
+        with Collector() as collector:
+            following = begin(collector)
+            following.offer(*invocations(3))
+            assert following.flush()
+            assert ids(spans_of(collector)) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])

@@ -145,7 +145,7 @@ class Exporter:
         if not spans:
             return self._export(metrics, deadline, spans=False, measured=measured, is_last=is_last)
         self._recover(metrics)
-        if is_last and self._spans.copied:
+        if self._spans.copied:
             self._spans.keep()  # it will probably fail again, and we may be killed before it is over
         try:
             return self._export(metrics, deadline, spans=True, measured=measured, is_last=is_last)

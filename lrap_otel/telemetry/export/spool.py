@@ -17,7 +17,7 @@ from binascii import crc32
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     # An encoded resource and an encoded span.
     Stored = tuple[bytes, bytes]
@@ -150,26 +150,24 @@ class Spool:
             self.over(content.missing)
         return content
 
-    def keep(self, waiting: "Sequence[Stored]", known: int) -> None:
-        """Have all that is `waiting` in the file, oldest first, of which it has had the first `known`.
-
-        If there is no room, the oldest are left out.
+    def keep(self, new: "Sequence[Stored]", known: int, everything: "Callable[[], Sequence[Stored]]") -> None:
+        """Have `new` spans in the file, after the `known` that it has had. `everything` returns both, oldest
+        first: the file may have to be written anew. If there is no room, the oldest are left out.
         """
         if not self._is_as_we_left_it():
             self.close()
-            known = 0
-        new = self._encoded(waiting[known:], self._resource)
-        if not known or self._size + len(new) > self._limit_bytes:
-            self._write_anew(waiting)
+        data = self._encoded(new, self._resource)
+        if self._file < 0 or self._size + len(data) > self._limit_bytes:
+            self._write_anew(everything())
             return
         try:
-            _write(self._file, new)
+            _write(self._file, data)
         except OSError:
             posix.ftruncate(self._file, self._size)
             raise
-        self._size += len(new)
-        self._spans = len(waiting)
-        self._resource = waiting[-1][0]
+        self._size += len(data)
+        self._spans = known + len(new)
+        self._resource = new[-1][0]
 
     def over(self, count: int) -> None:
         """The oldest `count` spans need not be sent any more. Once that is all, the file goes."""

@@ -133,14 +133,15 @@ class WaitingSpans:
         if self._is_before_snapshot:
             return
         try:
-            stored = self._stored()
+            new = self._stored(self._copied)
             if self._spool is None:
                 self._spool = self._opened()
-            self._spool.keep(stored, self._copied)
+            if new:
+                self._spool.keep(new, self._copied, lambda: self._stored(0)[: self._copied + len(new)])
         except Exception as error:  # noqa: BLE001 - they wait here in any case
             self._warn(f"spans that wait are lost if this sandbox is reset: {_why(error)}")
         else:
-            self._copied = len(stored)
+            self._copied += len(new)
 
     def recover(self) -> tuple[int, int]:
         """Put what an earlier process left before what waits; it is looked for once.
@@ -193,11 +194,11 @@ class WaitingSpans:
             waiting.size_bytes = self._codec.size(waiting.span, waiting.encoded)
             waiting.span = None
 
-    def _stored(self) -> list[tuple[bytes, bytes]]:
-        """All of them as the spool has them, up to one that cannot be encoded."""
+    def _stored(self, first: int) -> list[tuple[bytes, bytes]]:
+        """Those from the `first` on as the spool has them, up to one that cannot be encoded."""
         resources: dict[int, bytes] = {}
         stored = []
-        for waiting in self._spans:
+        for waiting in self._spans[first:]:
             try:
                 self._encode(waiting)
             except Exception:  # noqa: BLE001 - the next attempt to send it says so
