@@ -26,6 +26,6 @@ def command_line(process_id: int) -> bytes:
 
 def proxies_of(process_id: int) -> list[int]:
     """The proxy processes among a process and its descendants."""
-    if b"lrap_otel/__main__.py\0" in command_line(process_id):
+    if b"lrap_otel/__main__.py" in command_line(process_id):
         return [process_id]
     return [proxy for child in children(process_id) for proxy in proxies_of(child)]

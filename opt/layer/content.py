@@ -167,7 +167,6 @@ def _copy_package(target: Path, interpreter: Interpreter, flavour: str) -> None:
     files; scripts, which are started by their path, as source too.
     """
     jobs, bundled = [], without_files(PACKAGE)
-    tag = f"cpython-{interpreter.version.replace('.', '')}"
     for path in package_files(flavour):
         copied = target / path.relative_to(PACKAGE)
         name = f"lrap_otel/{path.relative_to(PACKAGE)}"
@@ -175,10 +174,7 @@ def _copy_package(target: Path, interpreter: Interpreter, flavour: str) -> None:
             copied.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copied)
         if path.suffix == ".py" and path not in bundled:
-            compiled = (
-                copied.parent / f"__pycache__/{path.stem}.{tag}.pyc" if is_script(path) else copied.with_suffix(".pyc")
-            )
-            jobs.append(Job("package", path, compiled, name))
+            jobs.append(Job("package", path, copied.with_suffix(".pyc"), name))
     for bundle in BUNDLES:
         for module, path in modules_of(bundle, PACKAGE).items():
             name = f"lrap_otel/{path.relative_to(PACKAGE)}"

@@ -67,7 +67,7 @@ def _mapped_below(root: EmptyRoot) -> set[str]:
     mapped = set()
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if b"/lrap_otel/__main__.py\0" not in (folder / "cmdline").read_bytes():
+            if b"/lrap_otel/__main__.py" not in (folder / "cmdline").read_bytes():
                 continue
             if not (folder / "root/etc/hosts").samefile(root.folder / "etc/hosts"):
                 continue
