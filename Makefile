@@ -69,7 +69,7 @@ $(STAMP): requirements-dev.txt $(RUN_STAMP)
 
 run: $(RUN_STAMP) ## the main job: emulator, extension, a real function; prints its traces
 	@$(BIN)/lrap-otel emulate --require-traces --extension lrap-otel=opt/entrypoint --wrapper opt/wrapper --cwd examples/python \
-		--event examples/events/http.json examples/events/sqs.json examples/events/error.json \
+		--env OTEL_LOGS_EXPORTER=otlp --event examples/events/http.json examples/events/sqs.json examples/events/error.json \
 		-- "$(CURDIR)/$(BIN)/python" -m awslambdaric app.handler
 
 test: $(STAMP) ## run the tests

@@ -15,6 +15,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
 
 
 def answer_http(event: dict[str, Any]) -> dict[str, Any]:
+    print(f"somebody asks for {event.get('rawPath')}")
     headers = event.get("headers", {})
     body = {
         "pet": event.get("pathParameters", {}).get("id"),

@@ -12,7 +12,7 @@ from lrap_otel.emulator import overhead, waterfall
 from lrap_otel.emulator.checks import extension_problem, outcome_problem, sandbox_problem, span_problem, traceparent_in
 from lrap_otel.emulator.invoke import DEFAULT_PORT
 from lrap_otel.emulator.sandbox import SandboxError, SandboxTimeoutError
-from lrap_otel.emulator.traces import Traces
+from lrap_otel.emulator.traces import INVOCATION_ID, Traces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +43,7 @@ class Session:
         self._require_traces = require_traces
         self._watch = watch
         self._traces = Traces()
-        self._received = 0
+        self._received = self._logs = 0
         # By request id, the title that an invocation was shown under; and whose is the last one.
         self._titles: dict[str, str] = {}
         self._last_shown = ""
@@ -147,16 +147,19 @@ class Session:
         """What has come of every invocation shown so far, each below its own title: it often comes
         when the next one has begun. A trace whose invocation was not shown yet waits for that.
         """
-        received = self._emulator.otlp.received
+        received, logs = self._emulator.otlp.received, self._emulator.otlp.logs
         self._traces.add(received[self._received :])
         self._received = len(received)
-        for request_id in self._traces.owners():
-            if request_id not in self._titles:
+        printed = [str(log.attributes.get(INVOCATION_ID, "")) for log in logs[self._logs :]]
+        self._logs = len(logs)
+        for request_id in dict.fromkeys([*self._traces.owners(), *printed]):
+            if request_id not in self._titles or not (self._traces.take(request_id) or request_id in printed):
                 continue
             if request_id != self._last_shown:
                 self._terminal.title(f"{self._titles[request_id]}: its trace")
                 self._last_shown = request_id
-            waterfall.draw(self._traces.take(request_id), self._terminal)
+            # What is late is shown with what it belongs to.
+            waterfall.draw(self._traces.whole(request_id), self._terminal, logs)
 
     def _show_outcome(self, outcome: Outcome, title: str) -> None:
         """The outcome, below its title."""

@@ -38,6 +38,10 @@ class Traces:
         """What is here of one invocation and was not taken before."""
         return self._take({id(span) for span in self._waiting if self._owner(span) == request_id})
 
+    def whole(self, request_id: str) -> list[Span]:
+        """What is here of one invocation, taken before or not."""
+        return [span for span in self._known.values() if self._owner(span) == request_id]
+
     def take_strangers(self) -> list[Span]:
         """What belonged to nobody at the last call already, and still does."""
         strangers = {id(span) for span in self._waiting if not self._owner(span)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lrap_otel.emulator.signals import Link, Span
+    from lrap_otel.emulator.signals import Link, LogRecord, Span
     from lrap_otel.emulator.terminal import Terminal
 
 WORTH_SEEING = (
@@ -25,6 +25,7 @@ WORTH_SEEING = (
 )
 STATUS_COLOURS = {"OK": "green", "ERROR": "red", "UNSET": "green"}
 MAX_LINKS = 5
+MAX_LOGS = 10
 
 
 @dataclass(frozen=True)
@@ -43,16 +44,16 @@ class _Columns:
     length_ns: int
 
 
-def draw(spans: Sequence[Span], terminal: Terminal) -> None:
-    """Every trace the spans belong to, oldest first."""
+def draw(spans: Sequence[Span], terminal: Terminal, logs: Sequence[LogRecord] = ()) -> None:
+    """Every trace the spans belong to, oldest first; below each span, of the `logs` those that were printed in it."""
     traces: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda span: span.start_ns):
         traces.setdefault(span.trace_id_hex, []).append(span)
     for trace_id_hex, members in traces.items():
-        _draw_trace(trace_id_hex, members, terminal)
+        _draw_trace(trace_id_hex, members, terminal, [log for log in logs if log.trace_id_hex == trace_id_hex])
 
 
-def _draw_trace(trace_id_hex: str, spans: list[Span], terminal: Terminal) -> None:
+def _draw_trace(trace_id_hex: str, spans: list[Span], terminal: Terminal, logs: list[LogRecord]) -> None:
     terminal.say(f"  {terminal.paint('trace', 'cyan')} {trace_id_hex}")
     known = {span.span_id_hex for span in spans}
     rows = [row for span in spans if span.parent_id_hex not in known for row in _rows(span, spans, 0)]
@@ -62,6 +63,7 @@ def _draw_trace(trace_id_hex: str, spans: list[Span], terminal: Terminal) -> Non
         if parent and parent not in known:
             terminal.say(terminal.paint(f"    {terminal.symbols['parent']} parent {parent} (remote)", "dim"))
         _draw_span(row, columns, terminal)
+        _draw_logs([log for log in logs if log.span_id_hex == row.span.span_id_hex], row.depth, terminal)
 
 
 def _rows(span: Span, spans: list[Span], depth: int) -> list[_Row]:
@@ -93,6 +95,14 @@ def _draw_span(row: _Row, columns: _Columns, terminal: Terminal) -> None:
         terminal.items(" " * (6 + 2 * row.depth), [_link(link, terminal)])
     if len(span.links) > MAX_LINKS:
         terminal.items(" " * (6 + 2 * row.depth), [f"and {len(span.links) - MAX_LINKS} more links"])
+
+
+def _draw_logs(logs: list[LogRecord], depth: int, terminal: Terminal) -> None:
+    for log in logs[:MAX_LOGS]:
+        level = f"{log.severity} " if log.severity else ""
+        terminal.items(" " * (6 + 2 * depth), [f"printed: {level}{log.body}"])
+    if len(logs) > MAX_LOGS:
+        terminal.items(" " * (6 + 2 * depth), [f"and {len(logs) - MAX_LOGS} more log records"])
 
 
 def _bar(span: Span, columns: _Columns, symbol: str) -> str:

@@ -62,10 +62,15 @@ def assert_all_has_arrived(exported: Path) -> None:
 
 
 @contextmanager
-def running(collector: Path, scratch: Path, grpc: int = 0) -> Iterator[tuple[str, list[str]]]:
-    """The collector with our configuration on ports of its own, ended by SIGTERM: its endpoint, and the lines that it prints."""
+def running(
+    collector: Path, scratch: Path, grpc: int = 0, *, is_batched: bool = True
+) -> Iterator[tuple[str, list[str]]]:
+    """The collector with our configuration on ports of its own, ended by SIGTERM: its endpoint, and the lines that it prints.
+
+    If it is not batched, all that was acknowledged is in the file.
+    """
     http, grpc = free_port(), grpc or free_port()
-    (scratch / "overrides.yaml").write_text(overrides(http, grpc, scratch / "exported.jsonl"))
+    (scratch / "overrides.yaml").write_text(overrides(http, grpc, scratch / "exported.jsonl", is_batched=is_batched))
     command = [collector, "--config", CONFIG, "--config", scratch / "overrides.yaml"]
     printed: list[str] = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
@@ -92,9 +97,9 @@ def read_lines(process: subprocess.Popen[str], printed: list[str], ready: thread
     ready.set()
 
 
-def overrides(http: int, grpc: int, exported: Path) -> str:
+def overrides(http: int, grpc: int, exported: Path, *, is_batched: bool) -> str:
     """Free ports, none for the collector's own metrics, and a file that a test can read."""
-    pipeline = {"exporters": ["debug", "file"]}
+    pipeline = {"exporters": ["debug", "file"]} | ({} if is_batched else {"processors": []})
     return json.dumps(
         {
             "receivers": {
@@ -105,10 +110,15 @@ def overrides(http: int, grpc: int, exported: Path) -> str:
                     }
                 }
             },
-            "exporters": {"file": {"path": str(exported)}},
+            "exporters": {"file": {"path": str(exported)}, "file/logs": {"path": f"{exported}.logs"}},
             "service": {
                 "telemetry": {"metrics": {"level": "none"}},
-                "pipelines": {"traces": pipeline, "metrics": pipeline},
+                "pipelines": {
+                    "traces": pipeline,
+                    "metrics": pipeline,
+                    # With a file of their own: one that three pipelines share is closed too early at the end.
+                    "logs": {"receivers": ["otlp"], "exporters": ["file/logs"]},
+                },
             },
         }
     )

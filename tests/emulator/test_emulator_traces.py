@@ -37,6 +37,15 @@ def test_two_invocations_of_one_trace_are_apart() -> None:
     assert names(traces.take("one")) == ["a"]
 
 
+def test_what_is_late_is_shown_with_what_it_belongs_to() -> None:
+    traces = Traces()
+    traces.add([span("a", "remote", "one")])
+    assert names(traces.take("one")) == ["a"]
+    traces.add([span("init", "a")])
+    assert names(traces.take("one")) == ["init"]
+    assert names(traces.whole("one")) == ["a", "init"]
+
+
 def test_the_nearest_ancestor_with_an_id_owns_a_span() -> None:
     traces = Traces()
     traces.add([span("a", "", "one"), span("b", "a", "two"), span("c", "b")])

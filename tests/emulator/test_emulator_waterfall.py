@@ -11,7 +11,7 @@ import pytest
 from lrap_otel.emulator import ExtensionReport, Metric, Outcome, Result, Span
 from lrap_otel.emulator.checks import extension_problem, outcome_problem, sandbox_problem, span_problem, traceparent_in
 from lrap_otel.emulator.overhead import median, summarize
-from lrap_otel.emulator.signals import Event, Link, Point, Scope
+from lrap_otel.emulator.signals import Event, Link, LogRecord, Point, Scope
 from lrap_otel.emulator.terminal import Terminal
 from lrap_otel.emulator.waterfall import draw
 
@@ -234,3 +234,17 @@ def test_each_problem_says_what_failed_and_what_to_do() -> None:
     assert "ended with 3 after SHUTDOWN" in (extension_problem(dataclasses.replace(GOOD, exit_code=3)) or "")
     assert "no span with faas.invocation_id=id-1 came" in (span_problem(ENDED, None, is_required=True) or "")
     assert "parent none, the event said 00-4bf9" in (span_problem(ENDED, stray, is_required=False) or "")
+
+
+def test_a_span_has_what_was_printed_in_it_below() -> None:
+    said = io.StringIO()
+    trace_id = SERVER.trace_id_hex
+    logs = [LogRecord(f"line {number}", "", trace_id, "1" * 16, {}, {}, SERVER.scope) for number in range(12)]
+    logs += [LogRecord("no", "ERROR", trace_id, "2" * 16, {}, {}, SERVER.scope)]
+    logs += [LogRecord("elsewhere", "", "0" * 32, "1" * 16, {}, {}, SERVER.scope)]
+    draw([SERVER, CHILD], Terminal(said), logs)
+    lines = [line.strip() for line in said.getvalue().splitlines()]
+    ours, childs = lines.index("printed: line 0"), lines.index("printed: ERROR no")
+    assert ours < childs
+    assert "and 2 more log records" in lines
+    assert not any("elsewhere" in line for line in lines)
