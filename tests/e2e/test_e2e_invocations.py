@@ -127,6 +127,21 @@ def test_a_setting_that_cannot_be_used_gives_one_warning_and_its_default() -> No
     assert warnings == ["lrap-otel: warning: LRAP_FLUSH_BUDGET_MS='soon' cannot be used; 500 is used instead"]
 
 
+def test_what_is_kept_is_decided_at_the_end_and_the_headers_say_what_the_sampler_decided() -> None:
+    async def script(emulator: Emulator) -> None:
+        _, result = await invoke(emulator, HTTP_EVENT)
+        assert result["headers"]["traceparent"].endswith("-01")
+        failed, _ = await invoke(emulator, {"do": "raise"})
+        await emulator.shutdown()
+        (span,) = emulator.otlp.received
+        assert span.attributes["faas.invocation_id"] == failed.request_id
+        assert span.attributes["lrap.sampling.kept_by"] == "errors"
+        counts = [metric for metric in emulator.otlp.metrics if metric.name in {"faas.invocations", "faas.errors"}]
+        assert sum(point.value for metric in counts for point in metric.points) == 2
+
+    assert emulated(function(env={"LRAP_KEEP": "errors"}), script) == []
+
+
 def test_managed_instances_export_without_any_invoke_event() -> None:
     async def script(emulator: Emulator) -> None:
         outcome, _ = await invoke(emulator, {})
