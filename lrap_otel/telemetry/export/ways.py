@@ -63,7 +63,7 @@ class Ways:
             return self._endpoint(own)
         from lrap_otel.telemetry.export.aws.referenced import ReferencedEndpoint  # noqa: PLC0415 - few have secrets
 
-        return ReferencedEndpoint(own, self._secrets(), self._endpoint)
+        return ReferencedEndpoint(own, self._secrets(own), self._endpoint)
 
     def _endpoint(self, own: "SignalSettings") -> Endpoint:
         return endpoint_of(own, self._settings, self._tls)
@@ -80,12 +80,14 @@ class Ways:
             codec = AwsCodec(codec, self._warn)
         return codec
 
-    def _secrets(self) -> "Secrets":
-        """The secrets of all signals, which are being looked up from now on."""
+    def _secrets(self, own: "SignalSettings") -> "Secrets":
+        """The secrets of a signal, and of those that share them, which are being looked up from now on."""
         if self._known_secrets is None:
             from lrap_otel.telemetry.export.aws.secrets import secrets_of_settings  # noqa: PLC0415 - few have secrets
 
-            self._known_secrets = secrets_of_settings(self._settings, self._tls)
+            settings = self._settings
+            signals = (own,) if own is settings.logs else (settings.traces, settings.metrics)
+            self._known_secrets = secrets_of_settings(settings, signals, self._tls)
         return self._known_secrets
 
 

@@ -34,10 +34,9 @@ ANNOTATIONS = (
     semconv.FAAS_DOCUMENT_COLLECTION,
     semconv.AWS_DURABLE_EXECUTION_ARN,
 )
-# What is left of each text of a span that is too large, tried in turn, in characters.
-_TEXT_LIMITS = (8_192, 1_024, 128)
-# And of its attributes, events and links, with the last of these.
-_COUNT_LIMIT = 64
+# What is left of a span that is too large, tried in turn: characters of each text, and how many attributes,
+# events and links, None for all.
+_CUTS = ((8_192, None), (1_024, None), (128, 64), (64, 16))
 
 
 class AwsCodec:
@@ -57,14 +56,13 @@ class AwsCodec:
 
         A span that is too large loses the ends of its long texts.
         """
-        named = _copy(
-            of, {**of.attributes, semconv.AWS_XRAY_ANNOTATIONS: [*filter(of.attributes.__contains__, ANNOTATIONS)]}
-        )
+        names = [name for name in ANNOTATIONS if name in of.attributes]
+        named = _copy(of, {semconv.AWS_XRAY_ANNOTATIONS: names, **of.attributes})
         encoded = self._inner.span(named)
-        for limit in _TEXT_LIMITS:
+        for characters, count in _CUTS:
             if self._inner.size(named, encoded) <= SPAN_LIMIT_BYTES:
                 break
-            named = _cut(named, limit, _COUNT_LIMIT if limit == _TEXT_LIMITS[-1] else None)
+            named = _cut(named, characters, count)
             encoded = self._inner.span(named)
         return encoded
 

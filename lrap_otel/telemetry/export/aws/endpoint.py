@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.settings import NetworkSettings, SignalSettings
 
 _TEXT_LIMIT_BYTES = 4_096
+_LOG_FIELDS = {"x-aws-log-group", "x-aws-log-stream"}
 # An account may make 500 requests with metrics a second, and has many sandboxes.
 _METRICS_APART_S = 60.0
 
@@ -38,9 +39,17 @@ class AwsEndpoint(Endpoint):
         read: "Environment",
         now_s: "Callable[[], float]" = time,
     ) -> None:
-        """`read` has the credentials, or says where they are. `now_s` is Unix time."""
+        """`read` has the credentials, or says where they are. `now_s` is Unix time.
+
+        Raises ValueError or OSError, with a text for people, if the settings cannot be used.
+        """
         super().__init__(settings, network, tls)
         self._service, self._region = otlp_service_of(self.url.host)
+        if self._service == "logs" and not {name.lower() for name in self._fields} >= _LOG_FIELDS:
+            raise ValueError(
+                "AWS takes logs with OTEL_EXPORTER_OTLP_LOGS_HEADERS=x-aws-log-group=GROUP,x-aws-log-stream=STREAM "
+                "alone, of a group and a stream that are there"
+            )
         self.apart_s = _METRICS_APART_S if self._service == "monitoring" else 0.0
         self._source = CredentialSource(read)
         self._now_s = now_s
