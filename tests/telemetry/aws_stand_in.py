@@ -28,7 +28,11 @@ CREDENTIALS = dict(
 )
 # What AWS says: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html
 FORGED = b'{"message":"The request signature we calculated does not match the signature you provided."}'
-_LIMITS = {"xray": (5_000_000, 10_000, 200_000), "monitoring": (1_000_000, 1_000, 1_000_000)}
+_LIMITS = {
+    "xray": (5_000_000, 10_000, 200_000),
+    "monitoring": (1_000_000, 1_000, 1_000_000),
+    "logs": (1_048_576, 10_000, 1_000_000),
+}
 
 
 class AwsStandIn:
@@ -75,8 +79,18 @@ class AwsStandIn:
             return reply(413)
         if "json" in post.fields["content-type"]:
             return b""
-        if service == "xray":
+        if service == "logs":
+            is_named = {"x-aws-log-group", "x-aws-log-stream"} <= post.fields.keys()
             items: list[Any] = [
+                record
+                for each in post.logs().resource_logs
+                for scope in each.scope_logs
+                for record in scope.log_records
+            ]
+            if not is_named:
+                return reply(400, b'{"message":"x-aws-log-group is missing"}')
+        elif service == "xray":
+            items = [
                 span for each in post.traces().resource_spans for scope in each.scope_spans for span in scope.spans
             ]
         else:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aws_stand_in import CREDENTIALS, KEYS, REGION, AwsStandIn, CredentialsServer, credentials_json
 from otlp_collector import reply
+from platform_events import line
 from proxy_records import delivered, finished, invocations
 from telemetry_thread import EVERY_FLUSH, plain, spans_of
 
@@ -99,6 +100,31 @@ def test_metrics_go_to_aws_once_a_minute_at_most_and_none_is_lost(
         for point in metric.sum.data_points
     ]
     assert sum(counted) == 4
+
+
+def test_logs_go_to_aws_where_they_are_on(start_hearing: Start, aws: AwsStandIn, leading: dict[str, str]) -> None:
+    headers = {"OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-aws-log-group=/orders,x-aws-log-stream=default"}
+    telemetry = start_hearing(**leading, **headers, LRAP_EXPORT="aws", OTEL_LOGS_EXPORTER="otlp")
+    telemetry.tell(line("hello"))
+    telemetry.offer(*invocations(1))
+    assert telemetry.shutdown(), telemetry.warnings
+
+    (post,) = aws.collector.received("/v1/logs")
+    assert post.fields["host"] == f"logs.{REGION}.amazonaws.com"
+    assert post.logs().resource_logs[0].scope_logs[0].log_records[0].body.string_value == "hello"
+    assert telemetry.warnings == []
+
+
+def test_without_a_group_and_a_stream_logs_are_not_sent_and_it_is_said_why(
+    start_hearing: Start, aws: AwsStandIn, leading: dict[str, str]
+) -> None:
+    telemetry = start_hearing(**leading, LRAP_EXPORT="aws", OTEL_LOGS_EXPORTER="otlp")
+    telemetry.tell(line("hello"))
+    telemetry.offer(*invocations(1))
+    assert telemetry.shutdown()
+
+    assert [post.path for post in aws.collector.received()] == ["/v1/traces"]
+    assert "logs cannot be exported with these settings: AWS takes logs with" in telemetry.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -290,7 +290,8 @@ def destinations(variables: Mapping[str, str], unknown: frozenset[str] = frozens
 def references(variables: Mapping[str, str]) -> list[Reference]:
     """The secrets and parameters that the variables for the export refer to, each once."""
     export = ExportSettings(encoded(variables))
-    texts = [text for own in (export.traces, export.metrics) for text in (own.url, *own.headers.values())]
+    signals = (export.traces, export.metrics, export.logs)
+    texts = [text for own in signals if own.enabled for text in (own.url, *own.headers.values())]
     found = {each: Reference(each) for text in texts for each in references_in(text)}
     return [*{reference.arn: reference for reference in found.values()}.values()]
 

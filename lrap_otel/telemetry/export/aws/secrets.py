@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from lrap_otel.telemetry.export.endpoint import TlsByFiles
-    from lrap_otel.telemetry.settings import ExportSettings
+    from lrap_otel.telemetry.settings import ExportSettings, SignalSettings
 
 # What was rotated is known after so long; sooner if the collector refuses the old value.
 _LIFE_S = 300.0
@@ -146,14 +146,12 @@ class Secrets:
         self._back_off.fail()
 
 
-def secrets_of_settings(settings: "ExportSettings", tls: "TlsByFiles") -> Secrets:
-    """The secrets that the settings of our own exporter refer to, which are being looked up from now on.
+def secrets_of_settings(settings: "ExportSettings", signals: "Iterable[SignalSettings]", tls: "TlsByFiles") -> Secrets:
+    """The secrets that these signals refer to, which are being looked up from now on.
 
     Not while a snapshot is made: what is known then would be in it, and stale when it is restored.
     """
-    texts = [
-        text for own in (settings.traces, settings.metrics) if own.enabled for text in (own.url, *own.headers.values())
-    ]
+    texts = [text for own in signals if own.enabled for text in (own.url, *own.headers.values())]
 
     def make_api() -> Api:
         return Api(settings.environment, settings.network, lambda: shared_tls(("", "", ""), settings.network, tls))
