@@ -26,7 +26,8 @@ _MOST_MEMBERS, _LONGEST_VALUE = 32, 256
 
 
 class Keeper:
-    """The rules, in the order in which they are asked: errors, slow ones, cold starts, a share of the rest.
+    """The rules, in the order in which they are asked: errors, slow ones, cold starts, a share of
+    the rest.
 
     The first three keep what the sampler left out, too: they never depend on chance, so a backend
     counts each of their spans once. The share is one of what the sampler took, whose children may
@@ -45,7 +46,9 @@ class Keeper:
         self._max_attributes = max_attributes
 
     def keeps(self, span: "Span", *, is_sampled: bool, is_cold: bool) -> bool:
-        """Whether a finished span is sent, which then says why. `is_sampled` is what the headers said."""
+        """Whether a finished span is sent, which then says why. `is_sampled` is what the headers
+        said.
+        """
         context = span.context
         state = _State(context.trace_state)
         rule, threshold = self._certain_rule(span, is_cold=is_cold), 0
@@ -97,14 +100,18 @@ class _State:
             self.threshold = int(digits.ljust(_DIGITS, "0"), 16) if is_right else None
 
     def randomness(self, trace_id_hex: str) -> int:
-        """The 56 bits that all samplers of a trace go by: an explicit value, else the trace id's last."""
+        """The 56 bits that all samplers of a trace go by: an explicit value, else the trace id's
+        last.
+        """
         explicit = self._value("rv")
         if explicit is not None and len(explicit) == _DIGITS and _HEX.issuperset(explicit):
             return int(explicit, 16)
         return int(trace_id_hex[-_DIGITS:], 16)
 
     def with_threshold(self, threshold: int) -> str:
-        """The tracestate with this threshold in the place of another; without any if it is `_UNKNOWN`."""
+        """The tracestate with this threshold in the place of another; without any if it is
+        `_UNKNOWN`.
+        """
         others = [part for part in self._parts if part.partition(":")[0] != "th"]
         own = [] if threshold == _UNKNOWN else [f"th:{f'{threshold:014x}'.rstrip('0') or '0'}"]
         value = ";".join([*own, *others])

@@ -6,8 +6,8 @@ _DIGITS_LIMIT = 15
 
 
 def parse(text: str) -> dict[str, float]:
-    """The rules, each once, with its number: seconds of `SLOW`, a share of `RATIO`, else 0.0. Empty for
-    no text.
+    """The rules, each once, with its number: seconds of `SLOW`, a share of `RATIO`, else 0.0. Empty
+    for no text.
 
     Raises ValueError for anything else.
     """

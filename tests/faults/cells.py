@@ -1,7 +1,8 @@
-"""One cell of the fault matrix: a fault of the collector, in a phase of the sandbox, with a fault of ours on top.
+"""One cell of the fault matrix: a fault of the collector, in a phase of the sandbox, with a fault
+of ours on top.
 
-Each cell lives one life of the telemetry process in which the fault strikes, and then the next start in the same
-sandbox, for which the collector is well again.
+Each cell lives one life of the telemetry process in which the fault strikes, and then the next
+start in the same sandbox, for which the collector is well again.
 """
 
 from __future__ import annotations
@@ -39,8 +40,9 @@ class Cell(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """How many spans there were; how many the collector has in the end; how many are missing that our metrics or our
-    line at the end count; whether a line says that spans are lost; how many it has more than once, or were never sent.
+    """How many spans there were; how many the collector has in the end; how many are missing that
+    our metrics or our line at the end count; whether a line says that spans are lost; how many it
+    has more than once, or were never sent.
     """
 
     cell: Cell
@@ -54,7 +56,9 @@ class Outcome(NamedTuple):
 
     @property
     def is_right(self) -> bool:
-        """Every span has arrived, or those that have not are counted, or, where nobody is left to count, said."""
+        """Every span has arrived, or those that have not are counted, or, where nobody is left to
+        count, said.
+        """
         missing = self.injected - self.received
         is_lost_rightly = self.cell.fault in {*collectors.REJECTING, "takes only a part"}
         is_lost_rightly |= self.cell.end in HAS_NO_SPOOL and self.cell.fault not in collectors.TAKEN
@@ -66,7 +70,9 @@ class Outcome(NamedTuple):
 
 
 def run(cell: Cell, folder: Path, certificates: tuple[str, str]) -> Outcome:
-    """Live through it. `folder` is the sandbox's ``/tmp``; `certificates` are the right one and another."""
+    """Live through it. `folder` is the sandbox's ``/tmp``; `certificates` are the right one and
+    another.
+    """
     began_s = time.monotonic()
     with FaultyCollector(certificates if cell.fault in collectors.TLS else None) as collector:
         variables = {

@@ -1,4 +1,6 @@
-"""A collector that fails in every way that a collector can, and recovers, always at the same address."""
+"""A collector that fails in every way that a collector can, and recovers, always at the same
+address.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,8 @@ FAULTS = (*CONNECTION, *UNKNOWN, *TAKEN, *RETRYABLE, *REJECTING, *TLS)
 
 
 class FaultyCollector:
-    """`become` changes what it does, from the next step on of every connection. With `certificates`, the right one and
-    another, it speaks TLS.
+    """`become` changes what it does, from the next step on of every connection. With
+    `certificates`, the right one and another, it speaks TLS.
     """
 
     def __init__(self, certificates: tuple[str, str] | None = None) -> None:

@@ -1,5 +1,5 @@
-"""One life of the telemetry process, with the test in the proxy's place: a real process, forked from a server that has
-imported what it needs, so that a thousand of them cost no imports.
+"""One life of the telemetry process, with the test in the proxy's place: a real process, forked
+from a server that has imported what it needs, so that a thousand of them cost no imports.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class Life:
         return self._answer(wait_s)
 
     def shut_down(self, reason: str, budget_s: float, clock_error_s: float = 0.0) -> bool:
-        """As the proxy: what has not answered in time is killed. `clock_error_s` is how much later the deadline looks
-        for a clock that has been set back meanwhile.
+        """As the proxy: what has not answered in time is killed. `clock_error_s` is how much later
+        the deadline looks for a clock that has been set back meanwhile.
         """
         self._number += 1
         deadline_ms = int((time.time() + budget_s + clock_error_s) * 1_000)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from tests.faults.cells import Outcome
 
 OUTCOMES: list[Outcome] = []
-# Of the end-to-end cells: what failed, and how many spans there were, arrived and were counted or said to be lost.
+# Of the end-to-end cells: what failed; how many spans there were, arrived, and were said to be lost.
 WHOLE: list[tuple[str, int, int, int]] = []
 
 

@@ -1,5 +1,5 @@
-"""Whatever a collector does, in whatever phase, and whatever becomes of our process: a span arrives, or it is counted or
-said to be lost.
+"""Whatever a collector does, in whatever phase, and whatever becomes of our process: a span
+arrives, or it is counted or said to be lost.
 """
 
 from __future__ import annotations

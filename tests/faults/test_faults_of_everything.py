@@ -1,5 +1,6 @@
-"""A whole extension beside a real function, in the emulator: whatever fails, the function's results are its own, and every
-invocation whose event was delivered has its span with the collector after the next start, or a line says how many are lost.
+"""A whole extension beside a real function, in the emulator: whatever fails, the function's results
+are its own, and every invocation whose event was delivered has its span with the collector after
+the next start, or a line says how many are lost.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ class Sandbox:
         return sum(len(parse(file.read_bytes(), "protobuf").spans) for file in files if file.suffix != ".new")
 
     async def recover(self) -> None:
-        """The collector is well again for one more invocation, and then for SHUTDOWN, which waits out no pause."""
+        """The collector is well again for one more invocation, and then for SHUTDOWN, which waits
+        out no pause.
+        """
         self.collector.become(HEALTHY)
         await self.succeed()
         await self.emulator.shutdown()

@@ -1,4 +1,6 @@
-"""The spool holds what it was given, in order, or less; never anything else, whatever lies in its place."""
+"""The spool holds what it was given, in order, or less; never anything else, whatever lies in its
+place.
+"""
 
 from __future__ import annotations
 

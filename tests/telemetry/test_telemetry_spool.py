@@ -1,4 +1,6 @@
-"""Spans that no export could deliver outlive their process: the next one in the same sandbox sends them."""
+"""Spans that no export could deliver outlive their process: the next one in the same sandbox sends
+them.
+"""
 
 from __future__ import annotations
 

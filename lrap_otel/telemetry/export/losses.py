@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 
 class Losses:
-    """How much was lost, since when, and why the last of it was; and what the next process may still send."""
+    """How much was lost, since when, and why the last of it was; and what the next process may
+    still send.
+    """
 
     __slots__ = ("_kept_spans", "_metric_requests", "_now_s", "_reason", "_since_s", "_spans")
 
@@ -31,8 +33,8 @@ class Losses:
         kept_spans: int = 0,
         since_s: float | None = None,
     ) -> None:
-        """So much was lost, and so many spans were kept in a file, for `reason`; `since_s` (Unix time) is
-        when it began, now by default.
+        """So much was lost, and so many spans were kept in a file, for `reason`; `since_s` (Unix
+        time) is when it began, now by default.
         """
         if not spans and not metric_requests and not kept_spans:
             return

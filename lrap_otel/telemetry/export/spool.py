@@ -1,12 +1,13 @@
-"""The spool: a copy of the spans that no export could deliver, in one file that outlives this process.
+"""The spool: a copy of the spans that no export could deliver, in one file that outlives this
+process.
 
 A reset of the sandbox and a kill leave ``/tmp`` as it is, so the next start sends them. Loaded only
 once an export has failed, or if a file is there.
 
-The file is append-only: a line that names the version and the encoding, then records of kind, length,
-checksum and body. `RESOURCE` precedes the spans that it speaks for; `SPAN` is one encoded span;
-`OVER` says how many spans, counted from the oldest, need not be sent any more; `MISSING` how many
-older ones had no room. Records are read up to the first that is torn or damaged.
+The file is append-only: a line that names the version and the encoding, then records of kind,
+length, checksum and body. `RESOURCE` precedes the spans that it speaks for; `SPAN` is one encoded
+span; `OVER` says how many spans, counted from the oldest, need not be sent any more; `MISSING` how
+many older ones had no room. Records are read up to the first that is torn or damaged.
 
 The function has the same user and shares ``/tmp``, so whatever lies there under our name is a
 stranger's until it proves to be a plain file of ours. Nothing here waits.
@@ -37,8 +38,8 @@ class NotOursError(OSError):
 
 
 class Content:
-    """What a file holds: `spans` that are not over, oldest first; `missing`, how many older ones were
-    given up for want of room; `intact_bytes` before the first record that is torn or damaged.
+    """What a file holds: `spans` that are not over, oldest first; `missing`, how many older ones
+    were given up for want of room; `intact_bytes` before the first record that is torn or damaged.
     """
 
     __slots__ = ("intact_bytes", "is_damaged", "missing", "spans")
@@ -94,7 +95,7 @@ def parse(data: bytes, encoding: str) -> Content:
 
 
 def _record_at(data: bytes, position: int) -> tuple[int, bytes, int] | None:
-    """The kind, the body and the end of a record; None if none begins here that is whole and right."""
+    """The kind, body and end of a record; None if none begins here that is whole and right."""
     body_at = position + _HEAD_BYTES
     end = body_at + int.from_bytes(data[position + 1 : position + 5], "big")
     if body_at > len(data) or end > len(data):
@@ -116,7 +117,9 @@ def _count(content: Content, kind: int, count: int) -> None:
 
 
 class Spool:
-    """The file, as one process has it. Its methods raise OSError, and the file is then as it was or gone."""
+    """The file, as one process has it. Its methods raise OSError, and the file is then as it was or
+    gone.
+    """
 
     def __init__(self, path: str, limit_bytes: int, encoding: str) -> None:
         """`encoding` names what the spans' bytes are; a file with another is not read."""
@@ -129,8 +132,8 @@ class Spool:
         self._resource: bytes | None = None
 
     def take(self) -> Content | None:
-        """What an earlier process left, which stays in the file until it is `over`; None if nothing is
-        there.
+        """What an earlier process left, which stays in the file until it is `over`; None if nothing
+        is there.
 
         Raises BlockingIOError while another process has the file, and NotOursError.
         """
@@ -151,8 +154,9 @@ class Spool:
         return content
 
     def keep(self, new: "Sequence[Stored]", known: int, everything: "Callable[[], Sequence[Stored]]") -> None:
-        """Have `new` spans in the file, after the `known` that it has had. `everything` returns both, oldest
-        first: the file may have to be written anew. If there is no room, the oldest are left out.
+        """Have `new` spans in the file, after the `known` that it has had. `everything` returns
+        both, oldest first: the file may have to be written anew. If there is no room, the oldest
+        are left out.
         """
         if not self._is_as_we_left_it():
             self.close()
@@ -209,7 +213,7 @@ class Spool:
         return status.st_nlink == 1 and status.st_size == self._size
 
     def _opened(self) -> int | None:
-        """The file that is there, and no other process's while it is open; None if none is there."""
+        """The file that is there, locked while it is open; None if none is there."""
         try:
             file = posix.open(self.path, _FLAGS)
         except FileNotFoundError:
@@ -225,7 +229,9 @@ class Spool:
         return file
 
     def _check(self, file: int) -> None:
-        """Raises NotOursError unless it is a plain file of this user, with one name, for nobody else."""
+        """Raises NotOursError unless it is a plain file of this user, with one name, for nobody
+        else.
+        """
         status = posix.fstat(file)
         if (
             status.st_mode & _KIND != _REGULAR
@@ -236,8 +242,8 @@ class Spool:
             raise NotOursError(f"{self.path} cannot be used: it is not a plain file of this user alone")
 
     def _write_anew(self, waiting: "Sequence[Stored]") -> None:
-        """Write a file with as many of the newest as it may hold, and put it in the place of the one that
-        is there. A kill on the way leaves the earlier one.
+        """Write a file with as many of the newest as it may hold, and put it in the place of the
+        one that is there. A kill on the way leaves the earlier one.
         """
         kept = self._newest(waiting)
         missing = len(waiting) - len(kept)

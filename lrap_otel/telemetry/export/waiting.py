@@ -1,4 +1,4 @@
-"""The finished spans that wait for the collector, and the copy of them that outlives this process."""
+"""The finished spans that wait for the collector, and their copy that outlives this process."""
 
 import posix
 from _json import encode_basestring_ascii  # `json` itself takes 9 ms to import
@@ -79,8 +79,8 @@ class WaitingSpans:
         return self._give_way()
 
     def batch(self, count: int, limit_bytes: int) -> "tuple[Resource, list[Any]]":
-        """The oldest spans encoded, and their resource: at most `count`, at least one, and as many as may
-        go together. They stay.
+        """The oldest spans encoded, and their resource: at most `count`, at least one, and as many
+        as may go together. They stay.
 
         Raises what the encoder does if it cannot encode the first.
         """
@@ -112,8 +112,8 @@ class WaitingSpans:
                 return  # at worst the collector gets them once more, with the same ids
 
     def clear(self) -> None:
-        """Forget them all, and what is in the file, whichever process wrote it: they belong to another
-        sandbox.
+        """Forget them all, and what is in the file, whichever process wrote it: they belong to
+        another sandbox.
         """
         self._spans.clear()
         self._copied = 0
@@ -127,7 +127,7 @@ class WaitingSpans:
                 return
 
     def keep(self) -> None:
-        """Have a copy of all in the spool. If that cannot be, one line says why. Nothing is raised."""
+        """Have a copy of all in the spool, or warn why that cannot be. Nothing is raised."""
         if not (self._codec.STORED_AS and self._settings.limit_bytes) or self._copied == len(self._spans):
             return
         if self._is_before_snapshot:
@@ -226,7 +226,7 @@ class WaitingSpans:
         return True
 
     def _opened(self) -> "Spool":
-        from lrap_otel.telemetry.export.spool import Spool  # noqa: PLC0415 - for a collector that fails alone
+        from lrap_otel.telemetry.export.spool import Spool  # noqa: PLC0415 - once an export has failed
 
         return Spool(self._settings.path, self._settings.limit_bytes, self._codec.STORED_AS)
 
