@@ -55,6 +55,7 @@ class Config:
     ``retry_wait_s``: before an asynchronous event that failed is tried again, twice as long before the last time;
     ``dead_letter``: a file that gets one line of JSON for each that failed three times.
     ``invocation_id``: send the per-attempt Lambda-Runtime-Invocation-Id.
+    ``is_observed``: keep a history for the page, and note what the function gets.
     Ports: 0 is any free one.
     """
 
@@ -80,6 +81,7 @@ class Config:
     log_format: LogFormat = "Text"
     telemetry: TelemetryFaults = field(default_factory=TelemetryFaults)
     invocation_id: bool = True
+    is_observed: bool = False
     runtime_api_port: int = 0
     invoke_port: int = 0
     otlp_port: int = 0

@@ -8,6 +8,7 @@ import re
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,13 +18,17 @@ from aiohttp import web
 from lrap_otel.emulator import extensions_api, runtime_api, telemetry_api
 from lrap_otel.emulator.changes import Changes
 from lrap_otel.emulator.environment import runtime_environment
+from lrap_otel.emulator.history import History
 from lrap_otel.emulator.http import HttpServer, Reply, not_found, refusal, wrong_method
 from lrap_otel.emulator.invocation import Invocation, Line
 from lrap_otel.emulator.invoke import PATH, InvokeApi
 from lrap_otel.emulator.otlp import Receiver
 from lrap_otel.emulator.outcome import Outcome
+from lrap_otel.emulator.page import Page
 from lrap_otel.emulator.sandbox import Sandbox, SandboxError, SandboxTimeoutError
 from lrap_otel.emulator.shutdown import shut_down
+from lrap_otel.emulator.tap import Tap
+from lrap_otel.emulator.usage import measure
 from lrap_otel.emulator.web import WebServer, no_other_sites
 
 if TYPE_CHECKING:
@@ -37,6 +42,9 @@ if TYPE_CHECKING:
     from lrap_otel.emulator.process import OnLine
     from lrap_otel.emulator.sandbox import OnStep
 
+KEPT_PAYLOADS = 100
+# Of one invocation.
+KEPT_LINES = 2000
 LOGS_API = "/2020-08-15/logs"
 
 
@@ -51,7 +59,8 @@ class Emulator:
         self.config = config
         self.output: list[tuple[str, str]] = []
         self.outcomes: list[Outcome] = []
-        self.otlp = Receiver()
+        self.history = History() if config.is_observed else None
+        self.otlp = Receiver(self.history)
         self.runtime_api = ""
         self.environment: dict[str, str] = {}
         self._server = HttpServer(self._answer)
@@ -59,6 +68,7 @@ class Emulator:
         self._web: WebServer | None = None
         # Those whose turn it is.
         self._open: list[Invocation] = []
+        self._tap: Tap | None = None
         self._sandbox: Sandbox | None = None
         self._ended = Changes()
         # One event at a time, but under Managed Instances; one init and one end of a sandbox at a time in any case.
@@ -76,12 +86,17 @@ class Emulator:
             await self.otlp.start(self.config.otlp_port)
             application = web.Application(middlewares=[no_other_sites])
             self._invoke_api.add_to(application)
+            if self.history:
+                Page(self.history, self.otlp, self.begin, self.config).add_to(application)
             self._web = WebServer(application)
             await self._web.start(self.config.invoke_port)
         except BaseException:
             await self._close()
             raise
         self._folder = Path(tempfile.mkdtemp(prefix="lrap-otel-"))
+        if self.history and self.config.command:
+            self._tap = Tap(self._folder / "runtime-api", self.history.deliver, self.history.answer)
+            await self._tap.start()
         self.environment = runtime_environment(self.config, self.runtime_api, self.otlp.endpoint, str(self._folder))
         return self
 
@@ -96,6 +111,8 @@ class Emulator:
         if self._sandbox:
             await self._sandbox.destroy()
             await self._sandbox.telemetry.close()
+        if self._tap:
+            await self._tap.close()
         await self._close()
         shutil.rmtree(self._folder)
 
@@ -137,6 +154,8 @@ class Emulator:
         ``client_context`` is JSON as the runtime sees it; ``trace_id`` the whole X-Ray header, which otherwise is made up.
         """
         invocation = Invocation(self.config, event, client_context, trace_id, request_id)
+        if self.history:
+            self.history.begin(invocation)
         task = asyncio.get_running_loop().create_task(self._run(invocation))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -192,8 +211,18 @@ class Emulator:
             reports,
         )
         self.outcomes.append(outcome)
+        if self.history:
+            self.history.end(invocation, outcome, measure(self._sandbox.processes() if self._sandbox else ()))
+            self._forget_payloads()
         self._ended.ring()
         return outcome
+
+    def _forget_payloads(self) -> None:
+        """Of all but the last outcomes: whoever shows them has, and the history keeps its own."""
+        number = len(self.outcomes) - KEPT_PAYLOADS
+        if number >= 0:
+            old = self.outcomes[number]
+            self.outcomes[number] = replace(old, event=b"", result=replace(old.result, payload=b""))
 
     async def _run_alone(self, invocation: Invocation) -> tuple[Status, str, float, list[ExtensionReport]]:
         sandbox = self._the_sandbox()
@@ -212,7 +241,7 @@ class Emulator:
 
     def _the_sandbox(self) -> Sandbox:
         if self._sandbox is None:
-            self._sandbox = Sandbox(self.config, self.environment, self._line, self._step)
+            self._sandbox = Sandbox(self.config, self.environment, self._line, self._step, self._tap)
         return self._sandbox
 
     async def _init(self, sandbox: Sandbox, invocation: Invocation | None = None) -> float:
@@ -228,6 +257,8 @@ class Emulator:
             await sandbox.init(self.config.timeout_s if is_second else self.config.init_timeout_s)
             self._init_ran_out_of_time = False
         init_ms = (time.monotonic() - began_s) * 1000
+        if self.history:
+            self.history.initialized(init_ms)
         where = ", within the invocation" if is_second else ""
         self._step(f"init done{where}, runtime and extensions wait for events ({init_ms:.0f} ms)")
         return 0.0 if is_second else init_ms
@@ -286,7 +317,8 @@ class Emulator:
         line = Line(time.time(), source, text)
         # Of several at a time, nobody knows whose it is.
         for invocation in self._open:
-            invocation.lines.append(line)
+            if len(invocation.lines) < KEPT_LINES:
+                invocation.lines.append(line)
         if self._on_line:
             self._on_line(source, text)
 

@@ -153,7 +153,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _emulate(args: argparse.Namespace, started: Started, terminal: Terminal) -> int:
-    config = dataclasses.replace(started.config, invoke_port=_invoke_port(args))
+    config = dataclasses.replace(started.config, invoke_port=_invoke_port(args), is_observed=not args.event)
     async with Emulator(config, on_line=terminal.line, on_step=terminal.step) as emulator:
         terminal.title(f"lrap-otel emulate: {started.title}")
         terminal.field("Runtime API", emulator.runtime_api)

@@ -1,4 +1,4 @@
-"""An OTLP/HTTP receiver that keeps what it is sent, decoded."""
+"""An OTLP/HTTP receiver, of protobuf and of JSON, that keeps what it is sent, decoded."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from lrap_otel.emulator.changes import Changes
+from lrap_otel.emulator.otlp_json import parse
 from lrap_otel.emulator.signals import LogRecord, Metric, Span, decode_logs, decode_metrics, decode_spans
 from lrap_otel.emulator.web import WebServer
 
@@ -28,14 +29,20 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from lrap_otel.emulator.history import History
+
 PROTOBUF = "application/x-protobuf"
+JSON = "application/json"
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
 
 
 class Receiver:
-    """Takes /v1/traces, /v1/metrics and /v1/logs as protobuf, plain or gzip; ``received``, ``metrics`` and ``logs`` grow."""
+    """Takes /v1/traces, /v1/metrics and /v1/logs as protobuf or JSON, plain or gzip; ``received``,
+    ``metrics`` and ``logs`` grow, and a ``history`` gets them too.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, history: History | None = None) -> None:
+        self.history = history
         self.received: list[Span] = []
         self.metrics: list[Metric] = []
         self.logs: list[LogRecord] = []
@@ -79,35 +86,56 @@ class Receiver:
         """The span of one invocation, by its ``faas.invocation_id``."""
         return next((span for span in self.received if span.attributes.get("faas.invocation_id") == request_id), None)
 
+    def take(self, message: Message) -> None:
+        """Keep what one export request holds."""
+        if isinstance(message, ExportTraceServiceRequest):
+            spans = decode_spans(message)
+            self.received += spans
+            if self.history:
+                self.history.add_spans(spans)
+        elif isinstance(message, ExportMetricsServiceRequest):
+            metrics = decode_metrics(message)
+            self.metrics += metrics
+            if self.history:
+                self.history.add_metrics(metrics)
+        elif isinstance(message, ExportLogsServiceRequest):
+            logs = decode_logs(message)
+            self.logs += logs
+            if self.history:
+                self.history.add_logs(logs)
+        if self.history:
+            self.history.export(message)
+        self._changes.ring()
+
     async def _traces(self, request: web.Request) -> web.Response:
-        message = ExportTraceServiceRequest()
-        await _read(request, message)
-        self.received += decode_spans(message)
-        return self._accept(ExportTraceServiceResponse())
+        return await self._accept(request, ExportTraceServiceRequest(), ExportTraceServiceResponse())
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        message = ExportMetricsServiceRequest()
-        await _read(request, message)
-        self.metrics += decode_metrics(message)
-        return self._accept(ExportMetricsServiceResponse())
+        return await self._accept(request, ExportMetricsServiceRequest(), ExportMetricsServiceResponse())
 
     async def _logs(self, request: web.Request) -> web.Response:
-        message = ExportLogsServiceRequest()
-        await _read(request, message)
-        self.logs += decode_logs(message)
-        return self._accept(ExportLogsServiceResponse())
+        return await self._accept(request, ExportLogsServiceRequest(), ExportLogsServiceResponse())
 
-    def _accept(self, response: Message) -> web.Response:
-        self._changes.ring()
+    async def _accept(self, request: web.Request, message: Message, response: Message) -> web.Response:
+        await _read(request, message)
+        self.take(message)
+        if request.content_type == JSON:
+            return web.json_response({})
         return web.Response(body=response.SerializeToString(), content_type=PROTOBUF)
 
 
 async def _read(request: web.Request, message: Message) -> None:
-    """Fill ``message`` from the body; 415 for another encoding than protobuf, 400 for bytes that are none."""
-    if request.content_type != PROTOBUF:
-        raise web.HTTPUnsupportedMediaType(text=f"only {PROTOBUF} is understood here, not {request.content_type}")
+    """Fill ``message`` from the body; 415 for another encoding than protobuf and JSON, 400 for bytes that are none."""
+    if request.content_type not in {PROTOBUF, JSON}:
+        raise web.HTTPUnsupportedMediaType(
+            text=f"{PROTOBUF} and {JSON} are understood here, not {request.content_type}"
+        )
     body = await request.read()
     try:
-        message.ParseFromString(gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body)
-    except (DecodeError, OSError, EOFError, zlib.error) as error:
+        plain = gzip.decompress(body) if request.headers.get("Content-Encoding") == "gzip" else body
+        if request.content_type == JSON:
+            parse(plain, message)
+        else:
+            message.ParseFromString(plain)
+    except (DecodeError, OSError, EOFError, ValueError, zlib.error) as error:
         raise web.HTTPBadRequest(text=f"not an OTLP request: {error}") from error

@@ -6,13 +6,15 @@ The names are those of ``lrap.trigger`` (docs/telemetry.md).
 from __future__ import annotations
 
 import base64
-import copy
 import gzip
 import json
 import time
 from typing import Any
 
 ACCOUNT = "123456789012"
+# The moment that all events are written for.
+MADE_S = 1767225600
+MADE_DATE = "2026-01-01T00:00:00"
 PET = '{"pet": 42}'
 PET_BASE64 = base64.b64encode(PET.encode()).decode()
 
@@ -86,7 +88,7 @@ def _sqs() -> dict[str, Any]:
             "ApproximateReceiveCount": "1",
             "SentTimestamp": "1767225600000",
             "SenderId": "AIDAEXAMPLE",
-            "ApproximateFirstReceiveTimestamp": "1767225600100",
+            "ApproximateFirstReceiveTimestamp": "1767225600000",
         },
         "messageAttributes": {},
         "md5OfBody": "md5",
@@ -439,15 +441,21 @@ SAMPLES: dict[str, Any] = {
 
 
 def sample(trigger: str) -> Any:
-    """A copy of the trigger's event; KeyError if there is no such trigger. A message in a queue was sent
-    a tenth of a second ago, so that its age can be seen.
+    """The trigger's event as if it had just been made, so that its age can be seen; KeyError if there is no
+    such trigger.
     """
-    event = copy.deepcopy(SAMPLES[trigger])
-    if trigger == "sqs":
-        now_ms = int(time.time() * 1000)
-        attributes = event["Records"][0]["attributes"]
-        attributes |= {"SentTimestamp": str(now_ms - 100), "ApproximateFirstReceiveTimestamp": str(now_ms)}
-    return event
+    text = json.dumps(SAMPLES[trigger])
+    now_s = time.time() - 0.1
+    date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_s))
+    for written, now in (
+        (f"{MADE_S}000000", int(now_s * 1e6)),
+        (f"{MADE_S}000", int(now_s * 1e3)),
+        (f"{MADE_S}", int(now_s)),
+        (f"{MADE_DATE}.000", f"{date}.{int(now_s * 1000) % 1000:03d}"),
+        (MADE_DATE, date),
+    ):
+        text = text.replace(written, str(now))
+    return json.loads(text)
 
 
 def change(event: Any, assignment: str) -> None:

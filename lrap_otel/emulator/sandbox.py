@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lrap_otel.emulator.config import Config
     from lrap_otel.emulator.invocation import Invocation
     from lrap_otel.emulator.process import OnLine
+    from lrap_otel.emulator.tap import Tap
 
     OnStep = Callable[[str], None]
 
@@ -48,7 +49,10 @@ class SandboxTimeoutError(SandboxError):
 class Sandbox:
     """Fresh for every init; a reset throws it away. ``environment`` is the runtime's."""
 
-    def __init__(self, config: Config, environment: dict[str, str], on_line: OnLine, on_step: OnStep) -> None:
+    def __init__(
+        self, config: Config, environment: dict[str, str], on_line: OnLine, on_step: OnStep, tap: Tap | None = None
+    ) -> None:
+        """``tap``: what the runtime talks to in the place of whatever its wrapper leads it to."""
         files = config.extension_files()
         self.changes = Changes()
         self.runtime = (
@@ -68,6 +72,7 @@ class Sandbox:
         self._environment = environment
         self._on_line = on_line
         self._on_step = on_step
+        self._tap = tap
         self._init_error: SandboxError | None = None
         self._failure: asyncio.Future[SandboxError] = asyncio.get_running_loop().create_future()
 
@@ -193,7 +198,8 @@ class Sandbox:
     def _start_runtime(self) -> None:
         if not self.config.command:
             return
-        argv = bootstrap(self.config.wrapper, self.config.command)
+        command = self._tap.command(self.config.command) if self._tap else self.config.command
+        argv = bootstrap(self.config.wrapper, command)
         self.runtime_process = self._start(RUNTIME, argv, self._environment, "Runtime.InvalidEntrypoint")
         self._on_step("runtime started" + (f" through {self.config.wrapper.name}" if self.config.wrapper else ""))
 

@@ -77,6 +77,8 @@ class Session:
         url = self._emulator.invoke_url
         self._terminal.title("ready; Ctrl-C ends it")
         self._terminal.field("invoke", url)
+        if self._emulator.history:
+            self._terminal.field("page", f"http://{urlsplit(url).netloc}/")
         port = urlsplit(url).port
         option = "" if port == DEFAULT_PORT else f" --port {port}"
         self._terminal.field("try", f"lrap-otel invoke{option} event.json")

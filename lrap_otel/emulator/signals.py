@@ -117,6 +117,7 @@ class LogRecord:
     attributes: Attributes
     resource: Attributes
     scope: Scope
+    time_ns: int = 0
 
 
 def decode_spans(request: ExportTraceServiceRequest) -> list[Span]:
@@ -156,6 +157,7 @@ def decode_logs(request: ExportLogsServiceRequest) -> list[LogRecord]:
             attributes(record.attributes),
             attributes(group.resource.attributes),
             _scope(scoped.scope, scoped.schema_url),
+            record.time_unix_nano or record.observed_time_unix_nano,
         )
         for group in request.resource_logs
         for scoped in group.scope_logs

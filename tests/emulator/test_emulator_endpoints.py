@@ -193,7 +193,8 @@ def test_logs_arrive() -> None:
 @pytest.mark.parametrize(
     ("body", "headers", "status"),
     [
-        (b"{}", {"Content-Type": "application/json"}, 415),
+        (b"{}", {"Content-Type": "text/plain"}, 415),
+        (b"[]", {"Content-Type": "application/json"}, 400),
         (b"\xff\xff", PROTOBUF, 400),
         (b"not gzip", {**PROTOBUF, "Content-Encoding": "gzip"}, 400),
     ],
