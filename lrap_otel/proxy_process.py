@@ -111,7 +111,7 @@ def _use_init(
     subscription = observe(_subscribe, settings, client, address, channel)
     if log.is_printed("info"):
         observe(_say_what_is_in_force, settings)
-    if observe(_has_less_cpu_later, settings):
+    if observe(_needs_telemetry_from_the_first_event, settings):
         observe(telemetry.wait_until_ready)
     if subscription is not None:
         observe(_settle, subscription, sandbox)
@@ -135,13 +135,17 @@ def _subscribe(
         return None
 
 
-def _has_less_cpu_later(settings: "Settings") -> bool:
-    """Whether this function gets less of a CPU once init is over, or nobody waits for init.
+def _needs_telemetry_from_the_first_event(settings: "Settings") -> bool:
+    """Whether this function gets less of a CPU once init is over, nobody waits for init, or its log is
+    sent: until it is ready the telemetry process stands still while an event is with the function, and
+    takes no lines.
 
     Source: AWS Lambda, "Configure Lambda function memory": 1,769 MB are one CPU.
     """
     if settings.is_managed_instances or not settings.flush_budget_ms:
         return False
+    if "function" in settings.telemetry_types:
+        return True
     memory_mb = settings.environment.text("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     is_small = memory_mb.isdecimal() and int(memory_mb) < _ONE_CPU_MB
     return is_small or settings.environment.text("AWS_LAMBDA_INITIALIZATION_TYPE") in _AHEAD_OF_EVENTS

@@ -131,6 +131,7 @@ class StartedService:
         {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1768"},
         {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008", "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"},
         {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"},
+        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008", "OTEL_LOGS_EXPORTER": "otlp"},
     ],
 )
 def test_where_init_has_more_of_a_cpu_it_lasts_until_the_telemetry_process_is_ready(variables: dict[str, str]) -> None:

@@ -82,3 +82,15 @@ def test_another_extensions_lines_only_if_all_are_asked_for() -> None:
 
 def test_without_being_asked_no_log_is_sent() -> None:
     assert run(b"{}", env={"OTEL_LOGS_EXPORTER": ""}).otlp.logs == []
+
+
+def test_on_managed_instances_a_record_with_a_request_id_is_in_its_span() -> None:
+    managed = {"initialization_type": "lambda-managed-instances"}
+    emulator = run(b"{}", b"{}", env={"AWS_LAMBDA_MAX_CONCURRENCY": "2"}, **managed)
+    for outcome in emulator.outcomes:
+        (logged,) = of(emulator, outcome.request_id)
+        assert (logged.body, logged.severity) == ("two\nlines", "WARNING")
+    # What names no request is nobody's, where several run.
+    others = [log for log in emulator.otlp.logs if "faas.invocation_id" not in log.attributes]
+    assert {str(log.body) for log in others} >= {"printed", "{'deep': [1, 2]}"}
+    assert all((log.trace_id_hex, log.span_id_hex) == ("", "") for log in others)

@@ -94,3 +94,14 @@ def test_managed_instances_report_by_request_id() -> None:
     assert second.links == []
     assert sum(point.count for point in measured(emulator, "lrap.platform.invoke_duration")) == 2
     assert measured(emulator, "lrap.billed_duration") == []
+
+
+def test_a_restore_is_in_the_trace_and_the_snapshots_init_is_not() -> None:
+    emulator = run(b"{}", initialization_type="snap-start")
+    assert named(emulator, "init") == []
+    (restore,) = named(emulator, "restore")
+    (first,) = named(emulator, "function")
+    assert (restore.trace_id_hex, restore.parent_id_hex) == (first.trace_id_hex, first.span_id_hex)
+    assert restore.end_ns <= first.start_ns
+    points = measured(emulator, "faas.init_duration")
+    assert [(point.attributes, point.count) for point in points] == [({"lrap.init.type": "snap-start"}, 1)]
