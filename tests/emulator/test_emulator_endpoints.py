@@ -6,6 +6,7 @@ import asyncio
 import base64
 import gzip
 import http.client
+import json
 from asyncio import to_thread
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
+JSON = {"Content-Type": "application/json"}
 
 
 def post(url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[http.client.HTTPResponse, bytes]:
@@ -177,6 +179,17 @@ def test_metrics_of_every_kind_arrive() -> None:
     assert empty.points == []
 
 
+def test_spans_arrive_as_json() -> None:
+    spans = [
+        {"traceId": "01" * 16, "spanId": "02" * 8, "parentSpanId": "03" * 8, "name": "n", "startTimeUnixNano": "7"}
+    ]
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
+    status, emulator = export("/v1/traces", gzip.compress(body), {**JSON, "Content-Encoding": "gzip"})
+    (span,) = emulator.otlp.received
+    assert status == 200
+    assert (span.trace_id_hex, span.span_id_hex, span.parent_id_hex, span.name) == ("01" * 16, "02" * 8, "03" * 8, "n")
+
+
 def test_logs_arrive() -> None:
     message = ExportLogsServiceRequest()
     record = (
@@ -194,7 +207,12 @@ def test_logs_arrive() -> None:
     ("body", "headers", "status"),
     [
         (b"{}", {"Content-Type": "text/plain"}, 415),
-        (b"[]", {"Content-Type": "application/json"}, 400),
+        (b"{}", JSON, 200),
+        (b"[]", JSON, 400),
+        (b"{", JSON, 400),
+        (b'{"resourceSpans": 1}', JSON, 400),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": [{"traceId": "xyz"}]}]}]}', JSON, 400),
+        (b"[" * 100_000, JSON, 400),
         (b"\xff\xff", PROTOBUF, 400),
         (b"not gzip", {**PROTOBUF, "Content-Encoding": "gzip"}, 400),
     ],

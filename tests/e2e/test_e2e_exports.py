@@ -1,4 +1,4 @@
-"""What `console` leaves in the function's log."""
+"""Other ways out than OTLP as protobuf: JSON, and lines in the function's log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,17 @@ from tests.e2e.conftest import HTTP_EVENT, emulated, function, invoke
 
 if TYPE_CHECKING:
     from lrap_otel.emulator.emulator import Emulator
+
+
+def test_spans_arrive_as_json() -> None:
+    async def script(emulator: Emulator) -> None:
+        outcome, _ = await invoke(emulator, HTTP_EVENT)
+        assert await emulator.otlp.wait(lambda: emulator.otlp.find_span(outcome.request_id) is not None, 5.0)
+        span = emulator.otlp.find_span(outcome.request_id)
+        assert span is not None
+        assert (span.name, span.parent_id_hex) == ("/pets/{id}", "00f067aa0ba902b7")
+
+    assert emulated(function(env={"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}), script) == []
 
 
 def test_the_extension_prints_each_export_as_one_line_of_otlp_json_on_its_stdout() -> None:
