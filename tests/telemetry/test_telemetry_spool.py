@@ -114,6 +114,38 @@ def test_once_an_export_has_failed_spans_are_kept_before_the_next_attempt(begin:
             assert ids(spans_of(collector)) == [1, 2, 3]
 
 
+def test_what_a_process_leaves_that_ends_after_the_next_has_begun_is_sent_as_well(begin: Start) -> None:
+    """Its proxy has been killed, and it makes one last attempt."""
+    with Collector() as collector:
+        following = begin(collector)
+        following.offer(*invocations(1))
+        assert following.flush()
+        late = begin(NOWHERE)
+        late.offer(*invocations(2))
+        assert not late.flush()
+        following.offer(*invocations(3))
+        assert following.flush()
+        assert ids(spans_of(collector)) == [1, 2, 3]
+
+
+def test_an_exporter_beside_the_spool_s_takes_nothing_of_it(begin: Start, tmp_path: Path) -> None:
+    killed = begin(NOWHERE)
+    killed.offer(*invocations(1))
+    assert not killed.flush()
+    (file,) = tmp_path.iterdir()
+    before = file.read_bytes()
+    with Collector() as collector:
+        without_traces = begin(collector, OTEL_TRACES_EXPORTER="none")
+        without_traces.offer(*invocations(2))
+        assert without_traces.flush()
+        assert file.read_bytes() == before
+        both = begin(collector, OTEL_TRACES_EXPORTER="console,otlp")
+        both.offer(*invocations(3))
+        assert both.flush()
+        assert ids(spans_of(collector)) == [1, 3]
+        assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])
 def test_both_protocols_have_a_spool(begin: Start, protocol: str) -> None:
     killed = begin(NOWHERE, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)

@@ -142,15 +142,18 @@ class Exporter:
         Spans that an earlier process left are sent first; those that are left now have a copy in the
         spool when this returns.
         """
-        if not spans:
-            return self._export(metrics, deadline, spans=False, measured=measured, is_last=is_last)
-        self._recover(metrics)
+        traces = self._traces
+        if not spans or traces is None:
+            return self._export(metrics, deadline, spans=spans, measured=measured, is_last=is_last)
+        self._spans.recover()
         if self._spans.copied:
             self._spans.keep()  # it will probably fail again, and we may be killed before it is over
+        self._count_losses(traces, metrics)
         try:
             return self._export(metrics, deadline, spans=True, measured=measured, is_last=is_last)
         finally:
             self._spans.keep()
+            self._count_losses(traces, metrics)
 
     def _export(
         self, metrics: "Instruments", deadline: "Deadline", *, spans: bool, measured: bool, is_last: bool
@@ -254,15 +257,13 @@ class Exporter:
                 self._drop_spans(count, answer.error_type, metrics, signal)
         return has_all
 
-    def _recover(self, metrics: "Instruments") -> None:
-        """Put what an earlier process left before what waits, and count what is lost of it."""
-        if self._traces is None:
-            return
-        gave_way, missing = self._spans.recover()
-        self._drop_spans(gave_way, _QUEUE_FULL, metrics, self._traces)
+    def _count_losses(self, traces: _Signal, metrics: "Instruments") -> None:
+        """Count what is lost of what an earlier process left."""
+        gave_way, missing = self._spans.take_losses()
+        self._drop_spans(gave_way, _QUEUE_FULL, metrics, traces)
         if missing:
             self._warn(f"{missing} spans of an earlier process are lost: the spool had no room for them")
-            self._drop_spans(missing, "spool_full", metrics, self._traces)
+            self._drop_spans(missing, "spool_full", metrics, traces)
 
     def _collect(self, metrics: "Instruments", *, is_last: bool) -> None:
         """Make a request of what was measured since the last one, if it can be sent now."""

@@ -41,9 +41,12 @@ class WaitingSpans:
     __slots__ = (
         "_codec",
         "_copied",
+        "_gave_way",
+        "_has_file",
         "_is_before_snapshot",
         "_is_looking",
         "_limit",
+        "_missing",
         "_settings",
         "_spans",
         "_spool",
@@ -60,8 +63,10 @@ class WaitingSpans:
         self._copied = 0
         self._spool: Spool | None = None
         self._is_before_snapshot = settings.has_snapshot
-        # Whether an earlier process may have left spans.
-        self._is_looking = bool(codec.STORED_AS and settings.limit_bytes)
+        self._gave_way = self._missing = 0
+        self._has_file = bool(codec.STORED_AS and settings.limit_bytes)
+        # False once something lay there that cannot be used.
+        self._is_looking = self._has_file
 
     def __len__(self) -> int:
         return len(self._spans)
@@ -118,20 +123,18 @@ class WaitingSpans:
         self._spans.clear()
         self._copied = 0
         self._is_before_snapshot = False
-        spool = self._spool or (self._opened() if self._is_looking and self._is_there() else None)
-        self._is_looking = False
-        if spool is not None:
+        if self._has_file and self._is_there():
             try:
-                spool.remove()
+                (self._spool or self._opened()).remove()
             except OSError:
                 return
 
     def keep(self) -> None:
         """Have a copy of all in the spool, or warn why that cannot be. Nothing is raised."""
-        if not (self._codec.STORED_AS and self._settings.limit_bytes) or self._copied == len(self._spans):
+        if not self._has_file or self._is_before_snapshot or self._copied == len(self._spans):
             return
-        if self._is_before_snapshot:
-            return
+        # A process whose proxy was killed may have left a file since.
+        self.recover()
         try:
             new = self._stored(self._copied)
             if self._spool is None:
@@ -143,38 +146,42 @@ class WaitingSpans:
         else:
             self._copied += len(new)
 
-    def recover(self) -> tuple[int, int]:
-        """Put what an earlier process left before what waits; it is looked for once.
+    def recover(self) -> None:
+        """Put what an earlier process left before what waits, unless there are copies of ours.
 
-        Returns how many spans gave way to others, and how many that process had no room for. A file
-        that another process still has is looked for again by the next call. Nothing is raised.
+        A file that another process still has is left for the next call. Nothing is raised.
         """
-        if not self._is_looking:
-            return 0, 0
-        if not self._is_there():
-            self._is_looking = False
-            return 0, 0
+        if not self._is_looking or self._copied or not self._is_there():
+            return
         spool = self._opened()
         try:
             content = spool.take()
         except BlockingIOError:
-            return 0, 0
+            return
         except OSError as error:
             self._is_looking = False
             self._warn(f"spans that an earlier process left are not read: {_why(error)}")
-            return 0, 0
-        self._is_looking = False
+            return
         if content is None:
-            return 0, 0
+            return
         self._spool = spool
         self._spans[:0] = self._restored(content)
         self._copied = len(content.spans)
+        self._missing += content.missing
         if content.is_damaged:
             self._warn(
                 f"the file of spans that an earlier process left ({spool.path}) is damaged after "
                 f"{len(content.spans)} of them; what came later in it is lost"
             )
-        return self._give_way(), content.missing
+        self._gave_way += self._give_way()
+
+    def take_losses(self) -> tuple[int, int]:
+        """How many spans have given way to what was recovered, and for how many an earlier process
+        had no room, since the last call.
+        """
+        losses = self._gave_way, self._missing
+        self._gave_way = self._missing = 0
+        return losses
 
     def close(self) -> None:
         """Let the next process have the file."""
