@@ -40,8 +40,8 @@ def pooled() -> Path:
         print("building bench/peers/pooled (once; about a minute)", file=sys.stderr)
         manifest = str(POOLED / "Cargo.toml")
         _run(
-            _tool("cargo"), "build", "--quiet", "--release", "--locked", "--manifest-path", manifest,
-            "--target-dir", str(BUILD / "pooled"),
+            _tool("cargo"), "build", "--quiet", "--release", "--locked",
+            "--manifest-path", manifest, "--target-dir", str(BUILD / "pooled"),
         )  # fmt: skip
         path.touch()
     return path

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 640, 360
 LEFT, RIGHT, TOP, BOTTOM = 64, 528, 62, 308
+CENTRE = (LEFT + RIGHT) // 2
 LABEL_STEP = 15
 STYLE = """
 text { font-family: system-ui, sans-serif; font-size: 12px; fill: #333 }
@@ -52,7 +53,7 @@ def svg(title: str, x_name: str, y_name: str, lines: Sequence[Line], *, is_linea
         f'<text class="title" x="16" y="24">{escape(title)}</text>',
         *(_grid_x(x_of(mark), mark) for mark in x_marks),
         *(_grid_y(y_of(mark), mark) for mark in y_marks),
-        f'<text x="{(LEFT + RIGHT) // 2}" y="{BOTTOM + 38}" text-anchor="middle">{escape(x_name)}</text>',
+        f'<text text-anchor="middle" x="{CENTRE}" y="{BOTTOM + 38}">{escape(x_name)}</text>',
         f'<text x="16" y="{TOP - 16}">{escape(y_name)}</text>',
         *_drawn(lines, x_of, y_of),
         "</svg>\n",

@@ -55,7 +55,8 @@ class Described:
     def inline_file(self) -> str:
         """The name of the file that inline code is written to: ``index.py`` or ``index.js``."""
         module = self.handler.rpartition(".")[0] or "index"
-        return f"{module}.{next((end for word, end in INLINE_SUFFIXES.items() if self.runtime.startswith(word)), 'py')}"
+        suffixes = (end for word, end in INLINE_SUFFIXES.items() if self.runtime.startswith(word))
+        return f"{module}.{next(suffixes, 'py')}"
 
 
 def read(path: Path, function: str = "") -> Described:

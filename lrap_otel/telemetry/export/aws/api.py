@@ -86,7 +86,8 @@ class Api:
         """ValueError if the user's address cannot be used."""
         text = self._read.text
         given = text(_OWN_ENDPOINTS[service]) or text(_EVERY_ENDPOINT)
-        return given or f"https://{service_host(service, region, is_fips=text('AWS_USE_FIPS_ENDPOINT') == 'true')}/"
+        is_fips = text("AWS_USE_FIPS_ENDPOINT") == "true"
+        return given or f"https://{service_host(service, region, is_fips=is_fips)}/"
 
 
 def _json(members: "Mapping[str, str | bool]") -> bytes:
