@@ -18,6 +18,7 @@ REGION = "us-east-1"
 
 Tracing = Literal["none", "passive", "active"]
 LogFormat = Literal["Text", "JSON"]
+HttpFormat = Literal["v2", "v1", "alb", "url"]
 
 
 def _this_python() -> str:
@@ -56,7 +57,8 @@ class Config:
     ``dead_letter``: a file that gets one line of JSON for each that failed three times.
     ``invocation_id``: send the per-attempt Lambda-Runtime-Invocation-Id.
     ``is_observed``: keep a history for the page, and note what the function gets.
-    Ports: 0 is any free one.
+    ``http_format`` and ``routes``: what requests over plain HTTP become.
+    Ports: 0 is any free one; of ``http_port``, None is none.
     """
 
     command: Sequence[str] = ()
@@ -82,9 +84,12 @@ class Config:
     telemetry: TelemetryFaults = field(default_factory=TelemetryFaults)
     invocation_id: bool = True
     is_observed: bool = False
+    http_format: HttpFormat = "v2"
+    routes: Sequence[str] = ()
     runtime_api_port: int = 0
     invoke_port: int = 0
     otlp_port: int = 0
+    http_port: int | None = None
 
     @property
     def is_managed(self) -> bool:

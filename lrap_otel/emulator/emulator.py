@@ -20,6 +20,7 @@ from lrap_otel.emulator.changes import Changes
 from lrap_otel.emulator.environment import runtime_environment
 from lrap_otel.emulator.history import History
 from lrap_otel.emulator.http import HttpServer, Reply, not_found, refusal, wrong_method
+from lrap_otel.emulator.http_front import HttpFront
 from lrap_otel.emulator.invocation import Invocation, Line
 from lrap_otel.emulator.invoke import PATH, InvokeApi
 from lrap_otel.emulator.otlp import Receiver
@@ -66,6 +67,7 @@ class Emulator:
         self._server = HttpServer(self._answer)
         self._invoke_api = InvokeApi(self.begin, config, self._step)
         self._web: WebServer | None = None
+        self._front = HttpFront(self.begin, config, self._invoke_api)
         # Those whose turn it is.
         self._open: list[Invocation] = []
         self._tap: Tap | None = None
@@ -90,6 +92,8 @@ class Emulator:
                 Page(self.history, self.otlp, self.begin, self.config).add_to(application)
             self._web = WebServer(application)
             await self._web.start(self.config.invoke_port)
+            if self.config.http_port is not None:
+                await self._front.start(self.config.http_port)
         except BaseException:
             await self._close()
             raise
@@ -120,6 +124,11 @@ class Emulator:
     def invoke_url(self) -> str:
         """Where events are posted."""
         return f"http://127.0.0.1:{self._web.port if self._web else 0}{PATH}"
+
+    @property
+    def http_url(self) -> str:
+        """Where plain HTTP goes."""
+        return self._front.url
 
     def otlp_elsewhere(self) -> dict[str, str]:
         """Variables of the function that send what it exports to somebody else than ``otlp``, with
@@ -186,6 +195,7 @@ class Emulator:
 
     async def _close(self) -> None:
         await self._server.close()
+        await self._front.close()
         if self._web:
             await self._web.close()
         await self.otlp.close()

@@ -12,10 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lrap_otel.emulator import http_front
 from lrap_otel.emulator.code_watch import CodeWatch
 from lrap_otel.emulator.config import INITIALIZATION_TYPES
 from lrap_otel.emulator.emulator import Emulator
 from lrap_otel.emulator.errors import StartError
+from lrap_otel.emulator.http_events import FORMATS
 from lrap_otel.emulator.invoke import DEFAULT_PORT
 from lrap_otel.emulator.session import Session
 from lrap_otel.emulator.start import prepare
@@ -134,6 +136,24 @@ def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"of the invoke endpoint ({DEFAULT_PORT}, where `invoke` looks; any free one if that is taken)",
     )
+    parser.add_argument(
+        "--http-port",
+        type=int,
+        metavar="N",
+        help=f"where requests over plain HTTP become events ({http_front.DEFAULT_PORT}; any free one if that is taken)",
+    )
+    parser.add_argument(
+        "--http-format",
+        choices=FORMATS,
+        help="what they become: API Gateway's v2 or v1, a load balancer's, a Function URL's (the template's, else v2)",
+    )
+    parser.add_argument(
+        "--route",
+        action="append",
+        default=[],
+        metavar="'GET /pets/{id}'",
+        help="a route of API Gateway, several times (the template's, else $default)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -153,7 +173,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _emulate(args: argparse.Namespace, started: Started, terminal: Terminal) -> int:
-    config = dataclasses.replace(started.config, invoke_port=_invoke_port(args), is_observed=not args.event)
+    serves = not args.event
+    config = dataclasses.replace(
+        started.config,
+        invoke_port=_port(args.port, DEFAULT_PORT, is_fixed=serves),
+        http_port=_port(args.http_port, http_front.DEFAULT_PORT, is_fixed=True) if serves else None,
+        is_observed=serves,
+    )
     async with Emulator(config, on_line=terminal.line, on_step=terminal.step) as emulator:
         terminal.title(f"lrap-otel emulate: {started.title}")
         terminal.field("Runtime API", emulator.runtime_api)
@@ -192,11 +218,11 @@ async def _start_and_serve(session: Session, events: list[Path]) -> None:
     await (session.send(events) if events else session.serve())
 
 
-def _invoke_port(args: argparse.Namespace) -> int:
-    """What was asked for; else the default where somebody will look for it and it is free; else any."""
-    if args.port is not None:
-        return int(args.port)
-    return 0 if args.event or not _is_free(DEFAULT_PORT) else DEFAULT_PORT
+def _port(asked: int | None, default: int, *, is_fixed: bool) -> int:
+    """What was asked for; else the default if somebody will look for it and it is free; else any."""
+    if asked is not None:
+        return asked
+    return default if is_fixed and _is_free(default) else 0
 
 
 def _is_free(port: int) -> bool:

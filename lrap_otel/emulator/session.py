@@ -79,6 +79,8 @@ class Session:
         self._terminal.field("invoke", url)
         if self._emulator.history:
             self._terminal.field("page", f"http://{urlsplit(url).netloc}/")
+        if self._emulator.config.http_port is not None:
+            self._terminal.field("http", self._emulator.http_url)
         port = urlsplit(url).port
         option = "" if port == DEFAULT_PORT else f" --port {port}"
         self._terminal.field("try", f"lrap-otel invoke{option} event.json")

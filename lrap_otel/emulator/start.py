@@ -63,6 +63,8 @@ def prepare(args: argparse.Namespace, scratch: Path, on_step: Callable[[str], No
         initialization_type=_initialization_type(args),
         max_concurrency=args.concurrency or 0,
         reserved_concurrency=_or(args.reserved_concurrency, described.reserved_concurrency),
+        http_format=args.http_format or described.http_format or "v2",
+        routes=[*args.route, *described.routes],
         retry_wait_s=args.retry_wait,
         dead_letter=args.dead_letter and args.dead_letter.absolute(),
         tracing=args.tracing or ("active" if described.is_traced else "passive"),

@@ -17,6 +17,8 @@ from lrap_otel.emulator.errors import StartError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from lrap_otel.emulator.config import HttpFormat
+
 FUNCTIONS = {"AWS::Serverless::Function", "AWS::Lambda::Function"}
 LAYERS = {"AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion"}
 PSEUDO_PARAMETERS = {
@@ -47,6 +49,8 @@ class Described:
     memory_mb: int | None = None
     reserved_concurrency: int | None = None
     layers: list[Path] = field(default_factory=list)
+    http_format: HttpFormat | None = None
+    routes: list[str] = field(default_factory=list)
     is_traced: bool = False
     is_json_logged: bool = False
     notes: list[str] = field(default_factory=list)
@@ -151,6 +155,7 @@ class _Template:
         self._find_code(described, identifier, properties)
         self._find_variables(described, properties)
         self._find_layers(described, properties)
+        self._find_routes(described, properties)
         return described
 
     def text(self, value: Any) -> str | None:
@@ -214,6 +219,19 @@ class _Template:
             elif ":layer:lrap-otel:" not in json.dumps(layer):
                 said = self.text(layer) or json.dumps(layer)
                 described.notes.append(f"layer {said} is left out: it is not on this machine; add it with --layer")
+
+    def _find_routes(self, described: Described, properties: dict[str, Any]) -> None:
+        if "FunctionUrlConfig" in properties:
+            described.http_format = "url"
+        for trigger in _member(properties, "Events").values():
+            kind = trigger.get("Type") if isinstance(trigger, dict) else None
+            if kind not in {"Api", "HttpApi"}:
+                continue
+            about = _member(trigger, "Properties")
+            method, path = self.text(about.get("Method")), self.text(about.get("Path"))
+            described.http_format = described.http_format or ("v1" if kind == "Api" else "v2")
+            if path:
+                described.routes.append(f"{(method or 'ANY').upper()} {path}")
 
     def _layer_path(self, layer: Any) -> Path | None:
         resource = self._resources.get(layer["Ref"]) if isinstance(layer, dict) and "Ref" in layer else None
