@@ -160,6 +160,7 @@ def test_where_a_host_lies_by_its_name(host: str, loopback: bool, public: bool) 
 VALUES = st.one_of(
     st.binary(max_size=60).map(lambda value: value.replace(b"\0", b"")),
     st.sampled_from([b"http://", b"http://[::1", b"https://@:443/", b"http://a:b@h:1?x", b"/opt/" + b"w" * 500, b"none"]),
+    st.sampled_from([SECRET.encode(), f"k={SECRET}".encode(), f"{SECRET}/x".encode(), b"${arn:", XRAY.encode(), b"grpc", b"aws", b"eu-west-1", b"console"]),
 )  # fmt: skip
 NAMES = [
     "AWS_LAMBDA_EXEC_WRAPPER",
@@ -173,6 +174,10 @@ NAMES = [
     COMMON,
     TRACES,
     METRICS,
+    HEADERS,
+    PROTOCOL,
+    "LRAP_EXPORT",
+    "AWS_REGION",
 ]
 
 

@@ -111,6 +111,18 @@ def test_an_older_version_of_a_secret_can_be_named(start: Start, collector: Coll
     assert (fields["a"], fields["b"]) == ("old", "new")
 
 
+def test_the_path_of_a_signal_comes_after_the_address_that_a_parameter_holds(
+    start: Start, collector: Collector, aws: Aws
+) -> None:
+    variables = keys(aws.url) | {"OTEL_METRICS_EXPORTER": "otlp"}
+    address = f"${{{aws.parameter(f'{collector.url}/')}}}"
+    telemetry = start(None, **variables, OTEL_EXPORTER_OTLP_ENDPOINT=address)
+    telemetry.offer(*invocations(1))
+    assert telemetry.flush(), telemetry.warnings
+
+    assert {post.path for post in collector.received()} == {"/v1/traces", "/v1/metrics"}
+
+
 @pytest.mark.parametrize("form", ["${{{}}}", "${{{}}}/v1/traces", "http://${{{}}}/v1/traces"])
 def test_an_address_may_be_what_a_parameter_holds(start: Start, collector: Collector, aws: Aws, form: str) -> None:
     host = f"127.0.0.1:{collector.port}"

@@ -75,6 +75,8 @@ class ReferencedEndpoint:
             self.close()
             settings = self._settings
             headers = {name: with_values(text, values) for name, text in settings.headers.items()}
-            self._endpoint = self._make(settings.replaced(with_values(settings.url, values), headers))
+            # A path comes after an address, with one slash.
+            addresses = {name: value.removesuffix("/") for name, value in values.items()}
+            self._endpoint = self._make(settings.replaced(with_values(settings.url, addresses), headers))
         self._used = values
         return self._endpoint
