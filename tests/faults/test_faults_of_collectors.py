@@ -17,6 +17,7 @@ from tests.faults.table import OUTCOMES
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.timeout(400)  # they wait for one another on a machine with few CPUs
 # Most of a cell is waiting.
 AT_ONCE = 24
 # One of each kind: not sent, unknown, asked to wait, rejected.

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from lrap_otel.emulator.emulator import Emulator
 
+pytestmark = pytest.mark.timeout(400)  # they wait for one another on a machine with few CPUs
 LIMIT_S = 60.0
 # Everything that JSON and HTTP can make difficult.
 VALUE = {"ü": ['\u2028\x00\\"', 1e300, None, {"headers": {"traceparent": "x"}}], "": "é" * 3_000}
