@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,22 +15,41 @@ from lrap_otel.emulator.errors import StartError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-# The folder that holds this project's own extension, in a checkout.
-CHECKOUT = Path(__file__).parents[2]
+# The folder that the package is in: a checkout, or a virtual environment's packages.
+ABOVE = Path(__file__).parents[2]
 OUR_NAME = "lrap-otel"
 OUR_WRAPPERS = ("/opt/lrap-otel/wrapper", "/opt/wrapper")
+EXTENSION = """#!/bin/sh
+exec {python} -m lrap_otel
+"""
+# What opt/wrapper does, with the interpreter that is known to be here.
+WRAPPER = """#!/bin/sh
+if {python} -I -S {package}/handshake_client.py "${{LRAP_LISTENER_PORT:-9009}}" "$$" "$0" </dev/null >/dev/null 2>&1; then
+    AWS_LAMBDA_RUNTIME_API=127.0.0.1:${{LRAP_LISTENER_PORT:-9009}}
+    export AWS_LAMBDA_RUNTIME_API
+fi
+if [ -x "$LRAP_NEXT_WRAPPER" ]; then
+    set -- "$LRAP_NEXT_WRAPPER" "$@"
+    unset LRAP_NEXT_WRAPPER
+fi
+exec "$@"
+"""
 
 
-def our_extension() -> Path | None:
-    """The executable of this project's extension; None where only the package is installed."""
-    found = CHECKOUT / "opt/entrypoint"
-    return found if found.is_file() else None
-
-
-def our_wrapper() -> Path | None:
-    """The wrapper that belongs to ``our_extension``."""
-    found = CHECKOUT / "opt/wrapper"
-    return found if found.is_file() else None
+def ours(scratch: Path) -> tuple[Path, Path]:
+    """The executable of this project's extension, and its wrapper: a checkout's, or, where only the package
+    is installed, two that are written to ``scratch``.
+    """
+    extension, wrapper = ABOVE / "opt/entrypoint", ABOVE / "opt/wrapper"
+    if extension.is_file() and wrapper.is_file():
+        return extension, wrapper
+    known = {"python": shlex.quote(sys.executable), "package": shlex.quote(str(ABOVE / "lrap_otel"))}
+    extension, wrapper = scratch / "extensions" / OUR_NAME, scratch / "lrap-otel-wrapper"
+    extension.parent.mkdir()
+    for path, text in ((extension, EXTENSION), (wrapper, WRAPPER)):
+        path.write_text(text.format(**known), "utf-8")
+        path.chmod(0o755)
+    return extension, wrapper
 
 
 def merge(layers: Sequence[Path], target: Path, on_step: Callable[[str], None]) -> Path | None:

@@ -76,7 +76,7 @@ def _add_what_to_start(parser: argparse.ArgumentParser) -> None:
         "--wrapper", type=Path, metavar="PATH", help="AWS_LAMBDA_EXEC_WRAPPER: starts the function's command"
     )
     parser.add_argument(
-        "--without-lrap", action="store_true", help="do not add lrap-otel's own extension, which a checkout has"
+        "--without-lrap", action="store_true", help="do not add lrap-otel's own extension, which is there by default"
     )
 
 

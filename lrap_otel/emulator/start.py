@@ -45,7 +45,7 @@ def prepare(args: argparse.Namespace, scratch: Path, on_step: Callable[[str], No
     python = described.runtime if described.runtime.startswith("python") else "python3"
     env |= layers.variables(opt, env, python)
     command, handler = _command(args, described, folder, env)
-    extensions, wrapper = _extension_and_wrapper(args, opt, env)
+    extensions, wrapper = _extension_and_wrapper(args, opt, env, scratch)
     runtime = described.runtime or args.runtime
     config = Config(
         command=command,
@@ -109,7 +109,7 @@ def _command(
 
 
 def _extension_and_wrapper(
-    args: argparse.Namespace, opt: Path | None, env: dict[str, str]
+    args: argparse.Namespace, opt: Path | None, env: dict[str, str], scratch: Path
 ) -> tuple[dict[str, Path], Path | None]:
     """The extensions that were named, and this project's own unless it is among them or in a layer."""
     extensions = {name: Path(path) for name, path in args.extension}
@@ -118,15 +118,12 @@ def _extension_and_wrapper(
     in_layer = opt / "extensions" / layers.OUR_NAME if opt else None
     if layers.OUR_NAME in extensions or args.without_lrap:
         return extensions, wrapper
-    if in_layer and in_layer.is_file():
-        ours: Path | None = opt / "lrap-otel/wrapper" if opt else None
-    else:
-        extension, ours = layers.our_extension(), layers.our_wrapper()
-        if extension is None:
+    if opt and in_layer and in_layer.is_file():
+        ours = opt / "lrap-otel/wrapper"
+        if not ours.is_file():
             return extensions, wrapper
-        extensions[layers.OUR_NAME] = extension
-    if ours is None or not ours.is_file():
-        return extensions, wrapper
+    else:
+        extensions[layers.OUR_NAME], ours = layers.ours(scratch)
     if wrapper is not None and wrapper != ours and not args.wrapper:
         env.setdefault(NEXT_WRAPPER, str(wrapper))
     return extensions, wrapper if args.wrapper else ours

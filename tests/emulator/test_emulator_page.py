@@ -8,6 +8,7 @@ import json
 import sys
 from asyncio import to_thread
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -17,13 +18,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lrap_otel.emulator import Config, Emulator, history
-from lrap_otel.emulator.layers import our_extension, our_wrapper
+from lrap_otel.emulator.layers import ours
 from lrap_otel.emulator.otlp_json import parse, to_line
 from lrap_otel.emulator.parentage import explain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+OURS = ours(Path())
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 HTTP_EVENT = {
     "version": "2.0",
@@ -68,15 +70,13 @@ async def observed(config: Config) -> AsyncIterator[tuple[Emulator, Asker]]:
         yield emulator, Asker(emulator)
 
 
-def ours(config: Callable[..., Config], source: str = PRINTS) -> Config:
-    extension, wrapper = our_extension(), our_wrapper()
-    assert extension
+def traced(config: Callable[..., Config], source: str = PRINTS) -> Config:
     made = config(source, is_observed=True)
     return Config(
         command=made.command,
         cwd=made.cwd,
-        extensions={"lrap-otel": extension},
-        wrapper=wrapper,
+        extensions={"lrap-otel": OURS[0]},
+        wrapper=OURS[1],
         is_observed=True,
     )
 
@@ -85,7 +85,7 @@ def test_an_invocation_is_told_with_what_our_proxy_changed_and_why_its_parent_is
     config: Callable[..., Config],
 ) -> None:
     async def main() -> dict[str, Any]:
-        async with observed(ours(config)) as (emulator, asker):
+        async with observed(traced(config)) as (emulator, asker):
             outcome = await emulator.invoke(json.dumps(HTTP_EVENT).encode())
             await emulator.otlp.spans(1)
             told: dict[str, Any] = await asker.json(f"/api/invocations/{outcome.request_id}")
@@ -182,7 +182,7 @@ def test_the_list_is_told_and_then_followed(config: Callable[..., Config]) -> No
 
 def test_telemetry_is_exported_as_otlp_json_lines_followed_and_imported_again(config: Callable[..., Config]) -> None:
     async def main() -> None:
-        async with observed(ours(config)) as (emulator, asker), observed(Config(is_observed=True)) as (other, its):
+        async with observed(traced(config)) as (emulator, asker), observed(Config(is_observed=True)) as (other, its):
             outcome = await emulator.invoke(json.dumps(HTTP_EVENT).encode())
             await emulator.otlp.spans(1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,11 +12,12 @@ from browser import CONTROL, Browser
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lrap_otel.emulator import Config, Emulator
-from lrap_otel.emulator.layers import our_extension, our_wrapper
+from lrap_otel.emulator.layers import ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+OURS = ours(Path())
 PRINTS = """
 while True:
     event = client.next()
@@ -42,11 +44,9 @@ def page_of(emulator: Emulator) -> str:
 
 
 def test_send_look_search_edit_and_compare_by_keyboard_alone(config: Callable[..., Config]) -> None:
-    extension = our_extension()
-    assert extension
     made = config(PRINTS)
     traced = Config(
-        command=made.command, cwd=made.cwd, extensions={"lrap-otel": extension}, wrapper=our_wrapper(), is_observed=True
+        command=made.command, cwd=made.cwd, extensions={"lrap-otel": OURS[0]}, wrapper=OURS[1], is_observed=True
     )
 
     async def main() -> None:

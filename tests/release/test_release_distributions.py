@@ -118,3 +118,24 @@ def test_a_command_without_its_extra_says_what_to_install(installed: Path, comma
     assert done.returncode == 2
     assert remedy(extra) in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_installed_package_alone_emulates_a_function_with_the_extension(installed: Path, tmp_path: Path) -> None:
+    """The packages of the extra come from this environment; lrap_otel does not."""
+    (tmp_path / "app.py").write_text("def handler(event, context): return 'installed'\n")
+    (tmp_path / "event.json").write_text("{}")
+    packages = next(path for path in sys.path if (Path(path) / "awslambdaric").is_dir())
+    words = ["emulate", "app.handler", "--python", sys.executable, "--require-traces", "--event", "event.json"]
+    done = subprocess.run(
+        [str(installed), *words],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": packages, "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 'returned    "installed"' in done.stdout
+    assert "extension lrap-otel registered for INVOKE, SHUTDOWN" in done.stdout
+    assert "function server" in done.stdout
