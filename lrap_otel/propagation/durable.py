@@ -2,8 +2,8 @@
 into one trace.
 
 Each invocation exports the span of the whole workflow again, with the same id. Its parent is the
-one that ``Lambda-Runtime-Trace-Id`` names, which is the same each time; so for these that header
-stays as it came.
+span in ``Lambda-Runtime-Trace-Id``, which is the same in each invocation, so for these functions
+that header is not changed.
 
 Source: aws-durable-execution-sdk-python-otel 2.0.0, "xray_context_extractor",
 "ExecutionTraceContext".
@@ -12,7 +12,7 @@ Source: aws-durable-execution-sdk-python-otel 2.0.0, "xray_context_extractor",
 from lrap_otel.text import json_scan
 
 _ARN, _ARN_MEMBER = "DurableExecutionArn", b'"DurableExecutionArn"'
-# One of them stands beside it. Without them the event is a call that mentions an execution.
+# One of these is a member too; without them the event is a call that mentions an execution.
 _OTHER_MEMBERS = b'"CheckpointToken"', b'"InitialExecutionState"'
 
 
@@ -25,8 +25,7 @@ def is_invocation(event: "bytes | memoryview") -> bool:
     """Whether the event is an invocation of a durable function: ``DurableExecutionArn`` is one of
     its own members.
 
-    No event is too large to be asked: only what stands in front of that name, which comes first, is
-    looked at.
+    An event of any size can be checked: only the text before that name, which comes first, is read.
     """
     event = bytes(event)
     at = event.find(_ARN_MEMBER)

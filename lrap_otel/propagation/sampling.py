@@ -7,10 +7,11 @@ _WITH_RATIO = ("traceidratio", "parentbased_traceidratio")
 
 
 class Sampler:
-    """Decides whether a span is recorded, as the SDK does for ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG``.
+    """Decides whether a span is recorded, as the SDK does for ``OTEL_TRACES_SAMPLER`` and
+    ``OTEL_TRACES_SAMPLER_ARG``.
 
-    Without an argument, and with one that is no number from 0 to 1, a ratio is 1 (OpenTelemetry's
-    default); `warning` then says that an argument cannot be used, else it is empty.
+    Without an argument, or with one that is not a number from 0 to 1, the ratio is 1
+    (OpenTelemetry's default). `warning` is empty, or says that the argument cannot be used.
     """
 
     __slots__ = ("_bound", "_follows_parent", "warning")
@@ -27,13 +28,15 @@ class Sampler:
             ratio = float(argument)
         except ValueError:
             ratio = -1.0
-        if 0.0 <= ratio <= 1.0:  # which nan is not
+        if 0.0 <= ratio <= 1.0:  # nan fails this comparison
             return round(ratio * _ALL)
         self.warning = f"OTEL_TRACES_SAMPLER_ARG={argument[:60]!r} is not a number from 0 to 1; 1.0 is used instead"
         return _ALL
 
     def decide(self, parent_flags: int | None, trace_id_hex: str) -> bool:
-        """Whether a span in the trace is recorded and sampled, whose parent has these flags (None: a root)."""
+        """Whether a span of this trace is recorded and sampled. `parent_flags` are its parent's;
+        None for a root.
+        """
         if parent_flags is not None and self._follows_parent:
             return parent_flags & SAMPLED != 0
         if self._bound == _ALL:

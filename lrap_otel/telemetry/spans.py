@@ -1,4 +1,4 @@
-"""Spans, made of records, with the ids and times that the proxy decided."""
+"""Makes spans from records, with the ids and times that the proxy decided."""
 
 from lrap_otel.propagation.context import SAMPLED, SpanContext
 from lrap_otel.telemetry import semconv
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 
 def invocation_span(invocation: "Invocation", resource: "Resource", function_name: str, limits: "Limits") -> Span:
-    """The span of an invocation that has ended: SERVER, named after the route where there is one, else the function."""
+    """The span of an invocation that has ended: SERVER, named after the route where there is one,
+    else the function.
+    """
     delivered = invocation.delivered
     span = Span(
         invocation.description.span_name or function_name,

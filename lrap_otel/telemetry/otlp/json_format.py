@@ -183,7 +183,7 @@ def _key_values(values: "Attributes") -> "list[str]":
 
 
 def _any_value(value: "Value") -> str:
-    """As `wire.any_value`: a number beyond 64 bits becomes its digits as a text."""
+    """Like `wire.any_value`: a number beyond 64 bits becomes a text of its digits."""
     if isinstance(value, str):
         return f'{{"stringValue":{_quoted(value)}}}'
     if isinstance(value, bool):
@@ -205,7 +205,7 @@ def _compound(value: "bytes | Sequence[Value] | Mapping[str, Value]") -> str:
 
 
 def _object(*members: str) -> str:
-    """An object of those `members` that are not empty."""
+    """An object of the `members` that are not empty."""
     return f"{{{','.join(filter(None, members))}}}"
 
 
@@ -214,22 +214,22 @@ def _text(name: str, value: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A string; a lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
+    """A string; a lone surrogate, which UTF-8 cannot encode, becomes a question mark."""
     return encode_basestring_ascii(text if text.isascii() else text.encode("utf-8", "replace").decode())
 
 
 def _number(name: str, value: int) -> str:
-    """One of at most 32 bits."""
+    """A number of at most 32 bits."""
     return f'"{name}":{value}' if value else ""
 
 
 def _long(name: str, value: int) -> str:
-    """One of 64 bits."""
+    """A number of 64 bits, as a text."""
     return f'"{name}":"{value}"' if value else ""
 
 
 def _double(name: str, value: float) -> str:
-    """One that is there if it is zero, too."""
+    """A floating-point number, which is written even if it is zero."""
     return f'"{name}":{_double_value(value)}'
 
 

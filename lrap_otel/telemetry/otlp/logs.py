@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class LogRecord:
     """One log record.
 
-    Times are Unix nanoseconds, 0 where they are not known; `severity` is OTLP's number, 0 where it
-    is not known; the ids are empty outside a span; `body` may be any value.
+    Times are Unix nanoseconds, 0 if unknown; `severity` is OTLP's number, 0 if unknown; the ids are
+    empty outside a span; `body` may be any value.
     """
 
     __slots__ = (

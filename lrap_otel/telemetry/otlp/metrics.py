@@ -15,7 +15,7 @@ DELTA, CUMULATIVE = 1, 2
 
 
 class Exemplar:
-    """One measurement, and the span it was made in."""
+    """One measurement, and the span in which it was made."""
 
     __slots__ = ("at_ns", "span_id_hex", "trace_id_hex", "value")
 
@@ -27,7 +27,7 @@ class Exemplar:
 
 
 class SumPoint:
-    """What a counter has counted."""
+    """The total of a counter."""
 
     __slots__ = ("attributes", "end_ns", "start_ns", "value")
 
@@ -39,8 +39,8 @@ class SumPoint:
 
 
 class HistogramPoint:
-    """What a histogram with explicit bounds has measured: `counts` are one more than `bounds`,
-    their upper ends.
+    """The measurements of a histogram with explicit bounds: `counts` has one more entry than
+    `bounds`, which are upper ends.
     """
 
     __slots__ = ("attributes", "bounds", "counts", "end_ns", "exemplars", "maximum", "minimum", "start_ns", "sum")
@@ -58,7 +58,7 @@ class HistogramPoint:
 
 
 class ExponentialPoint:
-    """What an exponential histogram has measured, no value below zero: bucket ``offset + i`` of
+    """The measurements of an exponential histogram, none below zero: bucket ``offset + i`` of
     `counts` ends, inclusively, at ``2 ** ((offset + i + 1) * 2 ** -scale)``.
     """
 
@@ -113,7 +113,7 @@ class Metric:
 
 
 class MetricsData:
-    """All that one resource has measured."""
+    """All metrics of one resource."""
 
     __slots__ = ("metrics", "resource")
 
@@ -133,7 +133,7 @@ def _metric(metric: Metric) -> bytes:
     of_kind = [wire.message(1, _point(point)) for point in metric.points]
     of_kind.append(wire.integer(2, metric.temporality))
     if number == 7:
-        of_kind.append(wire.integer(3, 1))  # monotonic: a counter only grows
+        of_kind.append(wire.integer(3, 1))  # monotonic: a counter never decreases
     return b"".join(
         [
             wire.text(1, metric.name),
@@ -147,7 +147,7 @@ def _metric(metric: Metric) -> bytes:
 def _point(point: SumPoint | HistogramPoint | ExponentialPoint) -> bytes:
     times = wire.fixed_64(2, point.start_ns) + wire.fixed_64(3, point.end_ns)
     if isinstance(point, SumPoint):
-        value = b"\x31" + point.value.to_bytes(8, "little", signed=True)  # part of a oneof, so zero stands there
+        value = b"\x31" + point.value.to_bytes(8, "little", signed=True)  # part of a oneof, so zero is written
         return times + value + wire.attributes(7, point.attributes)
     return _histogram(point, times) if isinstance(point, HistogramPoint) else _exponential(point, times)
 

@@ -1,4 +1,4 @@
-"""What the collector says to an export that it accepted: how much of it it did not take.
+"""The collector's response to an export that it accepted: how much of it was rejected.
 
 Source: opentelemetry-proto, ``collector/*/v1/*_service.proto``; the three responses have the same
 field numbers.
@@ -15,10 +15,10 @@ _SIGN = 1 << 63
 
 
 def rejected(response: bytes) -> int:
-    """How many spans, data points or log records were not taken; 0 if none were, or if `response`
-    is no such message.
+    """How many spans, data points or log records were rejected; 0 if none, or if `response` is
+    malformed.
 
-    These are a stranger's bytes: nothing raises, and the time is linear in their length.
+    The bytes are not trusted: nothing is raised, and the time is linear in their length.
     """
     count = 0
     try:
@@ -29,13 +29,13 @@ def rejected(response: bytes) -> int:
                         count = value
     except ValueError:
         return 0
-    return count if count < _SIGN else 0  # it is signed, and fewer than none is nonsense
+    return count if count < _SIGN else 0  # The field is signed; a negative count has no meaning.
 
 
 def _fields(data: bytes) -> "Iterator[tuple[int, int | bytes]]":
-    """The number and the value of every field, numbers as they stand and all else as bytes.
+    """The number and the value of every field: integers as they are, everything else as bytes.
 
-    Raises ValueError if `data` is no message, or has groups, which proto3 does not have.
+    Raises ValueError if `data` is malformed, or has groups, which proto3 does not have.
     """
     position = 0
     while position < len(data):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 INTERNAL, SERVER = 1, 2
 UNSET, ERROR = 0, 2
 
-# Above the W3C flags: the next bit says something, and what it says.
+# Bits above the W3C flags: whether the next bit is valid, and whether the parent is remote.
 _IS_REMOTE_IS_KNOWN, _IS_REMOTE = 0x100, 0x200
 
 
@@ -32,7 +32,7 @@ class Event:
 
 
 class Link:
-    """Another span, always of another process."""
+    """A link to another span, always of another process."""
 
     __slots__ = ("attributes", "context", "dropped_attributes")
 
@@ -45,7 +45,7 @@ class Link:
 class Span:
     """A finished span.
 
-    Times are Unix nanoseconds; `parent_span_id_hex` is empty for a root, and a parent is always of
+    Times are Unix nanoseconds. `parent_span_id_hex` is empty for a root; a parent is always of
     another process. `dropped_*` count what the limits left out.
     """
 

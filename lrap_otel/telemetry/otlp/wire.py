@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    # What OTLP's AnyValue holds.
+    # The values of OTLP's AnyValue.
     Value = str | int | float | bool | bytes | None | Sequence["Value"] | Mapping[str, "Value"]
     Attributes = Mapping[str, Value]
 
@@ -24,9 +24,9 @@ _SMALL = tuple(bytes((value,)) for value in range(128))
 
 
 def varint(value: int) -> bytes:
-    """A whole number of at most 64 bits, seven in each byte, the lowest first.
+    """A whole number of at most 64 bits, seven bits in each byte, lowest first.
 
-    A negative one takes ten bytes.
+    A negative number takes ten bytes.
     """
     if 0 <= value < 128:
         return _SMALL[value]
@@ -45,7 +45,7 @@ def integer(number: int, value: int) -> bytes:
 
 
 def signed(number: int, value: int) -> bytes:
-    """An ``sint32``: near zero, negative ones are as short as positive ones."""
+    """An ``sint32``: near zero, negative numbers are as short as positive ones."""
     return integer(number, value << 1 if value >= 0 else -value * 2 - 1)
 
 
@@ -60,12 +60,12 @@ def fixed_64(number: int, value: int) -> bytes:
 
 
 def double(number: int, value: float) -> bytes:
-    """A ``double`` that is optional or part of a oneof: it stands there if it is zero, too."""
+    """A ``double`` that is optional or part of a oneof: written even if it is zero."""
     return varint(number << 3 | FIXED_64) + pack("<d", value)
 
 
 def message(number: int, body: bytes) -> bytes:
-    """Bytes, text in UTF-8 or an embedded message, which stands there if it is empty, too."""
+    """Bytes, text in UTF-8, or an embedded message; written even if it is empty."""
     return varint(number << 3 | BYTES) + varint(len(body)) + body
 
 
@@ -77,7 +77,7 @@ def data(number: int, value: bytes) -> bytes:
 def text(number: int, value: str) -> bytes:
     """A ``string``.
 
-    A lone surrogate, which JSON may hold and UTF-8 cannot, becomes a question mark.
+    A lone surrogate, which JSON may contain and UTF-8 cannot encode, becomes a question mark.
     """
     return message(number, value.encode("utf-8", "replace")) if value else b""
 
@@ -105,7 +105,7 @@ def attributes(number: int, values: "Attributes") -> bytes:
 def any_value(value: "Value") -> bytes:
     """The body of an ``AnyValue``.
 
-    A number beyond 64 bits, for which OTLP has none, becomes its digits.
+    OTLP has no number beyond 64 bits; such a number becomes a text of its digits.
     """
     if isinstance(value, str):
         return message(1, value.encode("utf-8", "replace"))
@@ -131,7 +131,7 @@ def _key_value(key: str, value: "Value") -> bytes:
 
 
 class Resource:
-    """Who speaks. `encoded` is its message, made once: every request has it."""
+    """The source of telemetry. `encoded` is its message, made once for all requests."""
 
     __slots__ = ("attributes", "encoded", "schema_url")
 
@@ -142,7 +142,7 @@ class Resource:
 
 
 class Scope:
-    """What it speaks with: the instrumentation scope."""
+    """The instrumentation scope."""
 
     __slots__ = ("encoded", "name", "schema_url", "version")
 
@@ -154,10 +154,10 @@ class Scope:
 
 
 def request(resource: Resource, scope: Scope, encoded: "Iterable[bytes]") -> bytes:
-    """An export request of any signal: one resource, one scope, and `encoded`, a message for each
-    span, metric or log record.
+    """An export request of any signal: one resource, one scope, and `encoded`, the messages of the
+    spans, metrics or log records.
 
-    The three requests, their resource and their scope messages have the same field numbers.
+    The messages of the three requests have the same field numbers.
     """
     of_scope = message(1, scope.encoded) + b"".join([message(2, each) for each in encoded]) + text(3, scope.schema_url)
     of_resource = message(1, resource.encoded) + message(2, of_scope) + text(3, resource.schema_url)
