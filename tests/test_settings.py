@@ -145,6 +145,12 @@ def test_what_is_in_force_is_one_line_without_credentials_and_query() -> None:
     )
 
 
+def test_what_is_in_force_names_where_logs_go_if_they_are_sent() -> None:
+    endpoint = "http://collector:4318"
+    line = in_force(settings(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, OTEL_LOGS_EXPORTER="otlp"))
+    assert f"metrics to {endpoint}/v1/metrics, logs to {endpoint}/v1/logs; sampler" in line
+
+
 def test_debug_is_a_level_of_the_log() -> None:
     read = settings(LRAP_LOG_LEVEL="DEBUG")
 

@@ -363,8 +363,9 @@ def in_force(settings: "Settings") -> str:
     export = ExportSettings(settings.environment.variables)
     traces, metrics = (", ".join(_named_ways(signal)) or "nowhere" for signal in (export.traces, export.metrics))
     ratio = f" ({settings.sampler_argument})" if settings.sampler_argument else ""
+    logs = f", logs to {export.logs.shown_url}" if export.logs.enabled else ""
     return (
-        f"traces go to {traces}, metrics to {metrics}; sampler {settings.sampler}{ratio}, "
+        f"traces go to {traces}, metrics to {metrics}{logs}; sampler {settings.sampler}{ratio}, "
         f"propagators {','.join(settings.propagators)}"
     )
 
