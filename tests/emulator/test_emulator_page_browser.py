@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shlex
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from browser import CONTROL, Browser
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lrap_otel.emulator import Config, Emulator
 from lrap_otel.emulator.layers import ours
+from lrap_otel.emulator.otlp_json import to_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+ROOT = Path(__file__).parents[2]
 OURS = ours(Path())
 PRINTS = """
 while True:
@@ -243,5 +250,93 @@ def test_it_fits_a_narrow_window_in_light_and_dark(config: Callable[..., Config]
             dark = await browser.run("getComputedStyle(document.body).backgroundColor")
             assert (dark == "rgb(20, 22, 27)") is is_dark
             assert (await browser.screenshot()).startswith(b"\x89PNG")
+
+    asyncio.run(main())
+
+
+def test_a_functions_own_spans_links_and_logs_are_where_they_belong_and_lead_on(config: Callable[..., Config]) -> None:
+    async def main() -> None:
+        async with Emulator(config(PRINTS, is_observed=True)) as emulator, Browser() as browser:
+            producer = await emulator.invoke(b"1")
+            consumer = await emulator.invoke(b"2")
+            emulator.otlp.take(two_traces(producer.request_id, consumer.request_id))
+            logs = ExportLogsServiceRequest()
+            record = logs.resource_logs.add().scope_logs.add().log_records.add(severity_text="WARN")
+            record.trace_id, record.span_id = b"\2" * 16, b"\4" * 8
+            record.body.string_value = "the pets are out"
+            emulator.otlp.take(logs)
+            await browser.open(page_of(emulator) + "#" + consumer.request_id)
+            await browser.until(f"{TEXT}.includes('consume')")
+            bars = "[...document.querySelectorAll('.waterfall [data-key]')].map(b => b.firstChild.textContent.trim())"
+            assert (await browser.run(bars))[-2:] == ["consume", "SELECT pets"]
+            rows = await browser.run("[...document.querySelectorAll('.waterfall tr:not(.more)')].map(r => r.innerText)")
+            assert "the pets are out" in rows[-1]
+            await browser.run("document.querySelector(`[data-key='${'03'.repeat(8)}']`).click()")
+            await browser.run("document.querySelector('.waterfall .link').click()")
+            await browser.until(f"{TEXT}.includes('{producer.request_id}') && {TEXT}.includes('produce')")
+            assert browser.errors == []
+
+    asyncio.run(main())
+
+
+def two_traces(producer: str, consumer: str) -> ExportTraceServiceRequest:
+    """One span of the producer; of the consumer one with a link to it, and one of its own SDK below that."""
+    message = ExportTraceServiceRequest()
+    spans = message.resource_spans.add().scope_spans.add().spans
+    made = spans.add(trace_id=b"\1" * 16, span_id=b"\1" * 8, name="produce", kind=2)
+    made.attributes.add(key="faas.invocation_id").value.string_value = producer
+    got = spans.add(trace_id=b"\2" * 16, span_id=b"\3" * 8, name="consume", kind=2)
+    got.attributes.add(key="faas.invocation_id").value.string_value = consumer
+    got.links.add(trace_id=b"\1" * 16, span_id=b"\1" * 8)
+    spans.add(trace_id=b"\2" * 16, span_id=b"\4" * 8, parent_span_id=b"\3" * 8, name="SELECT pets", kind=3)
+    for number, span in enumerate(spans):
+        span.start_time_unix_nano = time.time_ns() + number
+        span.end_time_unix_nano = span.start_time_unix_nano + 1_000_000
+    return message
+
+
+def test_what_is_copied_repeats_the_invocation_in_a_shell(config: Callable[..., Config], tmp_path: Path) -> None:
+    event = '{"it\'s": "$HOME `id` \\\\n"}'
+
+    async def main() -> None:
+        async with Emulator(config(PRINTS, is_observed=True)) as emulator, Browser() as browser:
+            await emulator.invoke(event.encode())
+            await browser.open(page_of(emulator))
+            await browser.until(f"{TEXT}.includes('Copy as curl')")
+            # As in a page that may not write to the clipboard: what would be copied is shown.
+            await browser.run("navigator.clipboard.writeText = () => Promise.reject(new Error('denied'))")
+            invoke = f"{shlex.quote(sys.executable)} -m lrap_otel.emulator invoke"
+            for button in ("Copy as curl", "Copy as lrap-otel invoke"):
+                await browser.run(
+                    f"[...document.querySelectorAll('button')].find(b => b.innerText === '{button}').click()"
+                )
+                command = await browser.until("document.querySelector('dialog[open] pre')?.textContent")
+                await browser.press("Escape")
+                await browser.until("!document.querySelector('dialog').open")
+                command = command.replace("lrap-otel invoke", invoke)
+                ran = await asyncio.to_thread(
+                    subprocess.run, ["sh", "-c", command], capture_output=True, check=True, cwd=ROOT, timeout=30
+                )
+                assert json.loads(ran.stdout) == json.loads(event)
+
+    asyncio.run(main())
+
+
+def test_a_file_of_telemetry_is_imported_and_a_bad_one_is_refused(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.jsonl", tmp_path / "bad.jsonl"
+    good.write_text(to_line(two_traces("one", "two")) + "\n")
+    bad.write_text("nonsense")
+
+    async def main() -> None:
+        async with Emulator(Config(is_observed=True)) as emulator, Browser() as browser:
+            await browser.open(page_of(emulator))
+            await browser.until("document.querySelector('#rows').innerText.includes('No event yet')")
+            for file, said in ((bad, "Not imported: line 1: not JSON"), (good, "1 lines imported.")):
+                root = (await browser.call("DOM.getDocument"))["root"]["nodeId"]
+                node = (await browser.call("DOM.querySelector", nodeId=root, selector="#file"))["nodeId"]
+                await browser.run("window.sayings = []; say = text => sayings.push(text)")
+                await browser.call("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
+                await browser.until(f"sayings.some(text => text.includes({json.dumps(said)}))")
+            await browser.until(f"{ROWS} === 2")
 
     asyncio.run(main())
