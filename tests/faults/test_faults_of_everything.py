@@ -202,11 +202,11 @@ def test_a_collector_that_is_back_in_the_same_life_gets_everything_once() -> Non
     assert len(lines) == 1
 
 
-@pytest.mark.parametrize("what", ["full", "read-only"])
+@pytest.mark.parametrize("what", ["no folder", "read-only"])
 def test_where_nothing_can_be_written_the_function_goes_on_and_the_last_line_counts(what: str, tmp_path: Path) -> None:
     """A folder of /proc cannot be written by root either; nor is anything in a file."""
     folder = "/proc/sys"
-    if what == "full":
+    if what == "no folder":
         (tmp_path / "file").touch()
         folder = str(tmp_path / "file")
 
