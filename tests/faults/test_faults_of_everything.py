@@ -99,11 +99,10 @@ def live(name: str, fault: str, script: Callable[[Sandbox], Any], **options: Any
 
 
 def said(lines: list[str]) -> int:
-    """How many invocations' telemetry the lines say is lost, at most."""
-    found = [
-        re.search(r"what it had neither exported nor kept is lost, of at most (\d+) invocation", line) for line in lines
-    ]
-    return sum(int(each[1]) for each in found if each)
+    """How many spans the lines say are lost: the telemetry process exactly, the proxy at most."""
+    known = r"lost since \S+: (\d+) span|what it had neither exported nor kept is lost, of at most (\d+) invocation"
+    found = [re.search(known, line) for line in lines]
+    return sum(int(each[1] or each[2]) for each in found if each)
 
 
 def proxy() -> int:
