@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 LIMIT_RECORDS = 10_000
 LIMIT_BYTES = 32 * 1024 * 1024
+# Of batches among them: a function may print faster than we read, and its spans must find room beside that.
+LIMIT_BATCHES_BYTES = 8 * 1024 * 1024
+# What a batch counts at least, so that small ones do not take all places.
+_BATCH_BYTES = 4_096
+# How the platform's events begin.
+_EVENT_BEGINS = b'{"time"'
 # Records are worked off together: while one alone is, the function that shares our CPU waits behind a cold cache.
 TOGETHER_RECORDS = 64
 TOGETHER_S = 0.1
@@ -58,7 +64,7 @@ class RecordQueue:
         self._receive = receive
         self._rest = rest
         self._arrivals: deque[QueuedRecord] = deque()
-        self._bytes = 0
+        self._bytes = self._batches_bytes = 0
         self._dropped = 0
         self._malformed = 0
         self._is_due = False
@@ -96,6 +102,7 @@ class RecordQueue:
     def _taken(self) -> QueuedRecord:
         arrival: QueuedRecord = self._arrivals.popleft()
         self._bytes -= _size(arrival.record)
+        self._batches_bytes -= _size_of_batch(arrival.record)
         self._commands -= _is_command(arrival.record)
         if _is_awaited(arrival.record):
             self._awaited -= 1
@@ -153,6 +160,7 @@ class RecordQueue:
             if is_full and not is_command:
                 self._dropped += 1
                 return
+            self._make_room(record)
             self._arrivals.append(QueuedRecord(record, monotonic()))
             self._bytes += _size(record)
             self._commands += is_command
@@ -162,6 +170,19 @@ class RecordQueue:
             self._is_due = self._is_due or is_command or len(self._arrivals) >= TOGETHER_RECORDS
             if (self._is_due or len(self._arrivals) == 1) and self._no_news.locked():
                 self._no_news.release()
+
+    def _make_room(self, record: Record | None) -> None:
+        """The oldest batches give way to a new one."""
+        self._batches_bytes += _size_of_batch(record)
+        while self._batches_bytes > LIMIT_BATCHES_BYTES and _size_of_batch(record):
+            oldest = next((each for each in self._arrivals if isinstance(each.record, Batch)), None)
+            if oldest is None:
+                return
+            self._arrivals.remove(oldest)
+            self._bytes -= _size(oldest.record)
+            self._batches_bytes -= _size_of_batch(oldest.record)
+            payload = (oldest.record.payload if oldest.record is not None else None) or b""
+            self._dropped += max(payload.count(_EVENT_BEGINS), 1)
 
 
 def _is_command(record: Record | None) -> bool:
@@ -175,3 +196,8 @@ def _is_awaited(record: Record | None) -> bool:
 
 def _size(record: Record | None) -> int:
     return len(record.payload) if record is not None and record.payload else 0
+
+
+def _size_of_batch(record: Record | None) -> int:
+    """0 of what is none."""
+    return max(_size(record), _BATCH_BYTES) if isinstance(record, Batch) else 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lrap_otel.ipc.telemetry_port import open_port
+from lrap_otel.telemetry.platform import listener
 from lrap_otel.telemetry.platform.listener import BODY_LIMIT_BYTES, Listener
 
 if TYPE_CHECKING:
@@ -151,6 +152,29 @@ def test_a_peer_that_breaks_off_costs_its_own_connection(served: Served, said: b
         connection.sendall(post(b"[1]"))
         assert answer(connection) == OK
     assert served.next_body() == b"[1]"
+
+
+def test_a_burst_ends_the_oldest_each_once_though_no_thread_has_run_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "start_new_thread", lambda *_: None)
+    pairs = [socket.socketpair() for _ in range(40)]
+    served = Listener(pairs[0][0], lambda _: None)
+    for near, _ in pairs:
+        served._take(near)
+
+    for _, far in pairs:
+        far.setblocking(False)
+    ended = [number for number, (_, far) in enumerate(pairs) if _has_ended(far)]
+    assert ended == list(range(40 - 16))
+    for near, far in pairs:
+        near.close()
+        far.close()
+
+
+def _has_ended(far: socket.socket) -> bool:
+    try:
+        return far.recv(1) == b""
+    except BlockingIOError:
+        return False
 
 
 def test_many_who_say_nothing_do_not_keep_lambda_out(served: Served) -> None:

@@ -12,7 +12,7 @@ from telemetry_thread import spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.telemetry import record_queue
-from lrap_otel.telemetry.record_queue import RecordQueue
+from lrap_otel.telemetry.record_queue import Batch, RecordQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,6 +85,25 @@ def test_a_flush_and_a_shutdown_always_fit() -> None:
     box = read_all(restored(record_queue.LIMIT_BYTES), restored(), *commands)
 
     assert taken(box)[1:] == commands
+
+
+def test_batches_leave_room_for_records_and_the_oldest_give_way() -> None:
+    event = b'{"time":"x","type":"function","record":"' + b"x" * 1_000_000 + b'"},'
+    box = RecordQueue(lambda: None)
+    for number in range(5):
+        box.put(Batch((number,), event * 3))
+    for _ in range(record_queue.LIMIT_RECORDS):
+        box.put(Batch((5,), b"x"))
+    box.put(restored())
+    box.put(None)
+
+    found = taken(box)
+    batches = [record for record in found if isinstance(record, Batch)]
+    assert sum(max(len(batch.payload or b""), 4_096) for batch in batches) <= record_queue.LIMIT_BATCHES_BYTES
+    assert {batch.received_ns for batch in batches} == {5}
+    assert isinstance(found[-1], records.Restored)
+    small = record_queue.LIMIT_RECORDS - len(batches)
+    assert box.take_counts() == (5 * 3 + small, 0)
 
 
 def test_what_cannot_be_read_is_counted_and_the_next_record_comes() -> None:

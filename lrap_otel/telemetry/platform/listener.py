@@ -67,7 +67,7 @@ class Listener:
         """Serve it. If there are too many, the oldest ends. RuntimeError if there is no thread for it."""
         with self._lock:
             self._connections.append(connection)
-            oldest = self._connections[0] if len(self._connections) > _CONNECTIONS_LIMIT else None
+            oldest = self._connections.pop(0) if len(self._connections) > _CONNECTIONS_LIMIT else None
         if oldest is not None:
             _shut(oldest)
         try:
