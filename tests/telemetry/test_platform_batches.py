@@ -70,6 +70,8 @@ def test_a_time_of_day_just_before_midnight_is_yesterdays() -> None:
         -1,
         5,
         1e300,
+        5e13,
+        "9999-12-31T23:59:59Z",
         True,
         [],
         {},

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Start = Callable[..., Telemetry]
 
 MIB = 1_048_576
+OTHER_ID = "11111111-e9f4-11e8-9739-2dfe598c3fcd"
 
 
 class Measured:
@@ -115,6 +116,16 @@ def test_what_lambda_itself_has_dropped_is_counted(start_hearing: Start, collect
     )
     measured = Measured(start_hearing, collector, told(dropped))
     assert measured("lrap.records.dropped") == [({"error.type": "telemetry_api"}, 12)]
+
+
+@pytest.mark.parametrize("number", [10**400, 1e300, -1, "12", True, None], ids=range(6))
+def test_what_is_no_measurement_costs_no_other(start_hearing: Start, collector: Collector, number: Any) -> None:
+    strange = report(OTHER_ID)
+    strange["record"]["metrics"] = dict.fromkeys(strange["record"]["metrics"], number)
+    dropped = event("logsDropped", 0, droppedRecords=number)
+    measured = Measured(start_hearing, collector, told(dropped, strange, report()))
+    assert [value for _, value in measured("lrap.billed_duration")] == [0.031]
+    assert measured("lrap.records.dropped") == []
 
 
 def test_what_cannot_be_read_is_counted(start_hearing: Start, collector: Collector) -> None:

@@ -18,8 +18,11 @@ _SECONDS_FORM = len("2022-10-12T00:00:15")
 _TIME_OF_DAY_FORM = len("12:01:23")
 _DAY_S = 86_400
 _NANOSECONDS = 1_000_000_000
-# Of a number: fewer milliseconds than that are of the year 1973 or before.
-_LOWEST_MS, _HIGHEST_MS = 10**11, 10**14
+# Of a number: fewer milliseconds than that are of the year 1973 or before, more of 2286 or later, and OTLP's 64 bits end in 2554.
+_LOWEST_MS, _HIGHEST_MS = 10**11, 10**13
+_HIGHEST_S = _HIGHEST_MS // 1_000
+# Longer than any request id.
+_ID_CHARACTERS = 64
 
 
 class Event:
@@ -38,6 +41,11 @@ class Event:
     def members(self) -> dict[str, Any]:
         """The record's members; empty if it is no object."""
         return json_text.as_object(self.record)
+
+    @property
+    def request_id(self) -> str:
+        """The invocation's, empty if it names none."""
+        return json_text.as_text(self.members.get("requestId"))[:_ID_CHARACTERS]
 
 
 class Reader:
@@ -88,7 +96,9 @@ class Reader:
         whole = f"{text[:_SECONDS_FORM].replace(' ', 'T', 1)}{rest or 'Z'}"
         if whole != self._last_text:
             self._last_text, self._last_s = whole, from_iso(whole)
-        return 0 if self._last_s is None else int(self._last_s) * _NANOSECONDS + _fraction_ns(digits)
+        if self._last_s is None or not 0 <= self._last_s < _HIGHEST_S:
+            return 0
+        return int(self._last_s) * _NANOSECONDS + _fraction_ns(digits)
 
 
 def _fraction_ns(digits: str) -> int:

@@ -6,11 +6,11 @@ from posix import urandom
 from time import time_ns
 
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
-from lrap_otel.telemetry import json_text, semconv
+from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.open_invocations import TIMEOUT
 from lrap_otel.telemetry.otlp.traces import Link
 from lrap_otel.telemetry.platform.batches import Reader
-from lrap_otel.telemetry.platform.phases import INIT, RESTORE, SNAP_START, Phases, phase_span
+from lrap_otel.telemetry.platform.phases import INIT, RESTORE, SNAP_START, Phases, number, phase_span
 from lrap_otel.telemetry.platform.reports import Reported, is_out_of_memory
 from lrap_otel.telemetry.triggers.description import LinkTo
 
@@ -89,7 +89,7 @@ class Observer:
         self._reader = Reader()
         self._phases = Phases()
         self._awaited: dict[str, Reported] = {}
-        self._known: dict[tuple[str, int, str], None] = {}
+        self._known: dict[int, None] = {}
         self.is_subscribed = self._has_heard = self._has_init_error = False
         # Phases that have ended before the first invocation; spans that it links to.
         self._unplaced: list[Phase] = []
@@ -200,7 +200,7 @@ class Observer:
 
     def _is_known(self, event: Event) -> bool:
         """What has not been acknowledged in time comes again, and nothing of it must count twice."""
-        known, key = self._known, (event.kind, event.at_ns, str(event.members.get("requestId", "")))
+        known, key = self._known, hash((event.kind, event.at_ns, event.request_id))
         if key in known:
             return True
         known[key] = None
@@ -217,13 +217,13 @@ class Observer:
         elif kind == "platform.report":
             self._report(event)
         elif kind == "platform.start":
-            self._running = json_text.as_text(event.members.get("requestId"))
+            self._running = event.request_id
             if self._logs is not None:
                 self._logs.started(self._running)
         elif kind == "platform.logsDropped":
-            dropped = event.members.get("droppedRecords")
-            if type(dropped) is int:
-                self._outlet.metrics.drop_records(dropped, "telemetry_api")
+            dropped = number(event.members.get("droppedRecords"))
+            if dropped:
+                self._outlet.metrics.drop_records(int(dropped), "telemetry_api")
         else:
             for phase in self._phases.take(event):
                 self._end_phase(phase)
@@ -233,7 +233,7 @@ class Observer:
         measured = reported.take_report(event)
         reported.apply(self._outlet.limits.max_attributes)
         self._measure(reported, measured)
-        self._let_go(json_text.as_text(event.members.get("requestId")))
+        self._let_go(event.request_id)
 
     def _let_go(self, request_id: str) -> None:
         """Of what has been reported and has ended, nothing more is expected."""
@@ -252,7 +252,7 @@ class Observer:
             metrics.fail(reported.trigger, is_timeout=reported.failure.type == TIMEOUT)
 
     def _reported(self, event: Event) -> Reported:
-        return self._reported_by(json_text.as_text(event.members.get("requestId")))
+        return self._reported_by(event.request_id)
 
     def _reported_by(self, request_id: str) -> Reported:
         known = self._awaited.get(request_id)

@@ -33,6 +33,8 @@ SNAP_START = "snap-start"
 _AHEAD_OF_EVENTS = frozenset({"provisioned-concurrency", "lambda-managed-instances"})
 _SUCCESS = "success"
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
+# Of anything that the platform measures: three years in milliseconds.
+_MOST = 1e11
 
 
 class Phase:
@@ -162,5 +164,5 @@ def phase_span(phase: Phase, context: SpanContext, parent_span_id_hex: str, reso
 
 
 def number(value: Any) -> float | None:
-    """A number that is not negative; None if it is something else."""
-    return float(value) if type(value) in {int, float} and 0 <= value < float("inf") else None
+    """A number that is not negative, of a size that can be; None if it is something else."""
+    return float(value) if type(value) in {int, float} and 0 <= value <= _MOST else None
