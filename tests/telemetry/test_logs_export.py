@@ -6,12 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from otlp_collector import HANG, Collector, reply
 from platform_events import event, line, report, runtime_done, start
 from proxy_records import DELIVERED_NS, REQUEST_ID, SPAN_ID_HEX, TRACE_ID_HEX, delivered, finished
 from telemetry_thread import EVERY_FLUSH, plain, points, spans_of
 
 from lrap_otel.emulator.signals import plain as plain_value
+from lrap_otel.telemetry.logs import gathering
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -171,7 +173,10 @@ def test_logs_are_sent_if_they_are_asked_for(
 def test_our_own_lines_are_never_sent(start_hearing: Start, collector: Collector, sent: Sent) -> None:
     telemetry = start_hearing(collector, LRAP_TELEMETRY_API="all")
     telemetry.tell(
-        line("lrap-otel: warning: logs could not be exported", kind="extension"), line("another's", kind="extension")
+        line("lrap-otel: warning: logs could not be exported", kind="extension"),
+        line('{"resourceSpans":[{"scopeSpans":[]}]}\n', kind="extension"),  # OTEL_TRACES_EXPORTER=console
+        line('{"resourceMetrics":[{"scopeMetrics":[]}]}\n', kind="extension"),
+        line("another's", kind="extension"),
     )
     assert telemetry.shutdown()
     assert sent.bodies() == ["another's"]
@@ -206,6 +211,42 @@ def test_a_rate_limit_says_what_it_cut(start_hearing: Start, collector: Collecto
         "7 log records were left out (LRAP_LOGS_RATE=3)",
     ]
     assert (records[-1].severity_text, records[-1].severity_number) == ("WARN", 13)
+
+
+def test_what_the_floor_leaves_out_does_not_count_for_the_rate(
+    start_hearing: Start, collector: Collector, sent: Sent
+) -> None:
+    telemetry = start_hearing(collector, **LOGS, LRAP_LOGS_LEVEL="error", LRAP_LOGS_RATE="3")
+    telemetry.tell(*(line({"level": "debug", "message": number}) for number in range(10)))
+    telemetry.tell(line({"level": "error", "message": "no"}))
+    assert telemetry.shutdown()
+    assert sent.bodies() == ["no"]
+
+
+def test_what_waits_for_its_invocation_is_bounded_in_bytes(
+    start_hearing: Start, collector: Collector, sent: Sent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gathering, "_PARKED_NS", 3_600_000_000_000)
+    telemetry = start_hearing(collector, **LOGS)
+    for number in range(6):
+        telemetry.tell(*([start()] if not number else []), line(f"{number}" + "x" * 500_000))
+    telemetry.flush()
+    assert [body[:1] for body in sent.bodies()] == ["0", "1"]
+    telemetry.shutdown()
+
+
+def test_a_part_that_the_collector_did_not_take_is_counted(start_hearing: Start) -> None:
+    response = ExportLogsServiceResponse()
+    response.partial_success.rejected_log_records = 2
+    said = response.SerializeToString()
+    with Collector(lambda _, post: reply(200, said if post.path == "/v1/logs" else b"")) as collector:
+        telemetry = start_hearing(collector, **LOGS, **EVERY_FLUSH)
+        telemetry.tell(line("one"), line("two"), line("three"))
+        telemetry.flush()
+        telemetry.shutdown()
+        posts = collector.received("/v1/metrics")
+        counted = [point for post in posts for point in points(post, "lrap.logs.dropped")]
+        assert counted == [({"error.type": "partial_success"}, 2)]
 
 
 def test_what_the_collector_refuses_is_counted_and_said(start_hearing: Start) -> None:

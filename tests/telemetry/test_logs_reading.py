@@ -198,6 +198,12 @@ def test_an_object(
     assert log.attributes == attributes
 
 
+def test_what_has_the_name_of_a_time_or_a_level_and_is_none_stays_an_attribute() -> None:
+    found = printed({"message": "took", "time": 153, "ts": OWN_NS / 1e9, "level": {"of": "water"}, "requestId": 7})
+    assert (found.log.time_ns, found.log.severity, found.request_id) == (OWN_NS, 0, "")
+    assert found.log.attributes == {"time": 153, "level": {"of": "water"}, "requestId": 7}
+
+
 def test_a_json_object_in_a_line_of_text_is_an_object() -> None:
     found = printed(f'{{"level":"error","message":"no","requestId":"{ID}","n":1}}\n')
     assert (found.log.body, found.log.severity, found.request_id) == ("no", 17, ID)

@@ -43,6 +43,7 @@ class LogExporter:
         "_failures",
         "_oldest_s",
         "_reason",
+        "_rejected",
         "_request",
         "_waiting",
         "_warn",
@@ -51,7 +52,7 @@ class LogExporter:
 
     def __init__(self, way: "Way", *, is_json: bool, warn: "Callable[[str], None]") -> None:
         """`warn` takes a line for people."""
-        self._endpoint = way[0]
+        self._endpoint, self._rejected = way[0], way[1].rejected
         if is_json:
             from lrap_otel.telemetry.otlp.json_format import log_json, logs_request  # noqa: PLC0415 - few ask for it
 
@@ -125,7 +126,10 @@ class LogExporter:
             if answer.outcome in {REFUSED, UNKNOWN}:
                 return self._keep()
             self._drop(count)
-            if answer.outcome != ACCEPTED:
+            if answer.outcome == ACCEPTED:
+                if rejected := self._rejected(answer.body):
+                    self.count_dropped(rejected, "partial_success")
+            else:
                 has_all = False
                 self.count_dropped(count, answer.error_type)
         return has_all

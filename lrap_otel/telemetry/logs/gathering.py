@@ -34,16 +34,26 @@ FLOORS = {
     "fatal": severity.FATAL,
 }
 # What we print begins like that: were it sent, each export that fails would bring another one.
-_OURS = "lrap-otel: "
+_OURS = ("lrap-otel: ", '{"resourceSpans":', '{"resourceMetrics":')
 # Of records whose invocation has not come through the proxy yet: it may be a little late, or never come.
-_PARKED_LIMIT, _PARKED_NS = 2_000, 1_000_000_000
+_PARKED_LIMIT, _PARKED_BYTES, _PARKED_NS = 2_000, 2 * 1024 * 1024, 1_000_000_000
 RATE_LIMIT = "rate_limit"
 
 
 class Logs:
     """Takes events, and gives records to `exporter`."""
 
-    __slots__ = ("_correlation", "_cut", "_exporter", "_floor", "_parked", "_rate", "_taken", "_window_s")
+    __slots__ = (
+        "_correlation",
+        "_cut",
+        "_exporter",
+        "_floor",
+        "_parked",
+        "_parked_bytes",
+        "_rate",
+        "_taken",
+        "_window_s",
+    )
 
     def __init__(self, settings: ExportSettings, exporter: LogExporter) -> None:
         self._exporter = exporter
@@ -53,24 +63,27 @@ class Logs:
         self._window_s = monotonic()
         self._taken = self._cut = 0
         self._parked: list[Printed] = []
+        self._parked_bytes = 0
 
     def take(self, event: Event, received_ns: int, reader: Reader) -> None:
         """A line, or an object, of the function's log or an extension's."""
-        if not self._is_within_rate():
-            return
         if event.kind == "extension" and isinstance(event.record, str) and event.record.startswith(_OURS):
             return
         printed = read(event, received_ns, reader)
         if printed is None or severity.UNKNOWN < printed.log.severity < self._floor:
+            return
+        if not self._is_within_rate():
             return
         if event.kind != "function":
             printed.log.attributes = {**printed.log.attributes, semconv.LRAP_LOG_SOURCE: event.kind}
         if self._correlation.join(printed):
             self._exporter.add(printed.log)
         else:
-            self._parked.append(printed)
-            if len(self._parked) > _PARKED_LIMIT:
-                self._exporter.add(self._parked.pop(0).log)
+            self._park(printed)
+            while len(self._parked) > _PARKED_LIMIT or self._parked_bytes > _PARKED_BYTES:
+                first = self._parked.pop(0)
+                self._parked_bytes -= first.size_bytes
+                self._exporter.add(first.log)
 
     def started(self, request_id: str) -> None:
         """The platform tells that an invocation has begun."""
@@ -125,18 +138,23 @@ class Logs:
         self._exporter.close()
 
     def _let_go(self, is_ready: Callable[[Printed], bool]) -> None:
-        parked, self._parked = self._parked, []
+        parked, self._parked, self._parked_bytes = self._parked, [], 0
         for printed in parked:
             if is_ready(printed):
                 self._correlation.join(printed)
                 self._exporter.add(printed.log)
             else:
-                self._parked.append(printed)
+                self._park(printed)
+
+    def _park(self, printed: Printed) -> None:
+        printed.size_bytes = printed.size_bytes or len(repr((printed.log.body, printed.log.attributes)))
+        self._parked.append(printed)
+        self._parked_bytes += printed.size_bytes
 
     def restored(self) -> None:
         """This is a new sandbox, made from a snapshot."""
         self._correlation.restored()
-        self._parked.clear()
+        self._parked, self._parked_bytes = [], 0
         self._exporter.forget()
 
     def _is_within_rate(self) -> bool:

@@ -8,11 +8,14 @@ from lrap_otel.telemetry.otlp.logs import LogRecord
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Callable
+    from typing import Any, TypeVar
 
     from lrap_otel.telemetry.platform.batches import Event, Reader
 
-# Of an object, the members by which runtimes and common loggers name things; the first that is there counts.
+    T = TypeVar("T")
+
+# Of an object, the members by which runtimes and common loggers name things; the first that says such a thing counts.
 _LEVELS = ("level", "severity", "log.level", "levelname", "lvl", "loglevel")
 _MESSAGES = ("message", "msg", "@message")
 _TIMES = ("timestamp", "time", "@timestamp", "ts")
@@ -41,23 +44,24 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 # How far into a line its request id is looked for, and how many words its level may be preceded by.
 _HEADER_CHARACTERS, _HEADER_WORDS = 200, 6
 _NANOSECONDS = 1_000_000_000
-# Unix seconds, as some loggers write them: of the years 2001 to 5138.
-_LOWEST_S, _HIGHEST_S = 1e9, 1e11
+# Unix seconds, as some loggers write them: of the years 2001 to 2286.
+_LOWEST_S, _HIGHEST_S = 1e9, 1e10
 
 
 class Printed:
     """A record that is not yet joined with its invocation.
 
     `request_id` is the one that the record itself names, in its text or as a member; empty if none. `has_span` says that it
-    names its own span, which it keeps.
+    names its own span, which it keeps. `size_bytes` is 0 until somebody measures it.
     """
 
-    __slots__ = ("has_span", "log", "request_id")
+    __slots__ = ("has_span", "log", "request_id", "size_bytes")
 
     def __init__(self, log: LogRecord, request_id: str = "", *, has_span: bool = False) -> None:
         self.log = log
         self.request_id = request_id
         self.has_span = has_span
+        self.size_bytes = 0
 
 
 def read(event: Event, received_ns: int, reader: Reader) -> Printed | None:
@@ -78,9 +82,9 @@ def read(event: Event, received_ns: int, reader: Reader) -> Printed | None:
 
 def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: Reader) -> Printed:
     rest = dict(members)
-    level = _take(rest, _LEVELS)
-    time_ns = _time_ns(_take(rest, _TIMES), received_ns, reader) or at_ns
-    request_id = json_text.as_text(_take(rest, _REQUEST_IDS))
+    level = _take(rest, _LEVELS, lambda value: severity_of(value) if severity_of(value)[1] else None)
+    time_ns = _take(rest, _TIMES, lambda value: _time_ns(value, received_ns, reader)) or at_ns
+    request_id = _take(rest, _REQUEST_IDS, json_text.as_text) or ""
     trace_id, span_id = _context(rest)
     name = next((name for name in _MESSAGES if name in rest), "")
     # A runtime that logs what a handler raised writes no message of its own.
@@ -95,16 +99,17 @@ def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: 
     has_body = bool(name) or body is not None
     log = LogRecord(body, time_ns, received_ns, rest) if has_body else LogRecord(rest, time_ns, received_ns, {})
     log.dropped_attributes = dropped
-    log.severity, log.severity_text = severity_of(level)
+    log.severity, log.severity_text = level or (UNKNOWN, "")
     log.trace_id_hex, log.span_id_hex = trace_id, span_id
     return Printed(log, request_id, has_span=bool(span_id))
 
 
-def _take(rest: dict[str, Any], names: tuple[str, ...]) -> Any:
-    """The first of these members, which leaves `rest`; None if there is none."""
+def _take(rest: dict[str, Any], names: tuple[str, ...], read: Callable[[Any], T | None]) -> T | None:
+    """What `read` makes of the first of these members that it can read, which leaves `rest`; None if there is none."""
     for name in names:
-        if name in rest:
-            return rest.pop(name)
+        if name in rest and (found := read(rest[name])):
+            del rest[name]
+            return found
     return None
 
 
