@@ -120,7 +120,7 @@ class Endpoint:
         text = f"it answered {status}"
         if 300 <= status < 400 and (location := reply.fields.get("location")):
             text += f" with the location {_without_query(location)}"
-        elif first_line := _first_line(reply.body):
+        elif first_line := _first_line(reply.body, self._secrets):
             text += f": {first_line}"
         text = shown(text, self._secrets)
         if status in _RETRYABLE:
@@ -129,12 +129,15 @@ class Endpoint:
         return Answer(TOO_LARGE if status == 413 else REJECTED, str(status), text)
 
 
-def _first_line(body: bytes) -> str:
-    """The first line of a text that says anything.
+def _first_line(body: bytes, secrets: list[str]) -> str:
+    """The first line of a text that says anything, without the secrets: one that is cut would not be found.
 
     OTLP's own errors are protobuf with a text in it, of which the text remains.
     """
-    for line in body[: 4 * _TEXT_LIMIT_CHARACTERS].decode("utf-8", "replace").split("\n"):
+    text = body.decode("utf-8", "replace")
+    for secret in secrets:
+        text = text.replace(secret, "...")
+    for line in text[: 4 * _TEXT_LIMIT_CHARACTERS].split("\n"):
         if text := "".join(filter(str.isprintable, line)).strip():
             return text
     return ""

@@ -10,6 +10,7 @@ from lrap_otel.telemetry.export.aws.credentials import CredentialSource
 from lrap_otel.telemetry.export.aws.hosts import service_host
 from lrap_otel.telemetry.export.aws.sigv4 import signed_fields
 from lrap_otel.telemetry.export.connection import Connection, ExportError, NotSentError
+from lrap_otel.telemetry.export.endpoint import secrets_of, shown
 from lrap_otel.telemetry.export.proxies import proxy_for
 from lrap_otel.telemetry.json_text import as_text, parse_object
 from lrap_otel.telemetry.url import Url
@@ -76,7 +77,9 @@ class Api:
         code = as_text(answer.get("__type")).rpartition("#")[2] or str(reply.status)
         if "expired" in code.lower():
             self._source.renew()
-        raise RefusedError(code, as_text(answer.get("message")) or as_text(answer.get("Message")))
+        keys = (credentials.access_key_id, credentials.secret_access_key, credentials.session_token)
+        said = as_text(answer.get("message")) or as_text(answer.get("Message"))
+        raise RefusedError(code, shown(said, secrets_of(keys)))
 
     def forget(self) -> None:
         """A snapshot has been restored."""

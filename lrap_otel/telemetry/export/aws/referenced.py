@@ -68,6 +68,7 @@ class ReferencedEndpoint:
         """A snapshot has been restored: its connection, and what its secrets were, are another sandbox's."""
         self.close()
         self._endpoint = self._used = None
+        self._secrets.forget()
 
     def _made(self, values: "Mapping[str, str]") -> "Endpoint":
         """Raises ValueError or OSError, with a text for people, if what the references say cannot be used."""
