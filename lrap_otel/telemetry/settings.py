@@ -277,10 +277,12 @@ class ExportSettings:
         return self.environment.warnings
 
     def _read_logs(self, read: Environment) -> None:
-        self.logs = SignalSettings(read, "LOGS")
+        is_wanted = "function" in self.telemetry_types
+        # Of what is not used, nobody need be warned: an SDK in the function may read it.
+        self.logs = SignalSettings(read if is_wanted else Environment(read.variables), "LOGS")
         # What is printed would come back as an extension's line.
         asked = [*self.logs.others.values(), *(["OTEL_LOGS_EXPORTER=console"] if self.logs.has_console else [])]
-        if "function" not in self.telemetry_types:
+        if not is_wanted:
             self.logs.others, self.logs.has_console, self.logs.enabled = {}, False, False
         elif asked:
             read.warn(f"{', '.join(asked)} is not offered for logs; OTLP over http/protobuf is used instead")

@@ -239,7 +239,6 @@ def test_what_fails_once_comes_again(place: Place) -> None:
             {"OTEL_TRACES_EXPORTER": "banana"},
             "that are there: broken, exits, fails, gone, hangs, kept, otlp_proto_grpc",
         ),
-        ({"OTEL_TRACES_EXPORTER": "console"}, "OTEL_TRACES_EXPORTER: console is not offered"),
     ],
 )
 def test_one_that_cannot_be_had_is_told_and_ours_is_used(place: Place, variables: dict[str, str], says: str) -> None:

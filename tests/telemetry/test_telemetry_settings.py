@@ -259,3 +259,10 @@ def test_whatever_is_taken_as_an_address_is_one_to_pythons_own_parser(rest: str)
     assert parts.hostname
     assert parts.port is None or 0 < parts.port < 65_536
     assert read.warnings or read.traces.url == f"http://{rest}"
+
+
+@pytest.mark.parametrize(("asked", "is_told"), [("", False), ("none", False), ("otlp", True)])
+def test_what_only_concerns_logs_is_told_if_they_are_sent(asked: str, is_told: bool) -> None:
+    read = ExportSettings({b"OTEL_LOGS_EXPORTER": asked.encode(), b"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": b"soon"})
+    assert [warning.partition("=")[0] for warning in read.warnings] == ["OTEL_EXPORTER_OTLP_LOGS_TIMEOUT"] * is_told
+    assert read.logs.enabled == is_told
