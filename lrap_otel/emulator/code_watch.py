@@ -39,11 +39,11 @@ class CodeWatch:
         for folder, folders, files in os.walk(self._folder):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in IGNORED_FOLDERS)
             for name in files:
-                if name.startswith(".") or os.path.splitext(name)[1] not in SUFFIXES:  # noqa: PTH122 - see below
-                    continue
                 if left == 0:
                     return
                 left -= 1
+                if name.startswith(".") or os.path.splitext(name)[1] not in SUFFIXES:  # noqa: PTH122 - see below
+                    continue
                 path = os.path.join(folder, name)  # noqa: PTH118 - thousands of files a second
                 try:
                     found = os.stat(path)  # noqa: PTH116 - see above

@@ -83,17 +83,17 @@ class Tap:
         host, _, port = self._note.read_text("utf-8").rpartition(":")
         up_reader, up_writer = await asyncio.open_connection(host, int(port))
         observer = _Observer(self._on_event, self._on_answer)
+        to_upstream = asyncio.ensure_future(_copy(reader, up_writer, observer.sent))
+        to_runtime = asyncio.ensure_future(_copy(up_reader, writer, observer.received))
         try:
-            copies = [
-                asyncio.ensure_future(_copy(reader, up_writer, observer.sent)),
-                asyncio.ensure_future(_copy(up_reader, writer, observer.received)),
-            ]
-            # Whichever side ends first, the other is told by a closed connection, as it would be without us.
-            await asyncio.wait(copies, return_when=asyncio.FIRST_COMPLETED)
-            for copy in copies:
-                copy.cancel()
-            await asyncio.gather(*copies, return_exceptions=True)
+            # A runtime may close its half and wait for the reply; what upstream closes is closed.
+            await asyncio.wait([to_upstream, to_runtime], return_when=asyncio.FIRST_COMPLETED)
+            if to_upstream.done() and not to_upstream.exception():
+                await asyncio.wait([to_runtime])
         finally:
+            to_upstream.cancel()
+            to_runtime.cancel()
+            await asyncio.gather(to_upstream, to_runtime, return_exceptions=True)
             up_writer.close()
 
 
@@ -102,6 +102,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, obse
         writer.write(data)
         await writer.drain()
         observe(data)
+    writer.write_eof()
 
 
 class _Observer:

@@ -126,7 +126,7 @@ class Browser:
 
     async def until(self, script: str) -> Any:
         """The value of an expression, once it is true."""
-        for _ in range(600):
+        for _ in range(1500):
             if value := await self.run(script):
                 return value
             await asyncio.sleep(0.02)

@@ -114,7 +114,7 @@ def test_an_invocation_is_told_with_what_our_proxy_changed_and_why_its_parent_is
 
 
 def test_what_goes_through_the_tap_is_what_would_have_gone_without_it(config: Callable[..., Config]) -> None:
-    """A large event, a chunked result with trailers, an error, a runtime that reconnects."""
+    """A large event, a chunked result with trailers, a runtime that reconnects, and one that closes its half."""
     source = """
 event = client.next()
 request_id = event["Lambda-Runtime-Aws-Request-Id"]
@@ -125,8 +125,12 @@ client.receive()
 client.close()
 client = Client()
 event = client.next()
-client.respond(event["Lambda-Runtime-Aws-Request-Id"], b'{"errorType":"E"}', kind="error")
-client.next()
+body = b'{"errorType":"E"}'
+head = f"POST /2018-06-01/runtime/invocation/{event['Lambda-Runtime-Aws-Request-Id']}/error HTTP/1.1\\r\\nHost: x\\r\\n"
+client.send(head.encode() + b"Content-Length: %d\\r\\n\\r\\n" % len(body) + body)
+client.socket.shutdown(1)
+assert client.receive().status == 202
+Client().next()
 """
 
     async def main() -> None:
