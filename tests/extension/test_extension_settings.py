@@ -137,11 +137,11 @@ TOLD_OF_A_BANANA = {
     *("OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT", *BATCHING[:4], *LIMITS[:4], *LIMITS[6:]),
     *(
         f"OTEL_EXPORTER_OTLP_{signal}{name}"
-        for signal in ("", "TRACES_", "METRICS_")
+        for signal in ("", "TRACES_", "METRICS_", "LOGS_")
         for name in ("ENDPOINT", "COMPRESSION", "TIMEOUT", "PROTOCOL")
     ),
     # of a signal's own headers, the common ones are not read
-    *("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_METRICS_HEADERS"),
+    *(f"OTEL_EXPORTER_OTLP_{signal}_HEADERS" for signal in ("TRACES", "METRICS", "LOGS")),
     *("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"),
 }
 
