@@ -94,6 +94,22 @@ def test_a_request_id_in_the_record_comes_first(start_hearing: Start, collector:
     assert sent.ids() == [OURS, OURS, OTHERS, OTHERS]
 
 
+def test_a_request_id_of_another_service_stays_an_attribute(
+    start_hearing: Start, collector: Collector, sent: Sent
+) -> None:
+    telemetry = start_hearing(collector, **LOGS)
+    telemetry.tell(line({"message": "early", "requestId": "of another"}), start())
+    telemetry.offer(delivered(), finished())
+    telemetry.tell(line({"message": "hi", "requestId": "of another"}), line({"message": "hi", "requestId": REQUEST_ID}))
+    assert telemetry.shutdown()
+    ours = {"faas.invocation_id": REQUEST_ID}
+    assert [plain(record.attributes) for record in sent.look()] == [
+        {"requestId": "of another"},
+        {**ours, "requestId": "of another"},
+        ours,
+    ]
+
+
 def test_on_managed_instances_only_a_request_id_tells(start_hearing: Start, collector: Collector, sent: Sent) -> None:
     telemetry = start_hearing(collector, **LOGS, **MANAGED)
     telemetry.offer(delivered(), delivered(request_id=OTHER_ID, span_id_hex=OTHER_SPAN_HEX))

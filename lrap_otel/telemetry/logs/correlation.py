@@ -50,9 +50,13 @@ class Correlation:
         is_known = named in self._spans or named in self._started
         # On Managed Instances a start may come after what was printed.
         request_id = named if is_known or (named and self._is_managed) else self._current
+        log = printed.log
+        if printed.id_name and named != request_id:
+            # Another service's, say.
+            log.attributes = {**log.attributes, printed.id_name: named}
+            printed.id_name = ""
         if not request_id:
             return True
-        log = printed.log
         log.attributes = {**log.attributes, semconv.FAAS_INVOCATION_ID: request_id}
         span = self._spans.get(request_id)
         if span is None:

@@ -52,14 +52,15 @@ class Printed:
     """A record that is not yet joined with its invocation.
 
     `request_id` is the one that the record itself names, in its text or as a member; empty if none. `has_span` says that it
-    names its own span, which it keeps. `size_bytes` is 0 until somebody measures it.
+    names its own span, which it keeps. `id_name` is that member's name. `size_bytes` is 0 until somebody measures it.
     """
 
-    __slots__ = ("has_span", "log", "request_id", "size_bytes")
+    __slots__ = ("has_span", "id_name", "log", "request_id", "size_bytes")
 
-    def __init__(self, log: LogRecord, request_id: str = "", *, has_span: bool = False) -> None:
+    def __init__(self, log: LogRecord, request_id: str = "", id_name: str = "", *, has_span: bool = False) -> None:
         self.log = log
         self.request_id = request_id
+        self.id_name = id_name
         self.has_span = has_span
         self.size_bytes = 0
 
@@ -84,7 +85,8 @@ def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: 
     rest = dict(members)
     level = _take(rest, _LEVELS, lambda value: severity_of(value) if severity_of(value)[1] else None)
     time_ns = _take(rest, _TIMES, lambda value: _time_ns(value, received_ns, reader)) or at_ns
-    request_id = _take(rest, _REQUEST_IDS, json_text.as_text) or ""
+    id_name = next((name for name in _REQUEST_IDS if json_text.as_text(rest.get(name))), "")
+    request_id = rest.pop(id_name) if id_name else ""
     trace_id, span_id = _context(rest)
     name = next((name for name in _MESSAGES if name in rest), "")
     # A runtime that logs what a handler raised writes no message of its own.
@@ -101,7 +103,7 @@ def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: 
     log.dropped_attributes = dropped
     log.severity, log.severity_text = level or (UNKNOWN, "")
     log.trace_id_hex, log.span_id_hex = trace_id, span_id
-    return Printed(log, request_id, has_span=bool(span_id))
+    return Printed(log, request_id, id_name, has_span=bool(span_id))
 
 
 def _take(rest: dict[str, Any], names: tuple[str, ...], read: Callable[[Any], T | None]) -> T | None:
