@@ -360,6 +360,11 @@ def test_a_resource_is_read_as_it_was_written(attributes: dict[str, Any]) -> Non
     assert (read.encoded, read.schema_url) == (resource.encoded, resource.schema_url)
 
 
-@pytest.mark.parametrize("written", [b"", b"null", b"[]", b"[1,2,3]", b"{}", b'{"a":1}', b'[{"a":{"b":[null]}},"s"]'])
+DEEP = b'[{"a":' + b"[" * 700 + b"]" * 700 + b'},"s"]'
+
+
+@pytest.mark.parametrize(
+    "written", [b"", b"null", b"[]", b"[1,2,3]", b"{}", b'{"a":1}', b'[{"a":{"b":[null]}},"s"]', DEEP]
+)
 def test_what_is_no_resource_is_read_without_harm(written: bytes) -> None:
     assert isinstance(_read(written).encoded, bytes)

@@ -263,4 +263,10 @@ def _json(value: "Value") -> str:
 def _read(written: bytes) -> Resource:
     """What `_written` wrote. Of bytes that it did not write, a resource without attributes."""
     attributes, schema_url = [*as_list(parse(written)), None, None][:2]
-    return Resource(as_object(attributes), as_text(schema_url))
+    written_values = {name: value for name, value in as_object(attributes).items() if _is_plain(value)}
+    return Resource(written_values, as_text(schema_url))
+
+
+def _is_plain(value: "Value") -> bool:
+    """A text, a number, a truth or a list of these: a stranger's may be nested too deeply to encode."""
+    return all(isinstance(each, (str, int, float)) for each in (value if isinstance(value, list) else [value]))
