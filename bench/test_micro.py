@@ -15,25 +15,26 @@ import pytest
 from bench.events import BODIES, batch_event, http_event, rest_event
 from bench.replies import RESULT, event_head, result_head
 from bench.table import Table
-from lrap_otel.http1 import messages
-from lrap_otel.http1.stream import RECEIVE_BYTES
 from lrap_otel.ipc import records
 from lrap_otel.ipc.channel import Channel
 from lrap_otel.propagation import extract, inject
 from lrap_otel.propagation.carrier import find
+from lrap_otel.propagation.carrier.learned import EventTemplates
+from lrap_otel.propagation.carrier.scanned import ScannedCarrier
 from lrap_otel.propagation.context import SAMPLED, SpanContext
-from lrap_otel.proxy import head_templates
+from lrap_otel.proxy.calls import ParsedCall
+from lrap_otel.proxy.learned_heads import HeadTemplates
 from lrap_otel.proxy.polls import Event
+from lrap_otel.proxy.replies import ParsedReply
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.sandbox.invocations import Invocations
 from lrap_otel.settings import Settings
+from lrap_otel.text.learning import PatternCompiler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from pytest_benchmark.fixture import BenchmarkFixture
-
-    from lrap_otel.proxy.head_templates import KnownReply
 
     Timed = Callable[..., Any]
 
@@ -111,23 +112,22 @@ def channel() -> Iterator[Channel]:
 @_piece("the heads of a cycle")
 def test_heads(timed: Timed) -> None:
     event = EVENTS["1 KB"]
-    _learn(len(event))
+    templates = _head_templates(len(event))
     messages = [(event_head(number, KB) + event, result_head(number) + RESULT) for number in range(DIFFERENT)]
     numbers = cycle(messages)
 
-    def heads() -> KnownReply | None:
+    def heads() -> object:
         from_lambda, from_runtime = next(numbers)
-        head_templates.known_result(from_runtime)
-        return head_templates.known_reply(from_lambda)
+        templates.results.recognise(from_runtime)
+        return templates.events.recognise(from_lambda)
 
-    _, _, head_end, start, end = timed(heads, HEADS_TARGET_US)
-    assert (head_end, end - start) == (start, KB)
+    assert timed(heads, HEADS_TARGET_US).body_length == KB
 
 
 @_piece("a head of a form that is not known")
 def test_an_unknown_head(timed: Timed) -> None:
     heads = cycle([event_head(number, KB) for number in range(DIFFERENT)])
-    assert timed(lambda: messages.parse_reply(next(heads), b"GET")).body_length == KB
+    assert timed(lambda: ParsedReply(next(heads), b"GET")).body_length == KB
 
 
 @_piece("extract")
@@ -188,40 +188,29 @@ def test_the_hot_paths_share_of_a_batch(timed: Timed, name: str) -> None:
 
 
 def _prepare(event: bytes) -> Callable[[], Sequence[bytes | memoryview]]:
-    """What the tracer does with the same event under one request id after the other: of a small one it has the head already, as
-    received in one piece.
-    """
-    tracer = Tracer(Settings({}), Invocations())
-    _learn(len(event))
-    heads = [event_head(number, len(event)) for number in range(DIFFERENT)]
-    events = [_event(head, event) for head in heads]
-    for first in (
-        *events[:3],
-        *[_event(event_head(0, KB), EVENTS["1 KB"])] * 3,
-    ):  # a batch too comes where a shape is known
-        tracer.prepare(first, NOW_NS, closes=False)
-    in_turn = cycle([(head + event, head_templates.known_reply(head + event)) for head in heads])
-    if len(event) > RECEIVE_BYTES:
-        large = cycle(events)
-        return lambda: tracer.prepare(next(large), NOW_NS, closes=False).parts
-
-    def prepare() -> Sequence[bytes]:
-        data, known = next(in_turn)
-        delivery = tracer.prepare_known(data, known, NOW_NS)
-        return delivery[:1]
-
-    return prepare
+    """What the tracer does with the same event under one request id after the other."""
+    heads, events = _head_templates(len(event)), EventTemplates(PatternCompiler())
+    tracer = Tracer(Settings({}), Invocations(), events)
+    for first in (event, event, event, *[EVENTS["1 KB"]] * 3):  # a batch too comes where a template is known
+        carrier = find.find(first, SCAN_LIMIT_BYTES, events)
+        if isinstance(carrier, ScannedCarrier):
+            events.learn(first, carrier)
+    recognised = [heads.events.recognise(event_head(number, len(event))) for number in range(DIFFERENT)]
+    in_turn = cycle([_event(reply, event) for reply in recognised])
+    return lambda: tracer.prepare(next(in_turn), NOW_NS, closes=False).parts
 
 
-def _event(head: bytes, payload: bytes) -> Event:
-    return Event(messages.parse_reply(head, b"GET"), (payload,), payload)
+def _head_templates(length: int) -> HeadTemplates:
+    """Those of a sandbox that has seen events of this length, and their results."""
+    templates = HeadTemplates(PatternCompiler())
+    for number in range(2):
+        templates.results.learn(ParsedCall(result_head(number)))
+        templates.events.learn(ParsedReply(event_head(number, length), b"GET"))
+    return templates
 
 
-def _learn(length: int) -> None:
-    """As after the second cycle of a sandbox."""
-    request = messages.parse_request(result_head(1))
-    head_templates.learn_result(request, request.path.split(b"/")[-2].decode())
-    head_templates.learn_reply(messages.parse_reply(event_head(1, length), b"GET"))
+def _event(head: Any, payload: bytes) -> Event:
+    return Event(head, (payload,), payload)
 
 
 def _delivered(head: bytes, event: bytes) -> records.Message:

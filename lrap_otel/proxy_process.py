@@ -10,13 +10,17 @@ from lrap_otel.extension.flush import FlushSchedule
 from lrap_otel.extension.lifecycle import Lifecycle
 from lrap_otel.extension.subscription import Subscription
 from lrap_otel.extension.supervisor import Telemetry
-from lrap_otel.http1.stream import BrokenError, Stream
+from lrap_otel.http1.errors import SERVER, DisconnectedError, RemoteProtocolError
+from lrap_otel.http1.stream import Stream
 from lrap_otel.ipc import records
+from lrap_otel.propagation.carrier.learned import EventTemplates
+from lrap_otel.proxy.learned_heads import HeadTemplates
 from lrap_otel.proxy.listener import accept_connections
 from lrap_otel.proxy.shared_state import SharedState
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.proxy.upstream import Upstream
 from lrap_otel.sandbox.invocations import Invocations
+from lrap_otel.text.learning import PatternCompiler
 
 _ONE_CPU_MB = 1_769
 # Of AWS_LAMBDA_INITIALIZATION_TYPE: the sandbox is made before there is an event for it.
@@ -54,17 +58,21 @@ def run(
     log.set_level(settings.log_level)
     invocations = Invocations()
     upstream = Upstream(settings.runtime_api or registered.address, registered.address)
-    tracer = Tracer(settings, invocations) if channel is not None else None
-    sandbox = SharedState(upstream, invocations, channel, tracer, is_managed_instances=settings.is_managed_instances)
+    compiler = PatternCompiler()
+    tracer = Tracer(settings, invocations, EventTemplates(compiler)) if channel is not None else None
+    is_managed_instances = settings.is_managed_instances
+    sandbox = SharedState(
+        upstream, invocations, channel, tracer, HeadTemplates(compiler), is_managed_instances=is_managed_instances
+    )
     telemetry = _watch_telemetry(settings, channel, sandbox, process_id) if channel is not None else None
     if handshake is not None:
         handshake.serve(lambda listener, early, hellos: _accept(listener, early, hellos, sandbox))
     _warn_of(settings, handshake, channel)
     registered.look()
-    client = Client(Stream(registered.api), registered.address)
+    client = Client(Stream(registered.api, SERVER), registered.address)
     try:
         registration = client.read_registration()
-    except (RefusedError, BrokenError, OSError) as error:
+    except (RefusedError, DisconnectedError, RemoteProtocolError, OSError) as error:
         log.error(str(error))
         return 1
     log.info(

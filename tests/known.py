@@ -1,33 +1,27 @@
-"""What a mould and what the parser say of the same bytes, in one form, so that they can be compared."""
+"""What a template and what the parser say of the same bytes, in one form, so that they can be compared."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-from lrap_otel.http1.messages import (
-    CHUNKED,
-    TRACE_ID,
-    ChunkedBody,
-    ProtocolError,
-    Request,
-    Response,
-    dechunk,
-    parse_request,
-)
-from lrap_otel.propagation import xray
-from lrap_otel.proxy import head_templates
-from lrap_otel.proxy.event_head import Form, event_head
-from lrap_otel.proxy.exchange import INVOCATION
+from lrap_otel.http1.bodies import ChunkedBody, dechunk
+from lrap_otel.http1.errors import SERVER, RemoteProtocolError
+from lrap_otel.http1.heads import CHUNKED
+from lrap_otel.proxy.calls import RESULT, ParsedCall
+from lrap_otel.proxy.learned_heads import HeadTemplates
+from lrap_otel.proxy.replies import HeadRewrite, ParsedReply
+from lrap_otel.text.learning import PatternCompiler
 
 if TYPE_CHECKING:
     from lrap_otel.propagation.xray import XRayHeader
+    from lrap_otel.proxy.head_templates import Reply
 
 REFUSED = "refused"
 # How a delivery's head may be written: without a context, with one, with a tracestate; X-Ray's in Lambda's field or not.
 _W3C_AND_XRAY = ("traceparent", "x-amzn-trace-id")
-_FORMS = [
-    Form(names, writes_xray=writes_xray and bool(names), closes=closes)
+_REWRITES = [
+    HeadRewrite(names, writes_xray=writes_xray and bool(names), closes=closes)
     for names in ((), _W3C_AND_XRAY, (*_W3C_AND_XRAY, "tracestate"))
     for writes_xray in (False, True)
     for closes in (False, True)
@@ -39,83 +33,79 @@ _VALUES = (
 )
 
 
+def templates() -> HeadTemplates:
+    """Of a sandbox that has seen an event, so that the next is learned from."""
+    heads = HeadTemplates(PatternCompiler())
+    for kind in (heads.results, heads.events, heads.answers):
+        kind.backoff.should_learn()
+    return heads
+
+
 def head_of(data: bytes) -> bytes:
     """As far as the first blank line."""
     return data[: data.find(b"\r\n\r\n") + 4]
 
 
-def reply_by_mould(data: bytes) -> object:
-    """All that is told of an event's reply; None where no mould fits."""
-    known = head_templates.known_reply(data)
-    if known is None:
+def reply_by_template(heads: HeadTemplates, data: bytes) -> object:
+    """All that the head of an event's reply says, and its payload; None if no template matches."""
+    reply = heads.events.recognise(data)
+    if reply is None:
         return None
-    mould, values, head_end, start, end = known
-    request_id, attempt, deadline = (
-        values[at].decode() for at in (mould.request_id_at, mould.attempt_at, mould.deadline_at)
-    )
-    trace = mould.trace_header(values)
-    assert mould.is_traced(values) == xray.is_traced(trace)
-    assert values[mould.lineage_at].decode() == trace.lineage
-    heads = [
-        mould.template(form).filled((*values, *_VALUES[: len(form.names)], b"%d" % (end - start))) for form in _FORMS
-    ]
-    return data[:head_end], data[start:end], (request_id, attempt, deadline), _told_of_trace(trace), heads
+    assert (reply.forwarded, reply.closes, reply.is_recognised) == (reply.raw, False, True)
+    return _said_of(reply, data)
 
 
 def reply_by_parser(data: bytes) -> object:
-    """The same; `REFUSED` also where it is not all, where something stands behind it, or the connection ends."""
+    """The same; `REFUSED` also if it goes on otherwise than it came, or the connection ends."""
     try:
-        reply = Response(head_of(data), b"GET")
-        payload = _payload(reply, data[len(reply.raw) :])
-    except ProtocolError:
+        reply = ParsedReply(head_of(data), b"GET")
+    except RemoteProtocolError:
         return REFUSED
-    if payload is None or reply.forwarded != reply.raw or reply.closes or reply.status != 200:
-        return REFUSED
-    trace = xray.parse(reply.fields.get(TRACE_ID, b"").decode("latin-1"))
-    heads = [event_head(reply, form, _VALUES[: len(form.names)], len(payload)) for form in _FORMS]
-    return reply.raw, payload, reply.invocation(), _told_of_trace(trace), heads
+    return REFUSED if reply.forwarded != reply.raw or reply.closes else _said_of(reply, data)
 
 
-def _payload(reply: Response, body: bytes) -> bytes | None:
+def _said_of(reply: Reply, data: bytes) -> object:
+    assert not isinstance(reply.status, bytes)
+    heads = [reply.rewritten(rewrite, _VALUES[: len(rewrite.names)], 7) for rewrite in _REWRITES]
+    trace = _said_of_trace(reply.trace()), reply.lineage(), reply.is_traced(), reply.parent()
+    payload = _payload(reply, data[len(reply.raw) :])
+    return reply.raw, reply.status, reply.body_length, payload, reply.invocation(), reply.fields, trace, heads
+
+
+def _payload(reply: Reply, body: bytes) -> object:
+    """None if it is not all, or something follows it."""
     if reply.body_length != CHUNKED:
         return body if reply.body_length == len(body) else None
-    framing = ChunkedBody()
-    is_all = framing.take(body) == len(body) and framing.is_complete
+    framing = ChunkedBody(SERVER)
+    try:
+        is_all = framing.take(body) == len(body) and framing.is_complete
+    except RemoteProtocolError:
+        return REFUSED
     return dechunk([body]) if is_all else None
 
 
-def _told_of_trace(header: XRayHeader) -> tuple[object, ...]:
+def _said_of_trace(header: XRayHeader) -> tuple[object, ...]:
     return header.trace_id_hex, header.parent_id_hex, header.sampled, header.lineage
 
 
-def result_by_mould(data: bytes) -> object:
-    """Whose result a request brings, and where its body starts; None where no mould fits."""
-    known = head_templates.known_result(data)
-    if known is None:
+def result_by_template(heads: HeadTemplates, data: bytes) -> object:
+    """Whose result a request brings, and its framing; None if no template matches."""
+    call = heads.results.recognise(data)
+    if call is None:
         return None
-    request_id, attempt, body_start, like = known
-    assert (like.method, like.closes) == (b"POST", False)
-    return request_id, attempt, body_start
+    assert (call.method, call.closes, call.forwarded) == (b"POST", False, call.raw)
+    return call.kind, call.request_id, call.invocation_id, call.body_length, call.raw
 
 
 def result_by_parser(data: bytes) -> object:
-    """The same; `REFUSED` also where that is not all, or the request goes on otherwise than it came."""
-    head = head_of(data)
+    """The same; `REFUSED` also if the request goes on otherwise than it came."""
     try:
-        request = parse_request(head)
-    except ProtocolError:
+        call = ParsedCall(head_of(data))
+    except RemoteProtocolError:
         return REFUSED
-    if request.body_length != len(data) - len(head) or request.forwarded != head or request.closes:
+    if call.forwarded != call.raw or call.closes or call.kind != RESULT:
         return REFUSED
-    attempt = request.fields.get(b"lambda-runtime-invocation-id", b"").decode("latin-1")
-    return request_id_of(request), attempt, len(head)
-
-
-def request_id_of(request: Request) -> str | None:
-    """See `Exchange._route`."""
-    request_id, _, endpoint = request.path.removeprefix(INVOCATION).partition(b"/")
-    is_result = request.method == b"POST" and request.path.startswith(INVOCATION) and endpoint == b"response"
-    return request_id.decode("latin-1") if is_result else None
+    return call.kind, call.request_id, call.invocation_id, call.body_length, call.raw
 
 
 def with_body(head: bytes) -> bytes:

@@ -43,6 +43,7 @@ LAYERS: dict[str, set[str]] = {
     "telemetry": {"bundle", "ipc", "log", "propagation", "settings", "text"},
     "proxy_process": {
         "extension", "handshake", "http1", "ipc", "log", "propagation", "proxy", "sandbox", "settings", "telemetry",
+        "text",
     },
     "bundle": set(),
     "boot": {"bundle", "handshake", "ipc", "log", "proxy_process", "settings", "telemetry"},

@@ -5,8 +5,10 @@ import select
 import time
 
 from lrap_otel import log
-from lrap_otel.http1.messages import CHUNKED, UNTIL_CLOSE, ProtocolError, Response, body_of, dechunk
-from lrap_otel.http1.stream import RECEIVE_BYTES, BrokenError, Stream
+from lrap_otel.http1.bodies import dechunk
+from lrap_otel.http1.errors import SERVER, DisconnectedError, RemoteProtocolError
+from lrap_otel.http1.heads import CHUNKED, Response
+from lrap_otel.http1.stream import Stream
 from lrap_otel.text import json_scan
 
 TYPE_CHECKING = False
@@ -20,6 +22,8 @@ _LONGEST_PAUSE_S = 30.0
 # Of different failures: so many are said.
 _SAID_LIMIT = 8
 
+# Far above any: what Lambda says of an invocation is a few hundred bytes.
+_REPLY_LIMIT_BYTES = 1_048_576
 # Lambda freezes a sandbox within a few milliseconds.
 _LOOK_MS = 10
 _QUIET_LOOKS = 5
@@ -52,7 +56,7 @@ class Client:
     def read_registration(self) -> dict[str, object]:
         """Wait for the register reply: ``functionName``, ``functionVersion``, ``handler`` and perhaps ``accountId``.
 
-        `RefusedError` where Lambda says no, `BrokenError` or OSError where it goes away.
+        `RefusedError` where Lambda says no, `DisconnectedError`, `RemoteProtocolError` or OSError if it goes away.
         """
         reply, body = _read_reply(self._stream)
         if reply.status != 200:
@@ -77,7 +81,7 @@ class Client:
                 if reply.status == 200:
                     return _object(body)
                 self._say_once(f"event/next was answered with {reply.status}")
-            except (BrokenError, OSError) as error:
+            except (DisconnectedError, RemoteProtocolError, OSError) as error:
                 self._say_once(f"event/next failed ({error})")
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
@@ -98,31 +102,21 @@ class Client:
         self._stream.close()
         try:
             socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-            self._stream = Stream(socket)
+            self._stream = Stream(socket, SERVER)
             socket.connect(self._address)
         except OSError:
             return  # out of descriptors, or nobody there: the next send fails and says so
 
 
 def _read_reply(stream: Stream) -> tuple[Response, bytes]:
-    try:
-        raw = stream.read_head()
-        if not raw:
-            raise BrokenError("Lambda closed the connection")
-        reply = Response(raw, b"GET")
-        body, framing = bytearray(), body_of(reply)
-        while not framing.is_complete:
-            data = stream.take_ahead() or stream.socket.recv(RECEIVE_BYTES)
-            if not data and reply.body_length == UNTIL_CLOSE:
-                break
-            if not data:
-                raise BrokenError("Lambda broke off its reply")
-            used = framing.take(data)
-            body += data[:used]
-            stream.ahead = data[used:]
-    except ProtocolError as error:
-        raise BrokenError(str(error)) from error
-    return reply, bytes(dechunk([bytes(body)])) if reply.body_length == CHUNKED else bytes(body)
+    raw = stream.read_head()
+    if not raw:
+        raise DisconnectedError(SERVER, "Lambda closed the connection")
+    reply = Response(raw, b"GET")
+    pieces = stream.read_body(reply, _REPLY_LIMIT_BYTES)
+    if pieces is None:
+        raise RemoteProtocolError(SERVER, "Lambda's reply is too long")
+    return reply, bytes(dechunk(pieces)) if reply.body_length == CHUNKED else b"".join(pieces)
 
 
 def _object(body: bytes) -> dict[str, object]:

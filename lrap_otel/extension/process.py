@@ -106,7 +106,7 @@ class ProcessPauser:
             if self._is_over:
                 return
             self._process, self._is_stopped = process, False
-            self._invocations.bystander = self.update
+            self._invocations.observer = self.update
 
     def update(self) -> None:
         """Stop or continue the process by what is so now. Called after each change, so that the
@@ -141,7 +141,7 @@ class ProcessPauser:
     def end(self) -> None:
         """Let the process run for good: it is ready, or has ended."""
         with self._lock:
-            self._invocations.bystander = None
+            self._invocations.observer = None
             self._stop(is_wanted=False)
             self._process = None
 

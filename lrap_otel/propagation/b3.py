@@ -17,10 +17,10 @@ def extract(headers: "Headers") -> SpanContext | None:
 
     Source: openzipkin/b3-propagation; the answers are those of OpenTelemetry's B3 propagators.
     """
-    single = headers.get("b3")
+    single = headers.get("b3", "")
     if single:
         return _parse_single(single)
-    is_sampled = headers.get("x-b3-sampled") in _SAMPLED_VALUES or headers.get("x-b3-flags") == "1"
+    is_sampled = headers.get("x-b3-sampled", "") in _SAMPLED_VALUES or headers.get("x-b3-flags", "") == "1"
     return _context(headers.get("x-b3-traceid", ""), headers.get("x-b3-spanid", ""), is_sampled)
 
 

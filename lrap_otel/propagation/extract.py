@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from lrap_otel.propagation.carrier.model import Headers
 
 # Of which the second names no parent.
-USUAL = ("tracecontext", "baggage")
+DEFAULT_PROPAGATORS = ("tracecontext", "baggage")
 
 
 def parent_of(
@@ -19,7 +19,7 @@ def parent_of(
     `headers` are the carrier's, names lower-cased. `from_runtime` is what ``Lambda-Runtime-Trace-Id`` says, which
     ``xray-lambda`` alone asks. The propagators run in order, and each that finds a parent overrides those before it.
     """
-    if propagators == USUAL:
+    if propagators == DEFAULT_PROPAGATORS:
         return w3c.extract(headers)
     if "none" in propagators:
         return None
@@ -37,7 +37,7 @@ def parent_of(
 
 
 def _from_xray(headers: "Headers", parent: SpanContext | None) -> SpanContext | None:
-    value = headers.get("x-amzn-trace-id")
+    value = headers.get("x-amzn-trace-id", "")
     found = xray.context_of(xray.parse(value)) if value else None
     if found is None:
         return parent

@@ -7,9 +7,7 @@ if TYPE_CHECKING:
     from lrap_otel.propagation.carrier.model import Headers
 
 _TRACEPARENT_LENGTH = 55
-# How many digits version, trace id, span id and flags have.
-_DIGITS = [2, 32, 16, 2]
-_LOWER_HEX = "0123456789abcdef"
+_TRACE_ID_LENGTH, _SPAN_ID_LENGTH = 32, 16
 
 # A longer tracestate is dropped, as the SDK does; the recommendation asks for 512 at least.
 _TRACESTATE_LIMIT = 8192
@@ -29,12 +27,16 @@ def parse_traceparent(value: str) -> SpanContext | None:
     """
     if len(value) != _TRACEPARENT_LENGTH:
         value = _without_more(value)
-    fields = value.split("-")
-    # What is left when hex digits are taken off both ends has a character that is none.
-    if list(map(len, fields)) != _DIGITS or "".join(fields).strip(_LOWER_HEX):
+    try:
+        version, trace_id_hex, span_id_hex, flags = value.split("-")
+        digits = version + trace_id_hex + span_id_hex + flags
+        # Only lower-case hex digits without blanks among them come back the same.
+        is_valid = bytes.fromhex(digits).hex() == digits
+    except ValueError:
         return None
-    version, trace_id_hex, span_id_hex, flags = fields
-    if version == "ff" or trace_id_hex == NO_TRACE_ID or span_id_hex == NO_SPAN_ID:
+    if not is_valid or len(trace_id_hex) != _TRACE_ID_LENGTH or len(span_id_hex) != _SPAN_ID_LENGTH:
+        return None
+    if len(version) != 2 or version == "ff" or trace_id_hex == NO_TRACE_ID or span_id_hex == NO_SPAN_ID:
         return None
     return SpanContext(trace_id_hex, span_id_hex, int(flags, 16))
 
@@ -46,13 +48,10 @@ def _without_more(value: str) -> str:
     return value[:_TRACEPARENT_LENGTH] if is_later or len(value) == _TRACEPARENT_LENGTH else ""
 
 
-# Of the flags only sampled and random go on, as level 2 asks.
-_FLAGS = (b"-00", b"-01", b"-02", b"-03")
-
-
-def format_traceparent(trace_id: bytes, span_id: bytes, trace_flags: int) -> bytes:
+def format_traceparent(trace_id_hex: str, span_id_hex: str, trace_flags: int) -> bytes:
     """The ``traceparent``, version 00, that names a span by its ids in hex."""
-    return b"".join((b"00-", trace_id, b"-", span_id, _FLAGS[trace_flags & (SAMPLED | RANDOM)]))
+    # Of the flags only sampled and random go on, as level 2 asks.
+    return f"00-{trace_id_hex}-{span_id_hex}-0{trace_flags & (SAMPLED | RANDOM)}".encode()
 
 
 def parse_tracestate(value: str) -> str:
@@ -86,11 +85,11 @@ def _key_of(member: str) -> str:
 
 def extract(headers: "Headers") -> SpanContext | None:
     """The parent that ``traceparent`` and ``tracestate`` name among lower-cased header names, if they do."""
-    value = headers.get("traceparent")
+    value = headers.get("traceparent", "")
     if not value:
         return None
     parent = parse_traceparent(value)
-    state = headers.get("tracestate") if parent is not None else None
+    state = headers.get("tracestate", "") if parent is not None else None
     if parent is not None and state:
         parent.trace_state = parse_tracestate(state)
     return parent

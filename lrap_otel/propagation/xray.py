@@ -6,7 +6,6 @@ A trace id in X-Ray's notation, ``1-<8 hex>-<24 hex>``, and the same id in W3C's
 from lrap_otel.propagation.context import SAMPLED, SpanContext
 
 _ROOT_LENGTH = 35
-_HEX = "0123456789abcdefABCDEF"
 _SAMPLED = {"1": True, "0": False, None: None}
 
 
@@ -65,9 +64,13 @@ def _trace_id(root: str) -> str | None:
 
 def _id(text: str, length: int) -> str | None:
     """Lower-case hex; empty if all zeros, None if malformed."""
-    if len(text) != length or text.strip(_HEX):
+    try:
+        digits = bytes.fromhex(text).hex()
+    except ValueError:
         return None
-    return text.lower() if text.strip("0") else ""
+    if len(text) != length or len(digits) != length:  # between two bytes `fromhex` skips blanks
+        return None
+    return digits if digits.strip("0") else ""
 
 
 def context_of(header: XRayHeader) -> SpanContext | None:
@@ -82,8 +85,8 @@ def is_traced(header: XRayHeader) -> bool:
     return bool(header.sampled and header.trace_id_hex and header.parent_id_hex)
 
 
-def format_header(trace_id: bytes, span_id: bytes, trace_flags: int, lineage: bytes = b"") -> bytes:
-    """The trace header that names a span by its ids in hex. OpenTelemetry's propagators refuse a trailing semicolon."""
-    sampled = b";Sampled=1" if trace_flags & SAMPLED else b";Sampled=0"
-    header = b"".join((b"Root=1-", trace_id[:8], b"-", trace_id[8:], b";Parent=", span_id, sampled))
-    return b"".join((header, b";Lineage=", lineage)) if lineage else header
+def format_header(trace_id_hex: str, span_id_hex: str, trace_flags: int, lineage: bytes = b"") -> bytes:
+    """The trace header that names a span. OpenTelemetry's propagators refuse a trailing semicolon."""
+    root = trace_id_hex[:8] + "-" + trace_id_hex[8:]
+    header = f"Root=1-{root};Parent={span_id_hex};Sampled={trace_flags & SAMPLED}".encode()
+    return header + b";Lineage=" + lineage if lineage else header

@@ -3,7 +3,7 @@ end, as on the wire.
 """
 
 from lrap_otel.ipc.records import CAPTURE_FIRST_BYTES, CAPTURE_LAST_BYTES
-from lrap_otel.propagation.carrier.model import hidden
+from lrap_otel.propagation.carrier.model import mask_escapes
 
 # An event of no more goes as it is.
 SMALL_BYTES = 8_192
@@ -29,7 +29,7 @@ def of_event(event: "bytes | memoryview") -> "bytes | memoryview":
 
 def _is_among_members(start: bytes) -> bool:
     """What begins like this goes on with a member of its outermost object."""
-    pieces = hidden(start).split(b'"')
+    pieces = mask_escapes(start).split(b'"')
     marks = b"".join(pieces[::2])
     is_outside_strings = len(pieces) % 2 == 1
     return is_outside_strings and marks.count(b"{") - marks.count(b"}") == 1 and marks.count(b"[") == marks.count(b"]")
@@ -38,22 +38,28 @@ def _is_among_members(start: bytes) -> bool:
 class Capture:
     """The first 64 KB of a body, the last 4 KB of what follows them, and the length of the whole.
 
-    `status` is the Runtime API's, 0 until it has come and gone on; `overhead_ns` is what the proxy added.
+    `status` is the Runtime API's, 0 until it has come and gone on, which was at `ended_ns` (monotonic);
+    `overhead_ns` is what the proxy added.
     """
 
-    __slots__ = ("first", "last", "length", "overhead_ns", "status")
+    __slots__ = ("ended_ns", "first", "last", "length", "overhead_ns", "status")
 
     def __init__(self) -> None:
-        self.first = bytearray()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was captured."""
+        self.first: bytes | bytearray = b""
         self.last = b""
-        self.length = 0
-        self.status = 0
-        self.overhead_ns = 0
+        self.length = self.status = self.overhead_ns = self.ended_ns = 0
 
     def add(self, data: bytes) -> None:
+        """Take the next part of the body."""
         self.length += len(data)
         room = CAPTURE_FIRST_BYTES - len(self.first)
         if room > 0:
+            if not isinstance(self.first, bytearray):
+                self.first = bytearray(self.first)
             self.first += data[:room]
             data = data[room:]
         if data:

@@ -6,41 +6,26 @@ One `Exchange` serves one runtime connection in one thread, which blocks whereve
 from time import monotonic_ns, time_ns
 
 from lrap_otel.handshake import ANSWER, Hello
-from lrap_otel.http1.messages import (
-    CHUNKED,
-    UNTIL_CLOSE,
-    ProtocolError,
-    Request,
-    Response,
-    body_of,
-    dechunk,
-    parse_request,
-)
-from lrap_otel.http1.stream import RECEIVE_BYTES, BrokenError, Stream
+from lrap_otel.http1.errors import CLIENT, DisconnectedError, RemoteProtocolError
+from lrap_otel.http1.stream import RECEIVE_BYTES, Stream
 from lrap_otel.ipc import records
+from lrap_otel.proxy.calls import HELLO, INIT_ERROR, POLL, RESTORE, RESULT, ParsedCall
 from lrap_otel.proxy.capture import Capture
 from lrap_otel.proxy.delivery import Delivery
-from lrap_otel.proxy.polls import Event, Poll
-from lrap_otel.proxy.relay import NO_BUFFER, Relay, UnansweredError, UnreachableError, final_head
+from lrap_otel.proxy.polls import Event
+from lrap_otel.proxy.recorder import HEAD_CAPTURE_BYTES
+from lrap_otel.proxy.relay import Relay, UnansweredError, UnreachableError, final_head
+from lrap_otel.proxy.replies import ParsedReply
 from lrap_otel.sandbox.invocations import Invocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.proxy.relay import Taker
+    from lrap_otel.proxy.head_templates import Call, Reply
+    from lrap_otel.proxy.polls import Poll
     from lrap_otel.proxy.shared_state import SharedState
 
-NEXT = b"/2018-06-01/runtime/invocation/next"
-INVOCATION = b"/2018-06-01/runtime/invocation/"
-INIT_ERROR = b"/2018-06-01/runtime/init/error"
-RESTORE_NEXT = b"/2018-06-01/runtime/restore/next"
-HELLO = b"/lrap-otel/hello"
-
-# The largest event Lambda delivers. A longer reply is none that we know, and streams through.
-EVENT_LIMIT_BYTES = 6 * 1024 * 1024 + 100
 # Nobody sends a body with a poll, so nobody needs more.
 POLL_BODY_LIMIT_BYTES = 65_536
-# Of a request head, for the telemetry process: enough for all but the 1 MiB that X-Ray's error cause may have.
-HEAD_CAPTURE_BYTES = 16_384
 
 _OWN_REPLY = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
 _REASONS = {
@@ -58,13 +43,15 @@ class Exchange:
     Whatever is not needed to pass a message on is called through the `Recorder`.
     """
 
-    __slots__ = ("_announced_close", "_recorder", "_relay", "_runtime", "_sandbox")
+    __slots__ = ("_announced_close", "_capture", "_heads", "_recorder", "_relay", "_runtime", "_shared")
 
-    def __init__(self, runtime: Stream, sandbox: "SharedState") -> None:
+    def __init__(self, runtime: "Stream", shared: "SharedState") -> None:
         self._runtime = runtime
-        self._sandbox = sandbox
-        self._recorder = sandbox.recorder
-        self._relay = Relay(runtime, sandbox.upstream)
+        self._shared = shared
+        self._recorder = shared.recorder
+        self._relay = Relay(runtime, shared)
+        self._heads = shared.heads
+        self._capture = Capture()
         self._announced_close = False
 
     def serve(self) -> None:
@@ -72,245 +59,195 @@ class Exchange:
         try:
             while self._serve_call():
                 pass
-            self._relay.give_back()
-        except (BrokenError, OSError):
+            self._relay.release()
+        except (RemoteProtocolError, DisconnectedError, OSError):
             pass  # who went away knows it; the other side learns it from the closing below
         finally:
             self._relay.close()
-            self._recorder.observe(self._sandbox.invocations.connection_ended, self, self._announced_close)
+            self._recorder.observe(self._shared.invocations.connection_ended, self, self._announced_close)
 
     def _serve_call(self) -> bool:
         """Serve one call; False when it was the last on this connection."""
+        runtime = self._runtime
         try:
-            return self._take_call()
-        except ProtocolError as refused:
-            return self._refuse(refused.status, "InvalidRequest", str(refused))
+            data = runtime.buffered or runtime.socket.recv(RECEIVE_BYTES)  # a snapshot may be taken here, and restored
+            call: Call | None = self._heads.poll
+            if call is not None and call.raw == data:
+                runtime.buffered = b""
+            else:
+                call = self._relay.read_call(data)
+                if call is None:
+                    return False
+            self._announced_close = call.closes
+            if call.kind == POLL:
+                return self._deliver_event(call)
+            if call.request_id:
+                return self._forward_result(call)
+            return self._forward_other(call)
+        except RemoteProtocolError as error:
+            if error.peer != CLIENT:
+                raise
+            return self._refuse(error.status, "InvalidRequest", str(error))
         except UnreachableError as error:
             return self._refuse(502, "RuntimeApiUnreachable", str(error))
 
-    def _take_call(self) -> bool:
-        head = self._runtime.read_head()
-        if not head:
-            return False
-        request = parse_request(head)
-        self._announced_close = request.closes
-        return self._route(request)
+    def _forward_other(self, call: "Call") -> bool:
+        if call.kind == RESTORE:
+            return self._restore(call)
+        if call.kind == HELLO:
+            return self._say_hello(call)
+        if call.kind == INIT_ERROR:
+            return self._forward_init_error(call)
+        return self._relay.forward(call, None)
 
-    def _route(self, request: Request) -> bool:
-        path = request.path
-        if request.method == b"GET":
-            if path == NEXT:
-                return self._deliver_event(request)
-            if path == RESTORE_NEXT:
-                return self._restore(request)
-            if path == HELLO:
-                return self._say_hello(request)
-        elif request.method == b"POST":
-            if path.startswith(INVOCATION):
-                request_id, _, endpoint = path[len(INVOCATION) :].partition(b"/")
-                if endpoint in {b"response", b"error"}:
-                    return self._forward_result(request, request_id.decode("latin-1"), endpoint.decode())
-            if path == INIT_ERROR:
-                return self._forward_init_error(request)
-        return self._forward(request, None)
-
-    def _deliver_event(self, request: Request) -> bool:
+    def _deliver_event(self, call: "Call") -> bool:
         """``/next``: from the poll to the event in the runtime's hands, and only then to our own record of it."""
-        sandbox = self._sandbox
-        if not sandbox.is_managed_instances:
-            self._recorder.runtime_polls_again()
-        body = self._gather_body(request) if request.body_length else b""
-        polls = sandbox.polls
-        polls.enter(self._runtime)  # until the invocation is open, so that no INVOKE finds neither
+        shared, recorder, runtime, relay = self._shared, self._recorder, self._runtime, self._relay
+        if not shared.is_managed_instances:
+            recorder.runtime_polls_again()
+        body = self._read_poll_body(call) if call.body_length else b""
+        polls, invocations = shared.polls, shared.invocations
+        held = polls.waiting[runtime] = []  # until the invocation is open, so that no INVOKE finds neither
         try:
-            if sandbox.invocations.bystander is not None:
-                self._recorder.observe(sandbox.invocations.tell_bystander)
-            return self._answer_poll(request, body)
+            if invocations.observer is not None:
+                recorder.observe(invocations.notify_observer)
+            while True:
+                try:
+                    poll = self._wait_for_answer(call, body, held)
+                    if poll is None:
+                        return False
+                    if isinstance(poll, Event):
+                        return self._send_event(poll, call.closes)
+                    reply = relay.read_reply(b"GET")
+                except UnansweredError:
+                    continue
+                event = relay.read_event(reply)
+                if event is None:
+                    return relay.relay_reply(reply, closes=call.closes)
+                return self._send_event(event, call.closes)
         finally:
-            polls.leave(self._runtime)
-            self._recorder.notify()
+            polls.leave(runtime, held)
+            if invocations.condition.is_awaited or invocations.observer is not None:
+                recorder.notify()
 
-    def _answer_poll(self, request: Request, body: bytes) -> bool:
-        while True:
-            try:
-                poll = self._wait_for_answer(request, body)
-                if poll is None:
-                    return False
-                if isinstance(poll.source, Event):
-                    return self._send_event(poll.source, request)
-                self._relay.use(poll.source)
-                reply = self._relay.read_reply(request)
-            except UnansweredError:
-                continue
-            event = self._receive_event(reply)
-            if event is None:
-                return self._relay.relay_reply(reply, closes=request.closes)
-            self._relay.settle(reply)
-            return self._send_event(event, request)
+    def _wait_for_answer(self, call: "Call", body: bytes, held: "list[Poll]") -> "Poll | None":
+        """Wait for a poll of this runtime, or of another that has gone; None if this one goes itself.
 
-    def _wait_for_answer(self, request: Request, body: bytes) -> Poll | None:
-        """Wait for a poll of this runtime, or of another that has gone; None where this one goes itself."""
-        polls = self._sandbox.polls
+        The relay then goes on with the connection that the answer comes on.
+        """
+        polls, relay = self._shared.polls, self._relay
         while True:
-            if not polls.take_over(self._runtime):
-                if self._runtime.is_gone():
-                    return None  # a poll made for nobody would be one too many
-                polls.hold(self._runtime, Poll(self._relay.start_poll(request, body)))
+            is_simple = not (held or polls.parked or polls.has_surplus or len(polls.waiting) > 1)
+            if is_simple or not polls.take_over(held):
+                answered = relay.start_poll(call, body, held)
+                if answered is not None:
+                    return answered
+                if not held:
+                    return None
             poll = polls.wait(self._runtime)
+            if isinstance(poll, Stream):
+                relay.use(poll)
             if poll is not None or self._runtime.is_gone():
                 return poll
 
-    def _gather_body(self, request: Request) -> bytes:
+    def _read_poll_body(self, call: "Call") -> bytes:
         """The whole body of a poll, so that upstream cannot answer in the middle of it."""
-        framing, body = body_of(request), bytearray()
-        while not framing.is_complete:
-            data = self._runtime.take_ahead() or self._runtime.socket.recv(RECEIVE_BYTES)
-            if not data:
-                raise BrokenError("the runtime broke off its body")
-            used = framing.take(data)
-            body += data[:used]
-            if len(body) > POLL_BODY_LIMIT_BYTES:
-                raise ProtocolError("a poll with a body this long", status=413)
-            self._runtime.ahead = data[used:]
-        return bytes(body)
+        pieces = self._runtime.read_body(call, POLL_BODY_LIMIT_BYTES)
+        body = b"".join(pieces or ())
+        if pieces is None or len(body) > POLL_BODY_LIMIT_BYTES:
+            raise RemoteProtocolError(CLIENT, "a poll with a body this long", status=413)
+        return body
 
-    def _receive_event(self, reply: Response) -> Event | None:
-        """The whole reply; None where it streams through as it is, with nothing of its body used up."""
-        if reply.status != 200 or reply.body_length == UNTIL_CLOSE or reply.body_length > EVENT_LIMIT_BYTES:
-            return None
-        received = self._relay.read_body(reply, EVENT_LIMIT_BYTES)
-        if received is None:
-            return None
-        if reply.body_length == CHUNKED:
-            payload = dechunk(received)
-        else:
-            payload = received[0] if len(received) == 1 else b"".join(received)
-        if len(payload) > EVENT_LIMIT_BYTES:
-            self._relay.unread(b"".join(received))
-            return None
-        return Event(reply, received, payload)
-
-    def _send_event(self, event: Event, request: Request) -> bool:
+    def _send_event(self, event: Event, closes: bool) -> bool:
+        """`closes`: the runtime has announced that its connection ends."""
         received_ns = monotonic_ns()
-        delivery = self._prepare(event, request)
-        if self._runtime.is_gone():
-            self._sandbox.polls.park(Poll(event))
+        runtime, recorder, shared = self._runtime, self._recorder, self._shared
+        tracer = shared.tracer
+        delivery = recorder.prepare(tracer, event, time_ns(), closes) if tracer is not None else None
+        if delivery is None:
+            delivery = self._untraced(event, closes)
+        if runtime.is_gone():
+            shared.polls.park(event)
             return False
         invocation = delivery.invocation
         if invocation is not None:
-            self._recorder.open(invocation, self, received_ns)
+            recorder.open(invocation, self, received_ns)
         try:
-            self._runtime.send_all(delivery.parts)
+            runtime.send_all(delivery.parts)
         finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
             if invocation is not None:
-                overhead_ns = monotonic_ns() - received_ns
-                self._recorder.delivered(
-                    invocation,
-                    delivery.delivered_ns,
-                    overhead_ns,
-                    event.head.raw,
-                    event.payload,
-                    delivery.is_redelivery,
-                )
-            if self._sandbox.is_managed_instances:
-                self._relay.buffer = NO_BUFFER  # one for each of many workers would be too much to keep
-        return not (request.closes or event.head.closes)
+                recorder.delivered(delivery, monotonic_ns() - received_ns, event)
+        if delivery.is_to_be_learned:
+            recorder.attempt(self._learn, event, delivery)
+        return not (closes or event.head.closes)
 
-    def _prepare(self, event: Event, request: Request) -> Delivery:
-        """The event with its context; as it came where telemetry is off or its code fails."""
-        tracer = self._sandbox.tracer
-        if tracer is None:
-            return Delivery((final_head(event.head, closes=request.closes), *event.body))
-        delivery = self._recorder.observe(tracer.prepare, event, time_ns(), request.closes)
-        if delivery is None:
-            delivery = Delivery((final_head(event.head, closes=request.closes), *event.body))
+    def _untraced(self, event: Event, closes: bool) -> Delivery:
+        """The event as it came: telemetry is off or its code has failed."""
+        delivery = Delivery((final_head(event.head, closes=closes), *event.body))
+        if self._shared.tracer is not None:
             # It came through us all the same: what waits for its result, or wonders where it is, has to know.
-            delivery.invocation = self._recorder.observe(_untraced, event.head)
+            delivery.invocation = self._recorder.observe(_without_context, event.head)
         return delivery
 
-    def _forward_result(self, request: Request, request_id: str, endpoint: str) -> bool:
+    def _learn(self, event: Event, delivery: Delivery) -> None:
+        """After an event has been delivered: what makes the next like it quicker to read."""
+        if isinstance(event.head, ParsedReply):
+            self._shared.heads.events.learn(event.head)
+        if delivery.carrier is not None and self._shared.tracer is not None:
+            self._shared.tracer.learn(event, delivery.carrier)
+
+    def _forward_result(self, call: "Call") -> bool:
         """``/response`` and ``/error``: the result goes on as it comes, and then the record of it."""
-        invocation_id = request.fields.get(b"lambda-runtime-invocation-id", b"").decode("latin-1")
-        invocation = self._recorder.attempt(self._sandbox.invocations.find, request_id, invocation_id)
+        recorder, shared = self._recorder, self._shared
+        invocation = recorder.attempt(shared.invocations.find, call.request_id, call.invocation_id)
         if invocation is None:
-            return self._forward(request, None)
-        capture = Capture()
+            return self._relay.forward(call, None)
+        capture = self._capture
+        capture.reset()
         is_refused = False
         try:
-            return self._forward(request, capture)
-        except (ProtocolError, UnreachableError):
-            is_refused = True  # by us: another result of this invocation, or its error, may still come
+            return self._relay.forward(call, capture)
+        except (RemoteProtocolError, UnreachableError) as error:
+            # By us: another result of this invocation, or its error, may still come.
+            is_refused = isinstance(error, UnreachableError) or error.peer == CLIENT
             raise
         finally:
-            head = request.raw[:HEAD_CAPTURE_BYTES]
-            self._recorder.observe(self._recorder.finished, invocation, endpoint, head, capture, is_refused)
-            if not is_refused:
-                self._recorder.finish(invocation, self)
+            recorder.finished(invocation, call, capture, is_refused, self)
+            if call.kind == RESULT and isinstance(call, ParsedCall):
+                recorder.recognise(self._heads.results.learn, call)
 
-    def _forward_init_error(self, request: Request) -> bool:
+    def _forward_init_error(self, call: "Call") -> bool:
         capture = Capture()
         try:
-            return self._forward(request, capture)
+            return self._relay.forward(call, capture)
         finally:
-            self._recorder.observe(self._offer_init_error, request, capture)
+            self._recorder.observe(self._offer_init_error, call, capture)
 
-    def _offer_init_error(self, request: Request, capture: Capture) -> None:
-        head = request.raw[:HEAD_CAPTURE_BYTES]
+    def _offer_init_error(self, call: "Call", capture: Capture) -> None:
+        head = call.raw[:HEAD_CAPTURE_BYTES]
         self._recorder.offer(records.init_error(time_ns(), len(head)), head, bytes(capture.first))
 
-    def _restore(self, request: Request) -> bool:
+    def _restore(self, call: "Call") -> bool:
         """``/restore/next``: answered when this sandbox is a copy made from a snapshot."""
-        is_early, reply = self._call(request, None)
+        return self._relay.forward(call, None, self._take_restore)
+
+    def _take_restore(self, reply: "Reply") -> None:
+        """Before the runtime knows: its next call needs a connection that leads somewhere."""
         if reply.status == 200:
-            # Before the runtime knows: its next call needs a connection that leads somewhere.
-            self._sandbox.upstream.restores += 1
+            self._shared.upstream.snapshot_generation += 1
             self._recorder.observe(self._offer_restored)
-        return self._pass_on(reply, request, is_early=is_early)
 
     def _offer_restored(self) -> None:
         self._recorder.offer(records.restored(time_ns()))
 
-    def _say_hello(self, request: Request) -> bool:
+    def _say_hello(self, call: "Call") -> bool:
         """Answer the wrapper, and take over what Lambda tells only runtimes, and the process that becomes the runtime."""
-        self._recorder.observe(self._take_hand_over, request)
+        self._recorder.observe(self._take_hand_over, call)
         self._runtime.send(ANSWER)
         return False
 
-    def _take_hand_over(self, request: Request) -> None:
-        self._sandbox.meet_runtime(Hello(request.raw))
-
-    def _forward(self, request: Request, capture: Capture | None) -> bool:
-        """Pass a call on and its reply back. True where the connection goes on."""
-        began_ns = monotonic_ns()
-        is_early, reply = self._call(request, capture)
-        replied_ns = monotonic_ns()
-        goes_on = self._pass_on(reply, request, is_early=is_early)
-        if capture is not None:
-            capture.status = reply.status
-            capture.overhead_ns = self._relay.head_sent_ns - began_ns + monotonic_ns() - replied_ns
-        return goes_on
-
-    def _call(self, request: Request, capture: Capture | None) -> tuple[bool, Response]:
-        """The reply's head, and whether it came before the request's body had gone."""
-        try:
-            early = self._relay.send_request(request, self._taker(capture))
-            return early is not None, early or self._relay.read_reply(request)
-        except UnansweredError:
-            if request.method != b"GET" or request.body_length:
-                raise
-        self._relay.resend(request)
-        return False, self._relay.read_reply(request)
-
-    def _taker(self, capture: Capture | None) -> "Taker | None":
-        """What is given each part of a body before it goes on."""
-        return None if capture is None else lambda data: self._recorder.observe(capture.add, data)
-
-    def _pass_on(self, reply: Response, request: Request, *, is_early: bool) -> bool:
-        goes_on = self._relay.relay_reply(reply, closes=request.closes or is_early)
-        if is_early:
-            self._relay.drop_upstream()
-            self._relay.linger()
-        return goes_on
+    def _take_hand_over(self, call: "Call") -> None:
+        self._shared.meet_runtime(Hello(call.raw))
 
     def _refuse(self, status: int, error_type: str, text: str) -> bool:
         """Answer in the Runtime API's place, and end the connection, which says nothing about the runtime."""
@@ -321,10 +258,8 @@ class Exchange:
         return False
 
 
-def _untraced(head: Response) -> Invocation:
-    """An invocation that has no context."""
-    request_id, invocation_id, deadline = head.invocation()
-    return Invocation(request_id, invocation_id, int(deadline) if deadline.isdecimal() and len(deadline) < 20 else 0)
+def _without_context(head: "Reply") -> Invocation:
+    return Invocation(*head.invocation())
 
 
 def _json_text(text: str) -> bytes:

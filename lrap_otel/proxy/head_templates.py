@@ -1,241 +1,172 @@
 """Heads in which only some values change from one message to the next.
 
-Lambda's replies to ``/next`` have the same fields in the same order; request id, deadline, trace id, date and length differ. A
-runtime's results differ in the request id and the length. So a head that has passed validation leaves a mould, a pattern with
-places for those values; what fits into it is valid too, which takes a microsecond to see instead of ten.
+Lambda's replies to ``/next`` have the same fields in the same order; request id, deadline, trace id,
+date and length differ. A runtime's results differ in the request id and the length, Lambda's answers to
+them in the date. So a head that has passed validation leaves a template, a pattern with places for those
+values. A head that matches is valid too, which takes a microsecond to see instead of ten.
 """
 
-from lrap_otel.http1.messages import CHUNKED, HEAD_END, INVOCATION_FIELDS, LAST_CHUNK, TRACE_ID
-from lrap_otel.propagation import xray, xray_forms
-from lrap_otel.text.patterns import Brake, Group, Template, Value, compile_pattern
+from lrap_otel.http1.errors import CLIENT, SERVER
+from lrap_otel.http1.heads import CHUNKED, Response
+from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID
+from lrap_otel.propagation.xray import XRayHeader
+from lrap_otel.proxy.calls import RESULT
+from lrap_otel.text.byte_format import ByteFormat, Formats
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from re import Pattern
+    from re import Match, Pattern
+    from typing import TypeAlias
 
-    from lrap_otel.http1.messages import Head, Request, Response
-    from lrap_otel.proxy.event_head import Form
-    from lrap_otel.text.patterns import Part, Piece
+    from lrap_otel.http1.heads import Head
+    from lrap_otel.proxy.calls import ParsedCall
+    from lrap_otel.proxy.replies import HeadRewrite, ParsedReply
+    from lrap_otel.text.byte_format import Piece
 
-    # A mould and the values in it; where the head ends; where the event starts and ends.
-    KnownReply = tuple["Mould", tuple[bytes, ...], int, int, int]
-    # Whose result a request brings: request id and invocation id; where its body begins; the request that it is like.
-    KnownResult = tuple[str, str, int, Request]
+    # The name of a field, empty for the start line, and its line, with the numbers of groups in it.
+    Line = tuple[bytes, Sequence[Piece]]
+    Call: TypeAlias = "ParsedCall | RecognisedResult"
+    Reply: TypeAlias = "ParsedReply | RecognisedReply"
 
-_TEXT = bytes(set(range(32, 256)) - {127})
-_WORD = Value(bytes(range(33, 127)))
-# What a request id is made of, and means nothing else in a path.
-_ID = Value(b"-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
-# No more than fit into what is received at once.
-_LENGTH, _CHUNK_SIZE = Value(b"0123456789", 1, 5), Value(b"0123456789abcdefABCDEF", 1, 5)
-_CHANGING = {
-    b"content-length": _LENGTH,
-    b"date": Value(_TEXT),
-    b"lambda-runtime-aws-request-id": _WORD,
-    b"lambda-runtime-deadline-ms": Value(b"0123456789", 1, 19),
-    b"lambda-runtime-invocation-id": _WORD,
-    TRACE_ID: _WORD,
-}
-# With one of these a head is hardly like another, or needs more than a look.
-_NOT_LEARNED = frozenset(
-    (b"lambda-runtime-client-context", b"lambda-runtime-cognito-identity", b"traceparent", b"expect")
-)
-_LIMIT_BYTES = 2_048
-# With whatever values: as much of a head as a record holds.
-_LONGEST_BYTES = 16_384
-_MOULDS_LIMIT = 4
-# Among the groups of a pattern: the first is empty, for what a head does not tell; the second of a result's is its request id.
-_NOTHING, _REQUEST_ID = 0, 1
+CONTENT_LENGTH = b"content-length"
 
 
-class UnknownMatcherError(Exception):
-    """This Python's matcher has refused a pattern. None is asked of it again."""
+class HeadTemplate:
+    """What the heads that match `pattern` share.
 
-
-class Mould:
-    """What the heads of one form share.
-
-    `pattern` has a group for each value that changes, and the other numbers say which: `request_id_at`, `attempt_at` (the invocation id),
-    `deadline_at`, `length_at`, and of X-Ray's header `root_at` (and behind it the rest of the trace id), `parent_at` (and behind it
-    whether it is sampled) and `lineage_at`. Where the body `is_chunked`, the pattern goes on to its first chunk, whose size is the length.
+    `like` is the head that it was made of. The numbers say which group has what; the first, 0, is empty,
+    for what such a head does not have. `root_at`: of X-Ray's header, the first part of the trace id, which
+    the other follows; `parent_at`: its parent, which is followed by whether it is sampled. `formats`: how
+    such a head is rewritten; the values of the rewrite follow those of the groups.
     """
 
     __slots__ = (
-        "_lines",
-        "_templates",
-        "_trace",
-        "attempt_at",
-        "deadline_at",
-        "is_chunked",
-        "length_at",
-        "lineage_at",
-        "parent_at",
-        "pattern",
-        "request_id_at",
-        "root_at",
-    )
+        "_lines", "deadline_at", "formats", "invocation_id_at", "length_at", "like", "lineage_at", "match", "parent_at",
+        "pattern", "request_id_at", "root_at", "status",
+    )  # fmt: skip
 
-    def __init__(self, head: "Head", start: "tuple[Part, ...]") -> None:
-        """`start` is the start line; `head` is one that `_may_leave_mould`."""
-        self.is_chunked = head.body_length == CHUNKED
-        self._trace = trace = xray_forms.usual_form(head.fields.get(TRACE_ID, b"").decode("latin-1"))
-        # The start line and each field line: its name, and what it is made of.
-        self._lines = [(b"", start)]
-        parts: list[Part] = [Group(), *start]
-        groups: dict[bytes, int] = {}
-        for line, (name, value) in zip(head.lines, head.pairs, strict=True):
-            line_parts: tuple[Part, ...] = (b"\r\n" + line,)
-            if name in _CHANGING:
-                groups[name] = _count_groups(parts)
-                changing = trace.parts if name == TRACE_ID and trace else (Group(_CHANGING[name]),)
-                line_parts = b"\r\n" + line[: -len(value)], *changing
-            self._lines.append((name, line_parts))
-            parts += line_parts
-        parts.append(HEAD_END)
-        if self.is_chunked:
-            groups[b"content-length"] = _count_groups(parts)
-            parts += Group(_CHUNK_SIZE), b"\r\n"
-        self.pattern = _compiled(parts)
-        self.request_id_at, self.attempt_at, self.deadline_at, self.length_at, self.root_at = [
-            groups.get(name, _NOTHING) for name in (*INVOCATION_FIELDS, b"content-length", TRACE_ID)
-        ]
-        self.parent_at = self.root_at + trace.parent_at if trace and trace.parent_at else _NOTHING
-        self.lineage_at = self.root_at + trace.lineage_at if trace and trace.lineage_at else _NOTHING
-        self._templates: dict[Form, Template] = {}
+    def __init__(
+        self, like: "Head", pattern: "Pattern[bytes]", lines: "Sequence[Line]", groups: dict[str, int]
+    ) -> None:
+        """`groups`: the numbers, by the names of the attributes."""
+        self.like = like
+        self.pattern = pattern
+        self.match = pattern.match
+        self.status = getattr(like, "status", 0)
+        self.request_id_at = groups.get("request_id", 0)
+        self.invocation_id_at = groups.get("invocation_id", 0)
+        self.deadline_at = groups.get("deadline", 0)
+        self.length_at = groups.get("length", 0)
+        self.root_at = groups.get("root", 0)
+        self.parent_at = groups.get("parent", 0)
+        self.lineage_at = groups.get("lineage", 0)
+        self._lines = lines
+        self.formats = Formats(self._format)
 
-    def template(self, form: "Form") -> Template:
-        """How such a head is written in this form. The form's values are numbered behind the groups of the pattern."""
-        template = self._templates.get(form)
-        if template is None:
-            template = self._templates[form] = self._template(form)
-        return template
-
-    def _template(self, form: "Form") -> Template:
-        pieces: list[Piece] = []
-        groups = 0
-        for name, parts in self._lines:
-            for part in parts:
-                is_group = isinstance(part, Group)
-                groups += is_group
-                if name not in form.replaced:
-                    pieces.append(groups if is_group else part)  # type: ignore[arg-type]  # there are no other parts
+    def _format(self, rewrite: "HeadRewrite") -> ByteFormat:
         groups = self.pattern.groups
-        pieces += [piece + groups if isinstance(piece, int) else piece for piece in form.pieces]
-        return Template(pieces, groups + len(form.names) + 1)
+        pieces = [piece for name, line in self._lines if name not in rewrite.replaced for piece in line]
+        pieces += [piece + groups if isinstance(piece, int) else piece for piece in rewrite.added]
+        return ByteFormat(pieces, groups + len(rewrite.names) + 1)
 
-    def trace_header(self, values: "Sequence[bytes]") -> xray.XRayHeader:
-        """What Lambda says of the event's trace."""
-        if self._trace is None:
-            return xray.parse("")
-        root = self.root_at
-        return self._trace.read([value.decode() for value in values[root : root + self._trace.count]])
 
-    def is_traced(self, values: "Sequence[bytes]") -> bool:
-        """See `xray.is_traced`, which takes an object of each event that this does not need."""
-        root, parent = self.root_at, self.parent_at
+class RecognisedResult:
+    """The head of a result that matches a template. See `ParsedCall`."""
+
+    __slots__ = ("body_length", "forwarded", "invocation_id", "raw", "request_id")
+    is_recognised = True
+    kind = RESULT
+    method = b"POST"
+    closes = False
+    sender = CLIENT
+
+    def __init__(self, template: HeadTemplate, found: "Match[bytes]") -> None:
+        values = found.groups()
+        self.raw = self.forwarded = found[0]
+        self.request_id = values[1].decode()
+        attempt_at = template.invocation_id_at
+        self.invocation_id = values[attempt_at].decode() if attempt_at else ""
+        self.body_length = int(values[template.length_at])
+
+
+class RecognisedAnswer:
+    """The head of an answer to a result that matches a template. See `ParsedReply`."""
+
+    __slots__ = ("body_length", "forwarded", "raw", "status")
+    is_recognised = True
+    closes = False
+    sender = SERVER
+
+    def __init__(self, template: HeadTemplate, found: "Match[bytes]") -> None:
+        self.raw = self.forwarded = found[0]
+        self.status = template.status
+        length_at = template.length_at
+        self.body_length = int(found[length_at + 1]) if length_at else CHUNKED
+
+
+class RecognisedReply:
+    """The head of a reply to ``/next`` that matches a template. See `ParsedReply`."""
+
+    __slots__ = ("_template", "_values", "body_length", "forwarded", "raw", "status")
+    is_recognised = True
+    closes = False
+    sender = SERVER
+
+    def __init__(self, template: HeadTemplate, found: "Match[bytes]") -> None:
+        self._template = template
+        self._values = values = found.groups()
+        self.raw = self.forwarded = found[0]
+        self.status = template.status
+        length = values[template.length_at]
+        self.body_length = int(length) if length else CHUNKED
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        """See `Head`."""
+        return Response(self.raw, b"GET").fields
+
+    def parent(self) -> None:
+        """See `ParsedReply`: a reply with a traceparent of its own leaves no template."""
+
+    def invocation(self) -> tuple[str, str, int]:
+        """See `ParsedReply`."""
+        template, values = self._template, self._values
+        attempt_at, deadline = template.invocation_id_at, values[template.deadline_at]
+        return (
+            values[template.request_id_at].decode(),
+            values[attempt_at].decode() if attempt_at else "",
+            int(deadline) if deadline else 0,
+        )
+
+    def trace(self) -> XRayHeader:
+        """See `ParsedReply`."""
+        template, values = self._template, self._values
+        root, parent = template.root_at, template.parent_at
+        trace_id_hex = (values[root] + values[root + 1]).decode() if root else ""
+        parent_id_hex = values[parent].decode()
+        return XRayHeader(
+            trace_id_hex if trace_id_hex != NO_TRACE_ID else "",
+            parent_id_hex if parent_id_hex != NO_SPAN_ID else "",
+            values[parent + 1] == b"1" if parent else None,
+            values[template.lineage_at].decode(),
+            is_well_formed=True,
+        )
+
+    def lineage(self) -> bytes:
+        """See `ParsedReply`."""
+        return self._values[self._template.lineage_at]
+
+    def is_traced(self) -> bool:
+        """See `ParsedReply`."""
+        values, root, parent = self._values, self._template.root_at, self._template.parent_at
         return (
             parent > 0
             and values[parent + 1] == b"1"
             and bool(values[parent].strip(b"0") and (values[root] + values[root + 1]).strip(b"0"))
         )
 
-
-def _mould_of(head: "Head", start: "tuple[Part, ...]") -> Mould | None:
-    """None if this Python's matcher refuses its pattern, which is no fault of ours."""
-    try:
-        return Mould(head, start)
-    except UnknownMatcherError:
-        return None
-
-
-def _compiled(parts: "Sequence[Part]") -> "Pattern[bytes]":
-    pattern = compile_pattern(parts)
-    if pattern is None:
-        raise UnknownMatcherError
-    return pattern
-
-
-def _count_groups(parts: "Sequence[Part]") -> int:
-    return sum(isinstance(part, Group) for part in parts)
-
-
-# The last one first.
-_replies: list[Mould] = []
-_results: "list[tuple[Mould, Request]]" = []
-_replies_brake, _results_brake = Brake(), Brake()
-
-
-def known_reply(data: bytes) -> "KnownReply | None":
-    """The reply that `data` is, with its whole body and nothing else, in one chunk if in any; None where it has to be parsed."""
-    for mould in _replies:
-        found = mould.pattern.match(data)
-        if found is not None:
-            _replies_brake.in_vain = 0
-            values, start, end = found.groups(), found.end(), len(data)
-            if not mould.is_chunked:
-                is_whole = start + int(values[mould.length_at]) == end
-                return (mould, values, start, start, end) if is_whole else None
-            size = values[mould.length_at]
-            end -= len(LAST_CHUNK)
-            is_whole = start < end == start + int(size, 16) and data.endswith(LAST_CHUNK)
-            return (mould, values, start - len(size) - 2, start, end) if is_whole else None
-    return None
-
-
-def learn_reply(reply: "Response") -> None:
-    """Keep the mould of a valid reply that brought an event, if it fits none."""
-    trace = reply.fields.get(TRACE_ID)
-    is_usual = trace is None or xray_forms.usual_form(trace.decode("latin-1")) is not None
-    is_event = reply.status == 200 and b"content-type" in reply.fields and is_usual
-    start = reply.raw + b"1\r\n" if reply.body_length == CHUNKED else reply.raw
-    if is_event and _fits_none(start, _replies) and _may_leave_mould(reply) and _replies_brake.lets_learn():
-        mould = _mould_of(reply, (reply.start_line,))
-        if mould is not None and mould.pattern.match(start):
-            _replies[:] = [mould, *_replies[: _MOULDS_LIMIT - 1]]
-
-
-def known_result(data: bytes) -> "KnownResult | None":
-    """The request that `data` is, with its whole body and nothing else; None where it has to be parsed."""
-    for mould, like in _results:
-        found = mould.pattern.match(data)
-        if found is not None:
-            _results_brake.in_vain = 0
-            values, body_start = found.groups(), found.end()
-            if body_start + int(values[mould.length_at]) != len(data) or body_start > _LONGEST_BYTES:
-                return None
-            attempt_at = mould.attempt_at
-            invocation_id = values[attempt_at].decode() if attempt_at else ""
-            return values[_REQUEST_ID].decode(), invocation_id, body_start, like
-    return None
-
-
-def learn_result(request: "Request", request_id: str) -> None:
-    """Keep the mould of a valid request that brought a result, if it fits none."""
-    is_new = request.body_length >= 0 and _fits_none(request.raw, [mould for mould, _ in _results])
-    if not request_id or not is_new or not _may_leave_mould(request) or not _results_brake.lets_learn():
-        return
-    before, _, after = request.start_line.partition(request_id.encode("latin-1"))
-    mould = _mould_of(request, (before, Group(_ID), after))
-    if mould is not None and before.endswith(b"/invocation/") and mould.pattern.match(request.raw):
-        _results[:] = [(mould, request), *_results[: _MOULDS_LIMIT - 1]]
-
-
-def _fits_none(head: bytes, moulds: list[Mould]) -> bool:
-    return not any(mould.pattern.match(head) for mould in moulds)
-
-
-def _may_leave_mould(head: "Head") -> bool:
-    """It comes again with other values: it went on as it came, on a connection that goes on, each name once and plainly written."""
-    return (
-        head.forwarded is head.raw
-        and not head.closes
-        and len(head.raw) <= _LIMIT_BYTES
-        and len(head.fields) == len(head.pairs)
-        and _NOT_LEARNED.isdisjoint(head.fields)
-        and (head.body_length == CHUNKED or b"content-length" in head.fields)
-        and all(
-            line == line[: len(name)] + b": " + value and value
-            for line, (name, value) in zip(head.lines, head.pairs, strict=True)
-        )
-    )
+    def rewritten(self, rewrite: "HeadRewrite", values: tuple[bytes, ...], length: int) -> bytes:
+        """See `ParsedReply`."""
+        format_: ByteFormat = self._template.formats[rewrite]
+        return format_.fill((*self._values, *values, str(length).encode()))

@@ -6,13 +6,15 @@ import errno
 import time
 
 from lrap_otel import log
+from lrap_otel.http1.errors import CLIENT
 from lrap_otel.http1.stream import Stream
-from lrap_otel.proxy.shared_state import SharedState
-from lrap_otel.proxy.usual import UsualExchange
+from lrap_otel.proxy.exchange import Exchange
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from lrap_otel.proxy.shared_state import SharedState
 
 # Out of descriptors or threads: until one is free, new connections wait in the kernel's queue.
 _PAUSE_S = 0.05
@@ -23,7 +25,9 @@ _ENDED_ERRORS = frozenset((errno.EBADF, errno.EINVAL))
 _LONGEST_PAUSE_S = 1.0
 
 
-def accept_connections(listener: _socket.socket, sandbox: SharedState, early: "Iterable[_socket.socket]" = ()) -> None:
+def accept_connections(
+    listener: _socket.socket, sandbox: "SharedState", early: "Iterable[_socket.socket]" = ()
+) -> None:
     """Serve runtime connections for as long as the listener is open; first those that are `early`, accepted before."""
     for socket in early:
         _serve(socket, sandbox)
@@ -44,10 +48,10 @@ def accept_connections(listener: _socket.socket, sandbox: SharedState, early: "I
         _serve(_socket.socket(fileno=descriptor), sandbox)
 
 
-def _serve(socket: _socket.socket, sandbox: SharedState) -> None:
+def _serve(socket: _socket.socket, sandbox: "SharedState") -> None:
     try:
         socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-        _thread.start_new_thread(UsualExchange(Stream(socket), sandbox).serve, ())
+        _thread.start_new_thread(Exchange(Stream(socket, CLIENT), sandbox).serve, ())
     except (OSError, RuntimeError, MemoryError) as error:
         log.warning(f"a connection could not be served: {error}")
         socket.close()

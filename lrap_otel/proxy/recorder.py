@@ -3,7 +3,7 @@
 from time import monotonic_ns
 
 from lrap_otel import log
-from lrap_otel.proxy.capture import Capture, of_event
+from lrap_otel.proxy.capture import SMALL_BYTES, Capture, of_event
 from lrap_otel.proxy.delivery import delivered, finished
 
 TYPE_CHECKING = False
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from lrap_otel.ipc.channel import Channel
     from lrap_otel.ipc.records import Message
+    from lrap_otel.proxy.delivery import Delivery
+    from lrap_otel.proxy.head_templates import Call
+    from lrap_otel.proxy.polls import Event
+    from lrap_otel.proxy.tracer import Tracer
     from lrap_otel.sandbox.invocations import Invocation, Invocations
 
     A = TypeVar("A")
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 # Results that were refused and did not come again, for all that is known: beyond, the oldest is
 # recorded.
 _REFUSED_LIMIT = 64
+# Of a request head, for the telemetry process: enough for all but the 1 MiB that X-Ray's error cause may have.
+HEAD_CAPTURE_BYTES = 16_384
 
 
 class Recorder:
@@ -63,6 +69,29 @@ class Recorder:
             self._count(error)
             return None
 
+    def recognise(self, recognising: "Callable[[A], T]", data: "A") -> "T | None":
+        """The same for one argument."""
+        try:
+            return recognising(data)
+        except BaseException as error:  # noqa: BLE001 - see the class
+            self._count(error)
+            return None
+
+    def prepare(self, tracer: "Tracer", event: "Event", now_ns: int, closes: bool) -> "Delivery | None":
+        """See `Tracer.prepare`; None if it fails."""
+        try:
+            return tracer.prepare(event, now_ns, closes)
+        except BaseException as error:  # noqa: BLE001 - see the class
+            self._count(error)
+            return None
+
+    def capture(self, capture: Capture, data: bytes) -> None:
+        """Keep what is recorded of a part of a body."""
+        try:
+            capture.add(data)
+        except BaseException as error:  # noqa: BLE001 - see the class
+            self._count(error)
+
     def runtime_polls_again(self) -> None:
         """A runtime with one invocation at a time asks for the next event."""
         try:
@@ -86,60 +115,43 @@ class Recorder:
         except BaseException as error:  # noqa: BLE001 - see the class
             self._count(error)
 
-    def delivered(
-        self,
-        invocation: "Invocation",
-        delivered_ns: int,
-        overhead_ns: int,
-        head: "bytes | memoryview",
-        event: "bytes | memoryview",
-        is_redelivery: bool,
-    ) -> None:
-        """The event has been sent. `head` is the reply's as it came, and `event` its payload."""
-        channel = self.channel
+    def delivered(self, delivery: "Delivery", overhead_ns: int, event: "Event") -> None:
+        """The event has been sent."""
+        channel, invocation = self.channel, delivery.invocation
         try:
-            if channel is not None and invocation.is_traced:
-                message = delivered(invocation, delivered_ns, overhead_ns, len(head), len(event), is_redelivery)
-                channel.offer(message, head, of_event(event))
+            if channel is not None and invocation is not None:
+                context = invocation.context
+                if context.trace_id_hex:
+                    head, payload = event.head.raw, event.payload
+                    message = delivered(delivery, invocation, context, overhead_ns, len(head), len(payload))
+                    if len(payload) <= SMALL_BYTES:
+                        channel.offer(message, head + payload)
+                    else:
+                        channel.offer(message, head, of_event(payload))
         except BaseException as error:  # noqa: BLE001 - see the class
             self._count(error)
 
-    def delivered_at_once(
-        self, invocation: "Invocation", delivered_ns: int, overhead_ns: int, reply: bytes, head_length: int
+    def finished(
+        self, invocation: "Invocation", call: "Call", capture: Capture, is_refused: bool, connection: object
     ) -> None:
-        """The same of a small reply in which the event comes right after the head, for the first
-        time.
+        """A result or an error has gone over `connection`, or broke off.
+
+        `is_refused`: by us, and the invocation may still have another one.
         """
-        channel = self.channel
-        if channel is None:
-            return
         try:
-            length = len(reply) - head_length
-            channel.offer(delivered(invocation, delivered_ns, overhead_ns, head_length, length, False), reply)
-        except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
-
-    def finished_at_once(
-        self, invocation: "Invocation", overhead_ns: int, ended_ns: int, status: int, request: bytes, head_length: int
-    ) -> None:
-        """A result has gone that is one piece with its request's head. See `finished`."""
-        channel = self.channel
-        try:
-            if self.has_refused:
-                self._forget_refused(invocation)
-            if channel is not None:
-                duration_ns, length = ended_ns - invocation.delivered_monotonic_ns, len(request) - head_length
-                message = finished(
-                    invocation, "response", duration_ns, overhead_ns, status, head_length, length, 0, length
-                )
-                channel.offer(message, request)
-        except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
-
-    def finish(self, invocation: "Invocation", connection: object) -> None:
-        """Its result has gone, over `connection`."""
-        try:
-            self._invocations.finish(invocation, connection)
+            try:
+                if invocation.context.trace_id_hex:
+                    duration_ns = (capture.ended_ns or monotonic_ns()) - invocation.delivered_monotonic_ns
+                    head = call.raw if len(call.raw) <= HEAD_CAPTURE_BYTES else call.raw[:HEAD_CAPTURE_BYTES]
+                    message = finished(invocation, call.kind, duration_ns, len(head), capture)
+                    payload = head + capture.first + capture.last
+                    if is_refused or self.has_refused:
+                        self._settle_refused(invocation, message, payload, is_refused)
+                    if not is_refused and self.channel is not None:
+                        self.channel.offer(message, payload)
+            finally:
+                if not is_refused:
+                    self._invocations.finish(invocation, connection)
         except BaseException as error:  # noqa: BLE001 - see the class
             self._count(error)
 
@@ -151,34 +163,6 @@ class Recorder:
                 "its context. The function is not affected. Please report this"
             )
 
-    def finished(
-        self, invocation: "Invocation", endpoint: str, head: bytes, capture: Capture, is_refused: bool
-    ) -> None:
-        """A result or an error has gone, or broke off.
-
-        `is_refused`: by us, and the invocation may still have another one.
-        """
-        if not invocation.is_traced:
-            return
-        duration_ns = monotonic_ns() - invocation.delivered_monotonic_ns
-        first, last = bytes(capture.first), capture.last
-        message = finished(
-            invocation,
-            endpoint,
-            duration_ns,
-            capture.overhead_ns,
-            capture.status,
-            len(head),
-            len(first),
-            len(last),
-            capture.length,
-        )
-        if is_refused:
-            self._postpone(invocation, message, head + first + last)
-        else:
-            self._forget_refused(invocation)
-            self.offer(message, head, first, last)
-
     def offer(self, message: "Message", *parts: "bytes | memoryview") -> None:
         """Give a record to the telemetry process, if there is one."""
         if self.channel is not None:
@@ -189,18 +173,16 @@ class Recorder:
         self.kept[message[0]] = message
         self.offer(message)
 
-    def _postpone(self, invocation: "Invocation", message: "Message", payload: bytes) -> None:
-        """Keep the record of a result that was refused, by us: the same invocation may still have
-        another one.
-        """
-        self._refused[invocation] = message, payload
-        self.has_refused = True
-        if len(self._refused) > _REFUSED_LIMIT:
-            self.offer(*self._refused.pop(next(iter(self._refused))))
+    def _settle_refused(self, invocation: "Invocation", message: "Message", payload: bytes, is_refused: bool) -> None:
+        """Keep the record of a result that was refused by us, since the same invocation may still have another one.
 
-    def _forget_refused(self, invocation: "Invocation") -> None:
-        """This invocation's result came again."""
+        If this is the other one, forget it.
+        """
         self._refused.pop(invocation, None)
+        if is_refused:
+            self._refused[invocation] = message, payload
+            if len(self._refused) > _REFUSED_LIMIT:
+                self.offer(*self._refused.pop(next(iter(self._refused))))
         self.has_refused = bool(self._refused)
 
     def _offer_refused(self) -> None:

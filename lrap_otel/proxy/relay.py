@@ -1,75 +1,84 @@
-"""One runtime connection and the upstream connection behind it: a request one way, its reply the other, as they come."""
+"""One runtime connection and its connection to the Runtime API: a request one way, its reply the other, as they come."""
 
 import _socket
 import select
 from time import monotonic, monotonic_ns
 
-from lrap_otel.http1.messages import (
-    UNTIL_CLOSE,
-    ChunkedBody,
-    LengthBody,
-    ProtocolError,
-    Request,
-    Response,
-    body_of,
-    parse_reply,
-)
-from lrap_otel.http1.stream import RECEIVE_BYTES, BrokenError, Stream
+from lrap_otel.http1.bodies import body_of, dechunk
+from lrap_otel.http1.errors import SERVER, DisconnectedError, LocalProtocolError, RemoteProtocolError
+from lrap_otel.http1.heads import CHUNKED, UNTIL_CLOSE
+from lrap_otel.http1.stream import RECEIVE_BYTES, ReusedMemory
+from lrap_otel.proxy.calls import ParsedCall
+from lrap_otel.proxy.polls import Event
+from lrap_otel.proxy.replies import ParsedReply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
-    from lrap_otel.proxy.upstream import Upstream
-
-    # Is given each part of a body before it goes on, and never raises.
-    Taker = Callable[[bytes], object]
+    from lrap_otel.http1.bodies import Body
+    from lrap_otel.http1.stream import Stream
+    from lrap_otel.proxy.capture import Capture
+    from lrap_otel.proxy.head_templates import Call, Reply
+    from lrap_otel.proxy.polls import Poll
+    from lrap_otel.proxy.shared_state import SharedState
 
 # A runtime that is still sending when its answer has come gets this long to read the answer before the connection goes.
 LINGER_S = 1.0
-# Of an event of this size the memory is kept for the next; page by page it would take half the time that its bytes take. It is
-# not kept for one that needs far less.
-LARGE_BYTES = 16_384
-_LARGER_AT_MOST = 8
-NO_BUFFER = bytearray()
-# Of the rest of a large event, which is read whole before it goes on: fewer, larger pieces.
-EVENT_RECEIVE_BYTES = 1_048_576
 # Of a body that streams: what has come meanwhile, up to this. Four times as much as elsewhere streams a sixth faster.
 PUMP_BYTES = 262_144
-# What chunk lines may add to a body that is within its limit.
-FRAMING_BYTES = 262_144
-
-_BROKEN_OFF = "the Runtime API broke off its reply"
+# The largest event Lambda delivers. A longer reply is none that we know, and streams through.
+EVENT_LIMIT_BYTES = 6 * 1024 * 1024 + 100
 
 
 class UnreachableError(Exception):
     """Nobody answers at the Runtime API's address."""
 
 
-class UnansweredError(BrokenError):
+class UnansweredError(DisconnectedError):
     """Upstream closed a reused connection before it answered a byte. A GET without a body may then be made again."""
 
 
 class Relay:
     """Moves messages between `runtime` and `upstream`, which is None until the first request needs it.
 
-    `head_sent_ns` (monotonic): when the last request's head had gone. `buffer` is for a large event, and goes with the next that is
-    much smaller.
+    `memory` is for large events. `_watch`
+    sees in one look whether the runtime has gone, upstream has sent something or a poll was parked; it was
+    made for `_watched`, and says `_answered` if that has sent something and nothing else has happened.
     """
 
-    __slots__ = ("_connections", "buffer", "head_sent_ns", "runtime", "upstream")
+    __slots__ = (
+        "_answered", "_connections", "_head_sent_ns", "_learn_answer", "_parked_event", "_recognise", "_recognise_result", "_recorder", "_remember", "_watch",
+        "_watched", "memory", "runtime", "upstream",
+    )  # fmt: skip
 
-    def __init__(self, runtime: Stream, connections: "Upstream") -> None:
+    def __init__(self, runtime: "Stream", shared: "SharedState") -> None:
         self.runtime = runtime
         self.upstream: Stream | None = None
-        self.head_sent_ns = 0
-        self.buffer = NO_BUFFER
-        self._connections = connections
+        self._head_sent_ns = 0
+        # One for each of many workers would be too much to keep.
+        self.memory = None if shared.is_managed_instances else ReusedMemory()
+        self._connections = shared.upstream
+        heads = shared.heads
+        self._recognise_result: Callable[[bytes], Any] = heads.results.recognise
+        # By the method of the request that is answered.
+        self._recognise: dict[bytes, Callable[[bytes], Any]] = {
+            b"GET": heads.events.recognise,
+            b"POST": heads.answers.recognise,
+        }
+        self._remember = heads.remember
+        self._learn_answer: Callable[[Any], None] = heads.answers.learn
+        self._watch = select.poll()
+        self._watched: Stream | None = None
+        self._answered: list[tuple[int, int]] = []
+        self._parked_event = shared.polls.parked_event
+        self._recorder = shared.recorder
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """The runtime has ended in good order: the upstream connection, on which nothing is under way, serves the next."""
         if self.upstream is not None:
-            self._connections.give_back(self.upstream)
+            self._connections.release(self.upstream)
             self.upstream = None
 
     def close(self) -> None:
@@ -77,202 +86,237 @@ class Relay:
         self.runtime.close()
         self.drop_upstream()
 
-    def send_request(self, request: Request, take: "Taker | None") -> Response | None:
-        """Send a request upstream, its body as it arrives. What upstream answers before the body's end is returned.
+    def read_call(self, data: bytes) -> "Call | None":
+        """The runtime's next call, which begins with `data` and is none that was seen before; None if it ended in good order."""
+        runtime = self.runtime
+        call: Call | None = self._recorder.recognise(self._recognise_result, data)
+        if call is not None:
+            runtime.buffered = data[len(call.raw) :]
+            return call
+        if not data:
+            return None
+        runtime.buffered = data
+        call = ParsedCall(runtime.read_head())
+        self._recorder.recognise(self._remember, call)
+        return call
 
-        `ProtocolError` if the body is malformed and `BrokenError` if the runtime breaks off: upstream then sees it truncated.
+    def forward(
+        self, call: "Call", capture: "Capture | None", at_reply: "Callable[[Reply], None] | None" = None
+    ) -> bool:
+        """Pass a call on, its body as it arrives, and its reply back. True if the connection goes on.
+
+        `RemoteProtocolError` if the body is malformed and `DisconnectedError` if the runtime breaks off:
+        upstream then sees it truncated. `at_reply` is called before the reply goes on.
         """
-        upstream = self._upstream_for_request()
-        ahead = self.runtime.take_ahead() if request.body_length else b""
-        body = None
+        began_ns = monotonic_ns()
+        upstream = self.upstream
+        if upstream is None or not self._is_ready(upstream):
+            upstream = self._upstream_for_call()
+        early = self._send(call, upstream, capture)
+        reply = early
+        if reply is None:
+            try:
+                reply = self.read_reply(call.method)
+            except UnansweredError:
+                if call.method != b"GET" or call.body_length:
+                    raise
+                reply = self._call_again(call)
+        replied_ns = monotonic_ns()
+        if at_reply is not None:
+            at_reply(reply)
+        goes_on = self.relay_reply(reply, closes=call.closes or early is not None)
+        if early is not None:
+            self.drop_upstream()
+            self.linger()
+        if capture is not None:
+            capture.status = reply.status
+            capture.ended_ns = ended_ns = monotonic_ns()
+            capture.overhead_ns = self._head_sent_ns - began_ns + ended_ns - replied_ns
+            if not reply.is_recognised:
+                self._recorder.recognise(self._learn_answer, reply)
+        return goes_on
+
+    def _send(self, call: "Call", upstream: "Stream", capture: "Capture | None") -> "Reply | None":
+        """Send a call upstream. What upstream answers before the body's end is returned."""
+        runtime, body, data = self.runtime, None, b""
         try:
-            if len(ahead) == request.body_length:  # the usual call: all of it has come
-                if take is not None:
-                    take(ahead)
-            else:
-                body = body_of(request)
-                ahead = self._take(body, ahead, take)
-            has_it = _is_taken(upstream, request.forwarded + ahead)
-            self.head_sent_ns = monotonic_ns()
-            if not has_it:
-                return self.early_answer()
-            return None if body is None or body.is_complete else self._pump(body, take)
-        except (ProtocolError, BrokenError):
+            if call.body_length:
+                data, runtime.buffered = runtime.buffered, b""
+                if len(data) != call.body_length:
+                    body = body_of(call)
+                    data = runtime.take(body, data)
+                    self._capture(capture, data)
+                elif capture is not None:  # the usual call: all of it has come
+                    capture.first, capture.length = data, len(data)
+            try:
+                upstream.socket.sendall(call.forwarded + data)
+            except OSError:
+                return self._early_answer()  # it has gone; what it said last can still be read
+            finally:
+                self._head_sent_ns = monotonic_ns()
+            return None if body is None or body.is_complete else self._pump(body, capture)
+        except (RemoteProtocolError, DisconnectedError):
             self.drop_upstream()
             raise
         except OSError as error:
             self.drop_upstream()
-            raise BrokenError(str(error)) from error
+            raise DisconnectedError(SERVER, str(error)) from error
 
-    def _take(self, body: "LengthBody | ChunkedBody", data: bytes, take: "Taker | None") -> bytes:
-        """Of what the runtime sent, the part that belongs to this body; the rest is the next request's."""
-        used = body.take(data)
-        if used < len(data):
-            self.runtime.ahead = data[used:]
-            data = data[:used]
-        if take is not None and data:
-            take(data)
-        return data
+    def _call_again(self, call: "Call") -> "Reply":
+        """Make a GET without a body again, on a new connection."""
+        self.upstream = self._connect()
+        self.upstream.send(call.forwarded)
+        return self.read_reply(call.method)
 
-    def _pump(self, body: "LengthBody | ChunkedBody", take: "Taker | None") -> Response | None:
+    def _capture(self, capture: "Capture | None", data: bytes) -> None:
+        if capture is not None and data:
+            self._recorder.capture(capture, data)
+
+    def _pump(self, body: "Body", capture: "Capture | None") -> "Reply | None":
         """Send the rest of a body, no faster than upstream takes it, until its end or upstream's early answer."""
-        upstream = self._connected()
+        upstream, runtime = self._connected(), self.runtime
         poll = select.poll()
         poll.register(upstream.socket, select.POLLIN)
-        poll.register(self.runtime.socket, select.POLLIN)
+        poll.register(runtime.socket, select.POLLIN)
         pending = memoryview(b"")
         while pending or not body.is_complete:
             events = dict(poll.poll())
             if events.get(upstream.socket.fileno(), 0) & ~select.POLLOUT:
-                early = self.early_answer()
+                early = self._early_answer()
                 if early is not None:
                     return early
             elif pending:
                 pending = pending[_send_some(upstream, pending) :]
                 if not pending:
                     poll.modify(upstream.socket, select.POLLIN)
-                    poll.register(self.runtime.socket, select.POLLIN)
+                    poll.register(runtime.socket, select.POLLIN)
             else:
-                data = self.runtime.socket.recv(PUMP_BYTES)
+                data = runtime.socket.recv(PUMP_BYTES)
                 if not data:
-                    raise BrokenError("the runtime broke off its body")
-                pending = memoryview(self._take(body, data, take))
+                    raise runtime.broke_off()
+                data = runtime.take(body, data)
+                self._capture(capture, data)
+                pending = memoryview(data)
                 pending = pending[_send_some(upstream, pending) :]
                 if pending:
                     # Not only masked: a reset would be reported all the same, over and over.
-                    poll.unregister(self.runtime.socket)
+                    poll.unregister(runtime.socket)
                     poll.modify(upstream.socket, select.POLLIN | select.POLLOUT)
         return None
 
-    def early_answer(self) -> Response | None:
-        """What upstream says before the body's end; None where it was interim, and has been passed on."""
+    def _early_answer(self) -> "Reply | None":
+        """What upstream says before the body's end; None if it was interim, and has been passed on."""
         while True:
             reply = self._read_reply_head(b"POST")
             if reply.status >= 200:
                 return reply
             self._relay_interim(reply)
-            if not self._connected().ahead:
+            if not self._connected().buffered:
                 return None
 
-    def _relay_interim(self, reply: Response) -> None:
+    def _relay_interim(self, reply: "Reply") -> None:
         if reply.status == 101:
-            raise BrokenError("the Runtime API switched protocols unasked")
+            raise DisconnectedError(SERVER, "the Runtime API switched protocols unasked")
         try:
             self.runtime.send(reply.forwarded)
         except OSError:
             return  # a runtime that has gone is noticed where it matters: a poll's event must not be lost for it
 
-    def read_reply(self, request: Request) -> Response:
-        """The head of the final reply; interim ones are passed on. `UnansweredError` where the request may be made again."""
-        while (reply := self._read_reply_head(request.method)).status < 200:
-            self._relay_interim(reply)
-        return reply
+    def read_reply(self, method: bytes) -> "Reply":
+        """The head of the final reply; interim ones are passed on. `UnansweredError` if the call may be made again."""
+        upstream = self.upstream or self._connected()
+        try:
+            data = upstream.buffered or upstream.socket.recv(RECEIVE_BYTES)
+        except ConnectionResetError:
+            data = b""
+        recognise = self._recognise.get(method)
+        if recognise is not None:
+            reply: Reply | None = self._recorder.recognise(recognise, data)
+            if reply is not None:
+                upstream.buffered = data[len(reply.raw) :]
+                return reply
+        upstream.buffered = data
+        parsed = self._read_reply_head(method)
+        while parsed.status < 200:
+            self._relay_interim(parsed)
+            parsed = self._read_reply_head(method)
+        return parsed
 
-    def _read_reply_head(self, method: bytes) -> Response:
+    def _read_reply_head(self, method: bytes) -> "ParsedReply":
         upstream = self._connected()
         try:
             raw = upstream.read_head()
             if raw:
                 upstream.is_reused = False  # it answers
-                return parse_reply(raw, method)
+                return ParsedReply(raw, method)
         except ConnectionResetError:
             pass
-        except ProtocolError as error:
-            raise BrokenError(f"the Runtime API's reply: {error}") from error
         self.drop_upstream()
-        kind = UnansweredError if upstream.is_reused else BrokenError
-        raise kind("the Runtime API closed the connection without an answer")
+        kind = UnansweredError if upstream.is_reused else DisconnectedError
+        raise kind(SERVER, "the Runtime API closed the connection without an answer")
 
-    def resend(self, request: Request) -> None:
-        """Make a GET without a body again, on a new connection."""
-        self.upstream = self._connect()
-        self.upstream.send(request.forwarded)
-
-    def relay_reply(self, reply: Response, *, closes: bool) -> bool:
-        """Pass a reply on, its body as it comes. `closes`: our side ends the connection. True where it goes on."""
-        upstream = self._connected()
-        head = final_head(reply, closes=closes)
+    def relay_reply(self, reply: "Reply", *, closes: bool) -> bool:
+        """Pass a reply on, its body as it comes. `closes`: our side ends the connection. True if it goes on."""
+        upstream = self.upstream or self._connected()
+        head = final_head(reply, closes=True) if closes else reply.forwarded
         try:
-            if len(upstream.ahead) == reply.body_length:
-                self.runtime.send(head + upstream.take_ahead())
+            if len(upstream.buffered) == reply.body_length:
+                self.runtime.socket.sendall(head + upstream.buffered)
+                upstream.buffered = b""
             else:
                 self._relay_body(reply, head, upstream)
-        except (BrokenError, OSError):
+        except (RemoteProtocolError, DisconnectedError, OSError):
             # What has been sent is not the whole, and must not pass for it.
             self.runtime.abort()
             self.drop_upstream()
             raise
-        self.settle(reply)
-        return not (closes or reply.closes)
-
-    def _relay_body(self, reply: Response, head: bytes, upstream: Stream) -> None:
-        body = body_of(reply)
-        self.runtime.send(head + _taken(body, upstream.take_ahead(), upstream))
-        while not body.is_complete:
-            data = _taken(body, upstream.socket.recv(RECEIVE_BYTES), upstream)
-            if not data and reply.body_length == UNTIL_CLOSE:
-                return
-            if not data:
-                raise BrokenError(_BROKEN_OFF)
-            self.runtime.send(data)
-
-    def read_body(self, reply: Response, limit_bytes: int) -> "list[bytes | memoryview] | None":
-        """The whole body as framed on the wire, in the pieces in which it comes; None, and nothing of it used up, where it is longer
-        than the limit. Of a large one most is a view of memory that the next large one is read into.
-        """
-        upstream = self._connected()
-        if len(upstream.ahead) == reply.body_length:
-            self.buffer = NO_BUFFER
-            return [upstream.take_ahead()]
-        body = body_of(reply)
-        ahead = _taken(body, upstream.take_ahead(), upstream)
-        parts: list[bytes | memoryview] = [ahead] if ahead else []
-        if body.unframed_bytes and LARGE_BYTES <= len(ahead) + body.unframed_bytes <= limit_bytes:
-            parts = [self._read_unframed(body, ahead)]
-        else:
-            self.buffer = NO_BUFFER
-        length = sum(map(len, parts))
-        while not body.is_complete:
-            if length > limit_bytes + FRAMING_BYTES:
-                self.unread(b"".join(parts))
-                return None
-            # No larger than what will come: memory that was not there before is what takes the time.
-            expected = max(RECEIVE_BYTES, min(body.expected_bytes, EVENT_RECEIVE_BYTES))
-            data = _taken(body, upstream.socket.recv(expected), upstream)
-            if not data:
-                raise BrokenError(_BROKEN_OFF)
-            parts.append(data)
-            length += len(data)
-        return parts
-
-    def _read_unframed(self, body: "LengthBody | ChunkedBody", ahead: bytes) -> memoryview:
-        """`ahead` and what comes behind it up to the next thing to look at, in memory that may have been there before."""
-        position, end = len(ahead), len(ahead) + body.unframed_bytes
-        if not end <= len(self.buffer) <= _LARGER_AT_MOST * end:
-            self.buffer = bytearray(end)
-        view = memoryview(self.buffer)[:end]
-        view[:position] = ahead
-        socket = self._connected().socket
-        while position < end:
-            received = socket.recv_into(view[position : position + EVENT_RECEIVE_BYTES])
-            if not received:
-                raise BrokenError(_BROKEN_OFF)
-            body.pass_over(received)
-            position += received
-        return view
-
-    def unread(self, received: bytes) -> None:
-        """Put back what has been read of a reply's body."""
-        upstream = self._connected()
-        upstream.ahead = received + upstream.take_ahead()
-
-    def settle(self, reply: Response) -> None:
-        """A reply has been read to its end: keep its connection, unless upstream ends it or sent more than the reply."""
-        upstream = self._connected()
-        if reply.closes or upstream.ahead:
+        if reply.closes or upstream.buffered:
             self.drop_upstream()
         else:
             upstream.is_reused = True
+        return not (closes or reply.closes)
+
+    def _relay_body(self, reply: "Reply", head: bytes, upstream: "Stream") -> None:
+        body = body_of(reply)
+        data = upstream.receive() if upstream.buffered else b""
+        self.runtime.send(head + upstream.take(body, data))
+        while not body.is_complete:
+            data = upstream.take(body, upstream.socket.recv(RECEIVE_BYTES))
+            if not data and reply.body_length == UNTIL_CLOSE:
+                return
+            if not data:
+                raise upstream.broke_off()
+            self.runtime.send(data)
+
+    def read_event(self, reply: "Reply") -> Event | None:
+        """The whole reply; None if it streams through as it is, with nothing of its body used up."""
+        length = reply.body_length
+        if reply.status != 200 or length == UNTIL_CLOSE or length > EVENT_LIMIT_BYTES:
+            return None
+        upstream = self.upstream or self._connected()
+        memory = self.memory
+        received: Sequence[bytes | memoryview] | None
+        if len(upstream.buffered) == length:  # the usual event: all of it has come
+            payload: bytes | memoryview = upstream.buffered
+            upstream.buffered = b""
+            received = (payload,)
+            if memory is not None and memory.is_used:
+                memory.release()
+        else:
+            received = upstream.read_body(reply, EVENT_LIMIT_BYTES, memory)
+            if received is None:
+                return None
+            payload = (
+                dechunk(received) if length == CHUNKED else b"".join(received) if len(received) > 1 else received[0]
+            )
+            if len(payload) > EVENT_LIMIT_BYTES:
+                upstream.buffered = b"".join(received) + upstream.buffered
+                return None
+        if reply.closes or upstream.buffered:
+            self.drop_upstream()
+        else:
+            upstream.is_reused = True
+        return Event(reply, received, payload)
 
     def linger(self) -> None:
         """Give a runtime that is still sending the time to read its answer: a close at once would reset it away."""
@@ -287,17 +331,35 @@ class Relay:
         except OSError:
             return
 
-    def use(self, upstream: Stream) -> None:
-        """Go on with an upstream connection taken over from a parked poll."""
+    def use(self, upstream: "Stream") -> None:
+        """Go on with the upstream connection of a poll."""
         if self.upstream is not None:
-            self._connections.give_back(self.upstream)
+            self._connections.release(self.upstream)
         self.upstream = upstream
 
-    def start_poll(self, request: Request, body: bytes) -> Stream:
-        """Send a poll; the connection that its reply comes on, which outlives this relay."""
-        upstream = self._upstream_for_request()
-        self.upstream = None
-        _is_taken(upstream, request.forwarded + body)  # if not, reading the reply says why
+    def start_poll(self, call: "Call", body: bytes, held: "list[Poll]") -> "Stream | None":
+        """Send a poll, and wait, for hours if need be, until something happens.
+
+        If that is its answer and nothing else, the connection that the answer comes on. None: the poll is
+        among those `held`; or the runtime has gone, and a poll made for nobody would be one too many.
+        """
+        upstream = self.upstream
+        if upstream is None or not self._is_ready(upstream):
+            if self.runtime.is_gone():
+                return None
+            upstream = self._upstream_for_call()
+        self.upstream = None  # the connection outlives this relay
+        held.append(upstream)
+        try:
+            upstream.socket.sendall(call.forwarded + body)
+        except OSError:
+            pass  # reading the reply says why
+        if upstream is not self._watched:
+            self._watch_both(upstream)
+        if self._watch.poll() != self._answered:
+            return None
+        held.clear()
+        self.upstream = upstream
         return upstream
 
     def drop_upstream(self) -> None:
@@ -306,55 +368,54 @@ class Relay:
             self.upstream.close()
             self.upstream = None
 
-    def _upstream_for_request(self) -> Stream:
-        if self.upstream is not None:
-            if self._connections.is_usable(self.upstream):
-                return self.upstream
+    def _is_ready(self, upstream: "Stream") -> bool:
+        """The connection is usable and, seen in the same look, the runtime has not gone."""
+        if upstream is not self._watched:
+            self._watch_both(upstream)
+        return not (
+            upstream.buffered
+            or upstream.snapshot_generation != self._connections.snapshot_generation
+            or self._watch.poll(0)
+        )
+
+    def _watch_both(self, upstream: "Stream") -> None:
+        """Make the poll once: both connections stay the same from one call of a runtime to the next."""
+        self._watch = watch = select.poll()
+        watch.register(self.runtime.socket, select.POLLRDHUP)
+        watch.register(upstream.socket, select.POLLIN | select.POLLRDHUP)
+        watch.register(self._parked_event, select.POLLIN)
+        self._watched = upstream
+        self._answered = [(upstream.socket.fileno(), select.POLLIN)]
+
+    def _upstream_for_call(self) -> "Stream":
+        upstream = self.upstream
+        if upstream is not None:
+            if self._is_ready(upstream) or self._connections.is_usable(upstream):
+                return upstream
             self.drop_upstream()
-        self.upstream = self._connections.take_idle() or self._connect()
+        self.upstream = self._connections.acquire() or self._connect()
         return self.upstream
 
-    def _connect(self) -> Stream:
+    def _connect(self) -> "Stream":
         try:
             return self._connections.connect()
         except OSError as error:
             raise UnreachableError(f"the Runtime API does not answer: {error}") from error
 
-    def _connected(self) -> Stream:
+    def _connected(self) -> "Stream":
         if self.upstream is None:
-            raise BrokenError("there is no connection to the Runtime API")
+            raise LocalProtocolError("a reply without a connection to the Runtime API")
         return self.upstream
 
 
-def final_head(reply: Response, *, closes: bool) -> bytes:
-    """The reply's head for the runtime, which is told where our side ends the connection."""
+def final_head(reply: "Reply", *, closes: bool) -> bytes:
+    """The reply's head for the runtime, which learns from it if our side ends the connection."""
     if closes and not reply.closes:
         return reply.forwarded[:-2] + b"Connection: close\r\n\r\n"
     return reply.forwarded
 
 
-def _taken(body: "LengthBody | ChunkedBody", data: bytes, upstream: Stream) -> bytes:
-    """Of what upstream sent, the part that belongs to this reply."""
-    try:
-        used = body.take(data)
-    except ProtocolError as error:
-        raise BrokenError(f"the Runtime API's reply: {error}") from error
-    if used < len(data):
-        upstream.ahead = data[used:]
-        return data[:used]
-    return data
-
-
-def _is_taken(upstream: Stream, data: bytes) -> bool:
-    """Send it; False where upstream has gone."""
-    try:
-        upstream.send(data)
-    except OSError:
-        return False  # upstream has gone; what it said last can still be read
-    return True
-
-
-def _send_some(upstream: Stream, data: memoryview) -> int:
+def _send_some(upstream: "Stream", data: memoryview) -> int:
     try:
         return upstream.socket.send(data, _socket.MSG_DONTWAIT)
     except OSError:

@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.handshake import Hello
     from lrap_otel.ipc.channel import Channel
+    from lrap_otel.proxy.learned_heads import HeadTemplates
     from lrap_otel.proxy.tracer import Tracer
     from lrap_otel.proxy.upstream import Upstream
     from lrap_otel.sandbox.invocations import Invocations
@@ -19,7 +20,7 @@ HAND_OVER = (b"lrap-log-group", b"lrap-log-stream", b"lrap-execution-env", b"lra
 class SharedState:
     """One for each proxy. `channel` and `tracer` are None if telemetry is off."""
 
-    __slots__ = ("invocations", "is_managed_instances", "polls", "recorder", "tracer", "upstream")
+    __slots__ = ("heads", "invocations", "is_managed_instances", "polls", "recorder", "tracer", "upstream")
 
     def __init__(
         self,
@@ -27,6 +28,7 @@ class SharedState:
         invocations: "Invocations",
         channel: "Channel | None",
         tracer: "Tracer | None",
+        heads: "HeadTemplates",
         *,
         is_managed_instances: bool,
     ) -> None:
@@ -34,7 +36,8 @@ class SharedState:
         self.invocations = invocations
         self.tracer = tracer
         self.is_managed_instances = is_managed_instances
-        self.polls = Polls()
+        self.heads = heads
+        self.polls = Polls(has_workers=is_managed_instances)
         self.recorder = Recorder(invocations, channel)
 
     def meet_runtime(self, hello: "Hello") -> None:

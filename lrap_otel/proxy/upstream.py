@@ -4,6 +4,7 @@ import _socket
 import errno
 
 from lrap_otel import log
+from lrap_otel.http1.errors import SERVER
 from lrap_otel.http1.stream import Stream
 
 # What a runtime's own client gives a connect. Nothing after that has a limit, neither there nor here.
@@ -13,19 +14,20 @@ _OUR_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 
 
 class Upstream:
-    """The Runtime API at one address. `restores` counts how often this sandbox came out of a snapshot.
+    """The Runtime API at one address.
 
-    `lambdas` is where Lambda itself says that it is. If the address is another one and nobody answers there, that is
-    used from then on: a function without the proxy in front of us is better than none.
+    `snapshot_generation` counts how often this sandbox came out of a snapshot. `lambdas` is the address
+    that Lambda itself gives. If ours is another one and nobody answers there, `lambdas` is used from then
+    on: a function without the proxy in front of us is better than none.
     """
 
-    __slots__ = ("_address", "_idle", "_lambdas", "restores")
+    __slots__ = ("_address", "_idle", "_lambdas", "snapshot_generation")
 
     def __init__(self, address: tuple[str, int], lambdas: tuple[str, int] | None = None) -> None:
         self._address = address
         self._lambdas = lambdas or address
         self._idle: list[Stream] = []
-        self.restores = 0
+        self.snapshot_generation = 0
 
     def connect(self) -> Stream:
         """A new connection; OSError where nobody answers."""
@@ -54,9 +56,9 @@ class Upstream:
         except OSError:
             socket.close()
             raise
-        return Stream(socket, self.restores)
+        return Stream(socket, SERVER, self.snapshot_generation)
 
-    def take_idle(self) -> Stream | None:
+    def acquire(self) -> Stream | None:
         """An idle connection that is still open."""
         while self._idle:
             try:
@@ -70,8 +72,8 @@ class Upstream:
 
     def is_usable(self, stream: Stream) -> bool:
         """Nothing is left over on it, it is still open, and it was not made before the snapshot: such sockets lead nowhere."""
-        return stream.restores == self.restores and stream.is_quiet()
+        return stream.snapshot_generation == self.snapshot_generation and stream.is_quiet()
 
-    def give_back(self, stream: Stream) -> None:
+    def release(self, stream: Stream) -> None:
         """Keep a connection on which nothing is under way."""
         self._idle.append(stream)

@@ -64,12 +64,11 @@ class Invocation:
 class Invocations:
     """All invocations of a sandbox.
 
-    `bystander` is told of each change, and of each poll, while somebody stands aside for the function; None once nobody does.
+    `observer` is told of each change, and of each poll, while somebody stands aside for the function; None once nobody does.
     `results` is how many results have gone.
     """
 
     __slots__ = (
-        "_condition",
         "_earlier_attempts",
         "_ended",
         "_ended_before",
@@ -77,7 +76,8 @@ class Invocations:
         "_open",
         "_opens_connection_for_each_call",
         "_runtime_lives",
-        "bystander",
+        "condition",
+        "observer",
         "results",
     )
 
@@ -90,9 +90,9 @@ class Invocations:
         self._ended_before: dict[str, None] = {}
         self._has_delivered = False
         self._opens_connection_for_each_call = False
-        self._condition = Condition()
+        self.condition = Condition()
         self._runtime_lives: Callable[[], bool] | None = None
-        self.bystander: Callable[[], None] | None = None
+        self.observer: Callable[[], None] | None = None
         self.results = 0
 
     def find(self, request_id: str, invocation_id: str) -> Invocation | None:
@@ -113,15 +113,17 @@ class Invocations:
             invocation.delivered_monotonic_ns = now_ns
             invocation.is_cold_start = not self._has_delivered
             self._has_delivered = True
-        if request_id in self._open:
+        opened = self._open
+        if request_id in opened:
             self._make_room(invocation)
-        # Into one table before out of the other: whoever looks in between finds it.
-        self._open[request_id] = invocation
-        self._ended.pop(request_id, None)
-        self._ended_before.pop(request_id, None)
-        if len(self._open) > _OPEN_LIMIT:
-            _drop_oldest(self._open)
-        if self.bystander is not None or self._condition.is_awaited:
+        # Into one table before out of the other: a reader in between finds it.
+        opened[request_id] = invocation
+        if request_id in self._ended or request_id in self._ended_before:
+            self._ended.pop(request_id, None)
+            self._ended_before.pop(request_id, None)
+        if len(opened) > _OPEN_LIMIT:
+            _drop_oldest(opened)
+        if self.observer is not None or self.condition.is_awaited:
             self.notify()
 
     def _make_room(self, invocation: Invocation) -> None:
@@ -147,7 +149,7 @@ class Invocations:
         ended = self._ended
         if len(ended) > _ENDED_LIMIT:
             self._ended_before, self._ended = ended, {}
-        if self.bystander is not None or self._condition.is_awaited:
+        if self.observer is not None or self.condition.is_awaited:
             self.notify()
 
     def runtime_polls_again(self) -> None:
@@ -200,29 +202,27 @@ class Invocations:
 
     def wait_while(self, condition: "Callable[[], bool]", timeout_s: float) -> None:
         """Wait until `condition` is false, looking again at each change, at most `timeout_s`. For one waiter alone."""
-        self._condition.wait_while(
-            condition, timeout_s, lambda: _LOOK_AGAIN_S if self._is_any_in_doubt() else timeout_s
-        )
+        self.condition.wait_while(condition, timeout_s, lambda: _LOOK_AGAIN_S if self._is_any_in_doubt() else timeout_s)
 
     def _is_any_in_doubt(self) -> bool:
         return any(invocation.connection is None for invocation in self._open.copy().values())
 
-    def tell_bystander(self) -> None:
+    def notify_observer(self) -> None:
         """Something changed that matters to whoever stands aside. It stands between the function and its event: nothing of it
         may get any further.
         """
-        bystander = self.bystander
-        if bystander is not None:
+        observer = self.observer
+        if observer is not None:
             try:
-                bystander()
+                observer()
             except Exception:  # noqa: BLE001 - the event goes on
-                self.bystander = None
+                self.observer = None
 
     def notify(self) -> None:
         """Something that a waiter's condition reads has changed."""
-        if self.bystander is not None:
-            self.tell_bystander()
-        self._condition.notify()
+        if self.observer is not None:
+            self.notify_observer()
+        self.condition.notify()
 
 
 def _drop_oldest(table: "dict[Any, Any]") -> None:

@@ -1,24 +1,20 @@
-"""Patterns: bytes that stand there each time, with places for values between them.
+"""Patterns for bytes: literals, values of a set of bytes, and groups.
 
-Python's own matcher looks at a kilobyte in one call of a microsecond; the same in steps takes five to ten. Its compiler is
-`re`, which costs 6 to 10 ms to import, and several more for such a pattern. So this module writes the matcher's code itself.
-That code changes with Python's versions, which number it. Patterns only ever save time: with a number that is not known here,
-or once the matcher has refused one, none is made and none is learned, and everything is parsed.
+Python's own matcher looks at a kilobyte in one call of a microsecond; the same in steps takes five
+to ten. Its compiler is `re`, which costs 6 to 10 ms to import, and several more for such a pattern.
+So this module writes the matcher's code itself. That code changes with Python's versions, which
+number it; a number that is not known here is refused.
 
 Source: CPython, Modules/_sre and Lib/re/_constants.py.
 """
 
-from _operator import itemgetter
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from typing import TypeAlias
 
     Part: TypeAlias = "bytes | Value | Group"
-    # What stands there each time, or the number of the value that does.
-    Piece: TypeAlias = "bytes | int"
 
 _FAILURE, _SUCCESS = 0, 1
 # The largest number of repetitions is the largest that the matcher's code has room for.
@@ -33,7 +29,7 @@ _CODES = {
 
 
 class Value:
-    """A place for a value: as many bytes as there are of the `legal` ones, at least `least` and at most `most`."""
+    """As many `legal` bytes as there are: at least `least`, at most `most`."""
 
     __slots__ = ("least", "legal", "most")
 
@@ -43,66 +39,13 @@ class Value:
         self.most = most
 
 
-_FREE_ATTEMPTS = 4
-
-
-def lower_hex(digits: int) -> Value:
-    """So many digits."""
-    return Value(b"0123456789abcdef", digits, digits)
-
-
 class Group:
-    """Parts that a match tells apart from the others, in the order of the groups from 1 on; without parts, a place."""
+    """A capturing group, numbered from 1. Without parts it captures a position."""
 
     __slots__ = ("parts",)
 
     def __init__(self, *parts: "bytes | Value") -> None:
         self.parts = parts
-
-
-class Template:
-    """Bytes in which values are put in between, by their numbers. It takes as many values as `count` says."""
-
-    __slots__ = ("_literals", "_taken")
-
-    def __init__(self, pieces: "Sequence[Piece]", count: int) -> None:
-        # Behind the values stand those that are the same each time: then the whole is two calls into C, a third of what `%` takes.
-        self._literals = tuple([piece for piece in pieces if isinstance(piece, bytes)])
-        behind = iter(range(count, count + len(self._literals)))
-        numbers = [piece if isinstance(piece, int) else next(behind) for piece in pieces]
-        # With one number alone it would not make a tuple.
-        self._taken: Callable[[Sequence[bytes]], tuple[bytes, ...]] = (
-            itemgetter(*numbers) if len(numbers) > 1 else lambda values: tuple([values[number] for number in numbers])
-        )
-
-    def filled(self, values: tuple[bytes, ...]) -> bytes:
-        """The bytes with these values in them."""
-        return b"".join(self._taken(values + self._literals))
-
-
-class Brake:
-    """Says when to learn a pattern. It takes longer than it saves, unless the form comes again.
-
-    `in_vain` counts the attempts since a pattern was last of use, for which whoever uses one sets it to 0. After a few of them, more
-    and more chances to learn are let go between two attempts, up to 256.
-    """
-
-    __slots__ = ("_left", "in_vain")
-
-    def __init__(self) -> None:
-        self.in_vain = 0
-        self._left = 0
-
-    def lets_learn(self) -> bool:
-        """Whether this chance is one to take."""
-        if _matcher is None:
-            return False
-        if self.in_vain > _FREE_ATTEMPTS and self._left > 0:
-            self._left -= 1
-            return False
-        self.in_vain += 1
-        self._left = 2 ** min(max(self.in_vain - _FREE_ATTEMPTS, 0), 8)
-        return True
 
 
 class Matcher:
@@ -151,28 +94,3 @@ class Matcher:
             words = memoryview(bits.to_bytes(32, "little")).cast("I").tolist()
             known = self._sets[legal] = [self._in, len(words) + 3, self._charset, *words, _FAILURE]
         return known
-
-
-def _known_matcher() -> "Matcher | None":
-    try:
-        return Matcher()
-    except (ImportError, AttributeError, LookupError):
-        return None
-
-
-_matcher = _known_matcher()
-
-
-def compile_pattern(parts: "Sequence[Part]") -> "re.Pattern[bytes] | None":
-    """The pattern of these parts, one after the other, for bytes. None if this Python's matcher is not one that is known, or
-    refuses: then it is not asked again.
-    """
-    global _matcher  # noqa: PLW0603 - one process, one matcher
-    matcher = _matcher
-    if matcher is None:
-        return None
-    try:
-        return matcher.compile(parts)
-    except (RuntimeError, TypeError, ValueError, OverflowError, AttributeError):
-        _matcher = None
-        return None

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lrap_otel.extension.client import Client, RefusedError
-from lrap_otel.http1.stream import BrokenError, Stream
+from lrap_otel.http1.errors import SERVER, DisconnectedError, RemoteProtocolError
+from lrap_otel.http1.stream import Stream
 from tests.upstream import Peer, Upstream, connect
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def api() -> Iterator[Upstream]:
 
 
 def started(api: Upstream) -> tuple[Client, Peer]:
-    client = Client(Stream(connect(api.port).socket), ("127.0.0.1", api.port), retry_pause_s=0.01)
+    client = Client(Stream(connect(api.port).socket, SERVER), ("127.0.0.1", api.port), retry_pause_s=0.01)
     return client, api.accept()
 
 
@@ -46,7 +47,7 @@ def test_a_refused_registration_says_what_lambda_said(api: Upstream) -> None:
 def test_a_lambda_that_goes_away_before_it_answers_is_an_error(api: Upstream, answer: bytes) -> None:
     client, lambda_side = started(api)
     lambda_side.send(answer).end()
-    with pytest.raises(BrokenError):
+    with pytest.raises((DisconnectedError, RemoteProtocolError)):
         client.read_registration()
 
 

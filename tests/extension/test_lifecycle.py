@@ -13,6 +13,7 @@ from lrap_otel.extension.client import Client
 from lrap_otel.extension.flush import BUSY_AFTER, BUSY_UNFLUSHED, FlushSchedule
 from lrap_otel.extension.lifecycle import Lifecycle
 from lrap_otel.extension.supervisor import Telemetry
+from lrap_otel.http1.errors import SERVER
 from lrap_otel.http1.stream import Stream
 from lrap_otel.ipc import records
 from lrap_otel.ipc.channel import Channel, TelemetryEnd
@@ -43,7 +44,9 @@ class Extension:
         self.far = TelemetryEnd(self.channel.far)
         self._api = Upstream()
         # Once the test is over, it asks no more.
-        client = Client(Stream(connect(self._api.port).socket), ("127.0.0.1", self._api.port), retry_pause_s=3_600)
+        client = Client(
+            Stream(connect(self._api.port).socket, SERVER), ("127.0.0.1", self._api.port), retry_pause_s=3_600
+        )
         self.lambda_side = self._api.accept()
         self._answer(self.lambda_side, REGISTERED)
         self.registration = client.read_registration()

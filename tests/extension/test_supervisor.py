@@ -48,7 +48,7 @@ class Sandbox:
         """The runtime asks for its next event, as `proxy.exchange` does it."""
         self.is_runtime_waiting = True
         self.invocations.runtime_polls_again()
-        self.invocations.tell_bystander()
+        self.invocations.notify_observer()
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ def test_once_it_is_ready_it_runs_and_nobody_is_told_of_events(sandbox: Sandbox)
     assert sandbox.process.is_stopped()
     sandbox.far.reply(records.ready(sandbox.process.process_id))
     assert sandbox.process.goes_on()
-    assert sandbox.invocations.bystander is None
+    assert sandbox.invocations.observer is None
     sandbox.deliver("b")
     assert sandbox.process.keeps_running()
 
@@ -162,7 +162,7 @@ def test_once_it_is_ready_it_runs_and_nobody_is_told_of_events(sandbox: Sandbox)
 def test_beside_many_events_at_once_it_is_never_stopped(start: Callable[..., Sandbox]) -> None:
     sandbox = start(has_invoke_events=False)
     sandbox.deliver()
-    assert sandbox.invocations.bystander is None
+    assert sandbox.invocations.observer is None
     assert sandbox.process.keeps_running()
 
 

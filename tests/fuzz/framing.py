@@ -11,22 +11,17 @@ from random import Random
 
 import h11
 
-from lrap_otel.http1.messages import (
-    CHUNKED,
-    ChunkedBody,
-    ProtocolError,
-    Response,
-    body_of,
-    dechunk,
-    parse_request,
-)
-from lrap_otel.proxy import head_templates
+from lrap_otel.http1.bodies import ChunkedBody, body_of, dechunk
+from lrap_otel.http1.errors import SERVER, RemoteProtocolError
+from lrap_otel.http1.heads import CHUNKED, Request, Response
+from lrap_otel.proxy.calls import ParsedCall
+from lrap_otel.proxy.replies import ParsedReply
 from tests import known
 from tests.known import REFUSED
 
 # A body by length, by chunks and by the end of the connection are three different parts of it.
 AFTER_A_REPLY = b"5\r\nhello\r\n0\r\n\r\nHTTP/1.1 200 OK\r\n"
-# How many heads, nearly the same as one that leaves a mould, are held against it.
+# How many heads, nearly the same as one that leaves a template, are held against it.
 NEAR = 6
 # Of the results' bodies that stand behind a request head.
 RESULT_LENGTHS = (0, 3, 9)
@@ -73,8 +68,8 @@ PASSED_BODY = {"a framing field in the trailers": rb"(?i)\n(content-length|trans
 def ours_of_head(data: bytes) -> object:
     """Method, target, fields and framing of a request head; `REFUSED`."""
     try:
-        request = parse_request(data)
-    except ProtocolError:
+        request = Request(data)
+    except RemoteProtocolError:
         return REFUSED
     # h11 gives a coding in lower case.
     fields = [(name, value.lower() if name == b"transfer-encoding" else value) for name, value in request.pairs]
@@ -105,7 +100,7 @@ def ours_of_reply(data: bytes) -> object:
     """Status and fields of a reply's head, and what of `AFTER_A_REPLY` is its body, to the end or not; `REFUSED`."""
     try:
         reply = Response(data, b"GET")
-    except ProtocolError:
+    except RemoteProtocolError:
         return REFUSED
     fields = [(name, value.lower() if name == b"transfer-encoding" else value) for name, value in reply.pairs]
     body = body_of(reply)
@@ -134,11 +129,11 @@ def h11s_of_reply(data: bytes) -> object:
 
 def ours_of_body(data: bytes, cut: int = 0) -> object:
     """Payload and length on the wire of a chunked body that comes in two pieces; None if it is not whole; `REFUSED`."""
-    framing = ChunkedBody()
+    framing = ChunkedBody(SERVER)
     try:
         taken = framing.take(data[:cut])
         taken += framing.take(data[taken:]) if taken == cut else 0
-    except ProtocolError:
+    except RemoteProtocolError:
         return REFUSED
     return (
         (dechunk([piece for piece in (data[: min(cut, taken)], data[cut:taken]) if piece]), taken)
@@ -169,43 +164,38 @@ def check_head(data: bytes) -> str | None:
     """What is wrong with our reading of a request head that ends with its blank line; None where nothing is."""
     ours, theirs = ours_of_head(data), h11s_of_head(data)
     difference = _difference(data, ours, theirs, STRICTER, PASSED)
-    return difference or (None if REFUSED in (ours, theirs) else _check_results_mould(data))
+    return difference or (None if REFUSED in (ours, theirs) else _check_results_template(data))
 
 
 def check_reply(data: bytes) -> str | None:
     """What is wrong with our reading of a reply's head that ends with its blank line; None where nothing is."""
     ours, theirs = ours_of_reply(data), h11s_of_reply(data)
     difference = _difference(data, ours, theirs, STRICTER_REPLY, PASSED_REPLY)
-    return difference or (None if REFUSED in (ours, theirs) else _check_replys_mould(data))
+    return difference or (None if REFUSED in (ours, theirs) else _check_replys_template(data))
 
 
-def _check_results_mould(data: bytes) -> str | None:
+def _check_results_template(data: bytes) -> str | None:
     """What a result's head leaves reads it, and what is nearly the same, as the parser does, or leaves it to the parser."""
-    head_templates._results.clear()
-    head_templates._results_brake.in_vain = 0
-    request = parse_request(data)
-    request_id = known.request_id_of(request)
-    if request_id is not None:
-        head_templates.learn_result(request, request_id)
+    heads = known.templates()
+    heads.results.learn(ParsedCall(data))
     for near in _near(data):
         for length in RESULT_LENGTHS:
             whole = near + bytes(length)
-            moulded = known.result_by_mould(whole)
-            if moulded is not None and moulded != (parsed := known.result_by_parser(whole)):
-                return f"{whole!r}: by the mould of {data!r} {moulded!r}, by the parser {parsed!r}"
+            recognised = known.result_by_template(heads, whole)
+            if recognised is not None and recognised != (parsed := known.result_by_parser(whole)):
+                return f"{whole!r}: by the template of {data!r} {recognised!r}, by the parser {parsed!r}"
     return None
 
 
-def _check_replys_mould(data: bytes) -> str | None:
-    """The same of a reply's head, with a body behind it."""
-    head_templates._replies.clear()
-    head_templates._replies_brake.in_vain = 0
-    head_templates.learn_reply(Response(data, b"GET"))
+def _check_replys_template(data: bytes) -> str | None:
+    """The same of a reply's head, with a body after it."""
+    heads = known.templates()
+    heads.events.learn(ParsedReply(data, b"GET"))
     for near in _near(data):
         whole = known.with_body(near)
-        moulded = known.reply_by_mould(whole)
-        if moulded is not None and moulded != (parsed := known.reply_by_parser(whole)):
-            return f"{whole!r}: by the mould of {data!r} {moulded!r}, by the parser {parsed!r}"
+        recognised = known.reply_by_template(heads, whole)
+        if recognised is not None and recognised != (parsed := known.reply_by_parser(whole)):
+            return f"{whole!r}: by the template of {data!r} {recognised!r}, by the parser {parsed!r}"
     return None
 
 

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lrap_otel.http1.messages import ChunkedBody, ProtocolError, Response, parse_request
+from lrap_otel.http1.bodies import ChunkedBody
+from lrap_otel.http1.errors import SERVER, RemoteProtocolError
+from lrap_otel.http1.heads import Request, Response
 from tests.fuzz.__main__ import run
 from tests.fuzz.client_context import check_client_context
 from tests.fuzz.fields import FIELDS
@@ -70,16 +72,16 @@ def test_a_client_context_becomes_what_json_makes_of_it_or_is_left_alone(data: b
 
 
 READERS = {
-    "request": parse_request,
+    "request": Request,
     "reply": lambda head: Response(head, b"GET"),
-    "body": lambda data: ChunkedBody().take(data),
+    "body": lambda data: ChunkedBody(SERVER).take(data),
 }
 
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS.keys())
 @given(data=st.binary(max_size=200))
 def test_no_bytes_make_a_parser_raise_anything_but_its_own_error(read: Callable[[bytes], object], data: bytes) -> None:
-    with contextlib.suppress(ProtocolError):
+    with contextlib.suppress(RemoteProtocolError):
         read(data + b"\r\n\r\n")
 
 

@@ -101,7 +101,7 @@ def test_a_lineage_that_could_break_the_header_it_goes_into_is_dropped(lineage: 
     ],
 )
 def test_a_header_is_written_as_every_reader_wants_it(flags: int, lineage: str, written: str) -> None:
-    assert xray.format_header(TRACE_ID.encode(), SPAN_ID.encode(), flags, lineage.encode()) == written.encode()
+    assert xray.format_header(TRACE_ID, SPAN_ID, flags, lineage.encode()) == written.encode()
     assert extracted(written) == (TRACE_ID, SPAN_ID, flags & 1)
     assert xray.parse(written).lineage == lineage
 
@@ -115,7 +115,7 @@ PARTS = st.sampled_from(
 def test_no_header_raises_and_what_is_written_from_it_is_read_again(value: str) -> None:
     header = xray.parse(value)
     trace_id_hex, span_id_hex = header.trace_id_hex or TRACE_ID, header.parent_id_hex or SPAN_ID
-    written = xray.format_header(trace_id_hex.encode(), span_id_hex.encode(), 1, header.lineage.encode())
+    written = xray.format_header(trace_id_hex, span_id_hex, 1, header.lineage.encode())
     again = xray.parse(written.decode())
     assert again.is_well_formed
     assert (again.trace_id_hex, again.parent_id_hex, again.sampled) == (trace_id_hex, span_id_hex, True)

@@ -17,12 +17,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lrap_otel.ipc.channel import Channel, TelemetryEnd
+from lrap_otel.propagation.carrier.learned import EventTemplates
+from lrap_otel.proxy.learned_heads import HeadTemplates
 from lrap_otel.proxy.listener import accept_connections
 from lrap_otel.proxy.shared_state import SharedState
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.proxy.upstream import Upstream as Connections
 from lrap_otel.sandbox.invocations import Invocations
 from lrap_otel.settings import Settings
+from lrap_otel.text.learning import PatternCompiler
 from tests.upstream import Peer, Upstream, connect
 
 if TYPE_CHECKING:
@@ -37,15 +40,19 @@ if TYPE_CHECKING:
 class Proxy:
     """A running proxy: connect to it as a runtime, read the records it offers."""
 
-    def __init__(self, upstream_port: int, *, is_on: bool = True, **variables: str) -> None:
+    def __init__(self, upstream_port: int, *, is_on: bool = True, has_templates: bool = True, **variables: str) -> None:
         self.settings = Settings({name.encode(): value.encode() for name, value in variables.items()})
         self.channel = Channel()
         self.invocations = Invocations()
+        compiler = PatternCompiler()
+        compiler.is_off = not has_templates
+        self.events, self.heads = EventTemplates(compiler), HeadTemplates(compiler)
         self.sandbox = SharedState(
             Connections(("127.0.0.1", upstream_port)),
             self.invocations,
             self.channel if is_on else None,
-            Tracer(self.settings, self.invocations) if is_on else None,
+            Tracer(self.settings, self.invocations, self.events) if is_on else None,
+            self.heads,
             is_managed_instances=self.settings.is_managed_instances,
         )
         self._telemetry = TelemetryEnd(self.channel.far)
@@ -157,8 +164,9 @@ def start(upstream: Upstream) -> Iterator[Start]:
     """Start a proxy in front of `upstream`, with the environment variables given."""
     proxies = []
 
-    def start(*, is_on: bool = True, upstream_port: int = 0, **variables: str) -> Proxy:
-        proxies.append(Proxy(upstream_port or upstream.port, is_on=is_on, **variables))
+    def start(*, is_on: bool = True, has_templates: bool = True, upstream_port: int = 0, **variables: str) -> Proxy:
+        port = upstream_port or upstream.port
+        proxies.append(Proxy(port, is_on=is_on, has_templates=has_templates, **variables))
         return proxies[-1]
 
     yield start

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel.http1.stream import Stream
-from lrap_otel.proxy.relay import Relay
+from lrap_otel.http1.errors import CLIENT
+from lrap_otel.http1.stream import ReusedMemory, Stream
 from tests.proxy.wire import ACCEPTED, NEXT, chunked, deliver, event, event_head, post, post_head, result_target
 from tests.upstream import QUIET_S, Peer, Upstream, field
 
@@ -145,12 +145,12 @@ def test_a_stream_sends_all_of_many_parts_to_a_peer_that_is_slow() -> None:
         received: list[bytes] = []
         reader = Thread(target=read, args=(far, sum(map(len, some)), received))
         reader.start()
-        Stream(near).send_all(some)
+        Stream(near, CLIENT).send_all(some)
         reader.join()
         assert received == [b"".join(some)]
     far.close()
     with pytest.raises(OSError, match="pipe"):
-        Stream(near).send_all(parts)
+        Stream(near, CLIENT).send_all(parts)
 
 
 def read(source: socket.socket, length: int, into: list[bytes]) -> None:
@@ -351,7 +351,7 @@ def test_a_large_event_that_breaks_off_is_not_delivered(
 def buffers(size: int) -> int:
     """How many connections keep memory for an event of this size."""
     gc.collect()
-    return sum(isinstance(found, Relay) and len(found.buffer) == size for found in gc.get_objects())
+    return sum(isinstance(found, ReusedMemory) and len(found) == size for found in gc.get_objects())
 
 
 @pytest.mark.parametrize("small_events", [1, 4])
@@ -361,7 +361,7 @@ def test_the_memory_of_a_large_event_goes_with_the_next_small_one(
     size = 333_333 + small_events  # no other test's
     runtime = proxy.connect()
     api = None
-    for number in range(small_events + 2):  # the last of four small ones goes the short way
+    for number in range(small_events + 2):  # the last of four small ones is recognised
         is_large = number == small_events
         runtime.send(NEXT)
         api = api or upstream.accept()

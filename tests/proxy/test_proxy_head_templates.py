@@ -1,4 +1,4 @@
-"""Moulds: what fits into one is valid, and means what the parser says. The parser is the judge of each case."""
+"""Head templates: a head that matches one is valid, and means what the parser says. The parser is the judge."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrap_otel.http1.messages import HEAD_END, ProtocolError, parse_reply, parse_request
-from lrap_otel.proxy import head_templates
-from lrap_otel.proxy.head_templates import known_reply, known_result, learn_reply, learn_result
-from tests.known import head_of, reply_by_mould, reply_by_parser, result_by_mould, result_by_parser
-from tests.proxy.wire import chunked, event, post, post_head, result_target
+from lrap_otel.http1.errors import RemoteProtocolError
+from lrap_otel.http1.heads import HEAD_END
+from lrap_otel.proxy.calls import ParsedCall
+from lrap_otel.proxy.learned_heads import HeadTemplates
+from lrap_otel.proxy.replies import ParsedReply
+from lrap_otel.text.learning import PatternCompiler
+from tests.known import (
+    head_of,
+    reply_by_parser,
+    reply_by_template,
+    result_by_parser,
+    result_by_template,
+    templates,
+)
+from tests.proxy.wire import NEXT, chunked, event, post, post_head, result_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,18 +61,10 @@ bodies = st.binary(min_size=1)
 ids = st.text("0123456789abcdefABCDEF-", min_size=1, max_size=40).map(str.encode)
 
 
-@pytest.fixture(autouse=True)
-def _no_moulds() -> Iterator[None]:
-    forget()
-    yield
-    forget()
-
-
-def forget() -> None:
-    head_templates._replies.clear()
-    head_templates._replies_brake.in_vain = 0
-    head_templates._results.clear()
-    head_templates._results_brake.in_vain = 0
+@pytest.fixture
+def heads() -> HeadTemplates:
+    """Those of a sandbox whose next heads are learned from."""
+    return templates()
 
 
 def reply_head(
@@ -102,12 +104,12 @@ def reply(form: tuple[bytes, ...], body: bytes = b'{"n":1}', **values: bytes) ->
     return reply_head(form, length=b"%d" % len(body), **values) + (chunked(body) if CODING in form else body)
 
 
-def learn_whole_reply(data: bytes) -> None:
-    learn_reply(parse_reply(head_of(data), b"GET"))
+def learn_whole_reply(heads: HeadTemplates, data: bytes) -> None:
+    heads.events.learn(ParsedReply(head_of(data), b"GET"))
 
 
-def learn_whole_result(data: bytes, request_id: str = ID) -> None:
-    learn_result(parse_request(head_of(data)), request_id)
+def learn_whole_result(heads: HeadTemplates, data: bytes) -> None:
+    heads.results.learn(ParsedCall(head_of(data)))
 
 
 @st.composite
@@ -126,16 +128,14 @@ def edited(draw: st.DrawFn, data: bytes) -> bytes:
     return data
 
 
-def judge_reply(data: bytes) -> None:
-    """What a mould says of it is what the parser says, and all of it is there."""
-    assert reply_by_mould(data) in (None, reply_by_parser(data))
+def judge_reply(heads: HeadTemplates, data: bytes) -> None:
+    """What a template says of it is what the parser says."""
+    assert reply_by_template(heads, data) in (None, reply_by_parser(data))
 
 
-def judge_result(data: bytes) -> None:
-    """What a mould says of it is what the parser says, and all of it is there."""
-    found = result_by_mould(data)
-    assert found in (None, result_by_parser(data))
-    assert found is None or "/" not in found[0]
+def judge_result(heads: HeadTemplates, data: bytes) -> None:
+    """What a template says of it is what the parser says."""
+    assert result_by_template(heads, data) in (None, result_by_parser(data))
 
 
 @given(st.data(), st.sampled_from(REPLY_FORMS), ascii_words, deadlines, USUAL_TRACES, ascii_words, bodies)
@@ -148,112 +148,123 @@ def test_a_reply_with_other_values_is_known_and_means_what_the_parser_says(
     attempt: bytes,
     body: bytes,
 ) -> None:
-    forget()
-    learn_whole_reply(reply(form, trace=data.draw(USUAL[usual]).encode()))
+    heads = templates()
+    learn_whole_reply(heads, reply(form, trace=data.draw(USUAL[usual]).encode()))
     trace = data.draw(USUAL[usual]).encode()
     other = reply(form, body, request_id=request_id, deadline=deadline, trace=trace, attempt=attempt)
-    assert known_reply(other) is not None
-    judge_reply(other)
-    judge_reply(other + b"H")
-    judge_reply(other[:-1])
+    assert heads.events.recognise(other) is not None
+    judge_reply(heads, other)
+    judge_reply(heads, other + b"H")
+    judge_reply(heads, other[:-1])
 
 
 @pytest.mark.parametrize("form", REPLY_FORMS)
-def test_a_head_without_a_trace_is_known_by_its_like(form: tuple[bytes, ...]) -> None:
+def test_a_head_without_a_trace_is_known_by_its_like(heads: HeadTemplates, form: tuple[bytes, ...]) -> None:
     without = [reply(form, request_id=name).replace(TRACE_LINE, b"") for name in (b"a", b"b")]
-    learn_whole_reply(without[0])
-    assert known_reply(without[1]) is not None
-    judge_reply(without[1])
-    judge_reply(reply(form))
+    learn_whole_reply(heads, without[0])
+    assert heads.events.recognise(without[1]) is not None
+    judge_reply(heads, without[1])
+    judge_reply(heads, reply(form))
 
 
 @given(words)
-def test_a_reply_with_an_unusual_header_of_x_ray_leaves_no_mould(trace: str) -> None:
-    forget()
-    learn_whole_reply(reply((LENGTH,), trace=b";" + trace.encode("latin-1")))
-    assert head_templates._replies == []
+def test_a_reply_with_an_unusual_header_of_x_ray_leaves_no_template(trace: str) -> None:
+    heads = templates()
+    learn_whole_reply(heads, reply((LENGTH,), trace=b";" + trace.encode("latin-1")))
+    assert heads.events.known == []
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.data(), st.sampled_from(REPLY_FORMS), wordlike, digits, st.one_of(*USUAL.values()) | words)
-def test_no_change_to_a_reply_makes_a_mould_accept_what_the_parser_refuses_or_reads_otherwise(
+def test_no_change_to_a_reply_makes_a_template_accept_what_the_parser_refuses_or_reads_otherwise(
     data: st.DataObject,
     form: tuple[bytes, ...],
     request_id: bytes,
     deadline: bytes,
     trace: str,
 ) -> None:
-    forget()
-    learn_whole_reply(reply(form, trace=data.draw(st.one_of(*USUAL.values())).encode()))
+    heads = templates()
+    learn_whole_reply(heads, reply(form, trace=data.draw(st.one_of(*USUAL.values())).encode()))
     other = reply(form, request_id=request_id, deadline=deadline, trace=trace.encode("latin-1"))
-    judge_reply(data.draw(edited(other)))
+    judge_reply(heads, data.draw(edited(other)))
 
 
 @settings(deadline=None)
 @given(st.data(), st.sampled_from(REPLY_FORMS))
-def test_a_reply_that_was_changed_leaves_a_mould_that_says_what_the_parser_says(
+def test_a_reply_that_was_changed_leaves_a_template_that_says_what_the_parser_says(
     data: st.DataObject, form: tuple[bytes, ...]
 ) -> None:
-    forget()
+    heads = templates()
     changed = data.draw(edited(reply(form)))
-    with contextlib.suppress(ProtocolError):
-        learn_whole_reply(changed + HEAD_END)
-    judge_reply(changed)
-    judge_reply(data.draw(edited(changed)))
+    with contextlib.suppress(RemoteProtocolError):
+        learn_whole_reply(heads, changed + HEAD_END)
+    judge_reply(heads, changed)
+    judge_reply(heads, data.draw(edited(changed)))
 
 
 @given(st.sampled_from(RESULT_FORMS), ids, ascii_words, st.binary(max_size=300))
 def test_a_result_with_other_values_is_known_and_means_what_the_parser_says(
     form: tuple[bytes, ...], request_id: bytes, attempt: bytes, body: bytes
 ) -> None:
-    forget()
-    learn_whole_result(result(form, ID.encode(), b"a1", b"{}"))
+    heads = templates()
+    learn_whole_result(heads, result(form, ID.encode(), b"a1", b"{}"))
     other = result(form, request_id, attempt, body)
-    assert known_result(other) is not None
-    judge_result(other)
+    assert heads.results.recognise(other) is not None
+    judge_result(heads, other)
 
 
 @settings(max_examples=500, deadline=None)
 @given(st.data(), st.sampled_from(RESULT_FORMS), ids, wordlike, st.binary(max_size=20))
-def test_no_change_to_a_result_makes_a_mould_accept_what_the_parser_refuses_or_reads_otherwise(
+def test_no_change_to_a_result_makes_a_template_accept_what_the_parser_refuses_or_reads_otherwise(
     data: st.DataObject, form: tuple[bytes, ...], request_id: bytes, attempt: bytes, body: bytes
 ) -> None:
-    forget()
-    learn_whole_result(result(form, ID.encode(), b"a1", b"{}"))
-    judge_result(data.draw(edited(result(form, request_id, attempt, body))))
-
-
-@pytest.mark.parametrize("behind", [-2, -1, 1, 2])
-def test_a_result_is_known_only_with_its_whole_body_and_nothing_else(behind: int) -> None:
-    whole = post(result_target(), b'{"ok":1}')
-    learn_whole_result(whole)
-    assert known_result(whole) is not None
-    assert known_result(whole[:behind] if behind < 0 else whole + b"PO"[:behind]) is None
+    heads = templates()
+    learn_whole_result(heads, result(form, ID.encode(), b"a1", b"{}"))
+    judge_result(heads, data.draw(edited(result(form, request_id, attempt, body))))
 
 
 @pytest.mark.parametrize("form", REPLY_FORMS)
-def test_a_reply_is_known_only_as_a_whole(form: tuple[bytes, ...]) -> None:
+def test_a_reply_is_recognised_once_its_head_is_whole(heads: HeadTemplates, form: tuple[bytes, ...]) -> None:
     whole = reply(form)
-    learn_whole_reply(whole)
-    assert known_reply(whole) is not None
+    learn_whole_reply(heads, whole)
+    end_of_head = len(head_of(whole))
     for end in range(len(whole)):
-        assert known_reply(whole[:end]) is None
-    assert known_reply(whole + b"H") is None
+        assert (heads.events.recognise(whole[:end]) is not None) == (end >= end_of_head)
+        judge_reply(heads, whole[:end])
 
 
-def test_a_length_beyond_what_is_received_at_once_is_left_to_the_parser() -> None:
-    learn_whole_reply(reply((LENGTH,)))
-    assert known_reply(reply((LENGTH,), b"x" * 99_999)) is not None
-    assert known_reply(reply((LENGTH,), b"x" * 100_000)) is None
+def test_a_body_of_any_length_may_follow(heads: HeadTemplates) -> None:
+    learn_whole_reply(heads, reply((LENGTH,)))
+    learn_whole_result(heads, post(result_target(), b"{}"))
+    for length in (0, 99_999, 100_000, 6_000_000):
+        judge_reply(heads, reply((LENGTH,), b"x" * length))
+        found = heads.results.recognise(post(result_target(), b"x" * length))
+        assert found is not None
+        assert found.body_length == length
 
 
-def test_what_the_parser_reads_otherwise_than_as_a_number_of_milliseconds_is_left_to_it() -> None:
-    learn_whole_reply(reply((LENGTH,)))
-    assert known_reply(reply((LENGTH,), deadline=b"9" * 19)) is not None
-    assert known_reply(reply((LENGTH,), deadline=b"9" * 20)) is None
+def test_what_the_parser_reads_otherwise_than_as_a_number_of_milliseconds_is_left_to_it(heads: HeadTemplates) -> None:
+    learn_whole_reply(heads, reply((LENGTH,)))
+    assert heads.events.recognise(reply((LENGTH,), deadline=b"9" * 19)) is not None
+    assert heads.events.recognise(reply((LENGTH,), deadline=b"9" * 20)) is None
 
 
-NO_MOULD = {
+ANSWER = (
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nDate: Sun, 22 Nov 2026 07:05:0%d GMT\r\n"
+    b"Content-Length: %d\r\n\r\n"
+)
+
+
+def test_an_answer_is_recognised_by_its_form_whatever_its_date(heads: HeadTemplates) -> None:
+    heads.answers.learn(ParsedReply(ANSWER % (0, 16), b"POST"))
+    found = heads.answers.recognise(ANSWER % (7, 3) + b"{}\n")
+    assert found is not None
+    assert (found.status, found.body_length, found.closes) == (202, 3, False)
+    assert found.forwarded == found.raw == ANSWER % (7, 3)
+    assert heads.answers.recognise((ANSWER % (7, 3)).replace(b"202", b"413")) is None
+
+
+NO_TEMPLATE = {
     "a repeated field": b"X-A: 1\r\nX-A: 2\r\n",
     "the same in another spelling": b"X-A: 1\r\nx-a: 1\r\n",
     "client context": b"Lambda-Runtime-Client-Context: {}\r\n",
@@ -276,21 +287,21 @@ NO_MOULD = {
 }
 
 
-@pytest.mark.parametrize("fields", NO_MOULD.values(), ids=NO_MOULD.keys())
-def test_a_reply_that_is_one_of_its_kind_leaves_no_mould(fields: bytes) -> None:
-    learn_whole_reply(event(fields=fields))
-    assert head_templates._replies == []
+@pytest.mark.parametrize("fields", NO_TEMPLATE.values(), ids=NO_TEMPLATE.keys())
+def test_a_reply_that_is_one_of_its_kind_leaves_no_template(heads: HeadTemplates, fields: bytes) -> None:
+    learn_whole_reply(heads, event(fields=fields))
+    assert heads.events.known == []
 
 
-@pytest.mark.parametrize("fields", NO_MOULD.values(), ids=NO_MOULD.keys())
-def test_a_result_that_is_one_of_its_kind_leaves_no_mould(fields: bytes) -> None:
-    learn_whole_result(post(result_target(), b"{}", fields))
-    assert head_templates._results == []
+@pytest.mark.parametrize("fields", NO_TEMPLATE.values(), ids=NO_TEMPLATE.keys())
+def test_a_result_that_is_one_of_its_kind_leaves_no_template(heads: HeadTemplates, fields: bytes) -> None:
+    learn_whole_result(heads, post(result_target(), b"{}", fields))
+    assert heads.results.known == []
 
 
 UNUSUAL_REPLIES = {
     "an interim status": event().replace(b"200 OK", b"199 OK"),
-    "no event": event().replace(b"200 OK", b"403 Forbidden"),
+    "no content": event().replace(b"200 OK", b"204 No Content"),
     "HTTP/1.0": event().replace(b"HTTP/1.1", b"HTTP/1.0"),
     "no Content-Type": event().replace(b"Content-Type: application/json\r\n", b""),
     "until the end": event().replace(b"Content-Length: 7\r\n", b""),
@@ -303,67 +314,77 @@ UNUSUAL_RESULTS = {
 
 
 @pytest.mark.parametrize("reply", UNUSUAL_REPLIES.values(), ids=UNUSUAL_REPLIES.keys())
-def test_a_reply_that_is_framed_or_typed_unusually_leaves_no_mould(reply: bytes) -> None:
-    learn_whole_reply(reply)
-    assert head_templates._replies == []
+def test_a_reply_that_is_framed_or_typed_unusually_leaves_no_template(heads: HeadTemplates, reply: bytes) -> None:
+    learn_whole_reply(heads, reply)
+    assert heads.events.known == []
 
 
 @pytest.mark.parametrize("request_bytes", UNUSUAL_RESULTS.values(), ids=UNUSUAL_RESULTS.keys())
-def test_a_result_that_is_framed_unusually_leaves_no_mould(request_bytes: bytes) -> None:
-    learn_whole_result(request_bytes)
-    assert head_templates._results == []
+def test_a_result_that_is_framed_unusually_leaves_no_template(heads: HeadTemplates, request_bytes: bytes) -> None:
+    learn_whole_result(heads, request_bytes)
+    assert heads.results.known == []
 
 
 @pytest.mark.parametrize("request_id", ["2018", "P", "invocation", ""])
-def test_a_request_id_that_is_not_found_where_it_should_stand_leaves_no_mould(request_id: str) -> None:
-    learn_whole_result(post(result_target(request_id.encode()), b"{}"), request_id)
-    assert head_templates._results == []
+def test_a_request_id_that_is_not_found_where_it_should_stand_leaves_no_template(
+    heads: HeadTemplates, request_id: str
+) -> None:
+    learn_whole_result(heads, post(result_target(request_id.encode()), b"{}"))
+    assert heads.results.known == []
 
 
-LEARN: dict[str, tuple[Callable[[int], bytes], Callable[[bytes], None], Callable[[bytes], object]]] = {
-    "replies": (lambda number: event(fields=b"X-Form: %d\r\n" % number), learn_whole_reply, known_reply),
+def test_a_first_head_is_not_learned_from_since_it_may_be_the_last() -> None:
+    heads = HeadTemplates(PatternCompiler())
+    for is_known in (False, True):
+        learn_whole_reply(heads, event())
+        assert (heads.events.recognise(event()) is not None) is is_known
+
+
+LEARN: dict[str, tuple[Callable[[int], bytes], Callable[[HeadTemplates, bytes], None], str]] = {
+    "replies": (lambda number: event(fields=b"X-Form: %d\r\n" % number), learn_whole_reply, "events"),
     "results": (
         lambda number: post(result_target(), b"{}", b"X-Form: %d\r\n" % number),
         learn_whole_result,
-        known_result,
+        "results",
     ),
 }
 
 
-@pytest.mark.parametrize(("form", "learn", "known"), LEARN.values(), ids=LEARN.keys())
+@pytest.mark.parametrize(("form", "learn", "kind"), LEARN.values(), ids=LEARN.keys())
 def test_the_last_four_forms_are_known(
-    form: Callable[[int], bytes], learn: Callable[[bytes], None], known: Callable[[bytes], object]
+    heads: HeadTemplates, form: Callable[[int], bytes], learn: Callable[[HeadTemplates, bytes], None], kind: str
 ) -> None:
+    known = getattr(heads, kind)
     for number in range(6):
-        learn(form(number))
-        assert known(form(number)) is not None
-    assert [known(form(number)) is not None for number in range(6)] == [False, False, True, True, True, True]
-    assert max(len(head_templates._replies), len(head_templates._results)) == 4
+        learn(heads, form(number))
+        assert known.recognise(form(number)) is not None
+    assert [known.recognise(form(number)) is not None for number in range(6)] == [False, False, True, True, True, True]
+    assert len(known.known) == 4
 
 
-@pytest.mark.parametrize(("form", "learn", "known"), LEARN.values(), ids=LEARN.keys())
+@pytest.mark.parametrize(("form", "learn", "kind"), LEARN.values(), ids=LEARN.keys())
 def test_of_two_forms_that_alternate_both_are_known(
-    form: Callable[[int], bytes], learn: Callable[[bytes], None], known: Callable[[bytes], object]
+    heads: HeadTemplates, form: Callable[[int], bytes], learn: Callable[[HeadTemplates, bytes], None], kind: str
 ) -> None:
-    learn(form(0))
-    learn(form(1))
+    known = getattr(heads, kind)
+    learn(heads, form(0))
+    learn(heads, form(1))
     for number in (0, 1, 0, 1):
-        assert known(form(number)) is not None
-    assert known(form(2)) is None
+        assert known.recognise(form(number)) is not None
+    assert known.recognise(form(2)) is None
 
 
-def test_heads_that_fit_no_mould_of_their_own_do_not_push_out_those_of_others() -> None:
-    learn_whole_reply(event())
-    learn_whole_result(post(result_target(), b"{}"))
-    for _ in range(20):
-        learn_whole_reply(event(body=b"x" * 100_000))
-        learn_whole_result(post(result_target(), b"x" * 100_000))
-    assert known_reply(event()) is not None
-    assert known_result(post(result_target(), b"{}")) is not None
-    assert (len(head_templates._replies), len(head_templates._results)) == (1, 1)
-
-
-def test_a_field_that_is_new_each_time_is_learned_ever_more_seldom() -> None:
+def test_a_field_that_is_new_each_time_is_learned_ever_more_seldom(heads: HeadTemplates) -> None:
     for number in range(300):
-        learn_whole_reply(event(fields=b"X-Request-Id: %d\r\n" % number))
-    assert head_templates._replies_brake.in_vain < 13
+        learn_whole_reply(heads, event(fields=b"X-Request-Id: %d\r\n" % number))
+    assert heads.events.backoff.misses < 13
+
+
+def test_only_a_poll_that_comes_again_as_it_is_is_remembered(heads: HeadTemplates) -> None:
+    other = NEXT.replace(b"/next", b"/next/other")
+    for raw in (other, post(result_target(), b"")[:-2], NEXT.replace(b"HTTP/1.1", b"HTTP/1.0")):
+        heads.remember(ParsedCall(raw + b"\r\n" * (not raw.endswith(b"\r\n\r\n"))))
+    assert heads.poll is None
+    heads.remember(ParsedCall(NEXT))
+    assert heads.poll is not None
+    assert heads.poll.raw == NEXT

@@ -15,13 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from lrap_otel.http1.errors import CLIENT
 from lrap_otel.http1.stream import Stream
-from lrap_otel.propagation.carrier import templates
-from lrap_otel.proxy import head_templates
+from lrap_otel.proxy.exchange import Exchange
 from lrap_otel.proxy.recorder import Recorder
-from lrap_otel.proxy.usual import UsualExchange
 from lrap_otel.sandbox.invocations import Invocations
-from lrap_otel.text import patterns
 from tests.proxy.wire import (
     ACCEPTED,
     NEXT,
@@ -48,26 +46,26 @@ if TYPE_CHECKING:
 
 # What passes the bytes on, and what it is made of. A fault in one of these is one of the proxy itself.
 PASSES_ON = {
-    "exchange": "Exchange Exchange.__init__ Exchange.serve Exchange._serve_call Exchange._take_call Exchange._route "
-    "Exchange._deliver_event Exchange._answer_poll Exchange._wait_for_answer Exchange._receive_event Exchange._send_event "
-    "Exchange._prepare Exchange._forward_result Exchange._forward_init_error Exchange._restore Exchange._say_hello "
-    "Exchange._forward Exchange._call Exchange._taker Exchange._taker.<locals>.<lambda> Exchange._pass_on",
-    "usual": "UsualExchange.__init__ UsualExchange._take_call UsualExchange._begin_to_watch UsualExchange._may_take_over "
-    "UsualExchange._deliver_event UsualExchange._answer_poll UsualExchange._receive_event UsualExchange._forward_result "
-    "UsualExchange._poll_as_usual UsualExchange._deliver_as_usual UsualExchange._forward_as_usual _is_all_of",
+    "exchange": "Exchange Exchange.__init__ Exchange.serve Exchange._serve_call Exchange._forward_other "
+    "Exchange._deliver_event Exchange._wait_for_answer Exchange._send_event Exchange._untraced Exchange._forward_result "
+    "Exchange._forward_init_error Exchange._restore Exchange._take_restore Exchange._say_hello",
+    "calls": "ParsedCall.__init__",
+    "replies": "ParsedReply.__init__",
     "delivery": "Delivery.__init__",
-    "capture": "Capture.__init__",
-    "recorder": "Recorder.observe Recorder.attempt Recorder.runtime_polls_again Recorder.notify Recorder.open "
-    "Recorder.delivered Recorder.delivered_at_once Recorder.finished_at_once Recorder.finish Recorder._count _place_of",
+    "capture": "Capture.__init__ Capture.reset",
+    "recorder": "Recorder.observe Recorder.attempt Recorder.recognise Recorder.prepare Recorder.capture "
+    "Recorder.runtime_polls_again Recorder.notify Recorder.open Recorder.delivered Recorder.finished Recorder._count "
+    "_place_of",
 }
 # Of these all.
-FILES_THAT_PASS_ON = {"relay", "stream", "messages", "polls", "upstream", "event_fd", "log"}
+FILES_THAT_PASS_ON = {"relay", "polls", "upstream"}
 # A few that have to be among those that are broken, so that the test cannot become empty.
 OBSERVING = {
-    "Tracer.prepare", "Tracer.prepare_known", "Invocations.open", "Invocations.find", "Invocations.finish",
-    "Invocations.notify", "Invocations.tell_bystander", "Invocations.runtime_polls_again", "Invocations.connection_ended",
-    "known_reply", "known_result", "learn_reply", "learn_result", "of_event", "delivered", "finished", "Capture.add",
-    "Channel.offer", "init_error", "restored", "runtime", "watched", "Recorder.finished", "encode", "find", "event_head",
+    "Tracer.prepare", "Tracer.learn", "Invocations.open", "Invocations.find", "Invocations.finish", "Invocations.notify",
+    "Invocations.notify_observer", "Invocations.runtime_polls_again", "Invocations.connection_ended", "_Kind.recognise",
+    "_Kind.learn", "HeadTemplates.remember", "RecognisedReply.rewritten", "ParsedReply.rewritten", "of_event", "delivered",
+    "finished", "Capture.add", "Channel.offer", "init_error", "restored", "runtime", "watched", "encode", "find",
+    "EventTemplates.find", "EventTemplates.learn", "PatternCompiler.compile",
 }  # fmt: skip
 
 FIELDS = b"Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0\r\n"
@@ -109,11 +107,9 @@ def is_ours(code: CodeType) -> bool:
     """Code of the package that is more than passing the bytes on."""
     _, is_there, path = code.co_filename.rpartition("/lrap_otel/")
     stem = path.rpartition("/")[2].removesuffix(".py")
-    if (
-        not is_there
-        or (path.startswith(("proxy/", "http1/")) and stem in FILES_THAT_PASS_ON)
-        or stem in {"event_fd", "log"}
-    ):
+    if not is_there or path.startswith("http1/") or stem in {"event_fd", "log"}:
+        return False
+    if path.startswith("proxy/") and stem in FILES_THAT_PASS_ON:
         return False
     return not (path.startswith("proxy/") and name_of(code) in PASSES_ON.get(stem, "").split())
 
@@ -143,7 +139,7 @@ class Line:
 
     def _serve(self, far: socket.socket) -> None:
         try:
-            exchange = UsualExchange(Stream(_socket.socket(fileno=far.detach())), self.proxy.sandbox)
+            exchange = Exchange(Stream(_socket.socket(fileno=far.detach()), CLIENT), self.proxy.sandbox)
             sys.settrace(self.fault.trace)
             exchange.serve()
         except BaseException as error:  # noqa: BLE001 - reported by the test
@@ -199,18 +195,13 @@ def others(line: Line) -> None:
     line.hello()
 
 
-SCENARIOS = {"a long way": one_event, "the short way": many_events, "the other calls": others}
+SCENARIOS = {"first calls": one_event, "recognised calls": many_events, "the other calls": others}
 KINDS = [ZeroDivisionError, MemoryError, RecursionError, SystemExit]
 
 
 def run(start: Start, upstream: Upstream, scenario: Callable[[Line], None], fault: Fault) -> tuple[list[object], Proxy]:
-    for learned in (templates.known, head_templates._replies, head_templates._results):
-        learned.clear()
-    for brake in (templates.brake, head_templates._replies_brake, head_templates._results_brake):
-        brake.in_vain = 0
-    patterns._matcher = patterns.Matcher()  # one that has refused is not asked again
     proxy = start()
-    proxy.invocations.bystander = lambda: None
+    proxy.invocations.observer = lambda: None
     line = Line(proxy, upstream, fault)
     scenario(line)
     line.end_in_order()

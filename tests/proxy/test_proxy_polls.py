@@ -10,9 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lrap_otel.http1.errors import CLIENT
 from lrap_otel.http1.stream import Stream
 from lrap_otel.ipc import records
-from lrap_otel.proxy.polls import Poll, Polls
+from lrap_otel.proxy.polls import Polls
 from tests.proxy.wire import ACCEPTED, ACCEPTED_BODY, ACCEPTED_HEAD, NEXT, deliver, event, post, result_target
 from tests.upstream import Peer, Upstream, connect, field
 
@@ -511,18 +512,16 @@ def test_through_any_pattern_of_reconnects_each_event_is_delivered_exactly_once(
     deliver_all()
 
 
-def test_spare_polls_are_looked_for_only_while_a_runtime_holds_several() -> None:
+def test_surplus_polls_are_looked_for_only_while_a_runtime_holds_several() -> None:
     polls = Polls()
     sockets = [socket for _ in range(5) for socket in _socket.socketpair()]
-    one, other, first, second, third = (Stream(socket) for socket in sockets[::2])
-    for runtime, upstream in ((one, first), (other, second)):
-        polls.enter(runtime)
-        polls.hold(runtime, Poll(upstream))
-    polls.park(Poll(third))
-    assert polls.take_over(one)
-    assert polls.has_spares
-    polls.leave(one)
-    assert not polls.has_spares
+    one, other, first, second, third = (Stream(socket, CLIENT) for socket in sockets[::2])
+    polls.waiting[one], polls.waiting[other] = [first], [second]
+    polls.park(third)
+    assert polls.take_over(polls.waiting[one])
+    assert polls.has_surplus
+    polls.leave(one, polls.waiting[one])
+    assert not polls.has_surplus
     assert len(polls.parked) == 2
     for socket in sockets:
         socket.close()

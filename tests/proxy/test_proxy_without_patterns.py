@@ -26,12 +26,12 @@ SERVE = """if True:
     elif sys.argv[3].startswith("refuses"):
         _sre.compile = refuse
     sys.path.insert(0, sys.argv[1])
-    from tests.proxy.serve import main
+    from tests.proxy.serve import made, main
+    assert "lrap_otel.text.patterns" not in sys.modules
     _thread.start_new_thread(main, (int(sys.argv[2]), 0))
     sys.stdin.read()
-    from lrap_otel.propagation.carrier import templates
-    from lrap_otel.proxy import head_templates
-    print("re" in sys.modules, len(templates.known), len(head_templates._replies), len(head_templates._results))
+    (heads, events), = made
+    print("re" in sys.modules, len(events.known), len(heads.events.known), len(heads.results.known), len(heads.answers.known))
 """
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -82,4 +82,4 @@ def test_events_are_traced_whatever_the_matcher_says(
     runtime.close()
     has_patterns = "known" in request.node.name.replace("unknown", "")
     # Nothing is said: it is no fault of ours.
-    assert child.communicate("", timeout=10) == (f"False {' '.join(['1' if has_patterns else '0'] * 3)}\n", "")
+    assert child.communicate("", timeout=10) == (f"False {' '.join(['1' if has_patterns else '0'] * 4)}\n", "")

@@ -120,7 +120,7 @@ def test_the_end_of_an_earlier_attempt_is_not_the_end_of_the_one_that_is_open() 
     assert invocations.has_ended("a")
 
 
-def test_a_bystander_that_fails_is_not_told_again_and_harms_nothing() -> None:
+def test_a_observer_that_fails_is_not_told_again_and_harms_nothing() -> None:
     told = []
 
     def fail() -> None:
@@ -128,7 +128,7 @@ def test_a_bystander_that_fails_is_not_told_again_and_harms_nothing() -> None:
         raise RuntimeError
 
     invocations = Invocations()
-    invocations.bystander = fail
+    invocations.observer = fail
     invocations.finish(delivered(invocations), CONNECTION)
     assert told == ["once"]
 

@@ -3,14 +3,15 @@
 It takes ten times as long as a known shape does (`shapes`), which is learned from what it finds.
 """
 
-from lrap_otel.propagation.carrier.model import NAMES, Carrier, Place
+from lrap_otel.propagation.carrier.model import NAMES, HeadersObject
+from lrap_otel.propagation.carrier.scanned import ScannedCarrier
 from lrap_otel.text import json_scan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from lrap_otel.propagation.carrier.model import Spot
+    from lrap_otel.propagation.carrier.model import MemberSpan
     from lrap_otel.text.json_scan import Member
 
 _HEADERS = 'eaders"'
@@ -18,7 +19,7 @@ _HEADERS = 'eaders"'
 _INFO_NAMES = frozenset(("fieldName", "channel"))
 
 
-def find(text: str) -> Carrier | None:
+def find(text: str) -> ScannedCarrier | None:
     """The carrier in an event, None where there is none. ValueError if what had to be read is malformed or too deep.
 
     A carrier without places can be read but has nothing that may be written: headers that are no strings, names that are
@@ -33,7 +34,7 @@ def find(text: str) -> Carrier | None:
     )
 
 
-def _http_event(text: str) -> Carrier | None:
+def _http_event(text: str) -> ScannedCarrier | None:
     members = _members_until(text, "requestContext")
     if not _is_object(text, members.get("requestContext")):
         return None
@@ -43,12 +44,12 @@ def _http_event(text: str) -> Carrier | None:
     return _carrier(text, members, may_be_null=may_be_null) or _carrier(text, members, ("requestHeaders",))
 
 
-def _lattice_v1_event(text: str) -> Carrier | None:
+def _lattice_v1_event(text: str) -> ScannedCarrier | None:
     members = _members_until(text, "raw_path")
     return _carrier(text, members) if "raw_path" in members and "method" in members else None
 
 
-def _appsync_event(text: str) -> Carrier | None:
+def _appsync_event(text: str) -> ScannedCarrier | None:
     """Of a resolver or a handler of the Event API."""
     for name in ("info", "fieldName"):
         members = _members_until(text, name)
@@ -66,7 +67,7 @@ def _is_from_appsync(text: str, members: "dict[str, Member]") -> bool:
     return "arguments" in members or not _INFO_NAMES.isdisjoint(json_scan.members(text, info[0]))
 
 
-def _call_with_headers(text: str) -> Carrier | None:
+def _call_with_headers(text: str) -> ScannedCarrier | None:
     """Of a caller that passes on headers in a form of its own, as Serverless's ``integration: lambda`` does.
 
     Only what stands there is replaced: whoever reads the event expects no other fields.
@@ -81,7 +82,7 @@ def _call_with_headers(text: str) -> Carrier | None:
     return carrier if carrier is not None and carrier.headers else None
 
 
-def _passthrough_event(text: str) -> Carrier | None:
+def _passthrough_event(text: str) -> ScannedCarrier | None:
     """API Gateway's mapping template "method request passthrough". It is the user's own: it is read, not written."""
     if '"header"' not in text or '"params"' not in text:
         return None
@@ -91,7 +92,7 @@ def _passthrough_event(text: str) -> Carrier | None:
         return None
     header = json_scan.members(text, params[0], "header", text.rfind('"header"')).get("header")
     headers = _values_by_name(header[2]) if header is not None else {}
-    return Carrier(text, headers, []) if headers else None
+    return ScannedCarrier(text, headers, []) if headers else None
 
 
 def _members_until(text: str, name: str) -> "dict[str, Member]":
@@ -112,20 +113,24 @@ def _carrier(
     *,
     may_be_null: bool = False,
     takes_more: bool = True,
-) -> Carrier | None:
+) -> ScannedCarrier | None:
     """In those of the members of these names that are there."""
     names = [name for name in may_be if name in members]
-    places = [_place(text, members[name], name == "multiValueHeaders", may_be_null, takes_more) for name in names]
+    objects = [
+        _headers_object(text, members[name], name == "multiValueHeaders", may_be_null, takes_more) for name in names
+    ]
     headers: dict[str, str] = {}
     for name in names:
         headers.update(_values_by_name(members[name][2]))
-    return Carrier(text, headers, [place for place in places if place] if all(places) else []) if names else None
+    return ScannedCarrier(text, headers, [each for each in objects if each] if all(objects) else []) if names else None
 
 
-def _place(text: str, member: "Member", has_arrays: bool, may_be_null: bool, takes_more: bool) -> Place | None:
+def _headers_object(
+    text: str, member: "Member", has_arrays: bool, may_be_null: bool, takes_more: bool
+) -> HeadersObject | None:
     start, end, pairs = member
     if pairs is None and may_be_null and end > start:
-        return Place(start, {}, has_arrays, is_empty=True, is_null=True)
+        return HeadersObject(start, {}, has_arrays, is_empty=True, is_null=True)
     if type(pairs) is not tuple:
         return None
     # VPC Lattice v2 has arrays in `headers` itself. Nobody else has.
@@ -133,11 +138,11 @@ def _place(text: str, member: "Member", has_arrays: bool, may_be_null: bool, tak
     if not all(map(_is_strings if has_arrays else _is_string, [value for _, value in pairs])):
         return None
     names = [name.lower() for name, _ in pairs]
-    spots = {name: _spots(text, start, end, name) for name in NAMES if name in names}
+    spans = {name: _spans(text, start, end, name) for name in NAMES if name in names}
     # A name that is spelled with escapes is not found by its letters.
-    if any(len(found) != names.count(name) for name, found in spots.items()):
+    if any(len(found) != names.count(name) for name, found in spans.items()):
         return None
-    return Place(start, spots, has_arrays, is_empty=not pairs, takes_more=takes_more)
+    return HeadersObject(start, spans, has_arrays, is_empty=not pairs, takes_more=takes_more)
 
 
 def _is_string(value: object) -> bool:
@@ -156,19 +161,19 @@ def _values_by_name(pairs: "Any") -> dict[str, str]:
     return {name: ",".join(found[name]) for name in NAMES if found.get(name)}
 
 
-def _spots(text: str, start: int, end: int, name: str) -> "tuple[Spot, ...]":
+def _spans(text: str, start: int, end: int, name: str) -> "tuple[MemberSpan, ...]":
     """The members of this name, in any case, in the flat object that is `text[start:end]`.
 
     A quoted name within a string has a backslash before one of its quotes; and only a member's is followed by a colon.
     """
     lowered = text[start:end].lower()
     quoted = f'"{name}"'
-    spots = []
-    spot = lowered.find(quoted)
-    while spot >= 0:
-        colon = json_scan.after_space(lowered, spot + len(quoted))
-        if lowered[colon] == ":" and lowered[spot - 1] != "\\":
+    spans = []
+    span = lowered.find(quoted)
+    while span >= 0:
+        colon = json_scan.after_space(lowered, span + len(quoted))
+        if lowered[colon] == ":" and lowered[span - 1] != "\\":
             value = json_scan.after_space(text, start + colon + 1)
-            spots.append((start + spot, value, json_scan.outline(text, value)[1]))
-        spot = lowered.find(quoted, spot + 1)
-    return tuple(spots)
+            spans.append((start + span, value, json_scan.outline(text, value)[1]))
+        span = lowered.find(quoted, span + 1)
+    return tuple(spans)

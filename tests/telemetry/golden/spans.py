@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from lrap_otel.http1.messages import parse_reply
 from lrap_otel.ipc.channel import Channel, TelemetryEnd
 from lrap_otel.propagation.context import SpanContext
 from lrap_otel.proxy.delivery import delivered
 from lrap_otel.proxy.polls import Event
+from lrap_otel.proxy.replies import ParsedReply
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.sandbox.invocations import Invocations
 from lrap_otel.settings import Settings
@@ -106,13 +106,13 @@ def _delivered(case: Case) -> tuple[records.Message, bytes]:
     if not own.startswith("Lambda-Runtime-Trace-Id"):
         fields.append(_XRAY_NOISE)
     head = "\r\n".join([*fields, own] if own else fields).encode() + b"\r\n\r\n"
-    event = Event(parse_reply(head, b"GET"), payload, payload)
+    event = Event(ParsedReply(head, b"GET"), payload, payload)
     delivery = Tracer(Settings({}), Invocations()).prepare(event, now_ns, closes=False)
     invocation = delivery.invocation
     assert invocation is not None
     made = invocation.context
     invocation.context = SpanContext(made.trace_id_hex, proxy.SPAN_ID_HEX, made.trace_flags, made.trace_state)
-    message = delivered(invocation, now_ns, 50_000, len(head), len(payload), is_redelivery=delivery.is_redelivery)
+    message = delivered(delivery, invocation, invocation.context, 50_000, len(head), len(payload))
     return message, head + payload
 
 

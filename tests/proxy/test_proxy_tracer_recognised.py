@@ -1,4 +1,4 @@
-"""An event that goes the short way is what it would have been on the long way, to the byte but for its random ids."""
+"""A recognised event is prepared as one that was parsed and scanned, to the byte but for its random ids."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrap_otel.http1.messages import parse_reply
-from lrap_otel.propagation.carrier import find, templates
-from lrap_otel.proxy import head_templates
+from lrap_otel.propagation.carrier.learned import EventTemplates
+from lrap_otel.proxy.learned_heads import HeadTemplates
 from lrap_otel.proxy.polls import Event
+from lrap_otel.proxy.replies import ParsedReply
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.sandbox.invocations import Invocation, Invocations
 from lrap_otel.settings import Settings
+from lrap_otel.text.learning import PatternCompiler
 from tests.known import head_of
 from tests.proxy.wire import chunked, event_head
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from lrap_otel.proxy.head_templates import Reply
 
 NOW_NS = 1_795_300_000_000_000_000
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -118,19 +119,6 @@ def durable(path: str, headers: dict[str, str]) -> str:
 FORMS = st.sampled_from([http_api, rest_api, batch, other, call, passthrough, appsync, authorizer, durable])
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_known() -> Iterator[None]:
-    forget()
-    yield
-    forget()
-
-
-def forget() -> None:
-    head_templates._replies.clear()
-    templates.known.clear()
-    head_templates._replies_brake.in_vain = templates.brake.in_vain = templates._looks = 0
-
-
 def reply(request_id: bytes, payload: bytes, x_ray: str | None, *, is_chunked: bool) -> bytes:
     trace = b"" if x_ray is None else b"Lambda-Runtime-Trace-Id: %s\r\n" % x_ray.encode()
     head = event_head(request_id, trace)
@@ -139,18 +127,52 @@ def reply(request_id: bytes, payload: bytes, x_ray: str | None, *, is_chunked: b
     return head + b"Content-Length: %d\r\n\r\n" % len(payload) + payload
 
 
-def by_the_long_way(tracer: Tracer, data: bytes, payload: bytes) -> tuple[bytes, Invocation]:
-    delivery = tracer.prepare(Event(parse_reply(head_of(data), b"GET"), (payload,), payload), NOW_NS, closes=False)
+class Prepared:
+    """A tracer with templates, and one without: the oracle."""
+
+    def __init__(self, variables: dict[bytes, bytes] | None = None) -> None:
+        compiler = PatternCompiler()
+        self.heads, self.events = HeadTemplates(compiler), EventTemplates(compiler)
+        self.invocations = Invocations()
+        self.tracer = Tracer(Settings(variables or {}), self.invocations, self.events)
+        self.oracle = Tracer(Settings(variables or {}), self.invocations)
+
+    def learn(self, payload: bytes, x_ray: str | None, *, is_chunked: bool) -> None:
+        """What a sandbox knows after two such events."""
+        for _ in range(2):
+            event = Event(parsed(reply(b"learned", payload, x_ray, is_chunked=is_chunked)), (payload,), payload)
+            delivery = self.tracer.prepare(event, NOW_NS, closes=False)
+            assert isinstance(event.head, ParsedReply)
+            self.heads.events.learn(event.head)
+            if delivery.carrier is not None:
+                self.tracer.learn(event, delivery.carrier)
+
+    def recognised(self, data: bytes, payload: bytes, *, closes: bool = False) -> tuple[bytes, Invocation]:
+        """By templates, as far as they match."""
+        head = self.heads.events.recognise(data)
+        return prepared(self.tracer, head or parsed(data), payload, closes)  # type: ignore[arg-type]
+
+    def parsed(self, data: bytes, payload: bytes, *, closes: bool = False) -> tuple[bytes, Invocation]:
+        """Without any."""
+        return prepared(self.oracle, parsed(data), payload, closes)
+
+    def is_recognised(self, data: bytes, payload: bytes) -> tuple[bool, bool]:
+        """The head, and the event."""
+        match = self.events.find(payload) or self.events.find_with_escapes(payload)
+        return self.heads.events.recognise(data) is not None, match is not None
+
+
+def parsed(data: bytes) -> ParsedReply:
+    return ParsedReply(head_of(data), b"GET")
+
+
+def prepared(tracer: Tracer, head: Reply, payload: bytes, closes: bool) -> tuple[bytes, Invocation]:
+    delivery = tracer.prepare(Event(head, (payload,), payload), NOW_NS, closes)
     assert delivery.invocation is not None
     return b"".join(delivery.parts), delivery.invocation
 
 
-def by_the_short_way(tracer: Tracer, data: bytes) -> tuple[bytes, Invocation] | None:
-    known = head_templates.known_reply(data)
-    return tracer.prepare_known(data, known, NOW_NS) if known is not None else None
-
-
-def told(delivery: tuple[bytes, Invocation]) -> tuple[object, ...]:
+def said(delivery: tuple[bytes, Invocation]) -> tuple[object, ...]:
     """All that a delivery says, less what chance has made."""
     data, invocation = delivery
     context = invocation.context
@@ -165,14 +187,6 @@ def told(delivery: tuple[bytes, Invocation]) -> tuple[object, ...]:
     )
 
 
-def learn(tracer: Tracer, payload: bytes, x_ray: str | None, *, is_chunked: bool) -> None:
-    """What a sandbox knows after two such events."""
-    for _ in range(2):
-        data = reply(b"learned", payload, x_ray, is_chunked=is_chunked)
-        by_the_long_way(tracer, data, payload)
-        head_templates.learn_reply(parse_reply(head_of(data), b"GET"))
-
-
 @settings(max_examples=600, deadline=None)
 @given(
     VARIABLES,
@@ -182,8 +196,9 @@ def learn(tracer: Tracer, payload: bytes, x_ray: str | None, *, is_chunked: bool
     st.tuples(TRACEPARENTS, TRACEPARENTS),
     st.none() | st.tuples(STATES, STATES),
     st.booleans(),
+    st.booleans(),
 )
-def test_the_short_way_delivers_what_the_long_way_delivers(
+def test_a_recognised_event_is_prepared_as_a_parsed_one(
     variables: dict[bytes, bytes],
     form: object,
     x_ray: tuple[str | None, str | None],
@@ -191,19 +206,17 @@ def test_the_short_way_delivers_what_the_long_way_delivers(
     traceparents: tuple[str, str],
     states: tuple[str, str] | None,
     is_chunked: bool,
+    closes: bool,
 ) -> None:
-    forget()
-    tracer = Tracer(Settings(variables), Invocations())
+    both = Prepared(variables)
     payloads = []
     for number in (0, 1):
         headers = {"traceparent": traceparents[number]} | ({"tracestate": states[number]} if states else {})
         payloads.append(form(paths[number], headers).encode())  # type: ignore[operator]
-    learn(tracer, payloads[0], x_ray[0], is_chunked=is_chunked)
+    both.learn(payloads[0], x_ray[0], is_chunked=is_chunked)
     data = reply(b"id-1", payloads[1], x_ray[1], is_chunked=is_chunked)
-    short = by_the_short_way(tracer, data)
-    assert short is None or told(short) == told(by_the_long_way(tracer, data, payloads[1]))
-    templates.known.clear()  # and what a closer look would have written
-    assert short is None or told(short) == told(by_the_long_way(tracer, data, payloads[1]))
+    recognised = both.recognised(data, payloads[1], closes=closes)
+    assert said(recognised) == said(both.parsed(data, payloads[1], closes=closes))
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
@@ -220,73 +233,63 @@ def test_the_short_way_delivers_what_the_long_way_delivers(
         (other, {}),
     ],
 )
-def test_the_usual_events_go_the_short_way(
+def test_the_usual_events_are_recognised(
     form: object, headers: dict[str, str], x_ray: str | None, *, is_chunked: bool
 ) -> None:
-    tracer = Tracer(Settings({}), Invocations())
-    learn(tracer, form("/a", headers).encode(), x_ray, is_chunked=is_chunked)  # type: ignore[operator]
+    both = Prepared()
+    both.learn(form("/a", headers).encode(), x_ray, is_chunked=is_chunked)  # type: ignore[operator]
     for path in ("/b", 'the "quoted" one'):
         payload = form(path, headers).encode()  # type: ignore[operator]
         data = reply(b"id-1", payload, x_ray, is_chunked=is_chunked)
-        short = by_the_short_way(tracer, data)
-        assert short is not None
-        assert told(short) == told(by_the_long_way(tracer, data, payload))
+        assert both.is_recognised(data, payload) == (True, form in {http_api, rest_api})
+        assert said(both.recognised(data, payload)) == said(both.parsed(data, payload))
 
 
 @pytest.mark.parametrize("form", [call, passthrough, appsync, authorizer, durable])
 def test_no_event_that_has_to_be_looked_at_is_passed_on_unseen(form: object) -> None:
-    tracer = Tracer(Settings({}), Invocations())
+    both = Prepared()
     x_ray = f"{X_RAY_ROOT};Parent=53995c3f42cd8ad8;Sampled=0"
-    learn(tracer, form("/a", {"traceparent": STRICT}).encode(), x_ray, is_chunked=False)  # type: ignore[operator]
+    both.learn(form("/a", {"traceparent": STRICT}).encode(), x_ray, is_chunked=False)  # type: ignore[operator]
     payload = form("/b", {"traceparent": STRICT}).encode()  # type: ignore[operator]
     data = reply(b"id-1", payload, x_ray, is_chunked=False)
-    short, long = by_the_short_way(tracer, data), by_the_long_way(tracer, data, payload)
-    assert long[1].parent_span_id_hex == ("" if form is durable else SPAN_ID)
-    assert (f"\r\nLambda-Runtime-Trace-Id: {x_ray}\r\n".encode() in long[0]) is (form is durable)
-    assert short is None or told(short) == told(long)
+    head, invocation = both.recognised(data, payload)
+    assert invocation.parent_span_id_hex == ("" if form is durable else SPAN_ID)
+    assert (f"\r\nLambda-Runtime-Trace-Id: {x_ray}\r\n".encode() in head) is (form is durable)
+    assert said((head, invocation)) == said(both.parsed(data, payload))
 
 
-def test_an_event_that_is_open_goes_the_long_way() -> None:
-    invocations = Invocations()
-    tracer = Tracer(Settings({}), invocations)
+def test_an_event_that_is_open_is_delivered_again_with_the_same_context() -> None:
+    both = Prepared()
     payload = http_api("/a", {"traceparent": STRICT}).encode()
-    learn(tracer, payload, None, is_chunked=False)
+    both.learn(payload, None, is_chunked=False)
     data = reply(b"id-1", payload, None, is_chunked=False)
-    short = by_the_short_way(tracer, data)
-    assert short is not None
-    invocations.open(short[1], "a connection", 1)
-    assert by_the_short_way(tracer, data) is None
+    first, invocation = both.recognised(data, payload)
+    both.invocations.open(invocation, "a connection", 1)
+    assert both.recognised(data, payload) == (first, invocation)
 
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"headers":{"a":"\xc3"},"requestContext":{}}', b"\x00" * 70])
-def test_what_is_no_text_goes_either_way_as_it_came(body: bytes) -> None:
-    tracer = Tracer(Settings({}), Invocations())
-    learn(tracer, http_api("/a", {"traceparent": STRICT}).encode(), None, is_chunked=False)
+def test_what_is_no_text_goes_on_as_it_came(body: bytes) -> None:
+    both = Prepared()
+    both.learn(http_api("/a", {"traceparent": STRICT}).encode(), None, is_chunked=False)
     data = reply(b"id-1", body, None, is_chunked=False)
-    short, (long, _) = by_the_short_way(tracer, data), by_the_long_way(tracer, data, body)
-    assert long.endswith(b"\r\n\r\n" + body)
-    assert short is None or short[0].endswith(b"\r\n\r\n" + body)
+    assert both.recognised(data, body)[0].endswith(b"\r\n\r\n" + body)
 
 
 @pytest.mark.parametrize("path", [b"/\xff", b"/\xc3", b'/\\"\xff'])
-def test_what_is_no_text_behind_known_names_is_left_alone_as_well(path: bytes) -> None:
-    tracer = Tracer(Settings({}), Invocations())
-    learn(tracer, http_api("/a", {"traceparent": STRICT}).encode(), None, is_chunked=False)
+def test_what_is_no_text_beside_known_names_is_left_alone_as_well(path: bytes) -> None:
+    both = Prepared()
+    both.learn(http_api("/a", {"traceparent": STRICT}).encode(), None, is_chunked=False)
     body = http_api("PATH", {"traceparent": STRICT}).encode().replace(b"PATH", path)
     data = reply(b"id-1", body, None, is_chunked=False)
-    assert by_the_short_way(tracer, data) is None
-    assert by_the_long_way(tracer, data, body)[0].endswith(b"\r\n\r\n" + body)
+    assert both.recognised(data, body)[0].endswith(b"\r\n\r\n" + body)
 
 
-def test_headers_behind_what_is_known_of_an_event_take_a_closer_look() -> None:
-    tracer = Tracer(Settings({}), Invocations())
+def test_headers_after_what_is_known_of_an_event_are_the_ones_that_count() -> None:
+    both = Prepared()
     payload = http_api("/a", {"traceparent": STRICT}).encode()
-    learn(tracer, payload, None, is_chunked=False)
+    both.learn(payload, None, is_chunked=False)
     twice = payload[:-1] + b',"headers":{"traceparent":"00"}}'
-    assert find.find_known(twice, 0, len(twice)) is None
-    assert by_the_short_way(tracer, reply(b"id-1", twice, None, is_chunked=False)) is None
-
-
-@pytest.mark.parametrize("event", [b'{"Records":[{"headers":{}}]}', b'{"key":"value"}', b"1", b"not JSON"])
-def test_where_there_are_no_headers_nothing_takes_a_closer_look(event: bytes) -> None:
-    assert find.find_known(b"head" + event, 4, 4 + len(event)) == (None, (), 4)
+    assert both.events.find(twice) is None
+    data = reply(b"id-1", twice, None, is_chunked=False)
+    assert both.recognised(data, twice)[1].parent_span_id_hex == ""

@@ -1,4 +1,4 @@
-"""The usual calls, which go a short way: nobody can tell, and whatever is not usual is as it would be without it."""
+"""Calls whose heads and events are recognised: nobody can tell, and all others are served as if none was."""
 
 from __future__ import annotations
 
@@ -8,66 +8,56 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lrap_otel.ipc import records
-from lrap_otel.proxy import head_templates
-from lrap_otel.proxy.head_templates import known_reply, known_result
+from lrap_otel.proxy.recorder import Recorder
 from tests.proxy.wire import ACCEPTED, NEXT, chunked, event, event_head, post, result_target
 from tests.upstream import TIMEOUT_S, Peer, Upstream, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from lrap_otel.ipc.channel import Channel
+    from lrap_otel.ipc import records
+    from lrap_otel.proxy.capture import Capture
     from lrap_otel.proxy.delivery import Delivery
-    from lrap_otel.proxy.head_templates import KnownReply
+    from lrap_otel.proxy.head_templates import Call
     from lrap_otel.proxy.polls import Event
     from lrap_otel.proxy.tracer import Tracer
+    from lrap_otel.sandbox.invocations import Invocation
     from tests.proxy.conftest import Proxy, Start
 
 ID = "lambda-runtime-aws-request-id"
 CLOSING_NEXT = NEXT[:-2] + b"Connection: close\r\n\r\n"
 TRACE = b"Lambda-Runtime-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0\r\n"
-IS_SHORT, IS_LONG = True, False
+RECOGNISED, PARSED = True, False
 ENDS = pytest.mark.parametrize("how", ["reset", "close", "end"])
 
 
 class ObservedTracer:
-    """A tracer that notes which way each event came. `at_prepare` is called once, when an event is whole and not yet sent."""
+    """A tracer that notes which events' heads were recognised. `at_prepare` is called once, before an event is sent."""
 
     def __init__(self, tracer: Tracer) -> None:
-        self.came_short: list[bool] = []
+        self.were_recognised: list[bool] = []
         self.at_prepare: Callable[[], object] | None = None
+        self.learn = tracer.learn
         self._tracer = tracer
 
     def prepare(self, event: Event, now_ns: int, closes: bool) -> Delivery:
-        self.came_short.append(IS_LONG)
-        self._call_at_prepare()
-        return self._tracer.prepare(event, now_ns, closes=closes)
-
-    def prepare_known(self, data: bytes, known: KnownReply, now_ns: int) -> Delivery | None:
-        self._call_at_prepare()
-        delivery = self._tracer.prepare_known(data, known, now_ns)
-        if delivery is not None:
-            self.came_short.append(IS_SHORT)
-        return delivery
-
-    def _call_at_prepare(self) -> None:
+        self.were_recognised.append(event.head.is_recognised)
         at_prepare, self.at_prepare = self.at_prepare, None
         if at_prepare is not None:
             at_prepare()
+        return self._tracer.prepare(event, now_ns, closes=closes)
 
 
-class ObservedChannel:
-    """A channel that notes which way each result went: on the short way the request is one piece, which is offered as it is."""
+class ObservedRecorder(Recorder):
+    """A recorder that notes which results' heads were recognised."""
 
-    def __init__(self, channel: Channel) -> None:
-        self.went_short: list[bool] = []
-        self._channel = channel
+    __slots__ = ("were_recognised",)
 
-    def offer(self, message: records.Message, *parts: bytes) -> bool:
-        if message[0] == records.FINISHED:
-            self.went_short.append(len(parts) == 1)
-        return self._channel.offer(message, *parts)
+    def finished(
+        self, invocation: Invocation, call: Call, capture: Capture, is_refused: bool, connection: object
+    ) -> None:
+        self.were_recognised.append(call.is_recognised)
+        super().finished(invocation, call, capture, is_refused, connection)
 
 
 class Line:
@@ -77,9 +67,11 @@ class Line:
         self.proxy = proxy
         self.upstream = upstream
         sandbox = proxy.sandbox
-        self.tracer, self.channel = ObservedTracer(sandbox.tracer), ObservedChannel(sandbox.recorder.channel)
-        if sandbox.tracer is not None:
-            sandbox.tracer, sandbox.recorder.channel = self.tracer, self.channel
+        self.tracer = ObservedTracer(sandbox.tracer) if sandbox.tracer is not None else None
+        if self.tracer is not None:
+            sandbox.tracer = self.tracer
+        self.recorder = sandbox.recorder = ObservedRecorder(proxy.invocations, sandbox.recorder.channel)
+        self.recorder.were_recognised = []
         self.runtime = proxy.connect().send(NEXT)
         self.api = upstream.accept()
         assert self.api.read_head() == NEXT
@@ -109,22 +101,9 @@ class Line:
         return self.proxy.record(), self.proxy.record()
 
 
-@pytest.fixture(autouse=True)
-def _no_moulds() -> Iterator[None]:
-    head_templates._replies.clear()
-    head_templates._replies_brake.in_vain = 0
-    head_templates._results.clear()
-    head_templates._results_brake.in_vain = 0
-    yield
-    head_templates._replies.clear()
-    head_templates._replies_brake.in_vain = 0
-    head_templates._results.clear()
-    head_templates._results_brake.in_vain = 0
-
-
 @pytest.fixture
 def line(proxy: Proxy, upstream: Upstream) -> Line:
-    """A connection after two usual cycles, which went the long way: the third may go the short way."""
+    """A connection after two usual cycles: the third is recognised."""
     return usual_line(Line(proxy, upstream), usual_event)
 
 
@@ -141,9 +120,9 @@ def usual_line(line: Line, form: Callable[[bytes], bytes]) -> Line:
         line.deliver(form(request_id))
         line.send_result(result(request_id)).answer()
         line.records()
-    # The second too, unless a connection of the test before has learned only now.
-    assert line.tracer.came_short[0] is IS_LONG
-    assert line.channel.went_short[0] is IS_LONG
+    assert line.tracer is not None
+    assert line.tracer.were_recognised == [PARSED, PARSED]
+    assert line.recorder.were_recognised == [PARSED, PARSED]
     return line
 
 
@@ -195,38 +174,38 @@ def test_the_third_cycle_is_on_both_sides_what_the_second_was_but_for_ids_and_le
         assert not line.runtime.has_news(0)
         assert not line.api.has_news(0)
     assert len(set(cycles)) == 1
-    assert line.tracer.came_short[2:] == [IS_SHORT, IS_SHORT]
-    assert line.channel.went_short[2:] == [IS_SHORT, IS_SHORT]
+    assert line.tracer.were_recognised[2:] == [RECOGNISED, RECOGNISED]
+    assert line.recorder.were_recognised[2:] == [RECOGNISED, RECOGNISED]
     assert not upstream.has_caller(0)
 
 
-def test_the_records_of_a_short_cycle_say_what_those_of_a_long_one_say(line: Line) -> None:
-    told = []
-    for request_id in (b"id-3", b"id-4"):
-        line.poll()
-        if request_id == b"id-4":  # the long way: nothing is known any more
-            head_templates._replies.clear()
-            head_templates._replies_brake.in_vain = 0
-            head_templates._results.clear()
-            head_templates._results_brake.in_vain = 0
-        line.deliver(usual_event(request_id))
-        line.send_result(result(request_id)).answer()
-        told.append(line.records())
-    assert line.tracer.came_short[2:] == [IS_SHORT, IS_LONG]
-    assert line.channel.went_short[2:] == [IS_SHORT, IS_LONG]
-    differs = {"request_id", "delivered_ns", "overhead_ns", "span_id_hex", "duration_ns", "payload"}
-    for short, long in zip(*told, strict=True):
-        names = [name for name in type(short).__slots__ if name not in differs]
-        assert [(name, getattr(short, name)) for name in names] == [(name, getattr(long, name)) for name in names]
-        assert short.payload.replace(b"id-3", b"id-4") == long.payload
-        assert (short.request_id, long.request_id) == ("id-3", "id-4")
-        assert short.overhead_ns > 0
-    (delivered, finished), _ = told
+def test_the_records_of_a_recognised_cycle_say_what_those_of_a_parsed_one_say(start: Start, upstream: Upstream) -> None:
+    said = []
+    for has_templates in (True, False):
+        line = Line(start(has_templates=has_templates), upstream)
+        for request_id in (b"id-1", b"id-2", b"id-3"):
+            if request_id != b"id-1":
+                line.poll()
+            line.deliver(usual_event(request_id))
+            line.send_result(result(request_id)).answer()
+            delivered, finished = line.records()
+        said.append((delivered, finished))
+        assert line.tracer is not None
+        assert line.tracer.were_recognised == [PARSED, PARSED, has_templates]
+        assert line.recorder.were_recognised == [PARSED, PARSED, has_templates]
+    differs = {"delivered_ns", "overhead_ns", "span_id_hex", "duration_ns"}
+    for recognised, parsed in zip(*said, strict=True):
+        names = [name for name in type(recognised).__slots__ if name not in differs]
+        assert [(name, getattr(recognised, name)) for name in names] == [
+            (name, getattr(parsed, name)) for name in names
+        ]
+        assert recognised.payload == parsed.payload
+        assert recognised.overhead_ns > 0
+    (delivered, finished), _ = said
     assert len(delivered.span_id_hex) == 16
     assert finished.payload == result(b"id-3")
     assert finished.payload[finished.head_length :] == b'{"ok":1}'
     assert 0 < finished.duration_ns < 5_000_000_000
-    assert not line.proxy.invocations.is_open("id-3")
 
 
 def test_without_telemetry_the_third_cycle_too_is_what_both_sent_to_the_byte(start: Start, upstream: Upstream) -> None:
@@ -236,8 +215,7 @@ def test_without_telemetry_the_third_cycle_too_is_what_both_sent_to_the_byte(sta
             line.poll()
         request_id = b"id-%d" % number
         line.answer(chunked_event(request_id)).send_result(result(request_id)).answer()
-    assert known_reply(chunked_event(b"id-5")) is not None
-    assert known_result(result(b"id-5")) is not None
+    assert line.proxy.heads.events.recognise(chunked_event(b"id-5")) is not None
     assert not upstream.has_caller(0)
     assert not line.proxy.has_record()
 
@@ -246,7 +224,7 @@ def test_a_chunked_event_in_one_piece_is_delivered(chunked_line: Line) -> None:
     head, body = chunked_line.poll().deliver(chunked_event(b"three", b'{"text":"abc"}'))
     assert (field(head, ID), body) == (b"three", b'{"text":"abc"}')
     assert field(head, "transfer-encoding") is None
-    assert chunked_line.tracer.came_short[2:] == [IS_SHORT]
+    assert chunked_line.tracer.were_recognised[2:] == [RECOGNISED]
 
 
 @pytest.mark.parametrize("cut", [-1, -5, -8, -14, 40])
@@ -305,7 +283,7 @@ def test_an_event_in_illegal_chunks_is_not_delivered(
 
 
 @pytest.mark.parametrize("form", [usual_event, chunked_event], ids=["length", "chunked"])
-def test_of_a_large_http_event_the_body_stays_behind_on_either_way(
+def test_of_a_large_http_event_the_body_is_not_recorded_recognised_or_not(
     proxy: Proxy, upstream: Upstream, form: Callable[[bytes, bytes], bytes]
 ) -> None:
     line = usual_line(Line(proxy, upstream), form)
@@ -319,7 +297,7 @@ def test_of_a_large_http_event_the_body_stays_behind_on_either_way(
         assert delivered.body_length == len(body)
         payloads.append(delivered.payload[delivered.head_length :])
     assert payloads == [start + b"}"] * 4
-    assert IS_SHORT in line.tracer.came_short[2:]
+    assert RECOGNISED in line.tracer.were_recognised[2:]
 
 
 @ENDS
@@ -335,14 +313,12 @@ def test_a_large_event_whose_runtime_leaves_at_the_last_moment_is_kept_whole(lin
     assert other.read(len(result(b"kept"))) == result(b"kept")
 
 
-def test_an_event_goes_the_long_way_when_our_code_fails_on_the_short_one(
-    line: Line, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_an_event_goes_on_as_it_came_when_our_code_fails(line: Line, capfd: pytest.CaptureFixture[str]) -> None:
     line.poll().tracer.at_prepare = lambda: 1 // 0
     head, body = line.deliver(usual_event(b"three"))
     assert (field(head, ID), body) == (b"three", b'{"n":1}')
-    assert field(head, "traceparent") is not None
-    assert line.tracer.came_short[2:] == [IS_LONG]
+    assert field(head, "traceparent") is None
+    assert line.tracer.were_recognised[2:] == [RECOGNISED]
     assert line.proxy.sandbox.recorder.failures == 1
     assert "ZeroDivisionError" in capfd.readouterr().err
     line.send_result(result(b"three")).answer()
@@ -414,7 +390,7 @@ def test_a_result_that_lambda_does_not_answer_is_never_sent_twice(line: Line, ho
     _, finished = line.records()
     assert (finished.request_id, finished.status, finished.is_complete) == ("three", 0, False)
     assert finished.payload == result(b"three")
-    assert line.channel.went_short[2:] == [IS_SHORT]
+    assert line.recorder.were_recognised[2:] == [RECOGNISED]
 
 
 @ENDS
@@ -443,7 +419,7 @@ def test_an_event_whose_runtime_leaves_at_the_last_moment_is_kept_for_the_next_r
     head, body = again.read_message()
     assert (field(head, ID), body) == (b"kept", b'{"n":1}')
     assert field(head, "connection") == connection
-    assert line.tracer.came_short[2:] == [IS_SHORT, IS_LONG, IS_LONG]
+    assert line.tracer.were_recognised[2:] == [RECOGNISED, RECOGNISED]
     assert again.has_news() is (connection is not None)
     assert not line.upstream.has_caller(0)
     delivered = line.proxy.record()
@@ -470,7 +446,7 @@ def test_a_result_that_comes_in_two_pieces_goes_on_piece_by_piece(line: Line) ->
         line.send_result(piece)
     line.answer()
     assert line.records()[1].payload == request
-    assert line.channel.went_short[2:] == [IS_LONG]
+    assert line.recorder.were_recognised[2:] == [RECOGNISED]
     goes_on(line)
 
 
@@ -502,7 +478,7 @@ def test_whatever_lambda_answers_to_a_result_reaches_the_runtime(line: Line, ans
         statuses.append(line.records()[1].status)
     final = answer.removeprefix(b"HTTP/1.1 103 Early Hints\r\n\r\n")
     assert statuses == [202, int(final[9:12]), int(final[9:12]), 202]
-    assert line.channel.went_short[2:] == [IS_SHORT] * 4
+    assert line.recorder.were_recognised[2:] == [RECOGNISED] * 4
     assert not line.upstream.has_caller(0)
 
 
@@ -544,7 +520,7 @@ def test_an_error_after_usual_cycles_is_passed_on_and_recorded_as_one(line: Line
     line.send_result(request).answer()
     finished = line.records()[1]
     assert (finished.endpoint, finished.status, finished.payload) == ("error", 202, request)
-    assert line.channel.went_short[2:] == [IS_LONG]
+    assert line.recorder.were_recognised[2:] == [PARSED]
     goes_on(line)
 
 
@@ -599,7 +575,7 @@ def test_after_a_restore_a_usual_poll_does_not_use_a_connection_from_before_the_
     assert line.api.has_ended()
 
 
-def test_two_workers_take_the_short_way_beside_each_other(start: Start, upstream: Upstream) -> None:
+def test_two_workers_are_both_recognised(start: Start, upstream: Upstream) -> None:
     proxy = start(AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances")
     polls: list[tuple[Peer, Peer]] = []
     tracer = proxy.sandbox.tracer = ObservedTracer(proxy.sandbox.tracer)
@@ -618,5 +594,5 @@ def test_two_workers_take_the_short_way_beside_each_other(start: Start, upstream
             assert runtime.read(len(ACCEPTED)) == ACCEPTED
             runtime.send(NEXT)
             assert api.read_head() == NEXT
-    assert tracer.came_short[-4:] == [IS_SHORT] * 4
+    assert tracer.were_recognised[-4:] == [RECOGNISED] * 4
     assert not upstream.has_caller(0)
