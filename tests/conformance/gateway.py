@@ -102,6 +102,8 @@ class Gateway:
     # The backend's files: the traces of each sampler, and all metrics.
     traces: list[Path]
     metrics: Path
+    # Everything that each sampler has received, if it is audited.
+    received: list[Path]
     ports: list[int]
 
     def stop(self) -> None:
@@ -119,10 +121,11 @@ class Gateway:
     def spans(self) -> Iterator[tuple[int, dict[str, Any]]]:
         """Every span that the backend has, with the number of its sampler."""
         for number, path in enumerate(self.traces):
-            for request in _lines(path):
-                for resource in request["resourceSpans"]:
-                    for scope in resource["scopeSpans"]:
-                        yield from ((number, span) for span in scope["spans"])
+            yield from ((number, span) for span in _spans(path))
+
+    def received_ids(self) -> set[str]:
+        """The ids of all spans that have reached an audited sampler."""
+        return {span["spanId"] for path in self.received for span in _spans(path)}
 
     def measured(self, name: str) -> int:
         """A counter's sum over all sandboxes, which send deltas."""
@@ -137,8 +140,12 @@ class Gateway:
         )
 
 
-def running(stack: ExitStack, executable: Path, scratch: Path, balancers: int = 2, samplers: int = 3) -> Gateway:
-    """Start both tiers and the backend; `stack` ends those that still run."""
+def running(stack: ExitStack, executable: Path, scratch: Path, *, audits: bool = False) -> Gateway:
+    """Start both tiers and the backend; `stack` ends those that still run.
+
+    With `audits` each sampler writes all that it receives into a file as well.
+    """
+    balancers, samplers = 2, 3
     backend_ports, sampler_ports = free_ports(samplers + 1), free_ports(samplers)
     made: list[Collector] = []
 
@@ -148,10 +155,11 @@ def running(stack: ExitStack, executable: Path, scratch: Path, balancers: int = 
         return made[-1]
 
     traces = [scratch / f"traces-{number}.jsonl" for number in range(samplers)]
+    received = [scratch / f"received-{number}.jsonl" for number in range(samplers)] if audits else []
     metrics = scratch / "metrics.jsonl"
     backend = start("backend", None, _backend(backend_ports, traces, metrics))
     second_tier = [
-        start(f"sampler-{number}", EXAMPLE / "sampler.yaml", _sampler(own, backend_port))
+        start(f"sampler-{number}", EXAMPLE / "sampler.yaml", _sampler(own, backend_port, received[number : number + 1]))
         for number, (own, backend_port) in enumerate(zip(sampler_ports, backend_ports, strict=False))
     ]
     ports = free_ports(balancers)
@@ -160,7 +168,7 @@ def running(stack: ExitStack, executable: Path, scratch: Path, balancers: int = 
         for number, own in enumerate(ports)
     ]
     endpoints = [f"http://127.0.0.1:{port}" for port in ports]
-    return Gateway(first_tier, second_tier, backend, endpoints, traces, metrics, ports)
+    return Gateway(first_tier, second_tier, backend, endpoints, traces, metrics, received, ports)
 
 
 def _balancer(port: int, samplers: list[int], backend: int) -> dict[str, Any]:
@@ -175,12 +183,16 @@ def _balancer(port: int, samplers: list[int], backend: int) -> dict[str, Any]:
     }
 
 
-def _sampler(port: int, backend: int) -> dict[str, Any]:
+def _sampler(port: int, backend: int, received: list[Path]) -> dict[str, Any]:
     return {
+        "service": {"pipelines": {"traces/audit": {"receivers": ["otlp"], "exporters": ["file"]}} if received else {}},
         "extensions": _health_check(),
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"127.0.0.1:{port}"}}}},
         "processors": {"tail_sampling": {"decision_wait": f"{DECISION_WAIT_S}s"}},
-        "exporters": {"otlp_http/backend": {"endpoint": f"http://127.0.0.1:{backend}"}},
+        "exporters": {
+            "otlp_http/backend": {"endpoint": f"http://127.0.0.1:{backend}"},
+            **({"file": {"path": str(received[0])}} if received else {}),
+        },
     }
 
 
@@ -207,6 +219,13 @@ def _backend(ports: list[int], traces: list[Path], metrics: Path) -> dict[str, A
             }
         },
     }
+
+
+def _spans(path: Path) -> Iterator[dict[str, Any]]:
+    for request in _lines(path):
+        for resource in request["resourceSpans"]:
+            for scope in resource["scopeSpans"]:
+                yield from scope["spans"]
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:

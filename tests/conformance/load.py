@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 ROOT = builds.HERE.parents[1]
 A_THOUSAND = Load(sandboxes=1_000, traces=5_000, seconds=20.0, parts=8)
 # The long freezes outlast the decision about the traces that they interrupt.
-FREEZES_S = (0.5, DECISION_WAIT_S + 2.0)
+FREEZES_S = (0.5, 0.5, 0.5, DECISION_WAIT_S + 2.0) * 3
 # Added to the samplers' wait.
 SETTLING_S = 5.0
 
@@ -46,7 +46,6 @@ class Run:
     # From the samplers' own counters.
     accepted: int
     new_traces: int
-    freezes: int = 0
     seconds: float = 0.0
     cpu_s: dict[str, float] = field(default_factory=dict)
     peak_memory_mb: dict[str, float] = field(default_factory=dict)
@@ -80,14 +79,14 @@ def simulate(load: Load, gateway: Gateway) -> Run:
             part.stdin.write(f"{start_ns}\n")
             part.stdin.flush()
         readers = [_Reader(part) for part in parts]
-        connections, freezes = _disturb(load, gateway, parts)
+        connections = _disturb(load, gateway, parts)
         reports = [reader.report() for reader in readers]
     time.sleep(DECISION_WAIT_S + SETTLING_S)
     accepted = sum(sampler.count("otelcol_receiver_accepted_spans") for sampler in gateway.samplers)
     name = "otelcol_processor_tail_sampling_new_trace_id_received"
     new_traces = sum(sampler.count(name) for sampler in gateway.samplers)
     gateway.stop()
-    run = Run(reports, connections, accepted, new_traces, freezes, time.monotonic() - start_s)
+    run = Run(reports, connections, accepted, new_traces, time.monotonic() - start_s)
     for collector in (*gateway.balancers, *gateway.samplers):
         run.cpu_s[collector.name] = collector.cpu_s
         run.peak_memory_mb[collector.name] = collector.peak_memory_mb
@@ -99,23 +98,21 @@ def _part(load: Load, number: int, endpoint: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _disturb(load: Load, gateway: Gateway, parts: list[subprocess.Popen[str]]) -> tuple[int, int]:
+def _disturb(load: Load, gateway: Gateway, parts: list[subprocess.Popen[str]]) -> int:
     """While the load runs: freeze parts in turn and replace a balancer. Returns the most
-    connections, and the number of freezes.
+    connections.
     """
-    end_s = time.monotonic() + load.seconds
     replaced = threading.Thread(target=_replace, args=(gateway, load.seconds / 2))
     replaced.start()
-    connections = freezes = 0
-    while time.monotonic() < end_s:
-        part = parts[freezes % len(parts)]
+    connections = 0
+    for number, frozen_s in enumerate(FREEZES_S):
+        part = parts[number % len(parts)]
         part.send_signal(signal.SIGSTOP)
-        time.sleep(FREEZES_S[freezes % 4 == 3])
+        time.sleep(frozen_s)
         part.send_signal(signal.SIGCONT)
-        freezes += 1
         connections = max(connections, gateway.connections())
     replaced.join()
-    return connections, freezes
+    return connections
 
 
 def _replace(gateway: Gateway, after_s: float) -> None:
@@ -155,7 +152,7 @@ def main() -> None:
         memory_mb = max(run.peak_memory_mb[collector.name] for collector in collectors)
         say(f"{len(collectors)} {tier}s: {cpu_s * million:.0f} CPU s for a million spans, {memory_mb:.0f} MB each")
     p99_ms = quantiles(run.flush_ms, n=100)[98]
-    say(f"{run.spans} spans, {run.accepted} at tier 2, {kept} kept; {run.freezes} freezes, {run.seconds:.0f} s")
+    say(f"{run.spans} spans, {run.accepted} at tier 2, {kept} kept; {len(FREEZES_S)} freezes, {run.seconds:.0f} s")
     say(
         f"{run.connections} connections; {len(run.flush_ms)} exports, p50 {median(run.flush_ms):.1f} ms, p99 {p99_ms:.1f}"
     )

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -104,12 +106,15 @@ class Report:
 class Sandbox:
     """One sandbox: its pipeline, and when it exports."""
 
-    def __init__(self, number: int, endpoint: str, report: Report) -> None:
+    def __init__(self, number: int, endpoint: str, folder: Path, report: Report) -> None:
+        """`folder` is its own, in place of a sandbox's ``/tmp``."""
+        folder.mkdir()
         name = f"function-{number % 50}"
         variables = {
             b"AWS_LAMBDA_FUNCTION_NAME": name.encode(),
             b"AWS_REGION": b"eu-west-1",
             b"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint.encode(),
+            b"LRAP_SPOOL_DIR": bytes(folder),
         }
         self._pipeline = Pipeline(ExportSettings(variables), report.warnings.append, print)
         # One sandbox in ten exports when the next invocation begins, and is frozen with spans until
@@ -148,7 +153,7 @@ class Sandbox:
         end_s = time.monotonic() + PATIENCE_S
         while not self._flush() and time.monotonic() < end_s:
             time.sleep(0.1)
-        if not self._pipeline.flush(Deadline(time.monotonic() + 2.0), is_last=True):
+        if not self._pipeline.flush(Deadline(time.monotonic() + PATIENCE_S), is_last=True):
             self._report.sandboxes_with_loss += 1
         self._pipeline.close()
 
@@ -167,13 +172,15 @@ class Sandbox:
         return has_all
 
 
-def run(load: Load, part: int, endpoint: str) -> Report:
+def run(load: Load, part: int, endpoint: str, scratch: Path) -> Report:
     """Run all invocations of this part's sandboxes, at their times or as soon as possible after
     them.
     """
     report = Report()
     plan = [one for one in load.plan() if one.sandbox % load.parts == part]
-    sandboxes = {number: Sandbox(number, endpoint, report) for number in {one.sandbox for one in plan}}
+    sandboxes = {
+        number: Sandbox(number, endpoint, scratch / str(number), report) for number in {one.sandbox for one in plan}
+    }
     later: dict[int, float] = {}
     pauses: list[float | None] = []
     for one in reversed(plan):
@@ -193,4 +200,5 @@ def run(load: Load, part: int, endpoint: str) -> Report:
 
 if __name__ == "__main__":
     wanted, own_part, to = sys.argv[1:]
-    json.dump(asdict(run(Load(**json.loads(wanted)), int(own_part), to)), sys.stdout)
+    with tempfile.TemporaryDirectory() as folders:
+        json.dump(asdict(run(Load(**json.loads(wanted)), int(own_part), to, Path(folders))), sys.stdout)

@@ -60,7 +60,7 @@ def test_tier_1_without_the_address_of_tier_2_is_refused(collector: Path) -> Non
 @pytest.fixture(scope="module")
 def gateway(collector: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with ExitStack() as stack:
-        yield running(stack, collector, tmp_path_factory.mktemp("gateway"))
+        yield running(stack, collector, tmp_path_factory.mktemp("gateway"), audits=True)
 
 
 @pytest.fixture(scope="module")
@@ -69,13 +69,13 @@ def run(gateway: Gateway) -> Run:
     return simulate(A_THOUSAND, gateway)
 
 
-def test_no_span_is_lost_between_a_thousand_sandboxes_and_tier_2(run: Run) -> None:
-    assert run.freezes >= 10
+def test_no_span_is_lost_between_a_thousand_sandboxes_and_tier_2(run: Run, gateway: Gateway) -> None:
     assert [report.sandboxes_with_loss for report in run.reports] == [0] * len(run.reports)
     planned = A_THOUSAND.plan()
     assert run.spans == len(planned)
-    # A request that a balancer answered in vain, because it was replaced, is sent again.
-    assert run.spans <= run.accepted <= run.spans * 1.01
+    assert gateway.received_ids() == {one.span_id_hex for one in planned}
+    # A request that a balancer answered in vain, or too late, is sent again.
+    assert run.accepted >= run.spans
     assert not [text for report in run.reports for text in report.warnings if "lost" in text]
 
 
@@ -109,8 +109,10 @@ def test_a_trace_is_kept_whole_or_not_at_all_and_each_error_and_each_slow_one_is
 
 def test_the_functions_metrics_pass_tier_1_alone(run: Run, gateway: Gateway) -> None:
     succeeded = sum(not one.is_error for one in A_THOUSAND.plan())
-    # A delta whose fate nobody knows is not sent again: here the ones that were on their way to the replaced balancer.
-    assert succeeded * 0.99 <= gateway.measured("faas.invocations") <= succeeded
+    lost = [text for report in run.reports for text in report.warnings if "metric request" in text]
+    measured = gateway.measured("faas.invocations")
+    # A delta whose fate nobody knows is not sent again, and the sandbox reports it.
+    assert measured == succeeded or (lost and measured < succeeded)
 
 
 def test_a_sandbox_holds_one_connection_for_each_signal(run: Run) -> None:
