@@ -17,6 +17,9 @@ if __name__ == "__main__":
         try:
             if root:
                 sys.path.insert(0, root)
+            from lrap_otel.bundle import load
+
+            load("boot")
             from lrap_otel.boot import main
 
             status = main(script, skipped, posix.getppid() if how == "other" else 0)

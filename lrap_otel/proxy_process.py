@@ -28,20 +28,10 @@ _AHEAD_OF_EVENTS = ("provisioned-concurrency", "snap-start")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
     from lrap_otel.handshake import Handshake, Hello
     from lrap_otel.ipc.channel import Channel
+    from lrap_otel.registration import Registration
     from lrap_otel.settings import Settings
-
-    class Registration(Protocol):
-        """The register request that `boot` has sent on the connection `api` to `address`."""
-
-        address: tuple[str, int]
-        api: _socket.socket
-
-        def look(self) -> None:
-            """Wait for the reply, which stays unread."""
 
 
 def run(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 
 from lrap_otel import boot
+from lrap_otel.registration import Registration, extension_name
 from lrap_otel.settings import Settings
 from tests.processes import children, proxies_of
 from tests.upstream import Upstream, connect
@@ -63,7 +64,15 @@ def test_nothing_is_loaded_before_the_register_request_but_the_socket_and_our_se
         text=True,
         check=True,
     )
-    assert done.stdout.split() == ["_socket", "lrap_otel", "lrap_otel.boot", "lrap_otel.settings"]
+    assert done.stdout.split() == [
+        "_socket",
+        "lrap_otel",
+        "lrap_otel.boot",
+        "lrap_otel.bundle",
+        "lrap_otel.environment",
+        "lrap_otel.registration",
+        "lrap_otel.settings",
+    ]
     assert "does not answer" in done.stderr
 
 
@@ -207,9 +216,9 @@ def test_without_a_runtime_api_it_says_what_to_do() -> None:
 
 def test_a_file_in_an_extensions_folder_gives_its_name() -> None:
     settings = Settings({b"LRAP_EXTENSION_NAME": b"mine"})
-    assert boot.extension_name("/opt/extensions/renamed", settings) == "renamed"
-    assert boot.extension_name("/checkout/opt/entrypoint", settings) == "mine"
-    assert boot.extension_name("entrypoint", settings) == "mine"
+    assert extension_name("/opt/extensions/renamed", settings) == "renamed"
+    assert extension_name("/checkout/opt/entrypoint", settings) == "mine"
+    assert extension_name("entrypoint", settings) == "mine"
 
 
 def test_the_layout_of_a_layer_works_as_a_checkout_does(tmp_path: Path) -> None:
@@ -278,7 +287,7 @@ def stop(extension: subprocess.Popen[bytes]) -> None:
 def test_an_event_that_comes_in_pieces_is_waited_for_when_nothing_else_is_left_of_us() -> None:
     """One that was taken for an INVOKE too early would be SHUTDOWN, and no other would follow."""
     api = Upstream()
-    registration = boot.Registration(("127.0.0.1", api.port))
+    registration = Registration(("127.0.0.1", api.port))
     api.accept().send(REGISTERED)
     statuses: list[int] = []
     waiting = threading.Thread(target=lambda: statuses.append(registration.wait_for_shutdown()), daemon=True)

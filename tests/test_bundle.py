@@ -139,7 +139,7 @@ def test_a_bundle_holds_what_its_entries_import_and_no_process_loads_twice(bundl
 import sys
 sys.path.insert(0, sys.argv[1])
 before, names = (part.split() for part in sys.argv[2:4])
-import lrap_otel.boot, lrap_otel.bundle
+import lrap_otel.bundle
 for name in before:
     __import__(name)
 known = set(sys.modules)

@@ -29,7 +29,9 @@ SLOW = {
 }
 
 LAYERS: dict[str, set[str]] = {
-    "settings": set(),
+    "environment": set(),
+    "settings": {"environment"},
+    "registration": {"settings"},
     "log": set(),
     "text": set(),
     "http1": set(),
@@ -40,23 +42,25 @@ LAYERS: dict[str, set[str]] = {
     "handshake_client": set(),
     "proxy": {"handshake", "http1", "ipc", "log", "propagation", "sandbox", "settings", "text"},
     "extension": {"http1", "ipc", "log", "proxy", "sandbox", "settings", "text"},
-    "telemetry": {"bundle", "ipc", "log", "propagation", "settings", "text"},
+    "telemetry": {"bundle", "environment", "ipc", "log", "propagation", "settings", "text"},
     "proxy_process": {
         "extension", "handshake", "http1", "ipc", "log", "propagation", "proxy", "sandbox", "settings", "telemetry",
         "text",
     },
     "bundle": set(),
-    "boot": {"bundle", "handshake", "ipc", "log", "proxy_process", "settings", "telemetry"},
-    "__main__": {"boot"},
+    "boot": {"bundle", "handshake", "registration", "ipc", "log", "proxy_process", "settings", "telemetry"},
+    "__main__": {"boot", "bundle"},
     "emulator": set(),
     # What reads variables is pure, and `doctor` must not have a second grammar of them; it asks an
     # endpoint by the exporter's own client for the same reason.
-    "aws": {"extras", "propagation", "settings", "telemetry"},
+    "aws": {"environment", "extras", "propagation", "settings", "telemetry"},
     "cli": {"boot", "extras"},
     "extras": set(),
 }  # fmt: skip
 IN_THE_PROXY_PROCESS = (
+    "environment",
     "settings",
+    "registration",
     # Of these only what a line at LRAP_LOG_LEVEL=info says.
     "telemetry/percent",
     "telemetry/setting_keep",

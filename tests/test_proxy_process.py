@@ -16,6 +16,7 @@ from lrap_otel.extension import supervisor
 from lrap_otel.handshake import Handshake
 from lrap_otel.ipc import records
 from lrap_otel.ipc.channel import Channel, TelemetryEnd
+from lrap_otel.registration import Registration
 from lrap_otel.settings import Settings
 from tests.upstream import Peer, Upstream, connect
 
@@ -46,7 +47,7 @@ def test_the_life_of_an_extension_from_registration_to_shutdown() -> None:
     listener.listen()
     address = f"127.0.0.1:{lambda_side.port}".encode()
     settings = Settings({b"AWS_LAMBDA_RUNTIME_API": address, b"LRAP_FLUSH_BUDGET_MS": b"60000"})
-    registered = boot.Registration(("127.0.0.1", lambda_side.port))
+    registered = Registration(("127.0.0.1", lambda_side.port))
     statuses: list[int] = []
     child = sleeping_child()
     arguments = (settings, registered, Handshake(listener), channel, child)
@@ -96,7 +97,7 @@ class StartedService:
         self.listener.listen()
         told = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{self.lambda_side.port}", **variables}
         settings = Settings({name.encode(): value.encode() for name, value in told.items()})
-        registered = boot.Registration(("127.0.0.1", self.lambda_side.port))
+        registered = Registration(("127.0.0.1", self.lambda_side.port))
         arguments = (settings, registered, Handshake(self.listener), self.channel, self.child)
         self.thread = threading.Thread(target=proxy_process.run, args=arguments, daemon=True)
         self.thread.start()
@@ -244,7 +245,7 @@ def test_a_lambda_at_our_own_port_is_an_error(
 
 def test_a_sampler_argument_that_cannot_be_used_is_told(capfd: pytest.CaptureFixture[str]) -> None:
     lambda_side = Upstream()
-    registered = boot.Registration(("127.0.0.1", lambda_side.port))
+    registered = Registration(("127.0.0.1", lambda_side.port))
     lambda_side.accept().send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
     settings = Settings({b"OTEL_TRACES_SAMPLER": b"traceidratio", b"OTEL_TRACES_SAMPLER_ARG": b"10%"})
     child = sleeping_child()
@@ -256,7 +257,7 @@ def test_a_sampler_argument_that_cannot_be_used_is_told(capfd: pytest.CaptureFix
 
 def test_a_refused_registration_ends_the_service(capfd: pytest.CaptureFixture[str]) -> None:
     lambda_side = Upstream()
-    registered = boot.Registration(("127.0.0.1", lambda_side.port))
+    registered = Registration(("127.0.0.1", lambda_side.port))
     lambda_side.accept().send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
     assert proxy_process.run(Settings({}), registered, None, None, 0) == 1
     assert "403" in capfd.readouterr().err

@@ -7,15 +7,8 @@ Options"; "Resource SDK", "Specifying resource information via an environment va
 
 import posix
 
-from lrap_otel.settings import (
-    DEFAULT_SAMPLER,
-    LONGEST_MS,
-    MANAGED_INSTANCES,
-    SAMPLERS,
-    Environment,
-    quoted,
-    telemetry_types,
-)
+from lrap_otel.environment import Environment, quoted
+from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, MANAGED_INSTANCES, SAMPLERS, telemetry_types
 from lrap_otel.telemetry.percent import unquoted
 from lrap_otel.telemetry.url import Url
 

@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-# Loaded from their own files, before there is any use for a bundle.
-BOOT = ("lrap_otel.boot", "lrap_otel.bundle")
+# What loads a bundle is loaded from its own file.
+_LOADER = ("lrap_otel.bundle",)
 # In the order in which a process loads them. The telemetry process is forked once `start` is loaded.
 BUNDLES = {
+    "boot": ("lrap_otel.boot",),
     "start": ("lrap_otel.ipc.channel", "lrap_otel.ipc.telemetry_port", "lrap_otel.handshake"),
     "proxy": ("lrap_otel.proxy_process",),
     "telemetry": (
@@ -31,9 +32,9 @@ BUNDLES = {
 }
 # Of the proxy's, what a module of the telemetry process may import later (tests/test_layers.py says what else it may not); and
 # of the telemetry process's, what the proxy imports at LRAP_LOG_LEVEL=info. They have files as well.
-SHARED = {"log", "propagation", "settings", "text"}
+SHARED = {"environment", "log", "propagation", "settings", "text"}
 ALSO_OF_THE_PROXY = ("lrap_otel.telemetry.settings", "lrap_otel.telemetry.variable_checks")
-LOADED_BEFORE = {"start": (), "proxy": ("start",), "telemetry": ("start",)}
+LOADED_BEFORE = {"boot": (), "start": ("boot",), "proxy": ("boot", "start"), "telemetry": ("boot", "start")}
 
 
 def modules_of(bundle: str, package: Path) -> dict[str, Path]:
@@ -41,7 +42,7 @@ def modules_of(bundle: str, package: Path) -> dict[str, Path]:
 
     `package` is the folder of lrap_otel/.
     """
-    before = [*BOOT, *(entry for earlier in LOADED_BEFORE[bundle] for entry in BUNDLES[earlier])]
+    before = [*_LOADER, *(entry for earlier in LOADED_BEFORE[bundle] for entry in BUNDLES[earlier])]
     return _closure(BUNDLES[bundle], package, _closure(before, package, {}))
 
 
@@ -49,7 +50,9 @@ def without_files(package: Path) -> set[Path]:
     """The sources of modules that the layer has in bundles alone."""
     of = {bundle: set(modules_of(bundle, package).values()) for bundle in BUNDLES}
     shared = {path for path in of["proxy"] if path.relative_to(package).with_suffix("").parts[0] in SHARED}
-    return (of["start"] | of["telemetry"] | of["proxy"] - shared) - {*_closure(ALSO_OF_THE_PROXY, package, {}).values()}
+    return (of["boot"] | of["start"] | of["telemetry"] | of["proxy"] - shared) - {
+        *_closure(ALSO_OF_THE_PROXY, package, {}).values()
+    }
 
 
 def _closure(names: Iterable[str], package: Path, known: Mapping[str, Path]) -> dict[str, Path]:

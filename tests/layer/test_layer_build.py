@@ -187,7 +187,7 @@ def test_what_a_process_loads_until_the_first_span_is_out_comes_from_few_files(b
     read = _read_by_one_event(opt, sorted(path for path in package.rglob("*") if path.is_file()))
     by_event = {path for path in read if path.parent.name == "triggers"}
     scripts = {"interpreter.sh"}
-    boot = {"__main__.pyc", "__init__.pyc", "boot.pyc", "settings.pyc", "bundle.pyc"}
+    boot = {"__main__.pyc", "bundle.pyc", "__init__.pyc"}
     bundles = {f"{name}.bundle" for name in BUNDLES}
     assert {str(path.relative_to(package)) for path in read - by_event} == scripts | boot | bundles
 

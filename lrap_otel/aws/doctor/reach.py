@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lrap_otel.aws.doctor.checks import destinations
 from lrap_otel.aws.doctor.subject import encoded
-from lrap_otel.settings import Environment
+from lrap_otel.environment import Environment
 from lrap_otel.telemetry.export.aws.answers import TRANSACTION_SEARCH
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.endpoint import Endpoint

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-    from lrap_otel.settings import Environment
+    from lrap_otel.environment import Environment
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.export.tls import Tls
     from lrap_otel.telemetry.settings import NetworkSettings

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lrap_otel.settings import Environment
+    from lrap_otel.environment import Environment
     from lrap_otel.telemetry.export.deadline import Deadline
 
 URI_VARIABLE = "AWS_CONTAINER_CREDENTIALS_FULL_URI"

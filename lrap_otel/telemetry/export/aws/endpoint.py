@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lrap_otel.settings import Environment
+    from lrap_otel.environment import Environment
     from lrap_otel.telemetry.export.connection import Reply
     from lrap_otel.telemetry.export.deadline import Deadline
     from lrap_otel.telemetry.export.endpoint import Answer, TlsByFiles
