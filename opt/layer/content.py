@@ -33,6 +33,7 @@ NOT_IN_A_LAYER = {
     "cli.py": "the command line of a workstation",
     "extras.py": "what that command line has to say of packages",
     "py.typed": "for type checkers",
+    "telemetry/export/roles.py": "for type checkers",
 }
 # Modules of our package that need packages of others: only in the flavour that has these.
 FOR_PACKAGES = Path("telemetry/export/sdk")
@@ -137,7 +138,9 @@ def package_files(flavour: str = "default") -> list[Path]:
     found = []
     for path in sorted(PACKAGE.rglob("*")):
         name = path.relative_to(PACKAGE)
-        is_left_out = name.parts[0] in NOT_IN_A_LAYER or (FOR_PACKAGES in name.parents and not has_packages(flavour))
+        is_left_out = bool({name.parts[0], str(name)} & NOT_IN_A_LAYER.keys()) or (
+            FOR_PACKAGES in name.parents and not has_packages(flavour)
+        )
         if path.is_file() and path.suffix != ".pyc" and not is_left_out:
             found.append(path)
     return found
