@@ -98,7 +98,7 @@ def test_every_module_of_ours_and_of_the_library_can_be_imported_in_it(built: Pa
     script = f"import sys\nsys.path.insert(0, sys.argv[1])\nimport lrap_otel.bundle\n{load}for name in sys.argv[2:]: __import__(name)"
     wanted = sorted(set(names) - scripts)
     done = subprocess.run(
-        command_in_layer(built / "opt", "-c", script, str(built / "opt"), *wanted),
+        command_in_layer(built / "opt", "-B", "-c", script, str(built / "opt"), *wanted),
         capture_output=True,
         text=True,
         check=False,
