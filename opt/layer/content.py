@@ -79,6 +79,7 @@ class Built:
     architectures: tuple[str, ...]
     parts: tuple[Part, ...]
     left_out: dict[str, str]
+    source: str
 
 
 def build(source: Source, architectures: Sequence[str], flavour: str, folder: Path, say: Say) -> Built:
@@ -109,7 +110,7 @@ def build(source: Source, architectures: Sequence[str], flavour: str, folder: Pa
     left_out = _left_out(wanted, frozen, stdlib)
     _write_trimmed(folder / "left-out.txt", left_out)
     (opt / "lrap-otel/VERSION").write_text("\n".join(_version_lines(flavour, architectures, parts)) + "\n")
-    return Built(opt, flavour, tuple(architectures), tuple(parts), left_out)
+    return Built(opt, flavour, tuple(architectures), tuple(parts), left_out, source.name)
 
 
 def has_packages(flavour: str) -> bool:
