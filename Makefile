@@ -118,7 +118,7 @@ golden: $(STAMP) ## write the golden spans anew; read the difference before comm
 fuzz: $(VENV)/.fuzz ## compare a million inputs with h11 and json, guided by coverage (four minutes)
 	$(BIN)/python -m tests.fuzz.guided $(INPUTS)
 
-faults: $(STAMP) ## every fault of a collector, in every phase, with every fault of ours; prints what arrived (three minutes)
+faults: $(STAMP) ## every fault of a collector, in every phase, with every fault of ours; prints what arrived (a minute of CPU, four by the clock)
 	$(BIN)/python -m pytest tests/faults
 
 soak: $(STAMP) ## run the long-lived cases, all at once (15 minutes; SECONDS=20 makes them short)
