@@ -99,7 +99,8 @@ def read_lines(process: subprocess.Popen[str], printed: list[str], ready: thread
 
 def overrides(http: int, grpc: int, exported: Path, *, is_batched: bool) -> str:
     """Free ports, none for the collector's own metrics, and a file that a test can read."""
-    pipeline = {"exporters": ["debug", "file"]} | ({} if is_batched else {"processors": []})
+    batched: dict[str, list[str]] = {} if is_batched else {"processors": []}
+    pipeline = {"exporters": ["debug", "file"], **batched}
     return json.dumps(
         {
             "receivers": {
@@ -117,7 +118,7 @@ def overrides(http: int, grpc: int, exported: Path, *, is_batched: bool) -> str:
                     "traces": pipeline,
                     "metrics": pipeline,
                     # With a file of their own: one that three pipelines share is closed too early at the end.
-                    "logs": {"receivers": ["otlp"], "exporters": ["file/logs"]},
+                    "logs": {"exporters": ["debug", "file/logs"], **batched},
                 },
             },
         }
