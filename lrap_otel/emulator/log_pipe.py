@@ -1,7 +1,8 @@
-"""The pipe that managed runtimes write log calls to, each as one frame, so that a record with many lines stays one.
+"""The pipe that managed runtimes write log calls to, each as one frame, so that a record with many
+lines stays one.
 
-Source: AWS's runtime clients (``_LAMBDA_TELEMETRY_LOG_FD``): type, length (4 bytes each), time in microseconds (8 bytes),
-the text; big-endian.
+Source: AWS's runtime clients (``_LAMBDA_TELEMETRY_LOG_FD``): type, length (4 bytes each), time in
+microseconds (8 bytes), the text; big-endian.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ MAX_FRAME_BYTES = 16 * 1024 * 1024
 
 
 class LogPipe:
-    """``write_end`` is for one child process, by the number it has here; `close_write_end` once it has been started."""
+    """``write_end`` is for one child process, by the number it has here; `close_write_end` once it
+    has been started.
+    """
 
     def __init__(self, on_record: OnRecord) -> None:
         self._on_record = on_record

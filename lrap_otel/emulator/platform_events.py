@@ -1,4 +1,4 @@
-"""What the platform tells over the Telemetry API about one sandbox: init, invocations, restore.
+"""What the platform reports over the Telemetry API of one sandbox: init, invocations, restore.
 
 Source: AWS Lambda developer guide, "Telemetry API event schema reference".
 """
@@ -26,7 +26,7 @@ KIB_PER_MIB = 1024
 
 
 class PlatformEvents:
-    """Tells `api` about each step of one sandbox."""
+    """Reports each step of one sandbox to `api`."""
 
     def __init__(self, config: Config, api: TelemetryApi) -> None:
         self._config = config
@@ -88,7 +88,9 @@ class PlatformEvents:
     def invocation_ends(
         self, invocation: Invocation, runtime_ms: float, status: str, error_type: str, processes: Iterable[Process]
     ) -> None:
-        """Everybody has asked for the next event, or the sandbox is reset; ``runtime_ms``: after so long the runtime was done."""
+        """Everybody has asked for the next event, or the sandbox is reset; ``runtime_ms``: after so
+        long the runtime was done.
+        """
         record: dict[str, Any] = {"requestId": invocation.request_id} | _ended(status, error_type)
         duration_ms = invocation.elapsed_ms()
         record["metrics"] = {"durationMs": round(duration_ms, 3)}
@@ -100,7 +102,9 @@ class PlatformEvents:
         self._api.platform("report", record | _tracing(invocation))
 
     def restored(self, began_s: float, runtime_done_s: float, status: str = "success") -> None:
-        """The sandbox was made from a snapshot: what its init had said, again, and the restore. Unix times."""
+        """The sandbox was made from a snapshot: what its init had said, again, and the restore.
+        Unix times.
+        """
         snapshot = {"initializationType": "snap-start", "phase": "init"}
         about = {"functionName": self._config.function_name, "functionVersion": self._config.function_version}
         old_s = began_s - 3600

@@ -1,6 +1,7 @@
 """The Telemetry API: who has subscribed to what, and the batches that each is sent.
 
-Source: AWS Lambda developer guide, "Telemetry API", "Telemetry API reference", "Event schema reference".
+Source: AWS Lambda developer guide, "Telemetry API", "Telemetry API reference", "Event schema
+reference".
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ FALLEN_BEHIND = "Consumer seems to have fallen behind as it has not acknowledged
 
 @dataclass(frozen=True)
 class Event:
-    """One event. ``at_s`` is Unix time; ``source`` is one of `TYPES`; ``record`` is what the schema says, or a line."""
+    """One event. ``at_s`` is Unix time; ``source`` is one of `TYPES`; ``record`` is what the schema
+    says, or a line.
+    """
 
     at_s: float
     source: str
@@ -65,7 +68,9 @@ class Event:
 
 
 class TelemetryApi:
-    """One sandbox's. Subscriptions are taken until init is over; what has happened before one is sent to it as well."""
+    """One sandbox's. Subscriptions are taken until init is over; what has happened before one is
+    sent to it as well.
+    """
 
     def __init__(self, config: Config) -> None:
         self.is_open = True
@@ -87,11 +92,13 @@ class TelemetryApi:
         return self._subscribe(request.header("Lambda-Extension-Identifier"), await request.body(), extensions)
 
     def platform(self, kind: str, record: dict[str, Any], at_s: float | None = None) -> None:
-        """Something that the platform tells; ``kind`` without its prefix."""
+        """An event of the platform's; ``kind`` without its prefix."""
         self._tell(Event(time.time() if at_s is None else at_s, "platform", f"platform.{kind}", record))
 
     def line(self, source: str, text: str, at_s: float | None = None) -> None:
-        """A line that the function or an extension has printed: an object if the log format is JSON and it is one."""
+        """A line that the function or an extension has printed: an object if the log format is JSON
+        and it is one.
+        """
         record: Record = text
         if self._config.is_json_logged and text.lstrip().startswith("{"):
             with contextlib.suppress(ValueError, RecursionError):

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _SCHEMA = "2025-01-29"
-# Events of the platform are few, and each is wanted soon; lines of logs are many. Both within what Lambda allows.
+# Events of the platform are few, and each is wanted soon; lines of logs are many. Both within what
+# Lambda allows.
 _SMALL_BUFFER = '{"maxItems":1000,"maxBytes":262144,"timeoutMs":25}'
 _LARGE_BUFFER = '{"maxItems":10000,"maxBytes":1048576,"timeoutMs":100}'
 _REQUEST = (
@@ -29,12 +30,15 @@ _REQUEST = (
 _ANSWER_LIMIT_BYTES = 4_096
 _SAID_CHARACTERS = 200
 _CONNECT_S = 0.25
-# Lambda takes subscriptions until we ask for our first event. It answers within a few milliseconds, while the runtime starts.
+# Lambda takes subscriptions until we ask for our first event. It answers within a few milliseconds,
+# while the runtime starts.
 _AFTER_RUNTIME_MS, _LIMIT_MS, _LOOK_AGAIN_MS = 20, 250, 2
 
 
 class Subscription:
-    """One request on its way, on a connection of its own: whatever becomes of it, events are asked for on the other."""
+    """One request on its way, on a connection of its own: whatever becomes of it, events are asked
+    for on the other.
+    """
 
     __slots__ = ("_socket",)
 
@@ -53,8 +57,8 @@ class Subscription:
         self._socket.sendall(request.encode("latin-1", "replace"))
 
     def settle(self, has_runtime_asked: "Callable[[], bool]") -> bool:
-        """Wait for the answer while the runtime starts, and hardly any longer; say what is wrong with it.
-        Whether Lambda has agreed, for all that is known.
+        """Wait for the answer while the runtime starts, and hardly any longer; say what is wrong
+        with it. Whether Lambda has agreed, for all that is known.
         """
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)

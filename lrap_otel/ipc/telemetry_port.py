@@ -1,7 +1,8 @@
 """The port to which Lambda delivers what the Telemetry API has to say.
 
-The proxy process opens it, since it has to name it when it subscribes; the telemetry process, and each one that takes over
-from it, inherits it. Until that one accepts, deliveries wait in the kernel's queue.
+The proxy process opens it, since it has to name it when it subscribes; the telemetry process, and
+each one that takes over from it, inherits it. Until that one accepts, deliveries wait in the
+kernel's queue.
 """
 
 import _socket
@@ -14,7 +15,9 @@ _BACKLOG = 16
 
 
 def open_port(own_address: str) -> _socket.socket | None:
-    """A socket that listens where `SANDBOX` leads; on `own_address` if that is not known here. None if it cannot."""
+    """A socket that listens where `SANDBOX` leads; on `own_address` if that is not known here. None
+    if it cannot.
+    """
     for address in dict.fromkeys((_address_of_sandbox() or own_address, own_address)):
         listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
@@ -28,7 +31,9 @@ def open_port(own_address: str) -> _socket.socket | None:
 
 
 def _address_of_sandbox() -> str:
-    """As the sandbox's own table has it, empty if it does not: a resolver might ask a server, for seconds."""
+    """As the sandbox's own table has it, empty if it does not: a resolver might ask a server, for
+    seconds.
+    """
     try:
         table = posix.open(_HOSTS, posix.O_RDONLY | posix.O_CLOEXEC)
         try:

@@ -29,9 +29,11 @@ _DELAY_S = 1.0
 
 
 class LogExporter:
-    """The queue of encoded records, and the way out for them. They leave in the order in which they came.
+    """The queue of encoded records, and the way out for them. They leave in the order in which they
+    came.
 
-    A record is sent until the collector has it or will never take it: one whose answer did not come may arrive twice.
+    A record is sent until the collector has it or will never take it: one whose answer did not come
+    may arrive twice.
     """
 
     __slots__ = (
@@ -110,7 +112,8 @@ class LogExporter:
     def send(self, resource: "Resource", deadline: "Deadline", *, is_last: bool) -> bool:
         """Send all, in batches, until one fails. Whether the collector has them all.
 
-        It uses nothing that the exporter of spans and metrics uses, which may be running at the same time: see `note`.
+        It uses nothing that the exporter of spans and metrics uses, which may be running at the
+        same time: see `note`.
         """
         has_all = True
         limit_bytes = BATCH_BYTES

@@ -16,8 +16,9 @@ _KNOWN_LIMIT = 512
 class Correlation:
     """The spans of the last invocations, by request id.
 
-    One that names no request id, or none that is known, was printed by the invocation that runs: the platform tells its
-    start and its lines in their order. Where many run at once nobody can tell, and it has none.
+    A record without a known request id was printed by the invocation that runs: the platform
+    reports its start and its lines in their order. If many run at once, as on Managed Instances,
+    such a record belongs to none.
     """
 
     __slots__ = ("_current", "_is_managed", "_spans", "_started")
@@ -29,7 +30,7 @@ class Correlation:
         self._spans: dict[str, tuple[str, str, int]] = {}
 
     def started(self, request_id: str) -> None:
-        """The platform tells that an invocation has begun."""
+        """The platform reports that an invocation has begun."""
         self._started[request_id] = None
         _forget_oldest(self._started)
         self._current = "" if self._is_managed else request_id
@@ -45,7 +46,9 @@ class Correlation:
         self._current = ""
 
     def join(self, printed: Printed) -> bool:
-        """Set the ids of the invocation that printed it. False if its event may still come through the proxy."""
+        """Set the ids of the invocation that printed it. False if its event may still come through
+        the proxy.
+        """
         named = printed.request_id
         is_known = named in self._spans or named in self._started
         # On Managed Instances a start may come after what was printed.

@@ -1,4 +1,6 @@
-"""The function's log, from the platform's events to the exporter: joined, cut to what is wanted, encoded."""
+"""The function's log, from the platform's events to the exporter: joined, cut to what is wanted,
+encoded.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,8 @@ FLOORS = {
 }
 # What we print begins like that: were it sent, each export that fails would bring another one.
 _OURS = ("lrap-otel: ", '{"resourceSpans":', '{"resourceMetrics":')
-# Of records whose invocation has not come through the proxy yet: it may be a little late, or never come.
+# Of records whose invocation has not come through the proxy yet: it may be a little late, or never
+# come.
 _PARKED_LIMIT, _PARKED_BYTES, _PARKED_NS = 2_000, 2 * 1024 * 1024, 1_000_000_000
 RATE_LIMIT = "rate_limit"
 
@@ -86,7 +89,7 @@ class Logs:
                 self._exporter.add(first.log)
 
     def started(self, request_id: str) -> None:
-        """The platform tells that an invocation has begun."""
+        """The platform reports that an invocation has begun."""
         self._correlation.started(request_id)
 
     def delivered(self, invocation: Invocation) -> None:
@@ -97,7 +100,9 @@ class Logs:
             self._let_go(lambda printed: printed.request_id == request_id)
 
     def release(self, *, is_last: bool) -> None:
-        """Let go, before an export, of what has waited in vain for its invocation; all if it `is_last`."""
+        """Let go, before an export, of what has waited in vain for its invocation; all if it
+        `is_last`.
+        """
         if self._parked:
             long_ago_ns = time_ns() - _PARKED_NS
             self._let_go(lambda printed: is_last or printed.log.observed_ns <= long_ago_ns)

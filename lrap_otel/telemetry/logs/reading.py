@@ -1,4 +1,6 @@
-"""From a line, or an object, of the function's log to a log record: any runtime's form, JSON or text."""
+"""From a line, or an object, of the function's log to a log record: any runtime's form, JSON or
+text.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# Of an object, the members by which runtimes and common loggers name things; the first that says such a thing counts.
+# Of an object, the members by which runtimes and common loggers name things; the first that says
+# such a thing counts.
 _LEVELS = ("level", "severity", "log.level", "levelname", "lvl", "loglevel")
 _MESSAGES = ("message", "msg", "@message")
 _TIMES = ("timestamp", "time", "@timestamp", "ts")
@@ -51,8 +54,9 @@ _LOWEST_S, _HIGHEST_S = 1e9, 1e10
 class Printed:
     """A record that is not yet joined with its invocation.
 
-    `request_id` is the one that the record itself names, in its text or as a member; empty if none. `has_span` says that it
-    names its own span, which it keeps. `id_name` is that member's name. `size_bytes` is 0 until somebody measures it.
+    `request_id` is the one that the record itself names, in its text or as a member; empty if none.
+    `has_span` says that it names its own span, which it keeps. `id_name` is that member's name.
+    `size_bytes` is 0 until somebody measures it.
     """
 
     __slots__ = ("has_span", "id_name", "log", "request_id", "size_bytes")
@@ -107,7 +111,9 @@ def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: 
 
 
 def _take(rest: dict[str, Any], names: tuple[str, ...], read: Callable[[Any], T | None]) -> T | None:
-    """What `read` makes of the first of these members that it can read, which leaves `rest`; None if there is none."""
+    """What `read` makes of the first of these members that it can read, which leaves `rest`; None
+    if there is none.
+    """
     for name in names:
         if name in rest and (found := read(rest[name])):
             del rest[name]
@@ -123,8 +129,8 @@ def _time_ns(value: Any, received_ns: int, reader: Reader) -> int:
 
 
 def _context(rest: dict[str, Any]) -> tuple[str, str]:
-    """The trace and span id that the record names, in lower-case hex, and empty if there are none; what
-    is another's form of an id stays an attribute.
+    """The trace and span id that the record names, in lower-case hex, and empty if there are none;
+    what is another's form of an id stays an attribute.
     """
     trace_id = span_id = ""
     for name in _TRACE_IDS:
@@ -150,7 +156,9 @@ def _is_id(text: str, digits: int) -> bool:
 
 
 def _xray(text: str) -> tuple[str, str]:
-    """Of ``Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1``, or its root alone."""
+    """Of ``Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1``, or its
+    root alone.
+    """
     parts = dict(part.partition("=")[::2] for part in text.split(";")) if "=" in text else {"Root": text}
     root = parts.get("Root", "")[2:].replace("-", "")
     parent = parts.get("Parent", "")
@@ -188,7 +196,9 @@ def _of_columns(
 
 
 def _lines(text: str) -> str:
-    """Node's and Python's clients write a line break as a carriage return where a break would end the record."""
+    """Node's and Python's clients write a line break as a carriage return where a break would end
+    the record.
+    """
     return text.replace("\r", "\n") if "\r" in text and "\n" not in text else text
 
 
@@ -199,8 +209,8 @@ def _word(text: str) -> str:
 
 
 def _level_in(text: str) -> tuple[int, str]:
-    """The level among the words that a logger writes before the message: after it, or after a word that
-    is neither a time, an id nor in brackets, the message has begun.
+    """The level among the words that a logger writes before the message: after it, or after a word
+    that is neither a time, an id nor in brackets, the message has begun.
     """
     for word in text[:_HEADER_CHARACTERS].split(None, _HEADER_WORDS)[:_HEADER_WORDS]:
         level = _word(word.partition(":")[0])
@@ -212,7 +222,9 @@ def _level_in(text: str) -> tuple[int, str]:
 
 
 def _request_id_in(text: str) -> str:
-    """The first word in the form of a request id near the beginning of a text; empty if there is none."""
+    """The first word in the form of a request id near the beginning of a text; empty if there is
+    none.
+    """
     dash = text.find("-", 0, _HEADER_CHARACTERS)
     while dash >= 0:
         start = dash - _DASHES[0]

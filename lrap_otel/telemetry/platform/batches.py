@@ -18,7 +18,8 @@ _SECONDS_FORM = len("2022-10-12T00:00:15")
 _TIME_OF_DAY_FORM = len("12:01:23")
 _DAY_S = 86_400
 _NANOSECONDS = 1_000_000_000
-# Of a number: fewer milliseconds than that are of the year 1973 or before, more of 2286 or later, and OTLP's 64 bits end in 2554.
+# Of a number: fewer milliseconds than that are of the year 1973 or before, more of 2286 or later,
+# and OTLP's 64 bits end in 2554.
 _LOWEST_MS, _HIGHEST_MS = 10**11, 10**13
 _HIGHEST_S = _HIGHEST_MS // 1_000
 # Longer than any request id.
@@ -26,8 +27,8 @@ _ID_CHARACTERS = 64
 
 
 class Event:
-    """One event. `at_ns` is Unix time; `kind` is such as ``platform.start`` or ``function``; `record`
-    is whatever JSON the platform sent with it.
+    """One event. `at_ns` is Unix time; `kind` is such as ``platform.start`` or ``function``;
+    `record` is whatever JSON the platform sent with it.
     """
 
     __slots__ = ("at_ns", "kind", "record")
@@ -106,8 +107,8 @@ def _fraction_ns(digits: str) -> int:
 
 
 def _time_of_day_ns(text: str, received_ns: int) -> int:
-    """``12:01:23:521Z``, which the documentation prints as well: of the day on which it was received,
-    or of the day before. 0 if it is none.
+    """``12:01:23:521Z``, which the documentation prints as well: of the day on which it was
+    received, or of the day before. 0 if it is none.
     """
     digits = text[_TIME_OF_DAY_FORM + 1 :].rstrip("Z")
     is_fraction = (

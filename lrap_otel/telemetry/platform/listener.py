@@ -31,7 +31,9 @@ _GO_ON = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Listener:
-    """Hands each batch to `put`, which must not take long, and answers it. A thread for each connection."""
+    """Hands each batch to `put`, which must not take long, and answers it. A thread for each
+    connection.
+    """
 
     __slots__ = ("_connections", "_lock", "_put", "_socket")
 
@@ -64,7 +66,9 @@ class Listener:
         return True
 
     def _take(self, connection: _socket.socket) -> None:
-        """Serve it. If there are too many, the oldest ends. RuntimeError if there is no thread for it."""
+        """Serve it. If there are too many, the oldest ends. RuntimeError if there is no thread for
+        it.
+        """
         with self._lock:
             self._connections.append(connection)
             oldest = self._connections.pop(0) if len(self._connections) > _CONNECTIONS_LIMIT else None
@@ -140,7 +144,9 @@ def _read_length(connection: _socket.socket, received: bytes, length: int) -> tu
 
 
 def _read_chunks(connection: _socket.socket, received: bytes) -> tuple[bytes, bytes] | None:
-    """Nothing may come after it before it is answered, so the end of what is there is where it ends."""
+    """Nothing may come after it before it is answered, so the end of what is there is where it
+    ends.
+    """
     data = bytearray(received)
     while not data.endswith(b"0\r\n\r\n"):
         more = connection.recv(_RECEIVE_BYTES)

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
         def add(self, span: Span, *, is_sampled: bool, is_cold: bool) -> None: ...
 
 
-# Invocations that may await their report: with one at a time it is one or two, Managed Instances have 64 at once. Where
-# nothing has been heard, perhaps nobody speaks.
+# Invocations that may await their report: with one at a time it is one or two, Managed Instances
+# have 64 at once. Where nothing has been heard, perhaps nobody speaks.
 _AWAITED_LIMIT, _UNHEARD_LIMIT = 256, 4
 # Events of the platform that are remembered: of 64 invocations at once, each four times over.
 _KNOWN_LIMIT = 1_024
@@ -59,7 +59,7 @@ _NANOSECONDS = 1_000_000_000
 
 
 class Observer:
-    """Spans of init and restore, what is reported late of each invocation, and measurements.
+    """Turns events into spans of init and restore, attributes of invocations, and measurements.
 
     `is_subscribed` is set once Lambda has agreed to deliver events.
     """
@@ -144,13 +144,13 @@ class Observer:
             self._let_go(invocation.delivered.request_id)
 
     def failure_of(self, invocation: Invocation) -> Failure | None:
-        """Why an invocation that is still open has failed, as far as the platform has told."""
+        """Why an invocation that is still open has failed, as far as the platform has reported."""
         reported = self._of(invocation)
         return reported.cause if reported is not None else None
 
     def init_failed(self) -> int:
-        """The runtime has reported that its init failed, which becomes a span. Returns when init began
-        (Unix ns), 0 if that is not known.
+        """The runtime has reported that its init failed, which becomes a span. Returns when init
+        began (Unix ns), 0 if that is not known.
         """
         for phase in self._unplaced:
             if phase.name == INIT and phase.has_failed:
@@ -160,7 +160,7 @@ class Observer:
         return self._phases.start_ns(INIT)
 
     def restored(self) -> None:
-        """This is a new sandbox, made from a snapshot."""
+        """Begin anew in a sandbox that was made from a snapshot."""
         self._awaited.clear()
         self._unplaced = [phase for phase in self._unplaced if phase.name == RESTORE]
         self._links.clear()
@@ -274,7 +274,9 @@ class Observer:
         return reported
 
     def _begin(self, invocation: Invocation) -> None:
-        """The first invocation: what was before it belongs to its trace, or is linked from its span."""
+        """The first invocation: what was before it belongs to its trace, or is linked from its
+        span.
+        """
         delivered = invocation.delivered
         first = SpanContext(delivered.trace_id_hex, delivered.span_id_hex, delivered.trace_flags, delivered.trace_state)
         self._first_ns = delivered.delivered_ns
@@ -310,7 +312,9 @@ class Observer:
             self._add(phase, context, first.span_id_hex)
 
     def _add_alone(self, phase: Phase) -> None:
-        """A trace of its own, with a link to the first invocation; or from there, if that comes later."""
+        """A trace of its own, with a link to the first invocation; or from there, if that comes
+        later.
+        """
         trace_id_hex = urandom(16).hex()
         is_sampled = self._outlet.sampler.decide(None, trace_id_hex)
         context = SpanContext(trace_id_hex, urandom(8).hex(), RANDOM | SAMPLED if is_sampled else RANDOM)

@@ -1,6 +1,7 @@
 """Init and restore, as the platform reports them, and their spans.
 
-Source: AWS Lambda, "Lambda Telemetry API Event schema reference", "platform.initStart" and those after it.
+Source: AWS Lambda, "Lambda Telemetry API Event schema reference", "platform.initStart" and those
+after it.
 """
 
 from __future__ import annotations
@@ -99,8 +100,8 @@ class Phase:
 
 
 class Phases:
-    """Joins the events of each phase. The snapshot's own init, which is told again in each sandbox
-    that is made from it, is left out: nobody waited for it here.
+    """Joins the events of each phase. The snapshot's own init is left out: the platform reports it
+    again in each sandbox that is made from the snapshot, and nobody waited for it there.
     """
 
     __slots__ = ("_is_restored", "_open")

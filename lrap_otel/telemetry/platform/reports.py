@@ -1,7 +1,8 @@
-"""What the platform reports of each invocation: attributes of its span, measurements, why it failed.
+"""What the platform reports of each invocation: attributes of its span, measurements, why it
+failed.
 
-Source: AWS Lambda, "Lambda Telemetry API Event schema reference", "platform.start", "platform.runtimeDone",
-"platform.report".
+Source: AWS Lambda, "Lambda Telemetry API Event schema reference", "platform.start",
+"platform.runtimeDone", "platform.report".
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ _BYTES_PER_MB = 1_048_576
 _SECONDS_PER_MILLISECOND = 1e-3
 _SUCCESS = "success"
 OUT_OF_MEMORY = "out_of_memory"
-# What runtimes print when there is no memory left: Go, Java, Node.js, Python, Ruby, .NET, and Lambda itself.
+# What runtimes print when there is no memory left: Go, Java, Node.js, Python, Ruby, .NET, and
+# Lambda itself.
 _SIGNATURES = (
     "fatal error: runtime: out of memory",
     "java.lang.OutOfMemoryError",
@@ -45,10 +47,11 @@ _SIGNATURES = (
 
 
 class Reported:
-    """One invocation, by its request id, as the proxy saw it and as the platform tells of it.
+    """One invocation, by its request id, as the proxy saw it and as the platform reports it.
 
-    `context` is its span's and `trigger` its ``faas.trigger``: None and empty if its event did not come through the proxy.
-    `span` is there once it has ended and is sampled. `later` is another attempt under the same id.
+    `context` is its span's and `trigger` its ``faas.trigger``: None and empty if its event did not
+    come through the proxy. `span` is there once it has ended and is sampled. `later` is another
+    attempt under the same id.
     """
 
     __slots__ = (
@@ -88,7 +91,9 @@ class Reported:
         self.trigger = invocation.description.trigger
 
     def take(self, event: Event) -> None:
-        """What `event` (``platform.runtimeDone`` or ``platform.report``) says of the span and of how it ended."""
+        """What `event` (``platform.runtimeDone`` or ``platform.report``) says of the span and of
+        how it ended.
+        """
         record = event.members
         for each in json_text.as_list(record.get("spans")):
             measured = json_text.as_object(each)
@@ -111,7 +116,7 @@ class Reported:
         return measured
 
     def apply(self, most: int) -> None:
-        """Set on the span what the platform has told, `most` attributes in all.
+        """Set on the span what the platform has reported, `most` attributes in all.
 
         If the span has left already, nobody reads it.
         """
@@ -169,7 +174,7 @@ def _seconds(value: Any) -> float | None:
 
 
 def _failure(record: dict[str, Any]) -> Failure | None:
-    """What the platform says of the end; None of a success, and where it does not tell."""
+    """Why it failed, in the platform's words; None if it succeeded or the record has no status."""
     status = json_text.as_text(record.get("status"))
     if status in {"", _SUCCESS}:
         return None
