@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
 from otlp_collector import HANG, Collector, Post, reply
+from platform_events import line
 from proxy_records import invocations
 from telemetry_thread import spans_of
 
@@ -98,6 +99,21 @@ def test_a_header_has_what_the_secret_the_key_of_one_and_the_parameter_hold(
 
     fields = collector.next("/v1/traces").fields
     assert (fields["a"], fields["b"], fields["c"]) == ("abc=,%41", "Bearer k1.7", "p 1")
+
+
+def test_logs_have_the_secrets_of_their_own_settings(start_hearing: Start, collector: Collector, aws: Aws) -> None:
+    logs = {"OTEL_LOGS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "gzip"}
+    headers = f"a=${{{aws.secret('of logs')}}}"
+    telemetry = start_hearing(collector, **keys(aws.url), **logs, OTEL_EXPORTER_OTLP_LOGS_HEADERS=headers)
+    telemetry.offer(*invocations(1))
+    telemetry.tell(line("hello"))
+    assert telemetry.flush(), telemetry.warnings
+
+    posts = {post.path: post for post in collector.received()}
+    of_logs = posts["/v1/logs"]
+    assert (of_logs.fields["a"], of_logs.fields["content-encoding"]) == ("of logs", "gzip")
+    assert len(of_logs.logs().resource_logs[0].scope_logs[0].log_records) == 1
+    assert "a" not in posts["/v1/traces"].fields
 
 
 def test_an_older_version_of_a_secret_can_be_named(start: Start, collector: Collector, aws: Aws) -> None:
