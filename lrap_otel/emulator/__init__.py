@@ -1,4 +1,6 @@
-"""A local Lambda: Runtime API, Extensions API, invoke endpoint and OTLP receiver, for tests and for a developer's machine."""
+"""A local Lambda: Runtime API, Extensions API, invoke endpoint and OTLP receiver, for tests and for
+a developer's machine.
+"""
 
 from lrap_otel.emulator.config import Config
 from lrap_otel.emulator.emulator import Emulator

@@ -1,4 +1,6 @@
-"""Asynchronous events: accepted at once, tried again if they fail, at last written to a dead-letter file."""
+"""Asynchronous events: accepted at once, tried again if they fail, at last written to a dead-letter
+file.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ RETRIES = 2
 
 
 class AsyncEvents:
-    """Runs each event up to three times, with the same request id and pauses between, as Lambda does (whose
-    pauses are a minute and then two).
+    """Runs each event up to three times, with the same request id and pauses between, as Lambda
+    does (whose pauses are a minute and then two).
     """
 
     def __init__(self, begin: Begin, config: Config, on_step: Callable[[str], None]) -> None:

@@ -25,7 +25,9 @@ class Traceparent:
 
 
 def traceparent_in(event: bytes) -> Traceparent | None:
-    """The ``traceparent`` among the event's headers, in any case; None when there is no well-formed one."""
+    """The ``traceparent`` among the event's headers, in any case; None when there is no well-formed
+    one.
+    """
     try:
         headers = json.loads(event)["headers"]
         value = next(str(value) for name, value in headers.items() if name.lower() == "traceparent")
@@ -72,7 +74,9 @@ def extension_problem(report: ExtensionReport) -> str | None:
 
 
 def span_problem(outcome: Outcome, span: Span | None, *, is_required: bool) -> str | None:
-    """An invocation without its span, or whose span is not the child of the event's ``traceparent``."""
+    """An invocation without its span, or whose span is not the child of the event's
+    ``traceparent``.
+    """
     sent = traceparent_in(outcome.event)
     if span is None:
         if not is_required or (sent and not sent.is_sampled):

@@ -43,8 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what the function returned; 0 for a handler's error too, 1 when there is no answer, 2 for an event
-    that cannot be made.
+    """Print what the function returned; 0 for a handler's error too, 1 when there is no answer, 2
+    for an event that cannot be made.
     """
     try:
         event = _event(args)

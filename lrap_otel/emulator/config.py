@@ -29,8 +29,10 @@ def _this_python() -> str:
 class TelemetryFaults:
     """What goes wrong with the Telemetry API.
 
-    ``status``: every subscription is answered with it (202: as AWS's own emulator does); ``is_silent``: with nothing.
-    ``is_doubled``: each batch is delivered twice. ``is_shuffled``: the events of a batch come in any order.
+    ``status``: every subscription is answered with it (202: as AWS's own emulator does);
+    ``is_silent``: with nothing.
+    ``is_doubled``: each batch is delivered twice. ``is_shuffled``: the events of a batch come in
+    any order.
     """
 
     status: int = 0
@@ -48,12 +50,17 @@ class Config:
     """One function and its sandbox.
 
     ``command``: the runtime's command line; empty when the runtime is started by somebody else.
-    ``extensions``: name to executable; ``opt``: a folder whose ``extensions/*`` are started as well, as Lambda does with /opt.
-    ``wrapper``: AWS_LAMBDA_EXEC_WRAPPER. ``env``: the function's own variables, seen by extensions too; they win.
-    ``tracing``: what Lambda-Runtime-Trace-Id looks like. ``log_format``: of the function's logs; ``telemetry``: see there.
-    ``max_concurrency``: of Managed Instances, events at a time; 0 is as many as the runtime asks for.
+    ``extensions``: name to executable; ``opt``: a folder whose ``extensions/*`` are started as
+    well, as Lambda does with /opt.
+    ``wrapper``: AWS_LAMBDA_EXEC_WRAPPER. ``env``: the function's own variables, seen by extensions
+    too; they win.
+    ``tracing``: what Lambda-Runtime-Trace-Id looks like. ``log_format``: of the function's logs;
+    ``telemetry``: see there.
+    ``max_concurrency``: of Managed Instances, events at a time; 0 is as many as the runtime asks
+    for.
     ``reserved_concurrency``: events at a time that callers may wait for, None is any number.
-    ``retry_wait_s``: before an asynchronous event that failed is tried again, twice as long before the last time;
+    ``retry_wait_s``: before an asynchronous event that failed is tried again, twice as long before
+    the last time;
     ``dead_letter``: a file that gets one line of JSON for each that failed three times.
     ``invocation_id``: send the per-attempt Lambda-Runtime-Invocation-Id.
     ``is_observed``: keep a history for the page, and note what the function gets.
@@ -103,7 +110,9 @@ class Config:
 
     @property
     def is_json_logged(self) -> bool:
-        """The function's lines that are JSON objects are objects to the Telemetry API. Managed Instances have no other format."""
+        """The function's lines that are JSON objects are objects to the Telemetry API. Managed
+        Instances have no other format.
+        """
         return self.log_format == "JSON" or self.is_managed
 
     @property
@@ -113,7 +122,9 @@ class Config:
 
     @property
     def handler_name(self) -> str:
-        """The handler as configured, else the last word of the command, which is where runtimes expect it."""
+        """The handler as configured, else the last word of the command, which is where runtimes
+        expect it.
+        """
         return self.handler or (self.command[-1] if self.command else "")
 
     def extension_files(self) -> dict[str, Path]:

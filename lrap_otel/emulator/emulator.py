@@ -1,4 +1,6 @@
-"""A local Lambda for one function: its APIs, its sandbox, its invoke endpoint and a receiver for what it exports."""
+"""A local Lambda for one function: its APIs, its sandbox, its invoke endpoint and a receiver for
+what it exports.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +52,11 @@ LOGS_API = "/2020-08-15/logs"
 
 
 class Emulator:
-    """``async with Emulator(config) as emulator``: serves inside the block, and leaves no process behind after it.
+    """``async with Emulator(config) as emulator``: serves inside the block, and leaves no process
+    behind after it.
 
-    ``output`` holds (source, line) of everything printed; ``on_line`` and ``on_step`` hear of it as it happens.
+    ``output`` holds (source, line) of everything printed; ``on_line`` and ``on_step`` hear of it as
+    it happens.
     ``outcomes`` holds every ended invocation; ``otlp`` what was exported.
     """
 
@@ -73,7 +77,8 @@ class Emulator:
         self._tap: Tap | None = None
         self._sandbox: Sandbox | None = None
         self._ended = Changes()
-        # One event at a time, but under Managed Instances; one init and one end of a sandbox at a time in any case.
+        # One event at a time, but under Managed Instances; one init and one end of a sandbox at a
+        # time in any case.
         self._turn = contextlib.nullcontext() if config.is_managed else asyncio.Lock()
         self._change = asyncio.Lock()
         self._init_ran_out_of_time = False
@@ -142,9 +147,11 @@ class Emulator:
         }
 
     async def start(self) -> float:
-        """Init the sandbox now, and return the milliseconds it took; SandboxError when it fails (SHUTDOWN has been sent then).
+        """Init the sandbox now, and return the milliseconds it took; SandboxError when it fails
+        (SHUTDOWN has been sent then).
 
-        After an init that ran out of time, the next invocation starts with a second one, as Lambda's do.
+        After an init that ran out of time, the next invocation starts with a second one, as
+        Lambda's do.
         """
         async with self._turn:
             sandbox = self._the_sandbox()
@@ -158,9 +165,11 @@ class Emulator:
     def begin(
         self, event: bytes, *, client_context: str = "", trace_id: str | None = None, request_id: str | None = None
     ) -> tuple[Invocation, asyncio.Task[Outcome]]:
-        """Send an event: the invocation (its ``result`` comes as soon as the function gives it) and the task that ends with it.
+        """Send an event: the invocation (its ``result`` comes as soon as the function gives it) and
+        the task that ends with it.
 
-        ``client_context`` is JSON as the runtime sees it; ``trace_id`` the whole X-Ray header, which otherwise is made up.
+        ``client_context`` is JSON as the runtime sees it; ``trace_id`` the whole X-Ray header,
+        which otherwise is made up.
         """
         invocation = Invocation(self.config, event, client_context, trace_id, request_id)
         if self.history:
@@ -183,7 +192,9 @@ class Emulator:
         return self.outcomes[number]
 
     async def shutdown(self, reason: Reason = "spindown") -> list[ExtensionReport]:
-        """End the sandbox as Lambda would, after the invocations that run; the next event starts a new one."""
+        """End the sandbox as Lambda would, after the invocations that run; the next event starts a
+        new one.
+        """
         await asyncio.gather(*self._running)
         async with self._turn:
             reports = await self._reset(self._sandbox, reason)
@@ -255,7 +266,9 @@ class Emulator:
         return self._sandbox
 
     async def _init(self, sandbox: Sandbox, invocation: Invocation | None = None) -> float:
-        """The milliseconds that Lambda reports as init: 0 where none was needed, or where it ran within the invocation."""
+        """The milliseconds that Lambda reports as init: 0 where none was needed, or where it ran
+        within the invocation.
+        """
         async with self._change:
             if sandbox.is_ready:
                 return 0.0
@@ -274,8 +287,9 @@ class Emulator:
         return 0.0 if is_second else init_ms
 
     async def _leaves_init_to_the_invocation(self, sandbox: Sandbox, error: SandboxError) -> bool:
-        """Whether the first init ran out of time, which Lambda follows with a second one: in a reset sandbox, as part of
-        the first invocation, within the function's own time-out. Managed Instances have no second one.
+        """Whether the first init ran out of time, which Lambda follows with a second one: in a
+        reset sandbox, as part of the first invocation, within the function's own time-out. Managed
+        Instances have no second one.
         """
         is_timeout = isinstance(error, SandboxTimeoutError) and not sandbox.is_ready
         if not is_timeout or self._init_ran_out_of_time or self.config.is_managed:
@@ -315,7 +329,8 @@ class Emulator:
         if path == telemetry_api.PATH:
             sandbox = self._the_sandbox()
             return await sandbox.telemetry.answer(request, sandbox.extensions.registered)
-        # A runtime that nobody here starts may come before the first event; it finds its sandbox waiting.
+        # A runtime that nobody here starts may come before the first event; it finds its sandbox
+        # waiting.
         if path.startswith(runtime_api.PREFIX):
             return await self._the_sandbox().runtime.answer(request)
         if path.startswith(extensions_api.PREFIX):

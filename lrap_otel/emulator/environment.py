@@ -12,7 +12,8 @@ from lrap_otel.emulator.config import REGION
 if TYPE_CHECKING:
     from lrap_otel.emulator.config import Config
 
-# AWS Lambda developer guide, "Building Lambda extensions": a runtime sees these, an extension does not.
+# AWS Lambda developer guide, "Building Lambda extensions": a runtime sees these, an extension does
+# not.
 WITHHELD_FROM_EXTENSIONS = frozenset(
     {
         "AWS_EXECUTION_ENV",

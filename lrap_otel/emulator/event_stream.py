@@ -1,7 +1,7 @@
 """AWS's event stream encoding, which InvokeWithResponseStream answers in.
 
-A message is its length, the length of its header fields, a checksum of both, the fields, the payload, and a
-checksum of all before. Source: Smithy, "Amazon Event Stream Specification".
+A message is its length, the length of its header fields, a checksum of both, the fields, the
+payload, and a checksum of all before. Source: Smithy, "Amazon Event Stream Specification".
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ METHODS = {"register": "POST", "event/next": "GET", "init/error": "POST", "exit/
 
 
 class ExtensionsApi:
-    """What the extensions of one sandbox talk to. ``files`` are the names of those Lambda starts; any other is internal."""
+    """What the extensions of one sandbox talk to. ``files`` are the names of those Lambda starts;
+    any other is internal.
+    """
 
     def __init__(
         self, config: Config, files: Collection[str], changes: Changes, on_ready: Callable[[Extension], None]

@@ -33,7 +33,9 @@ INVOCATION_ID = "faas.invocation_id"
 
 
 class Entry:
-    """One invocation, or a trace that none of ours belongs to; ``number`` counts them, ``change`` is the last change."""
+    """One invocation, or a trace that none of ours belongs to; ``number`` counts them, ``change``
+    is the last change.
+    """
 
     def __init__(self, number: int, identifier: str) -> None:
         self.number = number
@@ -194,7 +196,9 @@ class History:
         self._logs.extend(logs)
 
     def add_metrics(self, metrics: Iterable[Metric]) -> None:
-        """Each point to its series; deltas are added up in a histogram, and shown one by one in a sum."""
+        """Each point to its series; deltas are added up in a histogram, and shown one by one in a
+        sum.
+        """
         for metric in metrics:
             for point in metric.points:
                 key = (metric.name, *sorted((name, str(value)) for name, value in point.attributes.items()))
@@ -219,7 +223,9 @@ class History:
             self.metrics.popitem(last=False)
 
     def changed_since(self, change: int) -> tuple[int, list[dict[str, Any]]]:
-        """Summaries of the entries that changed after ``change``, oldest first, and the number of the last change."""
+        """Summaries of the entries that changed after ``change``, oldest first, and the number of
+        the last change.
+        """
         found = sorted((entry for entry in self._entries.values() if entry.change > change), key=lambda e: e.number)
         return self._change, [entry.summary() for entry in found]
 
@@ -239,7 +245,9 @@ class History:
             return
 
     def search(self, text: str) -> list[str]:
-        """Ids of the entries whose event, result, lines or attributes contain the text, in any case."""
+        """Ids of the entries whose event, result, lines or attributes contain the text, in any
+        case.
+        """
         wanted = text.lower().encode()
         return [entry.identifier for entry in self._entries.values() if wanted in _searched(entry)]
 
@@ -314,7 +322,9 @@ class History:
 
 
 def _facts(invocation: Invocation) -> dict[str, Any]:
-    """What is shown of an invocation besides its bodies. Times are Unix seconds, 0 if they have not come."""
+    """What is shown of an invocation besides its bodies. Times are Unix seconds, 0 if they have not
+    come.
+    """
     began_s = invocation.began_at_s
     return {
         "client_context": invocation.client_context,

@@ -1,4 +1,6 @@
-"""HTTP/1.1 on asyncio streams; h11 knows the grammar, keeps request trailers and the casing of our field names."""
+"""HTTP/1.1 on asyncio streams; h11 knows the grammar, keeps request trailers and the casing of our
+field names.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
     Handler = Callable[["Request"], Awaitable["Reply"]]
 
-# Go's server answers 431 above this, and frames a reply with Content-Length only while it fits its buffer.
+# Go's server answers 431 above this, and frames a reply with Content-Length only while it fits its
+# buffer.
 MAX_HEAD_BYTES = 1 << 20
 CHUNKED_ABOVE_BYTES = 2048
 BLANKS = str.maketrans("\r\n", "  ")
@@ -29,7 +32,9 @@ class AbortedError(Exception):
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. Date and framing are the server's; ``headers`` are sent in order, as they are written."""
+    """One answer. Date and framing are the server's; ``headers`` are sent in order, as they are
+    written.
+    """
 
     status: int
     headers: Sequence[tuple[str, str]] = ()
@@ -93,7 +98,8 @@ class _Exchange:
 
     async def serve(self, handler: Handler) -> None:
         while request := await self._next_request():
-            # Nothing is read while the handler waits: a client that hangs up during a poll goes unnoticed, as in Lambda.
+            # Nothing is read while the handler waits: a client that hangs up during a poll goes
+            # unnoticed, as in Lambda.
             await self._send(await handler(request))
             if not await self._ready_for_another():
                 return

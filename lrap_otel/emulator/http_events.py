@@ -1,8 +1,8 @@
-"""An HTTP request as the event that API Gateway, a load balancer or a Function URL makes of it, and the
-function's result as their response.
+"""An HTTP request as the event that API Gateway, a load balancer or a Function URL makes of it, and
+the function's result as their response.
 
-Sources: API Gateway, "Lambda proxy integrations" (formats 1.0 and 2.0); Elastic Load Balancing, "Lambda functions
-as targets"; Lambda, "Invoking function URLs".
+Sources: API Gateway, "Lambda proxy integrations" (formats 1.0 and 2.0); Elastic Load Balancing,
+"Lambda functions as targets"; Lambda, "Invoking function URLs".
 """
 
 from __future__ import annotations
@@ -33,7 +33,9 @@ HEAD_END = b"\0" * 8
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. ``target`` as it was sent; ``headers`` with their casing and in their order."""
+    """One HTTP request. ``target`` as it was sent; ``headers`` with their casing and in their
+    order.
+    """
 
     method: str
     target: str
@@ -70,7 +72,9 @@ class Response:
 
 
 def event(request: Request, kind: str, routes: Sequence[str] = ()) -> dict[str, Any]:
-    """The event of one of ``FORMATS``. ``routes`` are such as ``GET /pets/{id}``; the first that fits counts."""
+    """The event of one of ``FORMATS``. ``routes`` are such as ``GET /pets/{id}``; the first that
+    fits counts.
+    """
     if kind == "alb":
         return _of_load_balancer(request)
     route, parameters = _route(request, routes)
@@ -78,7 +82,9 @@ def event(request: Request, kind: str, routes: Sequence[str] = ()) -> dict[str, 
 
 
 def response(result: Result, kind: str) -> Response:
-    """What they make of the function's result; their own error if it failed or has not the form they ask for."""
+    """What they make of the function's result; their own error if it failed or has not the form
+    they ask for.
+    """
     if result.error_type:
         return _failed(kind, is_function_error=True)
     if result.response_mode == "streaming":
@@ -207,7 +213,9 @@ def _of_load_balancer(request: Request) -> dict[str, Any]:
 
 
 def _route(request: Request, routes: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """The first route that fits, and the parts of the path that it names; ``$default`` if none does."""
+    """The first route that fits, and the parts of the path that it names; ``$default`` if none
+    does.
+    """
     for route in routes:
         method, _, pattern = route.partition(" ")
         parts = re.split(r"(\{[^}]+\})", pattern)
@@ -248,7 +256,9 @@ def _queries(request: Request) -> dict[str, list[str]]:
 
 
 def _body(request: Request, *, is_text: bool = False) -> tuple[str, bool]:
-    """The body as text, and whether that is base64: of media types that are no text, and of what is no UTF-8."""
+    """The body as text, and whether that is base64: of media types that are no text, and of what is
+    no UTF-8.
+    """
     headers = request.joined_headers()
     kind = headers.get("content-type", "")
     if (is_text or not kind or TEXT.fullmatch(kind)) and "content-encoding" not in headers:
@@ -260,7 +270,9 @@ def _body(request: Request, *, is_text: bool = False) -> tuple[str, bool]:
 
 
 def _described(value: dict[str, Any]) -> Response:
-    """A result that names its status; raises what its parts raise if they are not as they should be."""
+    """A result that names its status; raises what its parts raise if they are not as they should
+    be.
+    """
     headers = [(str(name), _text(one)) for name, one in (value.get("headers") or {}).items()]
     several = {name: list(each) for name, each in (value.get("multiValueHeaders") or {}).items()}
     names = {name.lower() for name in several}

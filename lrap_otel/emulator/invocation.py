@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Line:
-    """Something a process printed: when (Unix seconds), which (``function`` or an extension's name), and what."""
+    """Something a process printed: when (Unix seconds), which (``function`` or an extension's
+    name), and what.
+    """
 
     at_s: float
     source: str
@@ -73,7 +75,9 @@ class Invocation:
         self.answer_ms = self.elapsed_ms()
 
     def listen(self) -> asyncio.Queue[bytes | None]:
-        """The result piece by piece as it comes, then None; one piece if it is not streamed, none if it failed."""
+        """The result piece by piece as it comes, then None; one piece if it is not streamed, none
+        if it failed.
+        """
         self._listener = asyncio.Queue()
         return self._listener
 
@@ -100,7 +104,9 @@ class Invocation:
         self.finish(Result(json.dumps({"errorType": error_type, "errorMessage": text}).encode(), error_type))
 
     def headers(self) -> list[tuple[str, str]]:
-        """What a ``/next`` reply says, in order and casing of the real one; empty values are left out."""
+        """What a ``/next`` reply says, in order and casing of the real one; empty values are left
+        out.
+        """
         fields = [
             ("Content-Type", "application/json"),
             ("Lambda-Runtime-Aws-Request-Id", self.request_id),

@@ -45,7 +45,9 @@ class RefusedError(Exception):
 
 
 class InvokeApi:
-    """``POST /2015-03-31/functions/NAME/invocations``: synchronous, ``Event``, ``DryRun``; and the streaming call."""
+    """``POST /2015-03-31/functions/NAME/invocations``: synchronous, ``Event``, ``DryRun``; and the
+    streaming call.
+    """
 
     def __init__(self, begin: Begin, config: Config, on_step: Callable[[str], None]) -> None:
         """`begin` is `Emulator.begin`."""
@@ -134,7 +136,9 @@ class InvokeApi:
         return event or b"{}"
 
     def _check_name(self, said: str) -> None:
-        """404 unless the function is meant: its name, or any form of its ARN, with or without a qualifier."""
+        """404 unless the function is meant: its name, or any form of its ARN, with or without a
+        qualifier.
+        """
         name = unquote(said)
         if ":function:" in name:
             name = name.partition(":function:")[2]

@@ -37,8 +37,8 @@ exec "$@"
 
 
 def ours(scratch: Path) -> tuple[Path, Path]:
-    """The executable of this project's extension, and its wrapper: a checkout's, or, where only the package
-    is installed, two that are written to ``scratch``.
+    """The executable of this project's extension, and its wrapper: a checkout's, or, where only the
+    package is installed, two that are written to ``scratch``.
     """
     extension, wrapper = ABOVE / "opt/entrypoint", ABOVE / "opt/wrapper"
     if extension.is_file() and wrapper.is_file():
@@ -53,9 +53,9 @@ def ours(scratch: Path) -> tuple[Path, Path]:
 
 
 def merge(layers: Sequence[Path], target: Path, on_step: Callable[[str], None]) -> Path | None:
-    """One folder with the content of all layers, of which a later one overwrites an earlier one, as in
-    Lambda's /opt; None without layers. A single folder is used where it is. StartError if one is neither
-    a folder nor a zip file.
+    """One folder with the content of all layers, of which a later one overwrites an earlier one, as
+    in Lambda's /opt; None without layers. A single folder is used where it is. StartError if one is
+    neither a folder nor a zip file.
     """
     if not layers:
         return None
@@ -69,7 +69,9 @@ def merge(layers: Sequence[Path], target: Path, on_step: Callable[[str], None]) 
 
 
 def unpack(source: Path, target: Path) -> None:
-    """Put a folder's or a zip file's content into ``target``, executable bits and symlinks included."""
+    """Put a folder's or a zip file's content into ``target``, executable bits and symlinks
+    included.
+    """
     try:
         if source.is_dir():
             shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True)
@@ -99,8 +101,8 @@ def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) ->
 
 
 def variables(opt: Path | None, environment: Mapping[str, str], python: str) -> dict[str, str]:
-    """Lambda's search paths for what layers hold, with ``opt`` in the place of /opt; the function's own
-    values go first. ``python`` is such as ``python3.13``.
+    """Lambda's search paths for what layers hold, with ``opt`` in the place of /opt; the function's
+    own values go first. ``python`` is such as ``python3.13``.
 
     Source: AWS Lambda developer guide, "Packaging your layer content".
     """

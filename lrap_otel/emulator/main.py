@@ -157,7 +157,9 @@ def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; 0 when every step succeeded, else 1 and a line for each that did not, 130 after Ctrl-C."""
+    """Do it; 0 when every step succeeded, else 1 and a line for each that did not, 130 after
+    Ctrl-C.
+    """
     terminal = Terminal(sys.stdout)
     missing = [str(file) for file in args.event if not file.is_file()]
     if missing:

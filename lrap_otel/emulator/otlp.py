@@ -125,7 +125,9 @@ class Receiver:
 
 
 async def _read(request: web.Request, message: Message) -> None:
-    """Fill ``message`` from the body; 415 for another encoding than protobuf and JSON, 400 for bytes that are none."""
+    """Fill ``message`` from the body; 415 for another encoding than protobuf and JSON, 400 for
+    bytes that are none.
+    """
     if request.content_type not in {PROTOBUF, JSON}:
         raise web.HTTPUnsupportedMediaType(
             text=f"{PROTOBUF} and {JSON} are understood here, not {request.content_type}"

@@ -1,6 +1,7 @@
 """OTLP as JSON: one request a line, as the OpenTelemetry Collector's file exporter writes them.
 
-Source: OTLP specification, "JSON Protobuf Encoding": ids are hexadecimal, everything else as protobuf's JSON.
+Source: OTLP specification, "JSON Protobuf Encoding": ids are hexadecimal, everything else as
+protobuf's JSON.
 """
 
 from __future__ import annotations

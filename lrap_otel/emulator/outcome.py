@@ -13,8 +13,9 @@ Reason = Literal["spindown", "timeout", "failure"]
 class ExtensionReport:
     """How one external extension ended.
 
-    ``subscribed``: asked for SHUTDOWN. ``shutdown_seen``: fetched it. ``killed``: was still there when its time was up, or had
-    not asked for SHUTDOWN. ``exit_code``: negative is a signal. ``ms``: from the start of the shutdown to its exit.
+    ``subscribed``: asked for SHUTDOWN. ``shutdown_seen``: fetched it. ``killed``: was still there
+    when its time was up, or had not asked for SHUTDOWN. ``exit_code``: negative is a signal.
+    ``ms``: from the start of the shutdown to its exit.
     """
 
     name: str
@@ -45,10 +46,12 @@ class Result:
 class Outcome:
     """How an invocation ended.
 
-    ``payload``, ``function_error``, ``error_type``: what the caller got. ``status``: how it ended in the sandbox, which may be
-    later and worse. ``duration_ms``: delivery to result; ``billed_ms``: delivery to the end, extensions included. Both
-    contain an init that ran within the invocation. ``init_ms``: of an init before the invocation; 0 when warm. ``reason``: one sentence when it timed out or crashed. ``reports``: the extensions' ends when
-    the sandbox was reset.
+    ``payload``, ``function_error``, ``error_type``: what the caller got. ``status``: how it ended
+    in the sandbox, which may be later and worse. ``duration_ms``: delivery to result;
+    ``billed_ms``: delivery to the end, extensions included. Both contain an init that ran within
+    the invocation. ``init_ms``: of an init before the invocation; 0 when warm. ``reason``: one
+    sentence when it timed out or crashed. ``reports``: the extensions' ends when the sandbox was
+    reset.
     """
 
     request_id: str

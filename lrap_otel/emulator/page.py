@@ -1,4 +1,6 @@
-"""The page of the emulator, and what it asks for: invocations as JSON, telemetry as OTLP JSON lines."""
+"""The page of the emulator, and what it asks for: invocations as JSON, telemetry as OTLP JSON
+lines.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +129,9 @@ class Page:
         return web.json_response(self._history.search(request.query.get("q", "")))
 
     async def _export(self, request: web.Request) -> web.StreamResponse:
-        """All telemetry that is still here, one export a line; ``?follow=1`` goes on with what comes."""
+        """All telemetry that is still here, one export a line; ``?follow=1`` goes on with what
+        comes.
+        """
         position, messages = self._history.exports(0)
         response = await _stream(request)
         while True:
@@ -141,7 +145,9 @@ class Page:
                 await response.write(b"\n")
 
     async def _import(self, request: web.Request) -> web.Response:
-        """Take OTLP JSON lines as if they had been exported to us; 400 names the first line that is not."""
+        """Take OTLP JSON lines as if they had been exported to us; 400 names the first line that is
+        not.
+        """
         count = 0
         for number, line in enumerate((await _read(request)).splitlines(), 1):
             if not line.strip():

@@ -1,4 +1,6 @@
-"""Why a span has the parent it has: every trace context that an invocation carried, and what became of it."""
+"""Why a span has the parent it has: every trace context that an invocation carried, and what became
+of it.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ NAMES = {"traceparent", "x-amzn-trace-id", "b3"}
 
 @dataclass(frozen=True)
 class Context:
-    """One field that names a trace: where it was, its value, its ids (empty if it has none), and what became of it."""
+    """One field that names a trace: where it was, its value, its ids (empty if it has none), and
+    what became of it.
+    """
 
     where: str
     value: str
@@ -29,7 +33,9 @@ class Context:
 
 
 def explain(event: bytes, client_context: str, trace_header: str, span: Span | None) -> list[Context]:
-    """Each context, in the order in which they are looked at; without ``span`` nothing is known of their fate."""
+    """Each context, in the order in which they are looked at; without ``span`` nothing is known of
+    their fate.
+    """
     return [
         Context(where, value, trace_id, span_id, _verdict(trace_id, span_id, span))
         for where, value in _fields(event, client_context, trace_header)

@@ -1,4 +1,6 @@
-"""A child process in a session of its own: its output by line, its end, and the signals that reach all of it."""
+"""A child process in a session of its own: its output by line, its end, and the signals that reach
+all of it.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
 
 class Process:
-    """Started at once; OSError when it cannot be. ``on_line(name, text)`` gets each line of stdout and stderr.
+    """Started at once; OSError when it cannot be. ``on_line(name, text)`` gets each line of stdout
+    and stderr.
 
-    ``exited`` holds the exit status (negative: the signal), ``closed`` comes when nobody holds its stdout and stderr any more.
+    ``exited`` holds the exit status (negative: the signal), ``closed`` comes when nobody holds its
+    stdout and stderr any more.
     ``on_record`` gets each log call of a managed runtime; without it there is no pipe for them.
     """
 

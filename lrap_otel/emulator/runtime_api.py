@@ -1,6 +1,8 @@
-"""The Runtime API: one runtime, one event at a time, and the states between (facts as measured on AWS's own emulator).
+"""The Runtime API: one runtime, one event at a time, and the states between (facts as measured on
+AWS's own emulator).
 
-Under Managed Instances a runtime polls with many workers at once, and each event has a life of its own.
+Under Managed Instances a runtime polls with many workers at once, and each event has a life of its
+own.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ class RuntimeApi:
                 "restore/error": ("POST", self._restore_error),
             }
         self._current: Invocation | None = None
-        # First in, first out, and alive or not: Lambda does not notice a poller that hung up (it swallows the next event).
+        # First in, first out, and alive or not: Lambda does not notice a poller that hung up (it
+        # swallows the next event).
         self._pollers: deque[asyncio.Future[Invocation]] = deque()
 
     @property
@@ -206,7 +209,9 @@ class RuntimeApi:
 
 
 class ManagedRuntimeApi(RuntimeApi):
-    """The same for Managed Instances: as many events at once as there are polls, each with the runtime until its result comes."""
+    """The same for Managed Instances: as many events at once as there are polls, each with the
+    runtime until its result comes.
+    """
 
     def __init__(self, changes: Changes) -> None:
         super().__init__(changes)

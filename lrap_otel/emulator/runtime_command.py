@@ -1,4 +1,6 @@
-"""A function's handler as the command line of its runtime, with the interpreter and the runtime client it needs."""
+"""A function's handler as the command line of its runtime, with the interpreter and the runtime
+client it needs.
+"""
 
 from __future__ import annotations
 
@@ -34,8 +36,8 @@ def is_handler(words: Sequence[str], folder: Path) -> bool:
 
 
 def language(handler: str, folder: Path, runtime: str = "") -> str:
-    """``python``, ``nodejs`` or ``provided``, by the runtime's name or else by the file that the handler
-    names; StartError if it is none of them.
+    """``python``, ``nodejs`` or ``provided``, by the runtime's name or else by the file that the
+    handler names; StartError if it is none of them.
     """
     for known in ("python", "nodejs", "provided"):
         if runtime.startswith(known):
@@ -59,10 +61,11 @@ def language(handler: str, folder: Path, runtime: str = "") -> str:
 def command_for(
     handler: str, folder: Path, runtime: str = "", python: str = "", environment: Mapping[str, str] | None = None
 ) -> list[str]:
-    """The command line that runs ``handler``; StartError if something is missing, with what to install.
+    """The command line that runs ``handler``; StartError if something is missing, with what to
+    install.
 
-    ``python``: the interpreter to use; otherwise the function's own is looked for. ``environment``: the
-    function's variables, which may lead to a runtime client in a layer.
+    ``python``: the interpreter to use; otherwise the function's own is looked for. ``environment``:
+    the function's variables, which may lead to a runtime client in a layer.
     """
     which = language(handler, folder, runtime)
     if which == "python":
@@ -76,8 +79,8 @@ def command_for(
 
 
 def runtime_of(command: Sequence[str], handler: str) -> str:
-    """The runtime's name as AWS_EXECUTION_ENV has it, such as ``python3.13``; this interpreter's if there
-    is no handler to tell by.
+    """The runtime's name as AWS_EXECUTION_ENV has it, such as ``python3.13``; this interpreter's if
+    there is no handler to tell by.
     """
     if not handler:
         return f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -143,7 +146,9 @@ def _node_command(handler: str, folder: Path, environment: Mapping[str, str]) ->
 
 
 def _node_modules(folder: Path, node: str, environment: Mapping[str, str]) -> Iterator[Path]:
-    """Where Node looks for packages: upwards from the code, NODE_PATH, and where npm installs globally."""
+    """Where Node looks for packages: upwards from the code, NODE_PATH, and where npm installs
+    globally.
+    """
     for above in (folder.absolute(), *folder.absolute().parents):
         yield above / "node_modules"
     for path in environment.get("NODE_PATH", os.environ.get("NODE_PATH", "")).split(":"):

@@ -441,8 +441,8 @@ SAMPLES: dict[str, Any] = {
 
 
 def sample(trigger: str) -> Any:
-    """The trigger's event as if it had just been made, so that its age can be seen; KeyError if there is no
-    such trigger.
+    """The trigger's event as if it had just been made, so that its age can be seen; KeyError if
+    there is no such trigger.
     """
     text = json.dumps(SAMPLES[trigger])
     now_s = time.time() - 0.1
@@ -459,8 +459,8 @@ def sample(trigger: str) -> Any:
 
 
 def change(event: Any, assignment: str) -> None:
-    """Set one member, ``Records.0.body=text``: numbers are places in a list, and a value that is JSON is
-    that JSON. What is missing on the way is made. ValueError if it cannot be followed.
+    """Set one member, ``Records.0.body=text``: numbers are places in a list, and a value that is
+    JSON is that JSON. What is missing on the way is made. ValueError if it cannot be followed.
     """
     path, equals, text = assignment.partition("=")
     names = path.split(".")

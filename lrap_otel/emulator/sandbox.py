@@ -1,4 +1,6 @@
-"""One sandbox from init to its end: starts the extensions, then the runtime, and runs invocations in them."""
+"""One sandbox from init to its end: starts the extensions, then the runtime, and runs invocations
+in them.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ RESTORE_TIMEOUT_S = 10.0
 
 
 class SandboxError(Exception):
-    """The sandbox cannot go on: a process ended, or could not be started. ``error_type`` is Lambda's name for it."""
+    """The sandbox cannot go on: a process ended, or could not be started. ``error_type`` is
+    Lambda's name for it.
+    """
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -77,8 +81,8 @@ class Sandbox:
         self._failure: asyncio.Future[SandboxError] = asyncio.get_running_loop().create_future()
 
     async def init(self, timeout_s: float) -> None:
-        """Extensions, then the runtime, until everybody has asked for an event; SandboxError when that does not come about
-        within ``timeout_s``.
+        """Extensions, then the runtime, until everybody has asked for an event; SandboxError when
+        that does not come about within ``timeout_s``.
 
         It is tried once: what went wrong is raised again for whoever else waited.
         """
@@ -92,8 +96,8 @@ class Sandbox:
             raise
 
     async def invoke(self, invocation: Invocation) -> None:
-        """Run one invocation to its end: the runtime and every INVOKE extension ask for the next event, or, under Managed
-        Instances, its result is there.
+        """Run one invocation to its end: the runtime and every INVOKE extension ask for the next
+        event, or, under Managed Instances, its result is there.
         """
         await self._find_worker(invocation.ends_at_s)
         invocation.begin()
@@ -268,8 +272,8 @@ def _end(invocation: Invocation) -> tuple[str, str]:
 
 
 def bootstrap(wrapper: Path | None, command: Sequence[str]) -> list[str]:
-    """The runtime's command line, as a managed runtime's bootstrap makes it: 127 for a wrapper that is no file, 126 for one
-    that may not be executed.
+    """The runtime's command line, as a managed runtime's bootstrap makes it: 127 for a wrapper that
+    is no file, 126 for one that may not be executed.
     """
     if wrapper is None:
         return list(command)

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from lrap_otel.emulator.terminal import Terminal
 
 SPAN_WAIT_S = 5.0
-# An extension may flush later, so that a span which is not here soon is looked for again after SHUTDOWN.
+# An extension may flush later, so that a span which is not here soon is looked for again after
+# SHUTDOWN.
 FIRST_WAIT_S = 1.0
 CODE_INTERVAL_S = 0.5
 COLOURS = {"success": "green", "error": "yellow", "timeout": "red", "crash": "red"}
@@ -49,7 +50,9 @@ class Session:
         self._last_shown = ""
 
     async def start(self) -> bool:
-        """Whether events can be sent: init came to its end, or runs again within the first invocation."""
+        """Whether events can be sent: init came to its end, or runs again within the first
+        invocation.
+        """
         try:
             await self._emulator.start()
         except SandboxTimeoutError as error:
@@ -126,8 +129,8 @@ class Session:
             self._draw_traces()
 
     async def _watch_code(self) -> None:
-        """After each change, end the sandbox and start the next one; one that cannot start is shown, and
-        the next change tries again.
+        """After each change, end the sandbox and start the next one; one that cannot start is
+        shown, and the next change tries again.
         """
         while self._watch is not None:
             await asyncio.sleep(CODE_INTERVAL_S)
@@ -209,7 +212,9 @@ def _one_line(payload: bytes) -> str:
 
 
 def _split_body(payload: bytes) -> tuple[str, str]:
-    """An HTTP result and its body apart, since JSON within JSON is hard to read; any other result as it is."""
+    """An HTTP result and its body apart, since JSON within JSON is hard to read; any other result
+    as it is.
+    """
     try:
         result = json.loads(payload)
         body = result.pop("body")

@@ -1,4 +1,6 @@
-"""The end of a sandbox: the runtime first, then SHUTDOWN to the extensions, and SIGKILL to whoever is late."""
+"""The end of a sandbox: the runtime first, then SHUTDOWN to the extensions, and SIGKILL to whoever
+is late.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ RUNTIME_SHARE = 0.3
 
 
 async def shut_down(sandbox: Sandbox, reason: Reason) -> list[ExtensionReport]:
-    """End everything in Lambda's order and within its budget; afterwards nothing of the sandbox is left."""
+    """End everything in Lambda's order and within its budget; afterwards nothing of the sandbox is
+    left.
+    """
     sandbox.is_stopping = True
     began_s = time.monotonic()
     budget_s = _budget_s(sandbox)
@@ -53,7 +57,8 @@ async def _end_extension(sandbox: Sandbox, process: Process, began_s: float, bud
     extension = sandbox.extensions.registered.get(process.name)
     is_subscribed = extension is not None and "SHUTDOWN" in extension.events
     left_s = began_s + budget_s - time.monotonic() if is_subscribed else 0.0
-    # Measured: Managed Instances wait for every holder of the extension's output, on-demand for its first process.
+    # Measured: Managed Instances wait for every holder of the extension's output, on-demand for its
+    # first process.
     ends: list[asyncio.Future[Any]] = [process.exited, *([process.closed] if sandbox.config.is_managed else [])]
     _, late = await asyncio.wait(ends, timeout=max(0.0, left_s))
     ms = (time.monotonic() - began_s) * 1000

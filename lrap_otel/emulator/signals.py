@@ -77,7 +77,9 @@ class Span:
 
     @property
     def has_remote_parent(self) -> bool:
-        """Whether its sender says that the parent lives in another process (bits 8 and 9 of the flags)."""
+        """Whether its sender says that the parent lives in another process (bits 8 and 9 of the
+        flags).
+        """
         return self.flags & 0x300 == 0x300
 
 

@@ -1,7 +1,8 @@
-"""Between the runtime and whatever it talks to: bytes pass as they are, and what the function got is noted.
+"""Between the runtime and whatever it talks to: bytes pass as they are, and what the function got
+is noted.
 
-A proxy extension may change what Lambda delivers. The last link of the chain that starts the runtime is a
-shell that notes where the runtime would have gone and sends it here instead.
+A proxy extension may change what Lambda delivers. The last link of the chain that starts the
+runtime is a shell that notes where the runtime would have gone and sends it here instead.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ SCRIPT = 'printf %s "$AWS_LAMBDA_RUNTIME_API" >"$0"; AWS_LAMBDA_RUNTIME_API=$1; 
 
 @dataclass(frozen=True)
 class Received:
-    """What the function got of one event, and when (Unix seconds). ``body`` holds at most its first 256 KB."""
+    """What the function got of one event, and when (Unix seconds). ``body`` holds at most its first
+    256 KB.
+    """
 
     headers: list[tuple[str, str]]
     body: bytes
@@ -36,7 +39,9 @@ class Received:
 
 
 class Tap:
-    """Listens for one runtime; ``on_event(request id, received)`` and ``on_answer(request id, Unix seconds)``."""
+    """Listens for one runtime; ``on_event(request id, received)`` and ``on_answer(request id, Unix
+    seconds)``.
+    """
 
     def __init__(
         self,
@@ -106,7 +111,9 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, obse
 
 
 class _Observer:
-    """Follows the requests and replies of one connection; what it does not understand ends its watch and nothing else."""
+    """Follows the requests and replies of one connection; what it does not understand ends its
+    watch and nothing else.
+    """
 
     def __init__(self, on_event: Callable[[str, Received], None], on_answer: Callable[[str, float], None]) -> None:
         self._on_event = on_event

@@ -1,7 +1,7 @@
 """One function of a SAM or CloudFormation template: what of it a sandbox on this machine needs.
 
-Sources: AWS SAM specification, ``AWS::Serverless::Function``; CloudFormation, ``AWS::Lambda::Function``;
-AWS CDK, ``aws:asset:path`` in a resource's metadata.
+Sources: AWS SAM specification, ``AWS::Serverless::Function``; CloudFormation,
+``AWS::Lambda::Function``; AWS CDK, ``aws:asset:path`` in a resource's metadata.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ INLINE_SUFFIXES = {"python": "py", "nodejs": "js"}
 class Described:
     """A function as its template describes it.
 
-    ``code`` is a folder or a zip file, or None with ``inline`` code. ``layers`` are local folders and zip
-    files. ``notes`` are sentences about what is left out. None: the template does not say.
+    ``code`` is a folder or a zip file, or None with ``inline`` code. ``layers`` are local folders
+    and zip files. ``notes`` are sentences about what is left out. None: the template does not say.
     """
 
     name: str
@@ -64,8 +64,9 @@ class Described:
 
 
 def read(path: Path, function: str = "") -> Described:
-    """The function called ``function`` (logical id or FunctionName), which may be empty if the template
-    has only one; StartError if there is no such function, or its code is not on this machine.
+    """The function called ``function`` (logical id or FunctionName), which may be empty if the
+    template has only one; StartError if there is no such function, or its code is not on this
+    machine.
     """
     template = _Template(path, _load(path))
     found = template.functions()

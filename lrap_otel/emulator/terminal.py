@@ -16,7 +16,9 @@ LABEL_WIDTH = 12
 
 
 class Terminal:
-    """Writes to ``stream``. Colour only on a terminal, and not with NO_COLOR set; ASCII where the encoding has no more."""
+    """Writes to ``stream``. Colour only on a terminal, and not with NO_COLOR set; ASCII where the
+    encoding has no more.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Usage:
-    """``memory_bytes``: resident, shared pages included; ``cpu_ms``: since the start, of what still runs."""
+    """``memory_bytes``: resident, shared pages included; ``cpu_ms``: since the start, of what still
+    runs.
+    """
 
     memory_bytes: int
     cpu_ms: float

@@ -45,7 +45,9 @@ class _Columns:
 
 
 def draw(spans: Sequence[Span], terminal: Terminal, logs: Sequence[LogRecord] = ()) -> None:
-    """Every trace the spans belong to, oldest first; below each span, of the `logs` those that were printed in it."""
+    """Every trace the spans belong to, oldest first; below each span, of the `logs` those that were
+    printed in it.
+    """
     traces: dict[str, list[Span]] = {}
     for span in sorted(spans, key=lambda span: span.start_ns):
         traces.setdefault(span.trace_id_hex, []).append(span)

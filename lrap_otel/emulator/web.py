@@ -15,8 +15,8 @@ THIS_MACHINE = {"127.0.0.1", "localhost", "::1"}
 
 @web.middleware
 async def no_other_sites(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Refuse what a page of another site sends from the user's browser: it has an Origin, or, if a name of
-    its own leads to this machine, another Host.
+    """Refuse what a page of another site sends from the user's browser: it has an Origin, or, if a
+    name of its own leads to this machine, another Host.
     """
     origin = request.headers.get("Origin")
     if urlsplit(f"//{request.host}").hostname not in THIS_MACHINE or origin not in {None, f"http://{request.host}"}:

@@ -1,4 +1,6 @@
-"""A headless Chromium, driven over its DevTools protocol: real keys, its accessibility tree, screenshots."""
+"""A headless Chromium, driven over its DevTools protocol: real keys, its accessibility tree,
+screenshots.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,9 @@ CONTROL = 2
 
 
 def program() -> str:
-    """The browser; without one the test is skipped on a developer's machine, and fails with REQUIRE_BROWSER=1, as in CI."""
+    """The browser; without one the test is skipped on a developer's machine, and fails with
+    REQUIRE_BROWSER=1, as in CI.
+    """
     for name in PROGRAMS:
         if found := shutil.which(name):
             return found

@@ -1,4 +1,6 @@
-"""What the page is told: invocations as JSON, telemetry as OTLP JSON lines; over HTTP, with a real extension."""
+"""What the page is told: invocations as JSON, telemetry as OTLP JSON lines; over HTTP, with a real
+extension.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +116,9 @@ def test_an_invocation_is_told_with_what_our_proxy_changed_and_why_its_parent_is
 
 
 def test_what_goes_through_the_tap_is_what_would_have_gone_without_it(config: Callable[..., Config]) -> None:
-    """A large event, a chunked result with trailers, a runtime that reconnects, and one that closes its half."""
+    """A large event, a chunked result with trailers, a runtime that reconnects, and one that closes
+    its half.
+    """
     source = """
 event = client.next()
 request_id = event["Lambda-Runtime-Aws-Request-Id"]
@@ -412,7 +416,9 @@ def test_an_event_of_any_shape_has_contexts_or_none(event: bytes) -> None:
 
 
 def test_a_trace_of_many_invocations_is_shown_in_part() -> None:
-    """Each of 5,000 invocations in one trace has its own spans, its ancestors and some of the others."""
+    """Each of 5,000 invocations in one trace has its own spans, its ancestors and some of the
+    others.
+    """
 
     async def main() -> None:
         async with Emulator(Config(is_observed=True)) as emulator:

@@ -1,4 +1,6 @@
-"""The page in a real browser: by keyboard alone, for a screen reader, hostile content, 10,000 rows, a narrow window."""
+"""The page in a real browser: by keyboard alone, for a screen reader, hostile content, 10,000 rows,
+a narrow window.
+"""
 
 from __future__ import annotations
 
@@ -280,7 +282,9 @@ def test_a_functions_own_spans_links_and_logs_are_where_they_belong_and_lead_on(
 
 
 def two_traces(producer: str, consumer: str) -> ExportTraceServiceRequest:
-    """One span of the producer; of the consumer one with a link to it, and one of its own SDK below that."""
+    """One span of the producer; of the consumer one with a link to it, and one of its own SDK below
+    that.
+    """
     message = ExportTraceServiceRequest()
     spans = message.resource_spans.add().scope_spans.add().spans
     made = spans.add(trace_id=b"\1" * 16, span_id=b"\1" * 8, name="produce", kind=2)

@@ -1,4 +1,6 @@
-"""What ``emulate`` starts: a handler, a template's function, with layers, again after a change of the code."""
+"""What ``emulate`` starts: a handler, a template's function, with layers, again after a change of
+the code.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def handler(event, context):
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with an event that asks for some variables; no virtual environment is active."""
+    """The current folder, with an event that asks for some variables; no virtual environment is
+    active.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("VIRTUAL_ENV", raising=False)
     (tmp_path / "event.json").write_text('["ONE", "TWO"]')
