@@ -320,6 +320,30 @@ def test_a_huge_file_costs_no_more_than_the_limit(path: Path) -> None:
     assert taken(path, 100_000) == []
 
 
+def test_a_file_of_a_million_empty_spans_is_read_up_to_a_limit() -> None:
+    empty = spools.record(spools.SPAN, b"")
+    data = spools.header("protobuf") + spools.record(spools.RESOURCE, EARLIER) + empty * 200_000
+    content = spools.parse(data, "protobuf")
+    assert (len(content.spans), content.is_damaged) == (100_000, True)
+
+
+def test_a_full_disk_does_not_keep_spans_from_being_read(path: Path) -> None:
+    spool(path, 1_000).keep(spans(20, size=100), 0)
+    program = (
+        "import resource, signal, sys\n"
+        f"sys.path[:0] = [{str(ROOT)!r}]\n"
+        "from lrap_otel.telemetry.export.spool import Spool\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        f"content = Spool({str(path)!r}, 1_000, 'protobuf').take()\n"
+        "print(content.missing, len(content.spans))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    missing, found = map(int, done.stdout.split())
+    assert missing > 0
+    assert missing + found == 20
+
+
 def test_a_file_that_another_process_has_is_left_alone_without_waiting(path: Path) -> None:
     earlier = spool(path)
     earlier.keep(spans(2), 0)
