@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
 _HEX_DIGITS = only(b"0123456789abcdefABCDEF")
-# Of a chunk, in hex: far above any body, far below what could overflow elsewhere; and zeros in front as Go takes them.
+# Of a chunk, in hex: far above any body, far below what could overflow elsewhere; and zeros in
+# front as Go takes them.
 _SIZE_DIGITS = 15
 _SIZE_DIGITS_WITH_ZEROS = 16
 _CHUNK_LINE_LIMIT_BYTES = 4_096
@@ -148,7 +149,8 @@ def dechunk(pieces: "Sequence[bytes | memoryview]") -> "bytes | memoryview":
     """The payload of a whole, valid chunked body, which came in these pieces."""
     first, last = pieces[0], pieces[-1]
     start = bytes(first[:_CHUNK_LINE_LIMIT_BYTES]).find(b"\r\n") + 2
-    # One chunk, as Lambda sends what does not come in one piece: copied once, or not at all if it came in one view.
+    # One chunk, as Lambda sends what does not come in one piece: copied once, or not at all if it
+    # came in one view.
     if len(pieces) > 1 and start > 2 and bytes(last).endswith(LAST_CHUNK):
         length = sum(map(len, pieces)) - start - len(LAST_CHUNK)
         if chunk_size(bytes(first[: start - 2])) == length:

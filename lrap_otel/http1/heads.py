@@ -58,11 +58,11 @@ class Head:
     `raw` is the head as it came, its blank line included. `fields` maps lower-case names to values,
     the first one if a name repeats. `forwarded` is the head as the other side gets it: less the
     hop-by-hop fields, otherwise the same bytes. `body_length` counts bytes, or is `CHUNKED` or
-    `UNTIL_CLOSE`. `closes`: the peer ends its connection after this message. `options`: the names of
-    the fields that a Connection field took away.
+    `UNTIL_CLOSE`. `closes`: the peer ends its connection after this message. `options`: the names
+    of the fields that a Connection field took away.
 
-    `start_line`, `lines` and `pairs` (name and value of each field line) are what was parsed. A head that
-    `is_recognised`, by a template, has none of these, but says the same by its methods.
+    `start_line`, `lines` and `pairs` (name and value of each field line) are what was parsed. A
+    head that `is_recognised`, by a template, has none of these, but says the same by its methods.
     """
 
     __slots__ = ("body_length", "closes", "fields", "forwarded", "lines", "options", "pairs", "raw", "start_line")
@@ -117,7 +117,9 @@ class Head:
         return [value for other, value in self.pairs if other == name]
 
     def without(self, names: frozenset[bytes]) -> bytes:
-        """The start line and the field lines whose names are not among `names`, without a final CRLF."""
+        """The start line and the field lines whose names are not among `names`, without a final
+        CRLF.
+        """
         kept = [line for line, (name, _) in zip(self.lines, self.pairs, strict=True) if name not in names]
         return b"\r\n".join((self.start_line, *kept))
 
@@ -185,7 +187,9 @@ def _path_of(target: bytes) -> bytes:
 
 
 def parse_field(line: bytes, sender: str) -> tuple[bytes, bytes]:
-    """The lower-case name and the value of one field line; `RemoteProtocolError` if it is malformed."""
+    """The lower-case name and the value of one field line; `RemoteProtocolError` if it is
+    malformed.
+    """
     name, colon, value = line.partition(b":")
     if not colon or not name or name.translate(_TOKEN) != name or value.translate(TEXT) != value:
         raise RemoteProtocolError(sender, f"field line {name[:80]!r}")

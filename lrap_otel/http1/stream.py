@@ -26,8 +26,8 @@ RECEIVE_BYTES = 65_536
 ONE_PIECE_BYTES = 65_536
 _PARTS_LIMIT = 256
 _RESET_AT_CLOSE = b"\1\0\0\0\0\0\0\0"  # struct linger: on, 0 s
-# Of a body of this size the memory may be kept for the next; page by page it would take half the time that its bytes
-# take. It is not kept for one that needs far less.
+# Of a body of this size the memory may be kept for the next; page by page it would take half the
+# time that its bytes take. It is not kept for one that needs far less.
 LARGE_BYTES = 16_384
 _LARGER_AT_MOST = 8
 # Of the rest of a large body, which is read whole before it goes on: fewer, larger pieces.
@@ -97,10 +97,11 @@ class Stream:
         return self.socket.recv(RECEIVE_BYTES)
 
     def read_head(self) -> bytes:
-        """The next head with its blank line; empty if the peer ended in good order before the first byte.
+        """The next head with its blank line; empty if the peer ended in good order before the first
+        byte.
 
-        `DisconnectedError` if it ended later. `RemoteProtocolError` if the head is too long (431), or
-        if a blank line ends it only for a lenient reader.
+        `DisconnectedError` if it ended later. `RemoteProtocolError` if the head is too long (431),
+        or if a blank line ends it only for a lenient reader.
         """
         data = self.buffered or self.socket.recv(RECEIVE_BYTES)
         end = data.find(HEAD_END)
@@ -141,8 +142,8 @@ class Stream:
     ) -> "list[bytes | memoryview] | None":
         """The whole body of `head` as framed on the wire, in the pieces in which it comes.
 
-        None, and nothing of it used up, if it is longer than the limit. Most of a large one is a view
-        of `memory`, which the next large one is read into as well.
+        None, and nothing of it used up, if it is longer than the limit. Most of a large one is a
+        view of `memory`, which the next large one is read into as well.
 
         `DisconnectedError` if the peer breaks off, `RemoteProtocolError` if a chunk is malformed.
         """
@@ -167,7 +168,8 @@ class Stream:
             if length > most:
                 self.buffered = b"".join(parts) + self.buffered
                 return None
-            # No larger than what will come: memory that was not there before is what takes the time.
+            # No larger than what will come: memory that was not there before is what takes the
+            # time.
             expected = max(RECEIVE_BYTES, min(body.expected_bytes, _LARGE_RECEIVE_BYTES))
             data = self.take(body, self.socket.recv(expected))
             if data:
@@ -226,14 +228,10 @@ class Stream:
         return bool(self._hang_up.poll(0))
 
     def is_quiet(self) -> bool:
-        """Nothing has come since the last message: neither bytes, which nobody asked for, nor the peer's end."""
+        """Nothing has come since the last message: neither bytes, which nobody asked for, nor the
+        peer's end.
+        """
         return not self.buffered and not self._news.poll(0)
-
-    def is_quiet_beside(self, others: "tuple[Readable, ...]") -> bool:
-        """The peer has not ended its side, and none of `others` has anything to read."""
-        if others != self._watched:
-            self._watch_others(others)
-        return not self._watch.poll(0)
 
     def wait_for_any(self, others: "tuple[Readable, ...]", timeout_ms: int | None) -> "list[Readable]":
         """Wait until one of `others` has something to read, and return those that have.

@@ -1,4 +1,7 @@
-"""B3, Zipkin's notation: one header ``b3`` or several ``x-b3-*``. Both propagators read both; they write their own."""
+"""B3, Zipkin's notation: one header ``b3`` or several ``x-b3-*``.
+
+Both propagators read both; they write their own.
+"""
 
 from lrap_otel.propagation.context import SAMPLED, SpanContext
 
@@ -11,9 +14,11 @@ _SAMPLED_VALUES = ("1", "true", "True", "d")
 
 
 def extract(headers: "Headers") -> SpanContext | None:
-    """The parent that B3 names among lower-cased header names: ``b3`` where it stands, else ``x-b3-*``.
+    """The parent that B3 names among lower-cased header names: ``b3`` where it stands, else
+    ``x-b3-*``.
 
-    A trace id of 16 digits is padded. ``b3`` without a sampling state counts as sampled, ``x-b3-*`` without one as not.
+    A trace id of 16 digits is padded. ``b3`` without a sampling state counts as sampled, ``x-b3-*``
+    without one as not.
 
     Source: openzipkin/b3-propagation; the answers are those of OpenTelemetry's B3 propagators.
     """

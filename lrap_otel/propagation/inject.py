@@ -21,7 +21,8 @@ _W3C_NAMES = ("traceparent", "tracestate")
 
 
 def field_names(propagators: tuple[str, ...], *, has_state: bool) -> tuple[str, ...]:
-    """The names, in lower case, of the header fields that tell whoever reads them of a context, with a tracestate or without one.
+    """The names, in lower case, of the header fields that tell whoever reads them of a context,
+    with a tracestate or without one.
 
     W3C's and X-Ray's always, B3's where `propagators` names it, none at all for ``none``.
     """
@@ -38,9 +39,11 @@ def field_names(propagators: tuple[str, ...], *, has_state: bool) -> tuple[str, 
 
 
 def field_values(context: "SpanContext", names: tuple[str, ...], lineage: bytes = b"") -> "Values":
-    """The values of the fields of these names, which name `context` as the parent of whoever reads them.
+    """The values of the fields of these names, which name `context` as the parent of whoever reads
+    them.
 
-    `lineage` is what `xray.parse` found in the header that this one replaces; without it Lambda does not see recursion.
+    `lineage` is what `xray.parse` found in the header that this one replaces; without it Lambda
+    does not see recursion.
     """
     if not names:
         return ()
@@ -53,23 +56,25 @@ def field_values(context: "SpanContext", names: tuple[str, ...], lineage: bytes 
 
 
 def into_event(event: "bytes | memoryview", carrier: "Carrier", names: "Texts", values: "Values") -> "Pieces | None":
-    """`event` with the fields of these names and values in all its headers objects; None if it has to be left alone.
+    """`event` with the fields of these names and values in all its headers objects; None if it has
+    to be left alone.
 
     It comes in pieces, so that the rest of a large event, after what is written, is not copied.
-    `carrier` is what `carrier.find` made of this event. A member of a field's name, in any case, gets
-    the field's value and name (``X-Amzn-Trace-Id`` keeps its spelling); others are added in front. A
-    tracestate that belongs to another traceparent, and a ``b3`` or ``x-b3-flags`` that would outweigh
-    ours, are emptied. All other bytes stay as they are.
+    `carrier` is what `carrier.find` made of this event. A member of a field's name, in any case,
+    gets the field's value and name (``X-Amzn-Trace-Id`` keeps its spelling); others are added in
+    front. A tracestate that belongs to another traceparent, and a ``b3`` or ``x-b3-flags`` that
+    would outweigh ours, are emptied. All other bytes stay as they are.
     """
     return carrier.write(event, names, values) if names else None
 
 
 def with_client_context(value: bytes, fields: "Fields") -> bytes | None:
-    """A client context (the JSON of ``Lambda-Runtime-Client-Context``) with `fields`; None where it has to be left alone.
+    """A client context (the JSON of ``Lambda-Runtime-Client-Context``) with `fields`; None where it
+    has to be left alone.
 
-    Its `w3c` becomes traceparent, tracestate and the baggage it had; runtimes take that member out before the function sees
-    the rest. In `custom` only members that already have a field's name change. All other bytes stay. The result is one
-    line of less than 100,000 bytes.
+    Its `w3c` becomes traceparent, tracestate and the baggage it had; runtimes take that member out
+    before the function sees the rest. In `custom` only members that already have a field's name
+    change. All other bytes stay. The result is one line of less than 100,000 bytes.
 
     Source: how the runtimes' clients read it (awslambdaric 4.2.0, "w3c").
     """

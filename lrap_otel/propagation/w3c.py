@@ -20,8 +20,9 @@ _KEY_LIMIT = _VALUE_LIMIT = 256
 def parse_traceparent(value: str) -> SpanContext | None:
     """Decode one ``traceparent`` field value; blanks and tabs around it do not count.
 
-    Version 00 is exactly 55 characters; a later version may append ``-`` and more, which is ignored. Anything else is
-    None, and so are all-zero ids: malformed input is traffic, not an exception.
+    Version 00 is exactly 55 characters; a later version may append ``-`` and more, which is
+    ignored. Anything else is None, and so are all-zero ids: malformed input is traffic, not an
+    exception.
 
     Source: W3C Trace Context, "Versioning of traceparent".
     """
@@ -42,7 +43,9 @@ def parse_traceparent(value: str) -> SpanContext | None:
 
 
 def _without_more(value: str) -> str:
-    """As much as is known, of a value that has blanks around it or is of a later version; else nothing."""
+    """As much as is known, of a value that has blanks around it or is of a later version; else
+    nothing.
+    """
     value = value.strip(" \t")
     is_later = value.startswith("-", _TRACEPARENT_LENGTH) and not value.startswith("00")
     return value[:_TRACEPARENT_LENGTH] if is_later or len(value) == _TRACEPARENT_LENGTH else ""
@@ -55,10 +58,11 @@ def format_traceparent(trace_id_hex: str, span_id_hex: str, trace_flags: int) ->
 
 
 def parse_tracestate(value: str) -> str:
-    """A ``tracestate`` field value as it may be passed on: without blanks around its members and without empty members.
+    """A ``tracestate`` field value as it may be passed on: without blanks around its members and
+    without empty members.
 
-    Several fields are joined with a comma first. One malformed member, a key that comes twice, more than 32 members or
-    8,192 characters: the whole is dropped, and the result is empty.
+    Several fields are joined with a comma first. One malformed member, a key that comes twice, more
+    than 32 members or 8,192 characters: the whole is dropped, and the result is empty.
 
     Source: W3C Trace Context, level 2, "tracestate Header Field Values".
     """
@@ -84,7 +88,9 @@ def _key_of(member: str) -> str:
 
 
 def extract(headers: "Headers") -> SpanContext | None:
-    """The parent that ``traceparent`` and ``tracestate`` name among lower-cased header names, if they do."""
+    """The parent that ``traceparent`` and ``tracestate`` name among lower-cased header names, if
+    they do.
+    """
     value = headers.get("traceparent", "")
     if not value:
         return None

@@ -1,6 +1,8 @@
-"""X-Ray's trace header: ``X-Amzn-Trace-Id`` among HTTP headers, ``Lambda-Runtime-Trace-Id`` from the Runtime API.
+"""X-Ray's trace header: ``X-Amzn-Trace-Id`` among HTTP headers, ``Lambda-Runtime-Trace-Id`` from
+the Runtime API.
 
-A trace id in X-Ray's notation, ``1-<8 hex>-<24 hex>``, and the same id in W3C's, 32 hex digits, are one id.
+A trace id in X-Ray's notation, ``1-<8 hex>-<24 hex>``, and the same id in W3C's, 32 hex digits, are
+one id.
 """
 
 from lrap_otel.propagation.context import SAMPLED, SpanContext
@@ -12,9 +14,10 @@ _SAMPLED = {"1": True, "0": False, None: None}
 class XRayHeader:
     """One trace header, read as far as it can be read.
 
-    `trace_id_hex` (of Root) and `parent_id_hex` are lower-case hex, empty where absent, malformed or all zeros. `sampled`
-    is None where the header leaves it open (absent or ``?``). `lineage` is Lambda's recursion mark, as it stands.
-    `is_well_formed` is false where OpenTelemetry's propagators would discard the header as a whole.
+    `trace_id_hex` (of Root) and `parent_id_hex` are lower-case hex, empty where absent, malformed
+    or all zeros. `sampled` is None where the header leaves it open (absent or ``?``). `lineage` is
+    Lambda's recursion mark, as it stands. `is_well_formed` is false where OpenTelemetry's
+    propagators would discard the header as a whole.
     """
 
     __slots__ = ("is_well_formed", "lineage", "parent_id_hex", "sampled", "trace_id_hex")
@@ -32,7 +35,8 @@ class XRayHeader:
 def parse(value: str) -> XRayHeader:
     """Decode a trace header. What cannot be decoded stays empty; of equal keys the last counts.
 
-    Source: AWS X-Ray Developer Guide, "Tracing header"; what makes a header ill-formed: OpenTelemetry's AwsXRayPropagator.
+    Source: AWS X-Ray Developer Guide, "Tracing header"; what makes a header ill-formed:
+    OpenTelemetry's AwsXRayPropagator.
     """
     parts = [part.split("=") for part in value.split(";")]
     try:
@@ -74,7 +78,9 @@ def _id(text: str, length: int) -> str | None:
 
 
 def context_of(header: XRayHeader) -> SpanContext | None:
-    """The span that a trace header names: well-formed, with Root and Parent; without Sampled it is not sampled."""
+    """The span that a trace header names: well-formed, with Root and Parent; without Sampled it is
+    not sampled.
+    """
     if not (header.is_well_formed and header.trace_id_hex and header.parent_id_hex):
         return None
     return SpanContext(header.trace_id_hex, header.parent_id_hex, SAMPLED if header.sampled else 0)
@@ -86,7 +92,10 @@ def is_traced(header: XRayHeader) -> bool:
 
 
 def format_header(trace_id_hex: str, span_id_hex: str, trace_flags: int, lineage: bytes = b"") -> bytes:
-    """The trace header that names a span. OpenTelemetry's propagators refuse a trailing semicolon."""
+    """The trace header that names a span.
+
+    OpenTelemetry's propagators refuse a trailing semicolon.
+    """
     root = trace_id_hex[:8] + "-" + trace_id_hex[8:]
     header = f"Root=1-{root};Parent={span_id_hex};Sampled={trace_flags & SAMPLED}".encode()
     return header + b";Lineage=" + lineage if lineage else header

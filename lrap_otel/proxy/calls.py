@@ -16,7 +16,10 @@ _ENDPOINTS = {b"response": RESULT, b"error": ERROR}
 
 
 class ParsedCall(Request):
-    """A request of the runtime. `request_id` and `invocation_id` are those that a result or an error names."""
+    """A request of the runtime.
+
+    `request_id` and `invocation_id` are those that a result or an error names.
+    """
 
     __slots__ = ("invocation_id", "kind", "request_id")
     is_recognised = False

@@ -1,5 +1,5 @@
-"""What the telemetry process gets to see of what is large: of an event of HTTP all but its body, of a result its beginning and its
-end, as on the wire.
+"""What the telemetry process gets to see of what is large: of an event of HTTP all but its body, of
+a result its beginning and its end, as on the wire.
 """
 
 from lrap_otel.ipc.records import CAPTURE_FIRST_BYTES, CAPTURE_LAST_BYTES
@@ -15,8 +15,9 @@ _LONGEST_END_BYTES = len(_ENDS[0])
 
 
 def of_event(event: "bytes | memoryview") -> "bytes | memoryview":
-    """A large HTTP event, as AWS's services write it, less its body and `isBase64Encoded` behind that: nothing there says anything
-    about the invocation, and copying and decoding it takes longer than everything else. Any other event as it is.
+    """A large HTTP event, as AWS's services write it, less its body and `isBase64Encoded` behind
+    that: nothing there says anything about the invocation, and copying and decoding it takes longer
+    than everything else. Any other event as it is.
     """
     if len(event) <= SMALL_BYTES or not bytes(event[-_LONGEST_END_BYTES:]).endswith(_ENDS):
         return event
@@ -38,8 +39,8 @@ def _is_among_members(start: bytes) -> bool:
 class Capture:
     """The first 64 KB of a body, the last 4 KB of what follows them, and the length of the whole.
 
-    `status` is the Runtime API's, 0 until it has come and gone on, which was at `ended_ns` (monotonic);
-    `overhead_ns` is what the proxy added.
+    `status` is the Runtime API's, 0 until it has come and gone on, which was at `ended_ns`
+    (monotonic); `overhead_ns` is what the proxy added.
     """
 
     __slots__ = ("ended_ns", "first", "last", "length", "overhead_ns", "status")

@@ -7,19 +7,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lrap_otel.propagation.carrier.learned import Carrier
+    from lrap_otel.propagation.carrier.scanned import ScannedCarrier
     from lrap_otel.propagation.context import SpanContext
     from lrap_otel.proxy.capture import Capture
     from lrap_otel.sandbox.invocations import Invocation
 
 
 class Delivery:
-    """The bytes to send, in order. `invocation` is None if there is nothing to record.
+    """The bytes to send, in order.
 
-    `carrier` is the event's; `is_to_be_learned`: the head was parsed or the carrier scanned.
+    `invocation` is None if there is nothing to record. `scanned` is the event's carrier if no
+    template matched.
     """
 
-    __slots__ = ("carrier", "delivered_ns", "invocation", "is_redelivery", "is_to_be_learned", "parts")
+    __slots__ = ("delivered_ns", "invocation", "is_redelivery", "parts", "scanned")
 
     def __init__(
         self,
@@ -27,15 +28,13 @@ class Delivery:
         invocation: "Invocation | None" = None,
         delivered_ns: int = 0,
         is_redelivery: bool = False,
-        carrier: "Carrier | None" = None,
-        is_to_be_learned: bool = True,
+        scanned: "ScannedCarrier | None" = None,
     ) -> None:
         self.parts = parts
         self.invocation = invocation
         self.delivered_ns = delivered_ns
         self.is_redelivery = is_redelivery
-        self.carrier = carrier
-        self.is_to_be_learned = is_to_be_learned
+        self.scanned = scanned
 
 
 def delivered(
@@ -46,7 +45,9 @@ def delivered(
     head_length: int,
     body_length: int,
 ) -> records.Message:
-    """The `delivered` record, whose payload is the reply's head and the event, or what of it is looked at."""
+    """The `delivered` record, whose payload is the reply's head and the event, or what of it is
+    looked at.
+    """
     link_trace_id_hex, link_span_id_hex = invocation.link
     return records.delivered(
         invocation.request_id,

@@ -101,7 +101,9 @@ class Exchange:
         return self._relay.forward(call, None)
 
     def _deliver_event(self, call: "Call") -> bool:
-        """``/next``: from the poll to the event in the runtime's hands, and only then to our own record of it."""
+        """``/next``: from the poll to the event in the runtime's hands, and only then to our own
+        record of it.
+        """
         shared, recorder, runtime, relay = self._shared, self._recorder, self._runtime, self._relay
         if not shared.is_managed_instances:
             recorder.runtime_polls_again()
@@ -131,7 +133,8 @@ class Exchange:
                 recorder.notify()
 
     def _wait_for_answer(self, call: "Call", body: bytes, held: "list[Poll]") -> "Poll | None":
-        """Wait for a poll of this runtime, or of another that has gone; None if this one goes itself.
+        """Wait for a poll of this runtime, or of another that has gone; None if this one goes
+        itself.
 
         The relay then goes on with the connection that the answer comes on.
         """
@@ -177,7 +180,7 @@ class Exchange:
         finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
             if invocation is not None:
                 recorder.delivered(delivery, monotonic_ns() - received_ns, event)
-        if delivery.is_to_be_learned:
+        if delivery.scanned is not None or not event.head.is_recognised:
             recorder.attempt(self._learn, event, delivery)
         return not (closes or event.head.closes)
 
@@ -185,7 +188,8 @@ class Exchange:
         """The event as it came: telemetry is off or its code has failed."""
         delivery = Delivery((final_head(event.head, closes=closes), *event.body))
         if self._shared.tracer is not None:
-            # It came through us all the same: what waits for its result, or wonders where it is, has to know.
+            # It came through us all the same: what waits for its result, or wonders where it is,
+            # has to know.
             delivery.invocation = self._recorder.observe(_without_context, event.head)
         return delivery
 
@@ -193,8 +197,8 @@ class Exchange:
         """After an event has been delivered: what makes the next like it quicker to read."""
         if isinstance(event.head, ParsedReply):
             self._shared.heads.events.learn(event.head)
-        if delivery.carrier is not None and self._shared.tracer is not None:
-            self._shared.tracer.learn(event, delivery.carrier)
+        if delivery.scanned is not None and self._shared.tracer is not None:
+            self._shared.tracer.learn(event, delivery.scanned)
 
     def _forward_result(self, call: "Call") -> bool:
         """``/response`` and ``/error``: the result goes on as it comes, and then the record of it."""
@@ -241,7 +245,9 @@ class Exchange:
         self._recorder.offer(records.restored(time_ns()))
 
     def _say_hello(self, call: "Call") -> bool:
-        """Answer the wrapper, and take over what Lambda tells only runtimes, and the process that becomes the runtime."""
+        """Answer the wrapper, and take over what Lambda tells only runtimes, and the process that
+        becomes the runtime.
+        """
         self._recorder.observe(self._take_hand_over, call)
         self._runtime.send(ANSWER)
         return False
@@ -250,7 +256,9 @@ class Exchange:
         self._shared.meet_runtime(Hello(call.raw))
 
     def _refuse(self, status: int, error_type: str, text: str) -> bool:
-        """Answer in the Runtime API's place, and end the connection, which says nothing about the runtime."""
+        """Answer in the Runtime API's place, and end the connection, which says nothing about the
+        runtime.
+        """
         self._announced_close = True
         body = b'{"errorMessage":"lrap-otel: %s","errorType":"%s"}' % (_json_text(text), error_type.encode())
         self._runtime.send(_OWN_REPLY % (status, _REASONS[status], len(body), body))

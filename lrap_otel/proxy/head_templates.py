@@ -1,9 +1,10 @@
 """Heads in which only some values change from one message to the next.
 
-Lambda's replies to ``/next`` have the same fields in the same order; request id, deadline, trace id,
-date and length differ. A runtime's results differ in the request id and the length, Lambda's answers to
-them in the date. So a head that has passed validation leaves a template, a pattern with places for those
-values. A head that matches is valid too, which takes a microsecond to see instead of ten.
+Lambda's replies to ``/next`` have the same fields in the same order; request id, deadline, trace
+id, date and length differ. A runtime's results differ in the request id and the length, Lambda's
+answers to them in the date. So a head that has passed validation leaves a template, a pattern with
+places for those values. A head that matches is valid too, which takes a microsecond to see instead
+of ten.
 """
 
 from lrap_otel.http1.errors import CLIENT, SERVER
@@ -35,14 +36,15 @@ CONTENT_LENGTH = b"content-length"
 class HeadTemplate:
     """What the heads that match `pattern` share.
 
-    `like` is the head that it was made of. The numbers say which group has what; the first, 0, is empty,
-    for what such a head does not have. `root_at`: of X-Ray's header, the first part of the trace id, which
-    the other follows; `parent_at`: its parent, which is followed by whether it is sampled. `formats`: how
-    such a head is rewritten; the values of the rewrite follow those of the groups.
+    The numbers say which group has what; the first, 0, is
+    empty, for what such a head does not have. `root_at`: of X-Ray's header, the first part of the
+    trace id, which the other follows; `parent_at`: its parent, which is followed by whether it is
+    sampled. `formats`: how such a head is rewritten; the values of the rewrite follow those of the
+    groups.
     """
 
     __slots__ = (
-        "_lines", "deadline_at", "formats", "invocation_id_at", "length_at", "like", "lineage_at", "match", "parent_at",
+        "_lines", "deadline_at", "formats", "invocation_id_at", "length_at", "lineage_at", "match", "parent_at",
         "pattern", "request_id_at", "root_at", "status",
     )  # fmt: skip
 
@@ -50,7 +52,6 @@ class HeadTemplate:
         self, like: "Head", pattern: "Pattern[bytes]", lines: "Sequence[Line]", groups: dict[str, int]
     ) -> None:
         """`groups`: the numbers, by the names of the attributes."""
-        self.like = like
         self.pattern = pattern
         self.match = pattern.match
         self.status = getattr(like, "status", 0)

@@ -30,7 +30,8 @@ _CHANGING: "dict[bytes, tuple[tuple[str, ...], Sequence[bytes | Group]]]" = {
     INVOCATION_ID: (("invocation_id",), [Group(_WORD)]),
     DEADLINE: (("deadline",), [Group(Value(b"0123456789", 1, 19))]),
 }
-# The ways in which Lambda writes X-Ray's header: Root, then Parent and Sampled or neither, then a Lineage or nothing.
+# The ways in which Lambda writes X-Ray's header: Root, then Parent and Sampled or neither, then a
+# Lineage or nothing.
 _ROOT = b"Root=1-", Group(Value(_HEX, 8, 8)), b"-", Group(Value(_HEX, 24, 24))
 _PARENT = b";Parent=", Group(Value(_HEX, 16, 16)), b";Sampled=", Group(Value(b"01", 1, 1))
 _LINEAGE = b";Lineage=", Group(Value(bytes(set(range(33, 127)) - set(b';="\\'))))
@@ -43,7 +44,9 @@ _TRACES: "Sequence[tuple[tuple[str, ...], Sequence[bytes | Group]]]" = (
 
 
 def template_of(head: "Head", compiler: "PatternCompiler") -> HeadTemplate | None:
-    """The template of a head that may come again; None if it is written unusually, or patterns are off."""
+    """The template of a head that may come again; None if it is written unusually, or patterns are
+    off.
+    """
     parts: list[Part] = [Group()]
     groups: dict[str, int] = {"": 0}
     lines: list[Line] = []
@@ -78,7 +81,8 @@ def template_of(head: "Head", compiler: "PatternCompiler") -> HeadTemplate | Non
 
 
 def _start_line(head: "Head") -> "Sequence[bytes | Group] | None":
-    """Of a result, the request id in it changes. None: it is another request, or a target of another form.
+    """Of a result, the request id in it changes. None: it is another request, or a target of
+    another form.
 
     A reply without Content-Type is another one when it is rewritten.
     """

@@ -75,7 +75,9 @@ class HeadTemplates:
 
 
 def _may_come_again(head: "Head") -> bool:
-    """With other values: it went on as it came, on a connection that goes on, each name once and plainly written."""
+    """With other values: it went on as it came, on a connection that goes on, each name once and
+    plainly written.
+    """
     return (
         head.forwarded is head.raw
         and not head.closes

@@ -28,7 +28,9 @@ _LONGEST_PAUSE_S = 1.0
 def accept_connections(
     listener: _socket.socket, sandbox: "SharedState", early: "Iterable[_socket.socket]" = ()
 ) -> None:
-    """Serve runtime connections for as long as the listener is open; first those that are `early`, accepted before."""
+    """Serve runtime connections for as long as the listener is open; first those that are `early`,
+    accepted before.
+    """
     for socket in early:
         _serve(socket, sandbox)
     has_said, pause_s = False, _PAUSE_S

@@ -1,8 +1,9 @@
 """Pending ``/next`` calls, which outlive the runtime connections that made them.
 
-Lambda does not notice that a poller hung up: the dead poll swallows the next event. So an upstream poll is never
-abandoned. When its runtime goes it is parked, with whatever it has received by then, and a runtime that waits, now or
-later, takes it over. So a runtime may wait on several polls; the first that is answered serves it, the rest are parked.
+Lambda does not notice that a poller hung up: the dead poll swallows the next event. So an upstream
+poll is never abandoned. When its runtime goes it is parked, with whatever it has received by then,
+and a runtime that waits, now or later, takes it over. So a runtime may wait on several polls; the
+first that is answered serves it, the rest are parked.
 """
 
 import select
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
     from lrap_otel.proxy.head_templates import Reply
 
-    # One ``/next``: the connection its reply comes on, or the reply if it came and no runtime took it.
+    # One ``/next``: the connection its reply comes on, or the reply if it came and no runtime took
+    # it.
     Poll: TypeAlias = "Stream | Event"
 
 # How often a runtime without a poll looks again for the one that another's thread is about to park.
@@ -25,7 +27,9 @@ _LOOK_AGAIN_MS = 2
 
 
 class Event:
-    """A whole reply to ``/next``: its head, its body as framed, in the pieces in which it came, and the payload in it."""
+    """A whole reply to ``/next``: its head, its body as framed, in the pieces in which it came, and
+    the payload in it.
+    """
 
     __slots__ = ("body", "head", "payload")
 
@@ -38,10 +42,11 @@ class Event:
 class Polls:
     """The polls of all runtime connections.
 
-    `waiting`: the runtimes that wait for an event, each with the polls that are its own; `parked`: polls
-    on which none waits; `has_surplus`: some runtime may hold several. `parked_event` is set once a poll
-    has been parked. A poll is in one of these lists or among the parked, or its reply is being read. Each
-    move is one list operation, which the interpreter lock makes atomic; and so is a copy of the table.
+    `waiting`: the runtimes that wait for an event, each with the polls that are its own; `parked`:
+    polls on which none waits; `has_surplus`: some runtime may hold several. `parked_event` is set
+    once a poll has been parked. A poll is in one of these lists or among the parked, or its reply
+    is being read. Each move is one list operation, which the interpreter lock makes atomic; and so
+    is a copy of the table.
     """
 
     __slots__ = ("_has_workers", "has_surplus", "parked", "parked_event", "waiting")
@@ -70,7 +75,10 @@ class Polls:
         self.parked_event.set()
 
     def take_over(self, held: "list[Poll]") -> bool:
-        """Take over into `held` what nobody waits on. False: nothing is there or about to come: this runtime has to poll."""
+        """Take over into `held` what nobody waits on.
+
+        False: nothing is there or about to come: this runtime has to poll.
+        """
         is_alone = len(self.waiting) == 1
         # Workers of Managed Instances go on polling for themselves.
         if not self.parked and not self.has_surplus and (is_alone or self._has_workers):
@@ -83,7 +91,10 @@ class Polls:
         return bool(held) or is_about_to_come
 
     def wait(self, runtime: Stream) -> "Poll | None":
-        """Wait, for hours if need be, for a poll to be answered. None: the runtime has gone, or look again what it holds."""
+        """Wait, for hours if need be, for a poll to be answered.
+
+        None: the runtime has gone, or look again what it holds.
+        """
         held = self.waiting[runtime]
         streams = []
         for poll in held.copy():

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 # Results that were refused and did not come again, for all that is known: beyond, the oldest is
 # recorded.
 _REFUSED_LIMIT = 64
-# Of a request head, for the telemetry process: enough for all but the 1 MiB that X-Ray's error cause may have.
+# Of a request head, for the telemetry process: enough for all but the 1 MiB that X-Ray's error
+# cause may have.
 HEAD_CAPTURE_BYTES = 16_384
 
 
@@ -174,7 +175,8 @@ class Recorder:
         self.offer(message)
 
     def _settle_refused(self, invocation: "Invocation", message: "Message", payload: bytes, is_refused: bool) -> None:
-        """Keep the record of a result that was refused by us, since the same invocation may still have another one.
+        """Keep the record of a result that was refused by us, since the same invocation may still
+        have another one.
 
         If this is the other one, forget it.
         """

@@ -1,4 +1,6 @@
-"""One runtime connection and its connection to the Runtime API: a request one way, its reply the other, as they come."""
+"""One runtime connection and its connection to the Runtime API: a request one way, its reply the
+other, as they come.
+"""
 
 import _socket
 import select
@@ -24,9 +26,11 @@ if TYPE_CHECKING:
     from lrap_otel.proxy.polls import Poll
     from lrap_otel.proxy.shared_state import SharedState
 
-# A runtime that is still sending when its answer has come gets this long to read the answer before the connection goes.
+# A runtime that is still sending when its answer has come gets this long to read the answer before
+# the connection goes.
 LINGER_S = 1.0
-# Of a body that streams: what has come meanwhile, up to this. Four times as much as elsewhere streams a sixth faster.
+# Of a body that streams: what has come meanwhile, up to this. Four times as much as elsewhere
+# streams a sixth faster.
 PUMP_BYTES = 262_144
 # The largest event Lambda delivers. A longer reply is none that we know, and streams through.
 EVENT_LIMIT_BYTES = 6 * 1024 * 1024 + 100
@@ -37,15 +41,19 @@ class UnreachableError(Exception):
 
 
 class UnansweredError(DisconnectedError):
-    """Upstream closed a reused connection before it answered a byte. A GET without a body may then be made again."""
+    """Upstream closed a reused connection before it answered a byte.
+
+    A GET without a body may then be made again.
+    """
 
 
 class Relay:
-    """Moves messages between `runtime` and `upstream`, which is None until the first request needs it.
+    """Moves messages between `runtime` and `upstream`, which is None until the first request needs
+    it.
 
-    `memory` is for large events. `_watch`
-    sees in one look whether the runtime has gone, upstream has sent something or a poll was parked; it was
-    made for `_watched`, and says `_answered` if that has sent something and nothing else has happened.
+    `memory` is for large events. `_watch` sees in one look whether the runtime has gone, upstream
+    has sent something or a poll was parked; it was made for `_watched`, and says `_answered` if
+    that has sent something and nothing else has happened.
     """
 
     __slots__ = (
@@ -76,7 +84,9 @@ class Relay:
         self._recorder = shared.recorder
 
     def release(self) -> None:
-        """The runtime has ended in good order: the upstream connection, on which nothing is under way, serves the next."""
+        """The runtime has ended in good order: the upstream connection, on which nothing is under
+        way, serves the next.
+        """
         if self.upstream is not None:
             self._connections.release(self.upstream)
             self.upstream = None
@@ -87,7 +97,9 @@ class Relay:
         self.drop_upstream()
 
     def read_call(self, data: bytes) -> "Call | None":
-        """The runtime's next call, which begins with `data` and is none that was seen before; None if it ended in good order."""
+        """The runtime's next call, which begins with `data` and is none that was seen before; None
+        if it ended in good order.
+        """
         runtime = self.runtime
         call: Call | None = self._recorder.recognise(self._recognise_result, data)
         if call is not None:
@@ -103,10 +115,11 @@ class Relay:
     def forward(
         self, call: "Call", capture: "Capture | None", at_reply: "Callable[[Reply], None] | None" = None
     ) -> bool:
-        """Pass a call on, its body as it arrives, and its reply back. True if the connection goes on.
+        """Pass a call on, its body as it arrives, and its reply back. True if the connection goes
+        on.
 
-        `RemoteProtocolError` if the body is malformed and `DisconnectedError` if the runtime breaks off:
-        upstream then sees it truncated. `at_reply` is called before the reply goes on.
+        `RemoteProtocolError` if the body is malformed and `DisconnectedError` if the runtime breaks
+        off: upstream then sees it truncated. `at_reply` is called before the reply goes on.
         """
         began_ns = monotonic_ns()
         upstream = self.upstream
@@ -173,7 +186,9 @@ class Relay:
             self._recorder.capture(capture, data)
 
     def _pump(self, body: "Body", capture: "Capture | None") -> "Reply | None":
-        """Send the rest of a body, no faster than upstream takes it, until its end or upstream's early answer."""
+        """Send the rest of a body, no faster than upstream takes it, until its end or upstream's
+        early answer.
+        """
         upstream, runtime = self._connected(), self.runtime
         poll = select.poll()
         poll.register(upstream.socket, select.POLLIN)
@@ -223,7 +238,10 @@ class Relay:
             return  # a runtime that has gone is noticed where it matters: a poll's event must not be lost for it
 
     def read_reply(self, method: bytes) -> "Reply":
-        """The head of the final reply; interim ones are passed on. `UnansweredError` if the call may be made again."""
+        """The head of the final reply; interim ones are passed on.
+
+        `UnansweredError` if the call may be made again.
+        """
         upstream = self.upstream or self._connected()
         try:
             data = upstream.buffered or upstream.socket.recv(RECEIVE_BYTES)
@@ -256,7 +274,10 @@ class Relay:
         raise kind(SERVER, "the Runtime API closed the connection without an answer")
 
     def relay_reply(self, reply: "Reply", *, closes: bool) -> bool:
-        """Pass a reply on, its body as it comes. `closes`: our side ends the connection. True if it goes on."""
+        """Pass a reply on, its body as it comes.
+
+        `closes`: our side ends the connection. True if it goes on.
+        """
         upstream = self.upstream or self._connected()
         head = final_head(reply, closes=True) if closes else reply.forwarded
         try:
@@ -319,7 +340,9 @@ class Relay:
         return Event(reply, received, payload)
 
     def linger(self) -> None:
-        """Give a runtime that is still sending the time to read its answer: a close at once would reset it away."""
+        """Give a runtime that is still sending the time to read its answer: a close at once would
+        reset it away.
+        """
         socket = self.runtime.socket
         try:
             socket.shutdown(_socket.SHUT_WR)
@@ -340,8 +363,9 @@ class Relay:
     def start_poll(self, call: "Call", body: bytes, held: "list[Poll]") -> "Stream | None":
         """Send a poll, and wait, for hours if need be, until something happens.
 
-        If that is its answer and nothing else, the connection that the answer comes on. None: the poll is
-        among those `held`; or the runtime has gone, and a poll made for nobody would be one too many.
+        If that is its answer and nothing else, the connection that the answer comes on. None: the
+        poll is among those `held`; or the runtime has gone, and a poll made for nobody would be one
+        too many.
         """
         upstream = self.upstream
         if upstream is None or not self._is_ready(upstream):
@@ -379,7 +403,9 @@ class Relay:
         )
 
     def _watch_both(self, upstream: "Stream") -> None:
-        """Make the poll once: both connections stay the same from one call of a runtime to the next."""
+        """Make the poll once: both connections stay the same from one call of a runtime to the
+        next.
+        """
         self._watch = watch = select.poll()
         watch.register(self.runtime.socket, select.POLLRDHUP)
         watch.register(upstream.socket, select.POLLIN | select.POLLRDHUP)

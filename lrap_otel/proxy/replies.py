@@ -38,11 +38,12 @@ _SPELLINGS = {
 
 
 class HeadRewrite:
-    """How to rewrite a reply's head: the fields to drop (`replaced`) and the pieces to append (`added`).
+    """How to rewrite a reply's head: the fields to drop (`replaced`) and the pieces to append
+    (`added`).
 
-    `names` are those of the context's fields, whose values, and then the body's length, are numbered in
-    `added`; empty if there is no context. `writes_xray`: X-Ray's value goes into Lambda's own field as
-    well. `closes`: our side ends the connection.
+    `names` are those of the context's fields, whose values, and then the body's length, are
+    numbered in `added`; empty if there is no context. `writes_xray`: X-Ray's value goes into
+    Lambda's own field as well. `closes`: our side ends the connection.
     """
 
     __slots__ = ("added", "closes", "names", "replaced")
@@ -69,7 +70,9 @@ class ParsedReply(Response):
         self._trace: xray.XRayHeader | None = None
 
     def invocation(self) -> tuple[str, str, int]:
-        """Request id and invocation id, empty if they did not come, and the deadline in Unix time, 0 if it did not."""
+        """Request id and invocation id, empty if they did not come, and the deadline in Unix time,
+        0 if it did not.
+        """
         field = self.fields.get
         deadline = field(DEADLINE, b"")
         return (
@@ -79,7 +82,8 @@ class ParsedReply(Response):
         )
 
     def parent(self) -> "SpanContext | None":
-        """The span of a proxy like ours in front of us, which alone writes these fields on the reply itself.
+        """The span of a proxy like ours in front of us, which alone writes these fields on the
+        reply itself.
 
         Of two traceparents neither counts.
         """

@@ -29,7 +29,10 @@ _NO_HEADERS: dict[str, str] = {}
 
 
 class Tracer:
-    """Prepares deliveries, by the settings of this process. Without `templates` every event is scanned."""
+    """Prepares deliveries, by the settings of this process.
+
+    Without `templates` every event is scanned.
+    """
 
     __slots__ = (
         "_injects",
@@ -62,7 +65,8 @@ class Tracer:
         is_xray_backend = not {"xray", "xray-lambda"}.isdisjoint(settings.propagators)
         self._keeps_sampled_xray = settings.xray_header == "auto" and not is_xray_backend
         self._keeps_durable_xray = settings.xray_header != "always"
-        # By whether the context has a tracestate, whether X-Ray's field goes into Lambda's own, and whether the connection ends.
+        # By whether the context has a tracestate, whether X-Ray's field goes into Lambda's own, and
+        # whether the connection ends.
         self._rewrites = [
             [
                 [
@@ -81,7 +85,10 @@ class Tracer:
             settings.warnings.append(self._sampler.warning)
 
     def prepare(self, event: "Event", now_ns: int, closes: bool) -> Delivery:
-        """The event as the runtime gets it. `closes`: the runtime has announced that its connection ends."""
+        """The event as the runtime gets it.
+
+        `closes`: the runtime has announced that its connection ends.
+        """
         reply, payload = event.head, event.payload
         carrier, is_durable = None, False
         if self._injects:
@@ -101,20 +108,20 @@ class Tracer:
         names = rewrite.names
         values = inject.field_values(context, names, reply.lineage())
         written = carrier.write(payload, names, values) if carrier is not None and names else None
-        body = written or [payload]
-        length = len(payload) if written is None else sum(map(len, written))
-        parts = [reply.rewritten(rewrite, values, length), *body]
+        parts: list[bytes | memoryview] = [payload] if written is None else written
+        length = sum(map(len, parts))
+        parts.insert(0, reply.rewritten(rewrite, values, length))
         if length <= ONE_PIECE_BYTES:
             parts = [b"".join(parts)]
         if self._says:
             self._say(invocation, reply, rewrite, is_in_event=written is not None)
-        is_known = reply.is_recognised and (carrier is None or not carrier.is_scanned)
-        return Delivery(parts, invocation, now_ns, is_redelivery, carrier, not is_known)
+        scanned = carrier if isinstance(carrier, ScannedCarrier) else None
+        return Delivery(parts, invocation, now_ns, is_redelivery, scanned)
 
-    def learn(self, event: "Event", carrier: "Carrier") -> None:
+    def learn(self, event: "Event", scanned: ScannedCarrier) -> None:
         """Learn from an event that has been delivered and had to be scanned."""
-        if self._templates is not None and isinstance(carrier, ScannedCarrier):
-            self._templates.learn(event.payload, carrier)
+        if self._templates is not None:
+            self._templates.learn(event.payload, scanned)
 
     def _decide(
         self, invocation: Invocation, reply: "Reply", carrier: "Carrier | None", is_durable: bool, now_ns: int
@@ -140,7 +147,8 @@ class Tracer:
             # X-Ray, CloudWatch and the trace then agree on the id.
             self._start_trace(invocation, from_xray.trace_id_hex, 0)
             is_in_execution = is_in_its_trace and from_xray.parent_id_hex and from_xray.sampled is not False
-            # The execution's own spans, sampled or undecided, are children of that span: ours is beside them.
+            # The execution's own spans, sampled or undecided, are children of that span: ours is
+            # beside them.
             if is_in_execution or xray.is_traced(from_xray):
                 invocation.link = (from_xray.trace_id_hex, from_xray.parent_id_hex)
         else:

@@ -7,7 +7,8 @@ from lrap_otel import log
 from lrap_otel.http1.errors import SERVER
 from lrap_otel.http1.stream import Stream
 
-# What a runtime's own client gives a connect. Nothing after that has a limit, neither there nor here.
+# What a runtime's own client gives a connect. Nothing after that has a limit, neither there nor
+# here.
 CONNECT_TIMEOUT_S = 1.0
 # Of these an address is not the cause.
 _OUR_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
@@ -16,9 +17,9 @@ _OUR_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM
 class Upstream:
     """The Runtime API at one address.
 
-    `snapshot_generation` counts how often this sandbox came out of a snapshot. `lambdas` is the address
-    that Lambda itself gives. If ours is another one and nobody answers there, `lambdas` is used from then
-    on: a function without the proxy in front of us is better than none.
+    `snapshot_generation` counts how often this sandbox came out of a snapshot. `lambdas` is the
+    address that Lambda itself gives. If ours is another one and nobody answers there, `lambdas` is
+    used from then on: a function without the proxy in front of us is better than none.
     """
 
     __slots__ = ("_address", "_idle", "_lambdas", "snapshot_generation")
@@ -71,7 +72,9 @@ class Upstream:
         return None
 
     def is_usable(self, stream: Stream) -> bool:
-        """Nothing is left over on it, it is still open, and it was not made before the snapshot: such sockets lead nowhere."""
+        """Nothing is left over on it, it is still open, and it was not made before the snapshot:
+        such sockets lead nowhere.
+        """
         return stream.snapshot_generation == self.snapshot_generation and stream.is_quiet()
 
     def release(self, stream: Stream) -> None:

@@ -1,7 +1,9 @@
-"""The invocations under way, by request id. The proxy's threads write, the lifecycle reads and waits.
+"""The invocations under way, by request id. The proxy's threads write, the lifecycle reads and
+waits.
 
-Each step is one dict operation, which the interpreter lock makes atomic; nothing here takes another lock. What is looked through
-is a copy, which is one operation: `tuple(table)` is not, since making the tuple may collect garbage, and with that let others run.
+Each step is one dict operation, which the interpreter lock makes atomic; nothing here takes another
+lock. What is looked through is a copy, which is one operation: `tuple(table)` is not, since making
+the tuple may collect garbage, and with that let others run.
 """
 
 from lrap_otel.propagation.context import SpanContext
@@ -26,8 +28,9 @@ _NO_LINK = "", ""
 class Invocation:
     """One event with the function, from its delivery to its result.
 
-    `connection` is the runtime connection it was delivered on, None once that has ended. `is_released`: there is reason to
-    believe that no result will come, so nobody should wait for one.
+    `connection` is the runtime connection it was delivered on, None once that has ended.
+    `is_released`: there is reason to believe that no result will come, so nobody should wait for
+    one.
     """
 
     __slots__ = (
@@ -64,8 +67,8 @@ class Invocation:
 class Invocations:
     """All invocations of a sandbox.
 
-    `observer` is told of each change, and of each poll, while somebody stands aside for the function; None once nobody does.
-    `results` is how many results have gone.
+    `observer` is told of each change, and of each poll, while somebody stands aside for the
+    function; None once nobody does. `results` is how many results have gone.
     """
 
     __slots__ = (
@@ -153,17 +156,20 @@ class Invocations:
             self.notify()
 
     def runtime_polls_again(self) -> None:
-        """A runtime with one invocation at a time asks for the next event: what is open will get no result."""
+        """A runtime with one invocation at a time asks for the next event: what is open will get no
+        result.
+        """
         if self._open:
             for invocation in self._open.copy().values():
                 invocation.is_released = True
             self.notify()
 
     def connection_ended(self, connection: object, as_announced: bool) -> None:
-        """A runtime connection is gone, and with it, as far as we know, the results of what was delivered on it.
+        """A runtime connection is gone, and with it, as far as we know, the results of what was
+        delivered on it.
 
-        It says nothing where the runtime's process is known, which says it better; where the end was announced; or where
-        the runtime opens a connection for each call, as Ruby's client does.
+        It says nothing where the runtime's process is known, which says it better; where the end
+        was announced; or where the runtime opens a connection for each call, as Ruby's client does.
         """
         says_nothing = as_announced or self._opens_connection_for_each_call or self._runtime_lives is not None
         for invocation in self._open.copy().values():
@@ -201,15 +207,19 @@ class Invocations:
         return request_id in self._ended or request_id in self._ended_before
 
     def wait_while(self, condition: "Callable[[], bool]", timeout_s: float) -> None:
-        """Wait until `condition` is false, looking again at each change, at most `timeout_s`. For one waiter alone."""
+        """Wait until `condition` is false, looking again at each change, at most `timeout_s`.
+
+        For one waiter alone.
+        """
         self.condition.wait_while(condition, timeout_s, lambda: _LOOK_AGAIN_S if self._is_any_in_doubt() else timeout_s)
 
     def _is_any_in_doubt(self) -> bool:
         return any(invocation.connection is None for invocation in self._open.copy().values())
 
     def notify_observer(self) -> None:
-        """Something changed that matters to whoever stands aside. It stands between the function and its event: nothing of it
-        may get any further.
+        """Something changed that matters to whoever stands aside.
+
+        It stands between the function and its event: nothing of it may get any further.
         """
         observer = self.observer
         if observer is not None:

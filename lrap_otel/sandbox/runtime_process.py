@@ -15,10 +15,12 @@ _ENDED = (b"Z", b"X")
 
 
 def watched(process_id: bytes, script: bytes = b"") -> "Callable[[], bool] | None":
-    """A function that tells whether this process lives; None where it is not the wrapper that asks, seen from here.
+    """A function that tells whether this process lives; None where it is not the wrapper that asks,
+    seen from here.
 
-    The wrapper and the extension may not share their process ids: then the number says nothing. `script` is what the
-    wrapper was started as, which stands in its command line; empty where it does not say: then its name ends so.
+    The wrapper and the extension may not share their process ids: then the number says nothing.
+    `script` is what the wrapper was started as, which stands in its command line; empty where it
+    does not say: then its name ends so.
     """
     if not process_id.isdigit() or len(process_id) > _PID_DIGITS:
         return None

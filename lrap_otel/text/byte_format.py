@@ -30,7 +30,8 @@ class ByteFormat:
     __slots__ = ("_literals", "_take")
 
     def __init__(self, pieces: "Sequence[Piece]", count: int) -> None:
-        # The literals follow the values: then the whole is two calls into C, a third of what `%` takes.
+        # The literals follow the values: then the whole is two calls into C, a third of what `%`
+        # takes.
         self._literals = tuple([piece for piece in pieces if isinstance(piece, bytes)])
         literals = iter(range(count, count + len(self._literals)))
         numbers = [piece if isinstance(piece, int) else next(literals) for piece in pieces]

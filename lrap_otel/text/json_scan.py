@@ -1,8 +1,9 @@
 """JSON by the C scanner that `json` itself stands on: 0.5 ms to import where `json` takes 9.
 
-Two surprises of that scanner. It raises StopIteration where a value is missing. And where the text is not JSON it wants the
-exception of `json`: from 3.12 on it imports that, once, which takes those 9 ms, and before it fails with a SystemError if nobody
-has. So nothing here scans text to learn that it is not JSON.
+Two surprises of that scanner. It raises StopIteration where a value is missing. And where the text
+is not JSON it wants the exception of `json`: from 3.12 on it imports that, once, which takes those
+9 ms, and before it fails with a SystemError if nobody has. So nothing here scans text to learn that
+it is not JSON.
 """
 
 from _json import make_scanner, scanstring
@@ -38,7 +39,9 @@ class _Values:
 
 
 class _Pairs(_Values):
-    """Objects as tuples of (name, value), so that every name is seen; numbers as their length, so that they cost nothing."""
+    """Objects as tuples of (name, value), so that every name is seen; numbers as their length, so
+    that they cost nothing.
+    """
 
     object_pairs_hook = tuple
     parse_float = len
@@ -60,7 +63,8 @@ _scan_pairs = make_scanner(_Pairs)  # type: ignore[arg-type]  # see above
 
 
 def loads(text: str) -> object:
-    """The value of a whole JSON document. Of equal names the last counts. ValueError if it is malformed or too deep.
+    """The value of a whole JSON document. Of equal names the last counts. ValueError if it is
+    malformed or too deep.
 
     Whole numbers of more than 300 digits come back as a float, in effect infinity.
     """
@@ -71,7 +75,10 @@ def loads(text: str) -> object:
 
 
 def scan(text: str, position: int) -> "tuple[Any, int]":
-    """The value that starts at `position`, not at whitespace, and where it ends. ValueError if it is malformed or too deep."""
+    """The value that starts at `position`, not at whitespace, and where it ends.
+
+    ValueError if it is malformed or too deep.
+    """
     try:
         return _scan_values(text, position)
     except (StopIteration, SystemError):
@@ -81,7 +88,9 @@ def scan(text: str, position: int) -> "tuple[Any, int]":
 
 
 def outline(text: str, position: int) -> "tuple[Any, int]":
-    """As `scan`, but what comes for a number is some whole number: values that do not matter cost nothing."""
+    """As `scan`, but what comes for a number is some whole number: values that do not matter cost
+    nothing.
+    """
     try:
         return _scan_outline(text, position)
     except (StopIteration, SystemError):
@@ -93,9 +102,10 @@ def outline(text: str, position: int) -> "tuple[Any, int]":
 def members(text: str, position: int = 0, stop_name: str = "", stop_after: int = _NEVER) -> "dict[str, Member]":
     """The members of the object that starts at `position`; of equal names the last.
 
-    The search ends, with nothing behind it read, after position `stop_after` as soon as the member `stop_name` is known;
-    if it is the last one found, its value is not scanned. Values: objects are tuples of pairs, arrays lists, numbers are
-    not kept. ValueError if the text, as far as it was read, is malformed or too deep.
+    The search ends, with nothing behind it read, after position `stop_after` as soon as the member
+    `stop_name` is known; if it is the last one found, its value is not scanned. Values: objects are
+    tuples of pairs, arrays lists, numbers are not kept. ValueError if the text, as far as it was
+    read, is malformed or too deep.
     """
     found: dict[str, Member] = {}
     try:
@@ -132,7 +142,9 @@ def _expect(text: str, position: int, character: str) -> int:
 
 
 def after_space(text: str, position: int) -> int:
-    """The first place from `position` on that is not JSON's whitespace; the length of the text if there is none."""
+    """The first place from `position` on that is not JSON's whitespace; the length of the text if
+    there is none.
+    """
     while piece := text[position : position + 64]:
         rest = piece.lstrip(_SPACE)
         if rest:

@@ -15,7 +15,8 @@ _LONGEST_PAUSE_BITS = 8
 
 
 class PatternCompiler:
-    """Compiles patterns with this Python's own matcher, which is looked for when the first is needed.
+    """Compiles patterns with this Python's own matcher, which is looked for when the first is
+    needed.
 
     `is_off`: the matcher is unknown here, or has refused a pattern. It is not asked again.
     """

@@ -144,8 +144,8 @@ class Prepared:
             delivery = self.tracer.prepare(event, NOW_NS, closes=False)
             assert isinstance(event.head, ParsedReply)
             self.heads.events.learn(event.head)
-            if delivery.carrier is not None:
-                self.tracer.learn(event, delivery.carrier)
+            if delivery.scanned is not None:
+                self.tracer.learn(event, delivery.scanned)
 
     def recognised(self, data: bytes, payload: bytes, *, closes: bool = False) -> tuple[bytes, Invocation]:
         """By templates, as far as they match."""

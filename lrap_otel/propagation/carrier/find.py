@@ -1,7 +1,7 @@
 """Where an event carries trace context: the headers that some have, and the client context.
 
-Every event passes here before the function has it. One that matches a template takes a few calls into
-C (`templates`); others are scanned (`scan`).
+Every event passes here before the function has it. One that matches a template takes a few calls
+into C (`templates`); others are scanned (`scan`).
 """
 
 from lrap_otel.propagation.carrier import scan
@@ -25,10 +25,10 @@ def find(
     """The carrier in an event with headers; None if there is none, or any doubt.
 
     Such events are those of API Gateway (REST, HTTP, WebSocket connect), Function URL, ALB, VPC
-    Lattice, AppSync (``request.headers``, of authorizers ``requestHeaders``), any other object whose
-    ``headers`` hold a trace field, and API Gateway's passthrough template (``params.header``, which is
-    only read). None: batches, other payloads, what is not an object, not UTF-8, too deep or larger than
-    `limit_bytes`. Nothing after the members that are needed is looked at.
+    Lattice, AppSync (``request.headers``, of authorizers ``requestHeaders``), any other object
+    whose ``headers`` hold a trace field, and API Gateway's passthrough template (``params.header``,
+    which is only read). None: batches, other payloads, what is not an object, not UTF-8, too deep
+    or larger than `limit_bytes`. Nothing after the members that are needed is looked at.
     """
     if len(payload) > limit_bytes:
         return None
@@ -39,7 +39,8 @@ def find(
             if not event.isascii():
                 event.decode()
             return match
-        # `x in bytes` tries x as a number first, and makes and drops an error: slower than the search.
+        # `x in bytes` tries x as a number first, and makes and drops an error: slower than the
+        # search.
         if event.startswith(_BATCHES) or (event.find(ANY_HEADERS) < 0 and event.find(_PASSTHROUGH_HEADERS) < 0):
             return None
         event.decode()

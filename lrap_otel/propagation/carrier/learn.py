@@ -41,13 +41,17 @@ def template_of(event: bytes, carrier: "ScannedCarrier", compiler: "PatternCompi
 
 
 def _is_the_events_own(plain: bytes, count: int) -> bool:
-    """The `requestContext` is the only one, and a member of the event itself: it makes it an HTTP event."""
+    """The `requestContext` is the only one, and a member of the event itself: it makes it an HTTP
+    event.
+    """
     before = b"".join(plain[: plain.find(REQUEST_CONTEXT)].split(b'"')[::2])
     return count == 1 and before.count(b"{") - before.count(b"}") == 1 and before.count(b"[") == before.count(b"]")
 
 
 def _points_of(carrier: "ScannedCarrier") -> "Points | None":
-    """Where something may be written; None if a name comes twice, or there is no member to write beside."""
+    """Where something may be written; None if a name comes twice, or there is no member to write
+    beside.
+    """
     points: Points = {}
     read = {name: headers for headers in carrier.objects for name in headers.spans}
     for headers in carrier.objects:
@@ -73,7 +77,9 @@ def _is_usual(traceparent: bytes) -> bool:
 
 
 class _TemplateBuilder:
-    """Takes the parts of a pattern in their order, and makes groups of those between two insertion points."""
+    """Takes the parts of a pattern in their order, and makes groups of those between two insertion
+    points.
+    """
 
     def __init__(self) -> None:
         self._parts: list[Part] = []
@@ -157,7 +163,9 @@ def _keep_literal(builder: _TemplateBuilder, piece: bytes, position: int, points
 
 
 def _fits(template: EventTemplate, plain: bytes, points: "Points") -> bool:
-    """It matches the text from which it was made, and its insertion points are where they should be."""
+    """It matches the text from which it was made, and its insertion points are where they should
+    be.
+    """
     found = template.pattern.fullmatch(plain)
     ends = [found.end(number + 1) for number in template.segments[:-1]] if found else []
     starts = [found.start(number + 1) for number in template.segments[1:]] if found else []

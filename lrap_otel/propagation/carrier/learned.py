@@ -11,13 +11,15 @@ if TYPE_CHECKING:
     from lrap_otel.propagation.carrier.templates import EventTemplate
     from lrap_otel.text.learning import PatternCompiler
 
-    # `get` looks a value up by its lower-case name, `parent` is W3C's, `write` puts fields into the event.
+    # `get` looks a value up by its lower-case name, `parent` is W3C's, `write` puts fields into the
+    # event.
     Carrier: TypeAlias = "ScannedCarrier | TemplateMatch"
 
-# How far after the pattern, and how far from the event's end, headers are looked for. Searching a megabyte takes half
-# a millisecond.
+# How far after the pattern, and how far from the event's end, headers are looked for. Searching a
+# megabyte takes half a millisecond.
 _SEARCHED_BYTES = 16_384
-# Templates at once: some 8 bytes of memory for each byte that they have in common with their events.
+# Templates at once: some 8 bytes of memory for each byte that they have in common with their
+# events.
 TEMPLATES_LIMIT = 16
 # With so many known, one in so many others is learned: learning takes longer than a scan.
 _LEARNED_OF_OTHERS = 8
@@ -35,12 +37,16 @@ class EventTemplates:
         self.known: list[EventTemplate] = []
 
     def find(self, event: bytes) -> TemplateMatch | None:
-        """The carrier of an event that matches; None if it has to be scanned. The caller checks that it is UTF-8."""
+        """The carrier of an event that matches; None if it has to be scanned.
+
+        The caller checks that it is UTF-8.
+        """
         for template in self.known:
             found = template.match(event)
             if found is not None:
                 self.backoff.misses = 0
-                # What follows the pattern must not have headers as well, which would be the ones that count.
+                # What follows the pattern must not have headers as well, which would be the ones
+                # that count.
                 end = found.end()
                 if len(event) - end > _SEARCHED_BYTES:
                     has_more = _has_headers(event, end)
@@ -50,7 +56,10 @@ class EventTemplates:
         return None
 
     def find_with_escapes(self, event: bytes) -> TemplateMatch | None:
-        """The same for an event that only escaped quotes and backslashes make differ. It is UTF-8."""
+        """The same for an event that only escaped quotes and backslashes make differ.
+
+        It is UTF-8.
+        """
         plain = without_escapes(part_that_matters(event)) if self.known else b""
         for template in self.known:
             found = template.pattern.fullmatch(plain)
@@ -61,7 +70,9 @@ class EventTemplates:
         return None
 
     def learn(self, event: "bytes | memoryview", carrier: "ScannedCarrier") -> None:
-        """Keep the template of an event in which the scan has found this carrier, if it may come again."""
+        """Keep the template of an event in which the scan has found this carrier, if it may come
+        again.
+        """
         if self._compiler.is_off or not carrier.objects:
             return
         self._others += 1
@@ -81,9 +92,11 @@ class EventTemplates:
 
 
 def _has_headers(event: bytes, start: int) -> bool:
-    """From `start` on. In the middle of a large event from one of AWS's services is its body, in which a quote is escaped.
+    """From `start` on. In the middle of a large event from one of AWS's services is its body, in
+    which a quote is escaped.
 
-    An event that somebody made himself may have its headers there again; then the first of them are written.
+    An event that somebody made himself may have its headers there again; then the first of them are
+    written.
     """
     if event.find(ANY_HEADERS, start, start + _SEARCHED_BYTES) >= 0:
         return True

@@ -26,11 +26,12 @@ NAMES = (
 )
 # API Gateway spells it so, and functions read it so; SDKs look it up in either spelling.
 KEEPS_ITS_SPELLING = "x-amzn-trace-id"
-# The first must not stay as it was beside the second: a tracestate belongs to its traceparent, b3 outweighs x-b3-*,
-# and x-b3-flags outweighs x-b3-sampled.
+# The first must not stay as it was beside the second: a tracestate belongs to its traceparent, b3
+# outweighs x-b3-*, and x-b3-flags outweighs x-b3-sampled.
 STALE_WITH = {"tracestate": "traceparent", "b3": "x-b3-traceid", "x-b3-flags": "x-b3-traceid"}
 
-# Instead of an escaped backslash or quote while an event is compared: bytes that UTF-8 does not have.
+# Instead of an escaped backslash or quote while an event is compared: bytes that UTF-8 does not
+# have.
 _MASKED_BACKSLASH, _MASKED_QUOTE = b"\xfe\xfe", b"\xff\xff"
 
 

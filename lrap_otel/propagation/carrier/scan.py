@@ -20,10 +20,11 @@ _INFO_NAMES = frozenset(("fieldName", "channel"))
 
 
 def find(text: str) -> ScannedCarrier | None:
-    """The carrier in an event, None where there is none. ValueError if what had to be read is malformed or too deep.
+    """The carrier in an event, None where there is none. ValueError if what had to be read is
+    malformed or too deep.
 
-    A carrier without places can be read but has nothing that may be written: headers that are no strings, names that are
-    spelled with escapes.
+    A carrier without places can be read but has nothing that may be written: headers that are no
+    strings, names that are spelled with escapes.
     """
     return (
         _http_event(text)
@@ -68,7 +69,8 @@ def _is_from_appsync(text: str, members: "dict[str, Member]") -> bool:
 
 
 def _call_with_headers(text: str) -> ScannedCarrier | None:
-    """Of a caller that passes on headers in a form of its own, as Serverless's ``integration: lambda`` does.
+    """Of a caller that passes on headers in a form of its own, as Serverless's ``integration:
+    lambda`` does.
 
     Only what stands there is replaced: whoever reads the event expects no other fields.
     """
@@ -83,7 +85,10 @@ def _call_with_headers(text: str) -> ScannedCarrier | None:
 
 
 def _passthrough_event(text: str) -> ScannedCarrier | None:
-    """API Gateway's mapping template "method request passthrough". It is the user's own: it is read, not written."""
+    """API Gateway's mapping template "method request passthrough".
+
+    It is the user's own: it is read, not written.
+    """
     if '"header"' not in text or '"params"' not in text:
         return None
     start = json_scan.after_space(text, 0)
@@ -96,7 +101,9 @@ def _passthrough_event(text: str) -> ScannedCarrier | None:
 
 
 def _members_until(text: str, name: str) -> "dict[str, Member]":
-    """The event's members up to `name` and to the last place where headers may stand; none where `name` is nowhere."""
+    """The event's members up to `name` and to the last place where headers may stand; none where
+    `name` is nowhere.
+    """
     if f'"{name}"' not in text:
         return {}
     return json_scan.members(text, json_scan.after_space(text, 0), name, text.rfind(_HEADERS))
@@ -164,7 +171,8 @@ def _values_by_name(pairs: "Any") -> dict[str, str]:
 def _spans(text: str, start: int, end: int, name: str) -> "tuple[MemberSpan, ...]":
     """The members of this name, in any case, in the flat object that is `text[start:end]`.
 
-    A quoted name within a string has a backslash before one of its quotes; and only a member's is followed by a colon.
+    A quoted name within a string has a backslash before one of its quotes; and only a member's is
+    followed by a colon.
     """
     lowered = text[start:end].lower()
     quoted = f'"{name}"'

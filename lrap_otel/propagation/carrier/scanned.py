@@ -22,12 +22,12 @@ class ScannedCarrier:
     """The trace context that an event carries, and where its headers are.
 
     `headers` has the values of the names that matter, in lower case. What came several times, as an
-    array or in several spellings, is joined with a comma, as HTTP does. `objects` is empty if nothing
-    may be written. `text` is the event at least as far as the objects reach, a character for each byte.
+    array or in several spellings, is joined with a comma, as HTTP does. `objects` is empty if
+    nothing may be written. `text` is the event at least as far as the objects reach, a character
+    for each byte.
     """
 
     __slots__ = ("headers", "objects", "text")
-    is_scanned = True
 
     def __init__(self, text: str, headers: dict[str, str], objects: "list[HeadersObject]") -> None:
         self.text = text
@@ -92,7 +92,9 @@ def _addition(headers: "HeadersObject", added: str) -> "Edit":
 
 
 def edited(data: "bytes | memoryview", text: str, edits: "list[Edit]") -> "Pieces":
-    """`data` with the edits, in one piece from the first to the last; `text` is the same as characters."""
+    """`data` with the edits, in one piece from the first to the last; `text` is the same as
+    characters.
+    """
     edits.sort()
     first = copied = edits[0][0]
     pieces: list[str] = []

@@ -2,8 +2,8 @@
 
 Such events differ in the strings that are values, and hardly in anything else. So one that was
 scanned becomes a pattern: its members' names and marks as they are, and between them places for the
-values. An event that matches has its headers at the same places, which takes two microseconds to see
-at 1 KB where the scan takes twenty.
+values. An event that matches has its headers at the same places, which takes two microseconds to
+see at 1 KB where the scan takes twenty.
 """
 
 from _json import encode_basestring_ascii
@@ -33,11 +33,12 @@ _NO_TRACE_ID, _NO_SPAN_ID = NO_TRACE_ID.encode(), NO_SPAN_ID.encode()
 
 
 class InsertionPoint:
-    """A place in an event where something may be written: the value of `name`, or its name in lower case (`is_name`).
+    """A place in an event where something may be written: the value of `name`, or its name in lower
+    case (`is_name`).
 
     Without a name: the front of a headers object that has `names`; its values are arrays if
-    `has_arrays`. `is_read`: the value is what the carrier says of the name. `old` is what is there, with
-    the numbers of groups.
+    `has_arrays`. `is_read`: the value is what the carrier says of the name. `old` is what is there,
+    with the numbers of groups.
     """
 
     __slots__ = ("has_arrays", "is_name", "is_read", "name", "names", "old")
@@ -78,10 +79,11 @@ class EventTemplate:
     """The events that match one pattern.
 
     `points` are in the order of the event; `segments` has the numbers of the groups before each of
-    them and after the last. `parent_at` is the number of a traceparent's trace id, which is followed by its
-    span id and its flags; -1 if the traceparent is matched as a whole or a tracestate is present. `reads`
-    has what the values are made of that are read, by their names; `formats` how such an event is written
-    with fields of some names, whose values follow those of the groups.
+    them and after the last. `parent_at` is the number of a traceparent's trace id, which is
+    followed by its span id and its flags; -1 if the traceparent is matched as a whole or a
+    tracestate is present. `reads` has what the values are made of that are read, by their names;
+    `formats` how such an event is written with fields of some names, whose values follow those of
+    the groups.
     """
 
     __slots__ = ("formats", "match", "parent_at", "pattern", "points", "reads", "segments")
@@ -117,7 +119,6 @@ class TemplateMatch:
     """
 
     __slots__ = ("end", "template", "values")
-    is_scanned = False
 
     def __init__(self, template: EventTemplate, values: "Values", end: int) -> None:
         self.template = template
@@ -169,6 +170,8 @@ def _end_of_headers(event: bytes, headers: int) -> int:
 
 
 def without_escapes(text: bytes) -> bytes:
-    """`text` with its escaped quotes and backslashes masked; empty if it has other escapes, or control bytes."""
+    """`text` with its escaped quotes and backslashes masked; empty if it has other escapes, or
+    control bytes.
+    """
     plain = mask_escapes(text)
     return b"" if plain.find(b"\\") >= 0 or text.translate(_NO_CONTROL) != text else plain
