@@ -69,7 +69,7 @@ def _said_of(reply: Reply, data: bytes) -> object:
     heads = [reply.rewritten(rewrite, _VALUES[: len(rewrite.names)], 7) for rewrite in _REWRITES]
     trace = _said_of_trace(reply.trace()), reply.lineage(), reply.is_traced(), reply.parent()
     payload = _payload(reply, data[len(reply.raw) :])
-    return reply.raw, reply.status, reply.body_length, payload, reply.invocation(), reply.fields, trace, heads
+    return reply.raw, reply.status, reply.body_length, payload, reply.invocation(), reply.client_context(), trace, heads
 
 
 def _payload(reply: Reply, body: bytes) -> object:

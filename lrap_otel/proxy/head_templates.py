@@ -8,7 +8,7 @@ of ten.
 """
 
 from lrap_otel.http1.errors import CLIENT, SERVER
-from lrap_otel.http1.heads import CHUNKED, Response
+from lrap_otel.http1.heads import CHUNKED
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID
 from lrap_otel.propagation.xray import XRayHeader
 from lrap_otel.proxy.calls import RESULT
@@ -122,10 +122,9 @@ class RecognisedReply:
         length = values[template.length_at]
         self.body_length = int(length) if length else CHUNKED
 
-    @property
-    def fields(self) -> dict[bytes, bytes]:
-        """See `Head`."""
-        return Response(self.raw, b"GET").fields
+    def client_context(self) -> bytes:
+        """See `ParsedReply`: a reply that has one leaves no template."""
+        return b""
 
     def parent(self) -> None:
         """See `ParsedReply`: a reply with a traceparent of its own leaves no template."""

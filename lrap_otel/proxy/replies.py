@@ -81,6 +81,10 @@ class ParsedReply(Response):
             int(deadline) if deadline.isdigit() and len(deadline) <= _DEADLINE_DIGITS else 0,
         )
 
+    def client_context(self) -> bytes:
+        """Lambda's client context, JSON; empty if none came."""
+        return self.fields.get(CLIENT_CONTEXT, b"")
+
     def parent(self) -> "SpanContext | None":
         """The span of a proxy like ours in front of us, which alone writes these fields on the
         reply itself.

@@ -13,7 +13,7 @@ from lrap_otel.propagation.carrier.scanned import ScannedCarrier
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.proxy.delivery import Delivery
-from lrap_otel.proxy.replies import CLIENT_CONTEXT, HeadRewrite
+from lrap_otel.proxy.replies import HeadRewrite
 from lrap_otel.sandbox.invocations import Invocation
 
 TYPE_CHECKING = False
@@ -138,8 +138,9 @@ class Tracer:
         is_in_its_trace = is_durable and from_xray.trace_id_hex != ""
         if carrier is None and not self._is_default:
             parent = self._parent_of(_NO_HEADERS, reply)
-        if parent is None and not is_in_its_trace and CLIENT_CONTEXT in reply.fields:
-            parent = self._parent_of(in_client_context(reply.fields[CLIENT_CONTEXT]), reply)
+        client_context = reply.client_context() if parent is None and not is_in_its_trace else b""
+        if client_context:
+            parent = self._parent_of(in_client_context(client_context), reply)
         if parent is not None:
             self._continue_trace(invocation, parent)
             return
