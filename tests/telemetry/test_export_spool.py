@@ -328,13 +328,16 @@ def test_a_file_of_a_million_empty_spans_is_read_up_to_a_limit() -> None:
 
 
 def test_a_full_disk_does_not_keep_spans_from_being_read(path: Path) -> None:
-    spool(path, 1_000).keep(spans(20, size=100), 0)
+    earlier = spool(path, 1_000)
+    earlier.keep(spans(20, size=100), 0)
+    earlier.close()
+    size = path.stat().st_size
     program = (
         "import resource, signal, sys\n"
         f"sys.path[:0] = [{str(ROOT)!r}]\n"
         "from lrap_otel.telemetry.export.spool import Spool\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
         f"content = Spool({str(path)!r}, 1_000, 'protobuf').take()\n"
         "print(content.missing, len(content.spans))\n"
     )
