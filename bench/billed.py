@@ -1,7 +1,8 @@
-"""What an invocation is billed: from Lambda's event until the runtime and the extension have both asked for the next one.
+"""What an invocation is billed: from Lambda's event until the runtime and the extension have both
+asked for the next one.
 
-Lambda and the runtime are played here, by one thread that looks at all connections: what is measured
-are milliseconds. The extension has a CPU, we have the others.
+Lambda and the runtime are played here, by one thread that looks at all connections: what is
+measured are milliseconds. The extension has a CPU, we have the others.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Billed:
-    """One invocation, in seconds from its event: when the runtime asked for the next, and when the extension did, if there is one."""
+    """One invocation, in seconds from its event: when the runtime asked for the next, and when the
+    extension did, if there is one.
+    """
 
     runtime_s: float
     extension_s: float
@@ -42,7 +45,8 @@ class Billed:
 
 
 class Sandbox:
-    """Lambda and a runtime, and between them the extension of `target`; nothing where that has no command.
+    """Lambda and a runtime, and between them the extension of `target`; nothing where that has no
+    command.
 
     The event is delivered again and again. `close` it in any case.
     """
@@ -60,7 +64,9 @@ class Sandbox:
             raise
 
     def invoke(self, function_s: float, pause_s: float) -> Billed:
-        """One invocation of a function that takes `function_s`, and a freeze of `pause_s` after it."""
+        """One invocation of a function that takes `function_s`, and a freeze of
+        `pause_s` after it.
+        """
         begin_ns = self._deliver()
         self._lambda.serve_for(function_s)
         self._send(result_head(self._lambda.number) + RESULT)
@@ -79,7 +85,9 @@ class Sandbox:
         if self._group and self._lambda.waiting:
             self._lambda.shut_down()
             if not self._group.ended_within(STOP_LIMIT_S) or self._group.status():
-                raise self._error(f"after SHUTDOWN: status {self._group.status()}, left {self._group.left()}")
+                raise self._error(
+                    f"after SHUTDOWN: status {self._group.status()}, left {self._group.left()}"
+                )
 
     def close(self) -> None:
         """End whatever still runs."""
@@ -90,7 +98,9 @@ class Sandbox:
         port = api_port = self._lambda.port
         if target.command:
             port = free_port()
-            self._group = Group(target.command, variables(api_port, sink, port), self._log, one_cpu())
+            self._group = Group(
+                target.command, variables(api_port, sink, port), self._log, one_cpu()
+            )
             self._cleanup.callback(self._group.kill)
             self._serve_until(lambda: bool(self._lambda.waiting))
             self._group.settle()

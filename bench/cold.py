@@ -1,8 +1,10 @@
-"""What a user pays for an extension: cold start, billed time, CPU and memory of a sandbox that runs a real Python function.
+"""What a user pays for an extension: cold start, billed time, CPU and memory of a sandbox that runs
+a real Python function.
 
-Lambda and the collector are played here, on the CPUs that the sandbox does not have. The runtime is awslambdaric. Between
-invocations the sandbox is frozen, by a control group where this machine lets us, else by SIGSTOP. That group, and what is played
-here, get the CPUs before other programs, so that a busy machine shows in the figures as little as can be.
+Lambda and the collector are played here, on the CPUs that the sandbox does not have. The runtime is
+awslambdaric. Between invocations the sandbox is frozen, by a control group where this machine lets
+us, else by SIGSTOP. That group, and what is played here, get the CPUs before other programs, so
+that a busy machine shows in the figures as little as can be.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ class Way:
 
 @dataclass(frozen=True)
 class Invocation:
-    """One invocation, in ms from its event: when the function's result came, and when all had asked for the next event."""
+    """One invocation, in ms from its event: when the function's result came, and when all had asked
+    for the next event.
+    """
 
     caller_ms: float
     billed_ms: float
@@ -68,8 +72,8 @@ class Invocation:
 
 @dataclass(frozen=True)
 class Start:
-    """A new sandbox and its first invocations. `cpu_until_span_ms` is the extension's until the end of the invocation in which
-    the first span arrived.
+    """A new sandbox and its first invocations. `cpu_until_span_ms` is the extension's until the end
+    of the invocation in which the first span arrived.
     """
 
     init_ms: float
@@ -80,7 +84,9 @@ class Start:
 
 @dataclass(frozen=True)
 class Warm:
-    """Invocations back to back: what each is billed and its caller waits, and the extension's CPU for each."""
+    """Invocations back to back: what each is billed and its caller waits, and the extension's CPU
+    for each.
+    """
 
     billed_ms: list[float]
     caller_ms: list[float]
@@ -90,10 +96,13 @@ class Warm:
 def ways() -> list[Way]:
     """The function alone, this checkout, its layer where it is built, and what PEER_OPT names.
 
-    BENCH_OPT and PEER_OPT are folders laid out as /opt; the latter may be several with colons between them.
+    BENCH_OPT and PEER_OPT are folders laid out as /opt; the latter may be several with colons
+    between them.
     """
     layer = Path(os.environ.get("BENCH_OPT") or ROOT / "build/opt").absolute()
-    peers = [Path(folder).absolute() for folder in os.environ.get("PEER_OPT", "").split(":") if folder]
+    peers = [
+        Path(folder).absolute() for folder in os.environ.get("PEER_OPT", "").split(":") if folder
+    ]
     return [
         Way(DIRECT),
         Way(CHECKOUT, (ROOT / "opt/entrypoint",), ROOT / "opt/wrapper", traces=True),
@@ -103,19 +112,26 @@ def ways() -> list[Way]:
 
 
 def way_of(name: str, folder: Path) -> Way:
-    """The extensions of a folder as Lambda would find them in /opt, and its wrapper if it has one."""
-    extensions = tuple(path for path in sorted((folder / "extensions").iterdir()) if not path.is_dir())
+    """The extensions of a folder as Lambda would find them in /opt, and its wrapper if
+    it has one.
+    """
+    extensions = tuple(
+        path for path in sorted((folder / "extensions").iterdir()) if not path.is_dir()
+    )
     wrapper = folder / "wrapper"
     return Way(name, extensions, wrapper if wrapper.exists() else None)
 
 
 class Sandbox:
-    """A sandbox whose runtime and extensions wait for the first event; `init_ms` is how long that took.
+    """A sandbox whose runtime and extensions wait for the first event; `init_ms` is how long that
+    took.
 
     It ends with the block. RigError where anything in it does not go on.
     """
 
-    def __init__(self, way: Way, sink: Sink, folder: Path, cpus: Collection[int], memory_mb: int) -> None:
+    def __init__(
+        self, way: Way, sink: Sink, folder: Path, cpus: Collection[int], memory_mb: int
+    ) -> None:
         self._way, self._sink, self._cpus, self._memory_mb = way, sink, cpus, memory_mb
         self._log = folder / "log"
         self._extensions: list[Group] = []
@@ -180,7 +196,11 @@ class Sandbox:
             self._extensions = [self._spawn([str(path)], given) for path in self._way.extensions]
             self._serve_until(lambda: len(self._lambda.registered) == len(self._extensions))
             wrapper = [str(self._way.wrapper)] if self._way.wrapper else []
-            given |= {"_HANDLER": "answer.handler", "PYTHONPATH": str(FUNCTION), "LAMBDA_TASK_ROOT": str(FUNCTION)}
+            given |= {
+                "_HANDLER": "answer.handler",
+                "PYTHONPATH": str(FUNCTION),
+                "LAMBDA_TASK_ROOT": str(FUNCTION),
+            }
             self._spawn([*wrapper, sys.executable, "-m", "awslambdaric", "answer.handler"], given)
         self._cleanup.enter_context(first_in_line())
         self._serve_until(lambda: self._lambda.is_idle)
@@ -216,7 +236,9 @@ class Sandbox:
 
 
 def start(way: Way, cpus: Collection[int], events: int, percent: float | None = None) -> Start:
-    """A new sandbox, so many paced events, SHUTDOWN; with `percent`, that share of a CPU once init is over."""
+    """A new sandbox, so many paced events, SHUTDOWN; with `percent`, that share of a CPU once init
+    is over.
+    """
     memory_mb = ONE_CPU_MB if percent is None else round(ONE_CPU_MB * percent / 100)
     with _sandbox(way, cpus, FAST_MS, memory_mb) as (sandbox, sink):
         if percent is not None:
@@ -265,7 +287,9 @@ def _end(way: Way, sandbox: Sandbox, sink: Sink, events: int) -> None:
 
 @dataclass(frozen=True)
 class Round:
-    """One way's figures of a round: on one CPU, on two, with a share of one after init, and back to back."""
+    """One way's figures of a round: on one CPU, on two, with a share of one after init, and back to
+    back.
+    """
 
     one: Start
     two: Start
@@ -288,7 +312,9 @@ def measure(way: Way) -> Round:
 
 @dataclass(frozen=True)
 class Row:
-    """A figure of a round with what it may be; `is_added` says that it counts what is more than the direct way's."""
+    """A figure of a round with what it may be; `is_added` says that it counts what is more than the
+    direct way's.
+    """
 
     text: str
     limit: float
@@ -309,11 +335,34 @@ def _billed_ms(start: Start) -> float:
 ROWS = (
     Row("init on one CPU, ms added", 25, lambda one: one.one.init_ms, is_added=True),
     Row("init on two CPUs, ms added", 15, lambda one: one.two.init_ms, is_added=True),
-    Row("first event billed more, one CPU, ms", 40, lambda one: one.one.first[0].billed_ms, is_added=True),
-    Row("first event billed more, two CPUs, ms", 10, lambda one: one.two.first[0].billed_ms, is_added=True),
-    Row("first event, the caller waits more, one CPU, ms", 5, lambda one: one.one.first[0].caller_ms, is_added=True),
-    Row("CPU of the extension until the first span is out, ms", 75, lambda one: one.one.cpu_until_span_ms),
-    Row(f"init + billed of the first {FIRST}, ms", 190, lambda one: one.one.init_ms + _billed_ms(one.one)),
+    Row(
+        "first event billed more, one CPU, ms",
+        40,
+        lambda one: one.one.first[0].billed_ms,
+        is_added=True,
+    ),
+    Row(
+        "first event billed more, two CPUs, ms",
+        10,
+        lambda one: one.two.first[0].billed_ms,
+        is_added=True,
+    ),
+    Row(
+        "first event, the caller waits more, one CPU, ms",
+        5,
+        lambda one: one.one.first[0].caller_ms,
+        is_added=True,
+    ),
+    Row(
+        "CPU of the extension until the first span is out, ms",
+        75,
+        lambda one: one.one.cpu_until_span_ms,
+    ),
+    Row(
+        f"init + billed of the first {FIRST}, ms",
+        190,
+        lambda one: one.one.init_ms + _billed_ms(one.one),
+    ),
     Row(
         "back to back, collector of 1 ms: billed more, mean ms",
         1.5,
@@ -326,7 +375,12 @@ ROWS = (
         lambda one: fmean(one.slow.billed_ms),
         is_added=True,
     ),
-    Row("back to back: the caller waits more, p50 ms", 0.5, lambda one: median(one.warm.caller_ms), is_added=True),
+    Row(
+        "back to back: the caller waits more, p50 ms",
+        0.5,
+        lambda one: median(one.warm.caller_ms),
+        is_added=True,
+    ),
     Row("back to back: CPU of the extension for each, ms", 1, lambda one: one.warm.cpu_ms),
     Row(f"memory of the extension after {FIRST} (PSS), MB", 12, lambda one: one.one.pss_mb),
 )
@@ -334,7 +388,11 @@ _SHARE = f"{QUOTA_PERCENT:g} % of a CPU after init"
 QUOTA_ROWS = (
     Row(f"{_SHARE}: init, ms added", 60, lambda one: _share(one).init_ms, is_added=True),
     Row(f"{_SHARE}: first event billed, ms", 90, lambda one: _share(one).first[0].billed_ms),
-    Row(f"{_SHARE}: first event, the caller waits, ms", 40, lambda one: _share(one).first[0].caller_ms),
+    Row(
+        f"{_SHARE}: first event, the caller waits, ms",
+        40,
+        lambda one: _share(one).first[0].caller_ms,
+    ),
     Row(f"{_SHARE}: all {QUOTA_EVENTS} billed, ms", 300, lambda one: _billed_ms(_share(one))),
 )
 
@@ -357,7 +415,9 @@ def table(rounds: Mapping[str, Sequence[Round]]) -> Table:
         [
             row.text,
             *(
-                "" if name == DIRECT and row.is_added else _text(row.values(rounds[name], rounds[DIRECT]))
+                ""
+                if name == DIRECT and row.is_added
+                else _text(row.values(rounds[name], rounds[DIRECT]))
                 for name in rounds
             ),
             f"{row.limit:g}",
@@ -373,7 +433,9 @@ def _text(values: Sequence[float]) -> str:
 
 
 def main() -> None:
-    """Print the table of some rounds, or with --spread the least and the most of each figure as well."""
+    """Print the table of some rounds, or with --spread the least and the most of each figure as
+    well.
+    """
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--spread", action="store_true")
@@ -388,8 +450,12 @@ def main() -> None:
     print(table(rounds).text())
     if options.spread:
         for row in rows():
-            found = {name: sorted(row.values(each, rounds[DIRECT])) for name, each in rounds.items()}
-            spread = ", ".join(f"{name} {values[0]:.1f} to {values[-1]:.1f}" for name, values in found.items())
+            found = {
+                name: sorted(row.values(each, rounds[DIRECT])) for name, each in rounds.items()
+            }
+            spread = ", ".join(
+                f"{name} {values[0]:.1f} to {values[-1]:.1f}" for name, values in found.items()
+            )
             print(f"{row.text}: {spread}")
 
 

@@ -1,7 +1,8 @@
 """What ours costs, in C relays, beside what it cost when it was saved: ``python -m bench.compare``.
 
-The relay runs in the same rounds on the same CPU, so a ratio to it is what another machine or a busy hour changes least. It ends
-with status 1 only where one is at least twice the saved, and was so again when it was measured once more.
+The relay runs in the same rounds on the same CPU, so a ratio to it is what another machine or a
+busy hour changes least. It ends with status 1 only where one is at least twice the saved, and was
+so again when it was measured once more.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ GROSS = 2.0
 
 
 def cost(measured: rounds.Rounds) -> float:
-    """Ours in C relays: added p50 by added p50; of throughput the relay's by ours. More is worse."""
+    """Ours in C relays: added p50 by added p50; of throughput the relay's by ours. More
+    is worse.
+    """
     ratio = measured.ratio(OURS)
     return 1 / ratio if measured.load.is_throughput else ratio
 
@@ -58,7 +61,8 @@ def save(costs: dict[str, float], path: Path) -> None:
     document = {
         "measured": datetime.now(timezone.utc).date().isoformat(),
         "machine": machine.description(),
-        "costs_in_relays": saved_costs(path) | {name: round(value, 2) for name, value in costs.items()},
+        "costs_in_relays": saved_costs(path)
+        | {name: round(value, 2) for name, value in costs.items()},
     }
     path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
@@ -77,13 +81,24 @@ def _compile() -> None:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.compare", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("loads", nargs="*", metavar="LOAD", help=f"of {', '.join(rounds.LOADS)}; default: all")
-    parser.add_argument(
-        "--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS", "0")), help="rounds of each load"
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.compare", description=__doc__.partition("\n\n")[0]
     )
-    parser.add_argument("--against", type=Path, default=BASELINE, help="default: bench/baseline.json")
-    parser.add_argument("--save", action="store_true", help="save what was measured there, and judge nothing")
+    parser.add_argument(
+        "loads", nargs="*", metavar="LOAD", help=f"of {', '.join(rounds.LOADS)}; default: all"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=int(os.environ.get("BENCH_ROUNDS", "0")),
+        help="rounds of each load",
+    )
+    parser.add_argument(
+        "--against", type=Path, default=BASELINE, help="default: bench/baseline.json"
+    )
+    parser.add_argument(
+        "--save", action="store_true", help="save what was measured there, and judge nothing"
+    )
     return parser.parse_args()
 
 

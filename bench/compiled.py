@@ -1,4 +1,6 @@
-"""The compiled parts of the benchmarks, made on the spot in ``bench/build`` and made again where a source is newer."""
+"""The compiled parts of the benchmarks, made on the spot in ``bench/build`` and made again where a
+source is newer.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def program(name: str) -> Path:
 
 @cache
 def pooled() -> Path:
-    """The path of the proxy on hyper; its first build takes a minute and needs cargo and its registry."""
+    """The path of the proxy on hyper; its first build takes a minute and needs cargo and its
+    registry.
+    """
     path = BUILD / "pooled/release/pooled"
     if _is_older(path, (POOLED / "Cargo.toml", POOLED / "Cargo.lock", POOLED / "src/main.rs")):
         print("building bench/peers/pooled (once; about a minute)", file=sys.stderr)
@@ -48,7 +52,9 @@ def pooled() -> Path:
 
 
 def _is_older(path: Path, sources: tuple[Path, ...]) -> bool:
-    return not path.exists() or path.stat().st_mtime < max(source.stat().st_mtime for source in sources)
+    return not path.exists() or path.stat().st_mtime < max(
+        source.stat().st_mtime for source in sources
+    )
 
 
 def _tool(name: str) -> str:

@@ -1,4 +1,6 @@
-"""What the benchmarks share: rounds that run once for all who report from them, and their tables at the end."""
+"""What the benchmarks share: rounds that run once for all who report from them, and their tables at
+the end.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def targets() -> tuple[Target, ...]:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Where no quota can be set, that group is left out and said so; asked for by name, it fails with the reason."""
+    """Where no quota can be set, that group is left out and said so; asked for by name, it fails
+    with the reason.
+    """
     if collection_path.name == "test_quota.py" and (reason := why_not()):
         LEFT_OUT["quota"] = reason
         return True
@@ -77,14 +81,18 @@ def replay(benchmark: BenchmarkFixture) -> Replay:
     def replay(times_s: Sequence[float], extra: dict[str, Any]) -> None:
         left = iter(times_s)
         benchmark.extra_info.update(extra)
-        benchmark.pedantic(lambda: REPLAY_CLOCK.advance(next(left)), rounds=len(times_s), iterations=1)
+        benchmark.pedantic(
+            lambda: REPLAY_CLOCK.advance(next(left)), rounds=len(times_s), iterations=1
+        )
 
     return replay
 
 
 @pytest.fixture(scope="module")
 def print_at_end(request: pytest.FixtureRequest) -> Callable[[Table | str], None]:
-    """Have a table printed after all benchmarks, and kept with the results of this module's group."""
+    """Have a table printed after all benchmarks, and kept with the results of this
+    module's group.
+    """
     return TABLES.setdefault(_group(request), []).append
 
 
@@ -99,7 +107,9 @@ def _group(request: pytest.FixtureRequest) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
-    """Print the tables, and what they were measured on. Those of a run without a fault are kept, a user's own peer aside."""
+    """Print the tables, and what they were measured on. Those of a run without a fault are kept, a
+    user's own peer aside.
+    """
     for group, reason in LEFT_OUT.items():
         terminalreporter.write_line(f"{group} is left out: {reason}")
     groups = {group: _tables(group) for group in TABLES if _tables(group)}

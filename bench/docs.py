@@ -35,7 +35,9 @@ def main() -> None:
     """Rewrite the document and copy the plots."""
     docs = ROOT / "docs/development"
     document = docs / "benchmarks.md"
-    document.write_text(with_results(document.read_text(encoding="utf-8"), RESULTS), encoding="utf-8")
+    document.write_text(
+        with_results(document.read_text(encoding="utf-8"), RESULTS), encoding="utf-8"
+    )
     for plot in sorted(RESULTS.glob("*.svg")):
         copy(plot, docs / plot.name)
 

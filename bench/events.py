@@ -1,4 +1,6 @@
-"""Events: what Lambda delivers in these benchmarks, of any size, with any number of headers or records, in any order."""
+"""Events: what Lambda delivers in these benchmarks, of any size, with any number of headers or
+records, in any order.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,14 @@ BODIES = ("plain", "base64", "escapes")
 _POSTED = '{"id":4711,"name":"Ada","note":"two\\nlines","tags":["a","b"]},'
 
 
-def http_event(size: int, *, headers: int = len(HEADERS), body: str = "plain", body_first: bool = False) -> bytes:
-    """An API Gateway HTTP event of exactly `size` bytes, unless the rest needs more: most of it its body, of kind `body`.
+def http_event(
+    size: int, *, headers: int = len(HEADERS), body: str = "plain", body_first: bool = False
+) -> bytes:
+    """An API Gateway HTTP event of exactly `size` bytes, unless the rest needs more: most of it its
+    body, of kind `body`.
 
-    Lambda writes the headers before the body. `body_first` is the other order, which API Gateway does not send.
+    Lambda writes the headers before the body. `body_first` is the other order, which API Gateway
+    does not send.
     """
     first: dict[str, Any] = {"body": ""} if body_first else {}
     event = first | {
@@ -39,7 +45,12 @@ def http_event(size: int, *, headers: int = len(HEADERS), body: str = "plain", b
         "requestContext": {
             "accountId": "123456789012",
             "apiId": "a1b2c3d4e5",
-            "http": {"method": "POST", "path": "/orders", "protocol": "HTTP/1.1", "sourceIp": "203.0.113.7"},
+            "http": {
+                "method": "POST",
+                "path": "/orders",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "203.0.113.7",
+            },
             "requestId": "JKJaXmPLvHcESHA=",
             "stage": "$default",
             "timeEpoch": 1795300000000,
@@ -109,7 +120,10 @@ def _message(number: int) -> dict[str, Any]:
 
 
 def _headers(count: int) -> dict[str, str]:
-    more = {f"x-more-{number:03}": f"value {number} of a header" for number in range(count - len(HEADERS))}
+    more = {
+        f"x-more-{number:03}": f"value {number} of a header"
+        for number in range(count - len(HEADERS))
+    }
     return HEADERS | more
 
 

@@ -1,7 +1,9 @@
-"""What one telemetry process costs from its first import to its end, by the way that its telemetry takes.
+"""What one telemetry process costs from its first import to its end, by the way that its telemetry
+takes.
 
-It gets one invocation, a flush and a SHUTDOWN, on one CPU; a small server in this process takes what
-is sent, and answers as AWS's services do. Nothing is encrypted: what TLS costs is the same for all.
+It gets one invocation, a flush and a SHUTDOWN, on one CPU; a small server in this process takes
+what is sent, and answers as AWS's services do. Nothing is encrypted: what TLS costs is the same for
+all.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ from bench.targets import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-KEYS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "none", "AWS_REGION": "eu-west-1"}
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_REGION": "eu-west-1",
+}
 SECRET = "${arn:aws:secretsmanager:eu-west-1:123456789012:secret:name-AbCdEf:key::}"
 AWS = "eu-west-1.amazonaws.com/v1"
 DEFAULT = "http/protobuf"
@@ -123,11 +129,15 @@ def measure(way: str) -> Export:
         }
         command = [*interpreter(), "-I", "-S", "-c", _PROGRAM, str(ROOT)]
         with pinned(one_cpu()):
-            done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                command, env=variables, capture_output=True, text=True, check=False
+            )
     # gRPC finds no server here: what it costs is paid by then.
     expected = {"console": 0, "grpc": 0, "otlp,console": 2}.get(way, 2)
     if done.returncode or receiver.received < expected:
-        raise RigError(f"{way}: status {done.returncode}, {receiver.received} requests; {done.stderr[-300:]}")
+        raise RigError(
+            f"{way}: status {done.returncode}, {receiver.received} requests; {done.stderr[-300:]}"
+        )
     cpu_s, peak_kb = done.stdout.split()
     return Export(float(cpu_s), int(peak_kb))
 

@@ -63,4 +63,6 @@ def _throughput(rounds: Rounds, other: str, limit: float) -> list[Goal]:
     if not {OURS, other} <= set(rounds.figures):
         return []
     ratio = rounds.per_s(OURS) / rounds.per_s(other)
-    return [Goal(f"{rounds.load.name}: throughput, by that of {other}", limit, ratio, is_least=True)]
+    return [
+        Goal(f"{rounds.load.name}: throughput, by that of {other}", limit, ratio, is_least=True)
+    ]

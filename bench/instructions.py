@@ -1,7 +1,9 @@
-"""How many instructions a cycle takes in the thread that serves it, counted by valgrind: ``python -m bench.instructions``.
+"""How many instructions a cycle takes in the thread that serves it, counted by valgrind: ``python
+-m bench.instructions``.
 
-The count does not depend on what else the machine does, so it shows what a change is worth where times cannot. It is of user
-space alone: what the kernel does in a system call is not in it, so it compares ours with ours before, and with nothing else.
+The count does not depend on what else the machine does, so it shows what a change is worth where
+times cannot. It is of user space alone: what the kernel does in a system call is not in it, so it
+compares ours with ours before, and with nothing else.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from bench.rig import Rig
 from bench.targets import Target, ours
 
 FEW, MANY = 500, 1_500
-# A cycle's, when this was last set; a change may add 3 %. It was 172,746 while the usual call had an exchange of its own
-# (docs/development/rationale.md, "One exchange").
+# A cycle's, when this was last set; a change may add 3 %. It was 172,746 while the usual call had
+# an exchange of its own (docs/development/rationale.md, "One exchange").
 HELD_AT = 216_000
 LIMIT = HELD_AT * 103 // 100
 VALGRIND = (
@@ -28,7 +30,8 @@ VALGRIND = (
     "--trace-children=yes",
     "--child-silent-after-fork=yes",
 )
-# Under valgrind the telemetry process takes long to be ready. As of Managed Instances, nobody waits for it.
+# Under valgrind the telemetry process takes long to be ready. As of Managed Instances, nobody waits
+# for it.
 ENVIRONMENT = ("env", "AWS_LAMBDA_INITIALIZATION_TYPE=lambda-managed-instances")
 
 
@@ -43,8 +46,13 @@ def instructions(cycles: int, folder: Path) -> int:
         rig.close()
     finally:
         rig.kill()
-    # A file for each thread; the first is the main one, and of the others only one has more to do than to wait.
-    return max(total(path.read_text()) for path in folder.glob(f"{counts.name}-*") if not path.name.endswith("-01"))
+    # A file for each thread; the first is the main one, and of the others only one has more to do
+    # than to wait.
+    return max(
+        total(path.read_text())
+        for path in folder.glob(f"{counts.name}-*")
+        if not path.name.endswith("-01")
+    )
 
 
 def total(counts: str) -> int:
@@ -61,7 +69,9 @@ def main() -> None:
     each = (many - few) // (MANY - FEW)
     print(f"{each:,} instructions a cycle, in user space; at most {LIMIT:,}")
     if each > LIMIT:
-        sys.exit("failed: find what the change costs in the hot path, or give the reason beside HELD_AT")
+        sys.exit(
+            "failed: find what the change costs in the hot path, or give the reason beside HELD_AT"
+        )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,8 @@ class StandstillError(Exception):
 
 
 class Peer:
-    """A connection whose other end sends whole messages, each with a Content-Length or without a body.
+    """A connection whose other end sends whole messages, each with a Content-Length or without a
+    body.
 
     `answers` is how many replies have come over it.
     """
@@ -50,15 +51,20 @@ class Peer:
     def send_json(self, fields: str, value: object) -> None:
         """Answer 200 with `fields`, whole lines, and a value."""
         body = json.dumps(value)
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{fields}Content-Length: {len(body)}\r\n\r\n"
+        head = (
+            f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{fields}Content-Length: "
+            f"{len(body)}\r\n\r\n"
+        )
         self.socket.sendall(f"{head}{body}".encode())
 
 
 class Lambda:
-    """Both APIs on one port. It works only inside `serve_until` and `serve_for`. `close` it in any case.
+    """Both APIs on one port. It works only inside `serve_until` and `serve_for`. `close` it in any
+    case.
 
-    `registered` and `waiting` have the extensions by identifier: those that there are, and those to which an event is owed,
-    with the moment at which they asked for it. All moments are CLOCK_MONOTONIC in ns.
+    `registered` and `waiting` have the extensions by identifier: those that there are, and those to
+    which an event is owed, with the moment at which they asked for it. All moments are
+    CLOCK_MONOTONIC in ns.
     """
 
     def __init__(self, event: bytes) -> None:
@@ -86,7 +92,9 @@ class Lambda:
         return self._poll is not None
 
     def deliver(self) -> int:
-        """Send the next event to the runtime and INVOKE to the extensions that take it; the moment before."""
+        """Send the next event to the runtime and INVOKE to the extensions that take it; the moment
+        before.
+        """
         self.number += 1
         begin_ns = time.monotonic_ns()
         deadline_ms = time.time_ns() // 1_000_000 + FUNCTION_LIMIT_MS
@@ -101,14 +109,22 @@ class Lambda:
         return begin_ns
 
     def end_of_extensions_ns(self, begin_ns: int) -> int:
-        """The moment at which the last extension that takes INVOKE asked for the next event; `begin_ns` where none does."""
-        return max((self.waiting[identifier] for identifier in self._takes_invoke), default=begin_ns)
+        """The moment at which the last extension that takes INVOKE asked for the next event;
+        `begin_ns` where none does.
+        """
+        return max(
+            (self.waiting[identifier] for identifier in self._takes_invoke), default=begin_ns
+        )
 
     def shut_down(self) -> None:
         """Send SHUTDOWN to every extension that waits."""
         deadline_ms = time.time_ns() // 1_000_000 + SHUTDOWN_LIMIT_MS
         for identifier in self.waiting:
-            reason = {"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": "spindown"}
+            reason = {
+                "eventType": "SHUTDOWN",
+                "deadlineMs": deadline_ms,
+                "shutdownReason": "spindown",
+            }
             self._peers[identifier].send_json("", reason)
         self.waiting.clear()
 
@@ -171,8 +187,15 @@ class Lambda:
         self.registered.append(identifier)
         if b'"INVOKE"' in body:
             self._takes_invoke.add(identifier)
-        function = {"functionName": "bench", "functionVersion": "$LATEST", "handler": "answer.handler"}
-        peer.send_json(f"Lambda-Extension-Identifier: {identifier}\r\n", function | {"accountId": "123456789012"})
+        function = {
+            "functionName": "bench",
+            "functionVersion": "$LATEST",
+            "handler": "answer.handler",
+        }
+        peer.send_json(
+            f"Lambda-Extension-Identifier: {identifier}\r\n",
+            function | {"accountId": "123456789012"},
+        )
 
 
 def _field(head: bytes, wanted: bytes) -> str:

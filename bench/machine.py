@@ -1,4 +1,6 @@
-"""What the benchmarks ask of Linux: which CPU runs what, which processes there are, and their memory."""
+"""What the benchmarks ask of Linux: which CPU runs what, which processes there are, and their
+memory.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,19 @@ if TYPE_CHECKING:
 
 
 def one_cpu() -> frozenset[int]:
-    """The highest CPU we may use: everything that is measured shares it, as in a function with one or less.
+    """The highest CPU we may use: everything that is measured shares it, as in a function with one
+    or less.
 
-    On one CPU a cycle costs what its parts cost; on two it costs what the scheduler makes of them, and varies five-fold.
+    On one CPU a cycle costs what its parts cost; on two it costs what the scheduler makes of them,
+    and varies five-fold.
     """
     return frozenset({max(os.sched_getaffinity(0))})
 
 
 def other_cpus(cpus: Collection[int]) -> frozenset[int]:
-    """The CPUs that are left for what stands outside the sandbox; the same where there are no others."""
+    """The CPUs that are left for what stands outside the sandbox; the same where there are no
+    others.
+    """
     return frozenset(os.sched_getaffinity(0)) - frozenset(cpus) or frozenset(cpus)
 
 
@@ -40,7 +46,9 @@ def pinned(cpus: Collection[int]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def first_in_line() -> Iterator[None]:
-    """We get a CPU as soon as we want it, before all other programs, if this machine lets us; what is started inside does not."""
+    """We get a CPU as soon as we want it, before all other programs, if this machine lets us; what
+    is started inside does not.
+    """
     before = os.sched_getscheduler(0), os.sched_getparam(0)
     with contextlib.suppress(OSError):
         os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
@@ -101,7 +109,9 @@ def executable(pid: int) -> str:
 
 
 def process_fields(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat after the command, from the state on; none where the process has gone."""
+    """The fields of /proc/PID/stat after the command, from the state on; none where the process has
+    gone.
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
@@ -109,7 +119,9 @@ def process_fields(pid: int) -> list[str]:
 
 
 def thread_states(pid: int) -> list[str]:
-    """The state of each thread of a process: R about to run or running, S asleep, D waiting for a disk, T stopped, and so on."""
+    """The state of each thread of a process: R about to run or running, S asleep, D waiting for a
+    disk, T stopped, and so on.
+    """
     states = []
     for task in Path(f"/proc/{pid}/task").glob("*/stat"):
         with contextlib.suppress(OSError):

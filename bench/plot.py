@@ -1,4 +1,6 @@
-"""Lines over an axis of powers of ten, as SVG that reads in light and in dark and carries its own colours."""
+"""Lines over an axis of powers of ten, as SVG that reads in light and in dark and carries its own
+colours.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +36,24 @@ text { fill: #ccc }
 
 @dataclass(frozen=True)
 class Line:
-    """A name and its points, x and y, in the order of x. Points that a logarithm does not have are left out."""
+    """A name and its points, x and y, in the order of x. Points that a logarithm does not have are
+    left out.
+    """
 
     name: str
     points: Sequence[tuple[float, float]]
 
 
-def svg(title: str, x_name: str, y_name: str, lines: Sequence[Line], *, is_linear: bool = False) -> str:
-    """A plot; `is_linear` begins y at zero instead of taking its logarithm. Up to four lines have colours of their own."""
-    lines = [Line(line.name, [(x, y) for x, y in line.points if x > 0 and (y > 0 or is_linear)]) for line in lines]
+def svg(
+    title: str, x_name: str, y_name: str, lines: Sequence[Line], *, is_linear: bool = False
+) -> str:
+    """A plot; `is_linear` begins y at zero instead of taking its logarithm. Up to four lines have
+    colours of their own.
+    """
+    lines = [
+        Line(line.name, [(x, y) for x, y in line.points if x > 0 and (y > 0 or is_linear)])
+        for line in lines
+    ]
     x_of, x_marks = _logarithmic([x for line in lines for x, _ in line.points], LEFT, RIGHT)
     scale = _linear if is_linear else _logarithmic
     y_of, y_marks = scale([y for line in lines for _, y in line.points], BOTTOM, TOP)
@@ -61,7 +72,9 @@ def svg(title: str, x_name: str, y_name: str, lines: Sequence[Line], *, is_linea
     return "\n".join(parts)
 
 
-def _logarithmic(values: Sequence[float], start: int, end: int) -> tuple[Callable[[float], float], list[float]]:
+def _logarithmic(
+    values: Sequence[float], start: int, end: int
+) -> tuple[Callable[[float], float], list[float]]:
     """A place for each value, and the powers of ten that frame them."""
     low, high = floor(log10(min(values))), ceil(log10(max(values)))
     high = max(high, low + 1)
@@ -71,7 +84,9 @@ def _logarithmic(values: Sequence[float], start: int, end: int) -> tuple[Callabl
     )
 
 
-def _linear(values: Sequence[float], start: int, end: int) -> tuple[Callable[[float], float], list[float]]:
+def _linear(
+    values: Sequence[float], start: int, end: int
+) -> tuple[Callable[[float], float], list[float]]:
     """A place for each value from zero on, and about five round marks."""
     step = _round_step(max(*values, 1e-9) / 5)
     count = ceil(max(values) / step) or 1
@@ -88,22 +103,33 @@ def _round_step(least: float) -> float:
 
 def _grid_x(x: float, mark: float) -> str:
     line = f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{BOTTOM}"/>'
-    return f'{line}<text x="{x:.1f}" y="{BOTTOM + 18}" text-anchor="middle">{number_text(mark)}</text>'
+    return (
+        f'{line}<text x="{x:.1f}" y="{BOTTOM + 18}" text-anchor="middle">{number_text(mark)}</text>'
+    )
 
 
 def _grid_y(y: float, mark: float) -> str:
     line = f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{RIGHT}" y2="{y:.1f}"/>'
-    return f'{line}<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{number_text(mark)}</text>'
+    return (
+        f'{line}<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{number_text(mark)}</text>'
+    )
 
 
-def _drawn(lines: Sequence[Line], x_of: Callable[[float], float], y_of: Callable[[float], float]) -> Iterator[str]:
+def _drawn(
+    lines: Sequence[Line], x_of: Callable[[float], float], y_of: Callable[[float], float]
+) -> Iterator[str]:
     ends = _label_places([y_of(line.points[-1][1]) for line in lines])
     for number, (line, label_y) in enumerate(zip(lines, ends, strict=True)):
         places = [(x_of(x), y_of(y)) for x, y in line.points]
         corners = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         yield f'<polyline class="line c{number}" points="{corners}"/>'
-        yield from (f'<circle class="d{number}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places)
-        yield f'<text class="d{number}" x="{places[-1][0] + 10:.1f}" y="{label_y + 4:.1f}">{escape(line.name)}</text>'
+        yield from (
+            f'<circle class="d{number}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>' for x, y in places
+        )
+        yield (
+            f'<text class="d{number}" x="{places[-1][0] + 10:.1f}" '
+            f'y="{label_y + 4:.1f}">{escape(line.name)}</text>'
+        )
 
 
 def _label_places(ys: Sequence[float]) -> list[float]:

@@ -24,17 +24,25 @@ TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 class Group:
-    """Started at once, on `cpus`, its output in `log`; `begin_ns` is CLOCK_MONOTONIC just before."""
+    """Started at once, on `cpus`, its output in `log`; `begin_ns` is CLOCK_MONOTONIC
+    just before.
+    """
 
     def __init__(
-        self, command: Sequence[str], variables: Mapping[str, str], log: Path | str, cpus: Collection[int]
+        self,
+        command: Sequence[str],
+        variables: Mapping[str, str],
+        log: Path | str,
+        cpus: Collection[int],
     ) -> None:
         written = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         actions = [(os.POSIX_SPAWN_OPEN, 1, log, written, 0o600), (os.POSIX_SPAWN_DUP2, 1, 2)]
         self._status: int | None = None
         with pinned(cpus):
             self.begin_ns = time.monotonic_ns()
-            self.pid = os.posix_spawnp(command[0], command, variables, file_actions=actions, setpgroup=0)
+            self.pid = os.posix_spawnp(
+                command[0], command, variables, file_actions=actions, setpgroup=0
+            )
 
     def members(self) -> list[int]:
         """Its processes, the first one first."""
@@ -50,12 +58,17 @@ class Group:
 
     def cpu_s(self) -> list[float]:
         """User and system time of each process in seconds, by ticks of 10 ms."""
-        return [sum(int(ticks) for ticks in process_fields(pid)[11:13]) * TICK_S for pid in self.workers()]
+        return [
+            sum(int(ticks) for ticks in process_fields(pid)[11:13]) * TICK_S
+            for pid in self.workers()
+        ]
 
     def settle(self, quiet_s: float = 0.1, limit_s: float = 60) -> None:
-        """Wait until it has done what it had left to do: none of its threads is about to run, and it has used a tick at most.
+        """Wait until it has done what it had left to do: none of its threads is about to run, and
+        it has used a tick at most.
 
-        On a busy machine a process that waits for its turn uses no CPU either, so the one does not follow from the other.
+        On a busy machine a process that waits for its turn uses no CPU either, so the one does not
+        follow from the other.
         """
         end = time.monotonic() + limit_s
         used = sum(self.cpu_s())
@@ -70,7 +83,9 @@ class Group:
         is_idle = True
         for _ in range(looks):
             time.sleep(seconds / looks)
-            is_idle = is_idle and all(set(thread_states(pid)) <= {"S", "Z"} for pid in self.members())
+            is_idle = is_idle and all(
+                set(thread_states(pid)) <= {"S", "Z"} for pid in self.members()
+            )
         return is_idle
 
     def signal(self, number: int) -> None:
@@ -92,7 +107,9 @@ class Group:
         return self._status
 
     def ended_within(self, limit_s: float) -> bool:
-        """Wait until its first process has ended, then end the others: with an extension that has exited, Lambda's sandbox goes."""
+        """Wait until its first process has ended, then end the others: with an extension that has
+        exited, Lambda's sandbox goes.
+        """
         end = time.monotonic() + limit_s
         while self.status() is None:
             if time.monotonic() > end:

@@ -1,8 +1,10 @@
-"""What the extension costs a function that has 7 or 10 % of a CPU: its first events, and what is billed until a span is out.
+"""What the extension costs a function that has 7 or 10 % of a CPU: its first events, and what is
+billed until a span is out.
 
-In the group with the quota is what a sandbox holds: the extension, and a runtime in C that takes next to no CPU of its own,
-so that it polls long before the telemetry process is ready. The emulator, which is Lambda and the collector, stands
-outside. Between invocations the group is frozen, as Lambda freezes a sandbox.
+In the group with the quota is what a sandbox holds: the extension, and a runtime in C that takes
+next to no CPU of its own, so that it polls long before the telemetry process is ready. The
+emulator, which is Lambda and the collector, stands outside. Between invocations the group is
+frozen, as Lambda freezes a sandbox.
 """
 
 from __future__ import annotations
@@ -63,9 +65,11 @@ class Share:
 
 @dataclass(frozen=True)
 class First:
-    """The first events of a sandbox, in order: ms from the event to its result, and what Lambda bills for each.
+    """The first events of a sandbox, in order: ms from the event to its result, and what Lambda
+    bills for each.
 
-    `exported_with` is the number of the event, from 1, in whose invocation the first span left; 0 if none did.
+    `exported_with` is the number of the event, from 1, in whose invocation the first span left; 0
+    if none did.
     """
 
     duration_ms: list[float]
@@ -82,7 +86,8 @@ class First:
 
 
 def measure(share: Share, *, extension: Path | None, events: int = EVENTS) -> First:
-    """A new sandbox with that share, so many events, SHUTDOWN. `extension` is an ``opt/entrypoint``, None for the direct way.
+    """A new sandbox with that share, so many events, SHUTDOWN. `extension` is an
+    ``opt/entrypoint``, None for the direct way.
 
     Raises QuotaError where no quota can be set.
     """
@@ -101,7 +106,9 @@ async def _measure(config: Config, quota: Quota, events: int) -> First:
                 quota.freeze()
                 await asyncio.sleep(PAUSE_PERIODS * quota.period_s)
                 if outcome.status != "success":
-                    raise RuntimeError(f"event {number}: {outcome.status}: {outcome.reason} {emulator.output}")
+                    raise RuntimeError(
+                        f"event {number}: {outcome.status}: {outcome.reason} {emulator.output}"
+                    )
                 duration_ms.append(outcome.duration_ms)
                 billed_ms.append(outcome.billed_ms)
                 exported_with = exported_with or (number if emulator.otlp.received else 0)
@@ -118,7 +125,10 @@ async def _measure(config: Config, quota: Quota, events: int) -> First:
 def _config(folder: Path, quota: Quota, extension: Path | None) -> Config:
     """A sandbox whose processes enter the group before anything else."""
     enter = "".join(f"echo $$ > {shlex.quote(str(door))}\n" for door in quota.doors)
-    runtime = f'exec {shlex.quote(str(program("client")))} --port="${{AWS_LAMBDA_RUNTIME_API##*:}}" --cycles=100000 --timeout=600'
+    runtime = (
+        f"exec {shlex.quote(str(program('client')))} "
+        f'--port="${{AWS_LAMBDA_RUNTIME_API##*:}}" --cycles=100000 --timeout=600'
+    )
     command = _script(folder / "runtime", runtime)
     if extension is None:
         return _sandbox(command, wrapper=_script(folder / "wrapper", f'{enter}exec "$@"'))
@@ -126,7 +136,11 @@ def _config(folder: Path, quota: Quota, extension: Path | None) -> Config:
     return _sandbox(
         command,
         wrapper=_script(folder / "wrapper", f'{enter}exec {shlex.quote(str(ours))} "$@"'),
-        extensions={extension.name: _script(folder / extension.name, f"{enter}exec {shlex.quote(str(extension))}")},
+        extensions={
+            extension.name: _script(
+                folder / extension.name, f"{enter}exec {shlex.quote(str(extension))}"
+            )
+        },
         env={"LRAP_LISTENER_PORT": str(free_port()), "LRAP_EXTENSION_NAME": extension.name},
     )
 
@@ -150,7 +164,10 @@ def row(name: str, sandboxes: Sequence[First]) -> list[str]:
         _ms(median(first.billed_ms) for first in sandboxes),
         f"{median(first.throttled for first in sandboxes):.0f}",
         " ".join(str(first.exported_with or "-") for first in sandboxes),
-        " ".join(f"{first.billed_until_span_ms:.0f}" if first.exported_with else "-" for first in sandboxes),
+        " ".join(
+            f"{first.billed_until_span_ms:.0f}" if first.exported_with else "-"
+            for first in sandboxes
+        ),
         " ".join(str(first.spans) for first in sandboxes),
         str(sum(not first.is_clean for first in sandboxes)),
     ]
@@ -161,7 +178,9 @@ def _ms(values: Iterable[float]) -> str:
 
 
 def main() -> None:
-    """Compare the first events of a function alone, behind this extension, and behind those of other checkouts."""
+    """Compare the first events of a function alone, behind this extension, and behind those of
+    other checkouts.
+    """
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--sandboxes", type=int, default=3, help="new sandboxes for each row")
     parser.add_argument("--events", type=int, default=EVENTS)
@@ -170,10 +189,15 @@ def main() -> None:
     extensions = {"direct": None, "ours": ROOT / "opt/entrypoint"}
     if options.before:
         extensions["before"] = options.before.resolve() / "opt/entrypoint"
-    for share in (Share(percent, period_us) for percent in SHARES_PERCENT for period_us in PERIODS_US):
+    for share in (
+        Share(percent, period_us) for percent in SHARES_PERCENT for period_us in PERIODS_US
+    ):
         rows = []
         for name, extension in extensions.items():
-            sandboxes = [measure(share, extension=extension, events=options.events) for _ in range(options.sandboxes)]
+            sandboxes = [
+                measure(share, extension=extension, events=options.events)
+                for _ in range(options.sandboxes)
+            ]
             rows.append(row(name, sandboxes))
         print(f"{share}\n{text_table(HEADS, rows)}\n", flush=True)
 

@@ -1,4 +1,6 @@
-"""A share of a CPU as a small Lambda function has it, and the freeze between its invocations: control groups, v1 or v2."""
+"""A share of a CPU as a small Lambda function has it, and the freeze between its invocations:
+control groups, v1 or v2.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ LEAVE_LIMIT_S = 5
 FREEZE_LIMIT_S = 5
 # Source: cgroups(7), /proc/mounts.
 _MOUNTS = Path("/proc/mounts")
-# Source: sched-design-CFS and cgroup-v2, of the kernel's documentation. An ordinary group has 1024 and 100.
+# Source: sched-design-CFS and cgroup-v2, of the kernel's documentation. An ordinary group has 1024
+# and 100.
 _MOST_SHARES, _MOST_WEIGHT = "262144", "10000"
 
 
@@ -26,14 +29,18 @@ class QuotaError(Exception):
 
 
 class Quota:
-    """A control group that may use `percent` of one CPU, by periods of `period_us`; it ends with the block.
+    """A control group that may use `percent` of one CPU, by periods of `period_us`; it ends with
+    the block.
 
-    None is all that there is, until `limit` says otherwise; other programs then get little of the CPUs that it is on, as far as
-    the kernel has its way. Who writes its process id into each of `doors` is in it, with all that it starts. `freeze` stops them as Lambda does
-    between invocations: no signal is sent, so that a process that was stopped stays stopped afterwards.
+    None is all that there is, until `limit` says otherwise; other programs then get little of the
+    CPUs that it is on, as far as the kernel has its way. Who writes its process id into each of
+    `doors` is in it, with all that it starts. `freeze` stops them as Lambda does between
+    invocations: no signal is sent, so that a process that was stopped stays stopped afterwards.
     """
 
-    def __init__(self, percent: float | None, period_us: int, name: str = "lrap-otel-bench") -> None:
+    def __init__(
+        self, percent: float | None, period_us: int, name: str = "lrap-otel-bench"
+    ) -> None:
         self._name = f"{name}-{os.getpid()}"
         self._percent = percent
         self._period_us = period_us
@@ -47,14 +54,18 @@ class Quota:
             self._make()
         except OSError as error:
             self._remove()
-            raise QuotaError(f"no CPU quota can be set here: {error.strerror}: {error.filename}") from error
+            raise QuotaError(
+                f"no CPU quota can be set here: {error.strerror}: {error.filename}"
+            ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
         """Remove it, once all that were in it have ended."""
         self.thaw()
         end = time.monotonic() + LEAVE_LIMIT_S
-        while any(door.read_text(encoding="ascii") for door in self.doors) and time.monotonic() < end:
+        while (
+            any(door.read_text(encoding="ascii") for door in self.doors) and time.monotonic() < end
+        ):
             time.sleep(0.01)
         self._remove()
 
@@ -70,9 +81,11 @@ class Quota:
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """What is started in this block is in it from its first moment, and so are we until the block ends.
+        """What is started in this block is in it from its first moment, and so are we until the
+        block ends.
 
-        Moving a process takes up to 20 ms, in which it runs; one that is moved once it has started may have forked.
+        Moving a process takes up to 20 ms, in which it runs; one that is moved once it has started
+        may have forked.
         """
         homes = [_home_of(folder.parent) for folder in self._folders]
         for door in self.doors:
@@ -117,7 +130,10 @@ class Quota:
             return
         root = _v2()
         if root is None:
-            raise QuotaError("no CPU quota can be set here: no cgroup file system with a cpu controller is mounted")
+            raise QuotaError(
+                "no CPU quota can be set here: no cgroup file system with a cpu controller is "
+                "mounted"
+            )
         self._make_v2(root)
         self.limit(self._percent)
 
@@ -162,13 +178,20 @@ def why_not() -> str:
 
 
 def _v1(controller: str) -> Path | None:
-    return next((path for kind, path, options in _mounts() if kind == "cgroup" and controller in options), None)
+    return next(
+        (path for kind, path, options in _mounts() if kind == "cgroup" and controller in options),
+        None,
+    )
 
 
 def _v2() -> Path | None:
     for kind, path, _ in _mounts():
         controllers = path / "cgroup.controllers"
-        if kind == "cgroup2" and controllers.exists() and "cpu" in controllers.read_text(encoding="ascii").split():
+        if (
+            kind == "cgroup2"
+            and controllers.exists()
+            and "cpu" in controllers.read_text(encoding="ascii").split()
+        ):
             return path
     return None
 

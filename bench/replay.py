@@ -9,7 +9,9 @@ Replay = Callable[[Sequence[float], dict[str, Any]], None]
 
 
 class ReplayClock:
-    """A timer for pytest-benchmark that shows times measured elsewhere: by the C client, by the upstream."""
+    """A timer for pytest-benchmark that shows times measured elsewhere: by the C client, by the
+    upstream.
+    """
 
     def __init__(self) -> None:
         self._now_s = 0.0

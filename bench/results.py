@@ -1,4 +1,6 @@
-"""What a run leaves in ``bench/build/results``: one Markdown file for each group, and plots; `bench.docs` takes them from there."""
+"""What a run leaves in ``bench/build/results``: one Markdown file for each group, and plots;
+`bench.docs` takes them from there.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ RESULTS = BUILD / "results"
 
 
 def keep_tables(group: str, tables: Sequence[Table | str], command: str) -> None:
-    """Write the tables of a group, under a line that says when, where and how they were measured."""
+    """Write the tables of a group, under a line that says when, where and how they were
+    measured.
+    """
     RESULTS.mkdir(parents=True, exist_ok=True)
     parts = [f"{_provenance()}, `{command}`:", *map(_markdown, tables)]
     (RESULTS / f"{group}.md").write_text("\n\n".join(parts) + "\n", encoding="utf-8")

@@ -42,7 +42,9 @@ class RigError(Exception):
 
 @dataclass(frozen=True)
 class Count:
-    """What became of all cycles of a rig: how many it was given, how many spans arrived, how large it once was."""
+    """What became of all cycles of a rig: how many it was given, how many spans arrived, how large
+    it once was.
+    """
 
     cycles: int
     spans: int
@@ -52,10 +54,13 @@ class Count:
 class Rig:
     """One target, ready to be measured again and again.
 
-    Start it, `measure` as often as wanted, `close` it: only then are the spans counted, since the last ones leave at its end.
+    Start it, `measure` as often as wanted, `close` it: only then are the spans counted, since the
+    last ones leave at its end.
     """
 
-    def __init__(self, target: Target, folder: Path, cpus: Collection[int], event: Path | None = None) -> None:
+    def __init__(
+        self, target: Target, folder: Path, cpus: Collection[int], event: Path | None = None
+    ) -> None:
         folder.mkdir()
         self.target = target
         self._cpus, self._log = cpus, folder / "log"
@@ -74,7 +79,8 @@ class Rig:
     def measure(self, cycles: int, warmup: int, *options: str) -> dict[str, Any]:
         """The client's figures for so many cycles, of which those of the warm-up are not in them.
 
-        Raises RigError where a cycle failed or the upstream has not seen as many events and results as the client.
+        Raises RigError where a cycle failed or the upstream has not seen as many events and results
+        as the client.
         """
         self._thaw()
         figures = self._client(cycles, warmup, *options)
@@ -90,11 +96,15 @@ class Rig:
         return Count(self._cycles, self._sink.close(), peak_kb)
 
     def pss_kb(self) -> list[int]:
-        """Proportional set size of each of its processes in KB, the first one first, once it has nothing left to do."""
+        """Proportional set size of each of its processes in KB, the first one first, once it has
+        nothing left to do.
+        """
         return self._of_each(pss_kb)
 
     def cpu_ns(self) -> list[int]:
-        """CPU time of each of its processes, the first one first, once it has nothing left to do."""
+        """CPU time of each of its processes, the first one first, once it has nothing
+        left to do.
+        """
         return self._of_each(cpu_ns)
 
     def kill(self) -> None:
@@ -106,9 +116,17 @@ class Rig:
 
     def _client(self, cycles: int, warmup: int, *options: str) -> dict[str, Any]:
         expectation = ("--expect-traceparent",) if self.target.traces else ()
-        arguments = (f"--port={self.port}", f"--cycles={cycles}", f"--warmup={warmup}", *expectation, *options)
+        arguments = (
+            f"--port={self.port}",
+            f"--cycles={cycles}",
+            f"--warmup={warmup}",
+            *expectation,
+            *options,
+        )
         with pinned(self._cpus):
-            done = subprocess.run([program("client"), *arguments], capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                [program("client"), *arguments], capture_output=True, text=True, check=False
+            )
         if done.returncode:
             raise self._error(f"the client said: {done.stderr.strip()}")
         return json.loads(done.stdout)
@@ -117,7 +135,8 @@ class Rig:
         stats = self._upstream.stats()
         if not stats["events"] == stats["results"] == self._cycles:
             raise self._error(
-                f"{self._cycles} cycles, but upstream saw {stats['events']} polls, {stats['results']} results"
+                f"{self._cycles} cycles, but upstream saw {stats['events']} polls, "
+                f"{stats['results']} results"
             )
 
     def _start(self) -> None:

@@ -1,9 +1,10 @@
 """Interleaved rounds through every target, and what each adds to the direct way of its own round.
 
-``python -m bench.rounds`` by itself; the benchmarks of pytest report from the same rounds. A round takes every target in
-turn (direct, relay, ..., direct, relay, ...), so that what the machine does in the meantime falls on all of them. Client,
-upstream and the target share the same CPUs; those whose turn it is not are stopped, as Lambda stops a sandbox. What a
-target adds is the median over rounds of its p50 (p99) less the p50 (p99) of the direct way in the same round.
+``python -m bench.rounds`` by itself; the benchmarks of pytest report from the same rounds. A round
+takes every target in turn (direct, relay, ..., direct, relay, ...), so that what the machine does
+in the meantime falls on all of them. Client, upstream and the target share the same CPUs; those
+whose turn it is not are stopped, as Lambda stops a sandbox. What a target adds is the median over
+rounds of its p50 (p99) less the p50 (p99) of the direct way in the same round.
 """
 
 from __future__ import annotations
@@ -34,9 +35,11 @@ STREAM_BYTES = 200 * MEGABYTE
 
 @dataclass(frozen=True)
 class Load:
-    """What the client does in one turn. `cycles` are measured, `warmup` come before them; `rate` is cycles/s, 0 all it can.
+    """What the client does in one turn. `cycles` are measured, `warmup` come before them; `rate` is
+    cycles/s, 0 all it can.
 
-    The event is the upstream's own of 1 KB, an HTTP event of `event_bytes` or with so many `headers`, or a batch of `records`.
+    The event is the upstream's own of 1 KB, an HTTP event of `event_bytes` or with so many
+    `headers`, or a batch of `records`.
     """
 
     name: str
@@ -61,7 +64,11 @@ class Load:
     @property
     def options(self) -> list[str]:
         """The client's options."""
-        return [f"--rate={self.rate}", f"--connections={self.connections}", f"--stream-bytes={self.stream_bytes}"]
+        return [
+            f"--rate={self.rate}",
+            f"--connections={self.connections}",
+            f"--stream-bytes={self.stream_bytes}",
+        ]
 
     @property
     def is_throughput(self) -> bool:
@@ -83,7 +90,9 @@ LOADS = {
 
 @dataclass
 class Rounds:
-    """The client's figures of every turn by target, in the order of the rounds, and what became of all cycles."""
+    """The client's figures of every turn by target, in the order of the rounds, and what became of
+    all cycles.
+    """
 
     load: Load
     figures: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -99,9 +108,14 @@ class Rounds:
         return median(through - direct for through, direct in pairs) / 1000
 
     def per_s(self, name: str) -> float:
-        """Cycles per second, or megabytes per second where results are streamed; the median over rounds."""
+        """Cycles per second, or megabytes per second where results are streamed; the median over
+        rounds.
+        """
         if self.load.stream_bytes:
-            return median(self.load.stream_bytes / ns * 1e9 / MEGABYTE for ns in self.of(name, "result_p50_ns"))
+            return median(
+                self.load.stream_bytes / ns * 1e9 / MEGABYTE
+                for ns in self.of(name, "result_p50_ns")
+            )
         return median(self.of(name, "cycles_per_s"))
 
     def ratio(self, name: str) -> float:
@@ -156,7 +170,9 @@ def _round(rigs: Sequence[Rig], result: Rounds, number: int) -> None:
     for rig in rigs:
         figures = rig.measure(result.load.cycles, result.load.warmup, *result.load.options)
         result.figures[rig.target.name].append(figures)
-    times = "  ".join(f"{name} {all_[-1]['p50_ns'] / 1000:.0f}" for name, all_ in result.figures.items())
+    times = "  ".join(
+        f"{name} {all_[-1]['p50_ns'] / 1000:.0f}" for name, all_ in result.figures.items()
+    )
     print(f"{result.load.name}, round {number + 1}: p50 µs  {times}", file=sys.stderr)
 
 
@@ -179,34 +195,65 @@ def table(rounds: Rounds, cpus: Collection[int]) -> Table:
     rows = [_row(rounds, name) for name in rounds.figures]
     number = len(rounds.figures[DIRECT])
     title = (
-        f"{rounds.load.name}: {number} rounds of {rounds.load.cycles}, all on CPU {','.join(map(str, sorted(cpus)))}"
+        f"{rounds.load.name}: {number} rounds of {rounds.load.cycles}, all on CPU "
+        f"{','.join(map(str, sorted(cpus)))}"
     )
     return Table(title, heads, rows)
 
 
 def _row(rounds: Rounds, name: str) -> list[str]:
     count = rounds.counts[name]
-    times = ["", "", "", ""] if name == DIRECT else [*_added(rounds, name, "p50_ns"), *_added(rounds, name, "p99_ns")]
-    arrived = [str(count.spans), str(max(0, count.cycles - count.spans))] if count.spans else ["", ""]
+    times = (
+        ["", "", "", ""]
+        if name == DIRECT
+        else [*_added(rounds, name, "p50_ns"), *_added(rounds, name, "p99_ns")]
+    )
+    arrived = (
+        [str(count.spans), str(max(0, count.cycles - count.spans))] if count.spans else ["", ""]
+    )
     p50_us = median(rounds.of(name, "p50_ns")) / 1000
     peak = f"{count.peak_rss_kb / 1024:.1f}" if count.peak_rss_kb else ""
-    return [name, f"{p50_us:.1f}", *times, f"{rounds.per_s(name):.0f}", str(count.cycles), *arrived, peak]
+    return [
+        name,
+        f"{p50_us:.1f}",
+        *times,
+        f"{rounds.per_s(name):.0f}",
+        str(count.cycles),
+        *arrived,
+        peak,
+    ]
 
 
 def _added(rounds: Rounds, name: str, key: str) -> list[str]:
-    added, floor = rounds.added_us(name, key), rounds.added_us(FLOOR, key) if FLOOR in rounds.figures else 0
+    added, floor = (
+        rounds.added_us(name, key),
+        rounds.added_us(FLOOR, key) if FLOOR in rounds.figures else 0,
+    )
     return [f"{added:.1f}", f"{added / floor:.2f}" if floor else ""]
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.rounds", description=__doc__.partition("\n\n")[0])
-    parser.add_argument("loads", nargs="*", metavar="LOAD", help=f"of {', '.join(LOADS)}; default: saturated paced")
-    parser.add_argument(
-        "--rounds", type=int, default=int(os.environ.get("BENCH_ROUNDS", "0")), help="rounds of each load"
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.rounds", description=__doc__.partition("\n\n")[0]
     )
-    parser.add_argument("--only", default="", help=f"targets, of {','.join(NAMES)}; direct and relay always run")
-    parser.add_argument("--peer", default=os.environ.get("PEER", ""), help="command line of one more proxy")
-    parser.add_argument("--cpus", default="", help="CPUs that all share, such as 0,1; default: one, the highest")
+    parser.add_argument(
+        "loads", nargs="*", metavar="LOAD", help=f"of {', '.join(LOADS)}; default: saturated paced"
+    )
+    parser.add_argument(
+        "--rounds",
+        type=int,
+        default=int(os.environ.get("BENCH_ROUNDS", "0")),
+        help="rounds of each load",
+    )
+    parser.add_argument(
+        "--only", default="", help=f"targets, of {','.join(NAMES)}; direct and relay always run"
+    )
+    parser.add_argument(
+        "--peer", default=os.environ.get("PEER", ""), help="command line of one more proxy"
+    )
+    parser.add_argument(
+        "--cpus", default="", help="CPUs that all share, such as 0,1; default: one, the highest"
+    )
     parser.add_argument("--json", type=Path, help="write all figures here")
     return parser.parse_args()
 

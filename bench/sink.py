@@ -1,4 +1,6 @@
-"""Where spans arrive: the upstream program with ``--otlp`` takes and keeps the bodies, which are read only afterwards."""
+"""Where spans arrive: the upstream program with ``--otlp`` takes and keeps the bodies, which are
+read only afterwards.
+"""
 
 from __future__ import annotations
 

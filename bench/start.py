@@ -1,7 +1,9 @@
-"""How long a start takes: of a bare interpreter, and of the extension until it has registered and served one cycle.
+"""How long a start takes: of a bare interpreter, and of the extension until it has registered and
+served one cycle.
 
-The extension, its runtime (the client) and the bare interpreter share one CPU; the upstream, which in Lambda stands outside the
-sandbox, has the others. Times run from the call of posix_spawn, on CLOCK_MONOTONIC, which all processes share.
+The extension, its runtime (the client) and the bare interpreter share one CPU; the upstream, which
+in Lambda stands outside the sandbox, has the others. Times run from the call of posix_spawn, on
+CLOCK_MONOTONIC, which all processes share.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Start:
-    """One start of the extension beside one of a bare interpreter; CPU time is each process's, until nothing is left to do."""
+    """One start of the extension beside one of a bare interpreter; CPU time is each process's,
+    until nothing is left to do.
+    """
 
     bare_s: float
     register_s: float
@@ -52,7 +56,9 @@ def interpreter_of_layer(opt: Path) -> tuple[str, ...]:
 
 
 def drop_page_cache(opt: Path) -> None:
-    """Have the kernel forget what it holds of a layer's files, as on a machine that has just fetched them."""
+    """Have the kernel forget what it holds of a layer's files, as on a machine that has just
+    fetched them.
+    """
     os.sync()
     for path in opt.rglob("*"):
         if path.is_file():
@@ -64,12 +70,15 @@ def drop_page_cache(opt: Path) -> None:
 
 
 def measure(
-    target: Target, folder: Path, python: tuple[str, ...] = (), before: Callable[[], None] = lambda: None
+    target: Target,
+    folder: Path,
+    python: tuple[str, ...] = (),
+    before: Callable[[], None] = lambda: None,
 ) -> Start:
     """One start of each, the bare interpreter first, after a call of `before` each.
 
-    `python` starts the interpreter; without it, the checkout's is taken. Raises RigError where the extension does not
-    serve or end.
+    `python` starts the interpreter; without it, the checkout's is taken. Raises RigError where the
+    extension does not serve or end.
     """
     folder.mkdir()
     before()
@@ -92,7 +101,9 @@ def _bare_s(python: tuple[str, ...]) -> float:
     return (end_ns - bare.begin_ns) / 1e9
 
 
-def _extension(target: Target, upstream: Upstream, sink: Sink, log: Path) -> tuple[float, float, tuple[float, ...]]:
+def _extension(
+    target: Target, upstream: Upstream, sink: Sink, log: Path
+) -> tuple[float, float, tuple[float, ...]]:
     port = free_port()
     runtime = _runtime(port, upstream)
     group = Group(target.command, environment(upstream, sink, port), log, one_cpu())
@@ -110,10 +121,20 @@ def _extension(target: Target, upstream: Upstream, sink: Sink, log: Path) -> tup
 
 
 def _runtime(port: int, upstream: Upstream) -> subprocess.Popen[str]:
-    """A client that connects as soon as an extension has registered; it is there already, as Lambda's sandbox is."""
-    command = (program("client"), f"--port={port}", f"--gate={upstream.port}", "--cycles=1", "--expect-traceparent")
+    """A client that connects as soon as an extension has registered; it is there already, as
+    Lambda's sandbox is.
+    """
+    command = (
+        program("client"),
+        f"--port={port}",
+        f"--gate={upstream.port}",
+        "--cycles=1",
+        "--expect-traceparent",
+    )
     with pinned(one_cpu()):
-        client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        client = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
     while not upstream.stats()["gates"]:
         time.sleep(0.005)
     return client

@@ -24,7 +24,9 @@ DIRECT, FLOOR, OURS, PEER = "direct", "relay", "ours", "peer"
 
 @dataclass(frozen=True)
 class Target:
-    """A way from the client to the upstream; `traces` says that every event is to bring a span and a traceparent."""
+    """A way from the client to the upstream; `traces` says that every event is to bring a span and
+    a traceparent.
+    """
 
     name: str
     command: tuple[str, ...] = ()
@@ -33,7 +35,8 @@ class Target:
 
 
 def chosen(names: tuple[str, ...] = (), peer: str = "") -> list[Target]:
-    """The targets of these names, or all, in the order of a round; one that cannot be had is left out, and said so.
+    """The targets of these names, or all, in the order of a round; one that cannot be had is left
+    out, and said so.
 
     `peer` is the command line of one more.
     """
@@ -60,7 +63,9 @@ def ours_in_a_layer() -> Target:
 
 def aiohttp_proxy() -> Target:
     """The plain aiohttp proxy with the SDK in its process."""
-    return Target("aiohttp", (sys.executable, str(ROOT / "bench/peers/aiohttp_proxy.py")), traces=True)
+    return Target(
+        "aiohttp", (sys.executable, str(ROOT / "bench/peers/aiohttp_proxy.py")), traces=True
+    )
 
 
 _MAKERS: dict[str, Callable[[], Target]] = {

@@ -35,7 +35,9 @@ PACED_CYCLES, PACED_RATE = 1_000, 500
 
 @dataclass(frozen=True)
 class Rhythm:
-    """How invocations follow each other: the function takes `function_s`, the sandbox is frozen for `pause_s` between two."""
+    """How invocations follow each other: the function takes `function_s`, the sandbox is frozen for
+    `pause_s` between two.
+    """
 
     name: str
     function_s: float
@@ -53,23 +55,38 @@ RHYTHMS = (
 def rows(print_at_end: Callable[[Table], None]) -> list[list[str]]:
     """The rows of this module's table."""
     rows: list[list[str]] = []
-    heads = ["", "billed more, p50 ms", "most ms", "by the runtime", "CPU ms of telemetry", "CPU ms of proxy"]
+    heads = [
+        "",
+        "billed more, p50 ms",
+        "most ms",
+        "by the runtime",
+        "CPU ms of telemetry",
+        "CPU ms of proxy",
+    ]
     print_at_end(Table("billed, and CPU off the hot path, for each invocation", heads, rows))
     return rows
 
 
-@pytest.mark.benchmark(timer=REPLAY_CLOCK, group="billed: billed time that is added to an invocation")
+@pytest.mark.benchmark(
+    timer=REPLAY_CLOCK, group="billed: billed time that is added to an invocation"
+)
 @pytest.mark.parametrize("collector_ms", [1, 50])
 @pytest.mark.parametrize("rhythm", RHYTHMS, ids=lambda rhythm: rhythm.name.partition(":")[0])
-def test_billed_time(rhythm: Rhythm, collector_ms: int, tmp_path: Path, replay: Replay, rows: list[list[str]]) -> None:
+def test_billed_time(
+    rhythm: Rhythm, collector_ms: int, tmp_path: Path, replay: Replay, rows: list[list[str]]
+) -> None:
     count = int(os.environ.get("BENCH_ROUNDS", "0")) or rhythm.invocations
-    direct, _, _ = _invocations(Target(DIRECT), replace(rhythm, pause_s=0), collector_ms, 10, tmp_path / "direct")
+    direct, _, _ = _invocations(
+        Target(DIRECT), replace(rhythm, pause_s=0), collector_ms, 10, tmp_path / "direct"
+    )
     through, cpu_ms, spans = _invocations(ours(), rhythm, collector_ms, count, tmp_path / "ours")
     assert spans == WARMUP + count
     floor_s = median(one.billed_s for one in direct)
     added_s = [one.billed_s - floor_s for one in through]
     by_runtime_ms = 1000 * median(one.runtime_s - floor_s for one in through)
-    replay([max(0.0, one_s) for one_s in added_s], {"cpu_ms": cpu_ms, "by_runtime_ms": by_runtime_ms})
+    replay(
+        [max(0.0, one_s) for one_s in added_s], {"cpu_ms": cpu_ms, "by_runtime_ms": by_runtime_ms}
+    )
     times_ms = (1000 * median(added_s), 1000 * max(added_s), by_runtime_ms)
     name = f"{rhythm.name}; a collector of {collector_ms} ms"
     rows.append([name, *(f"{time_ms:.2f}" for time_ms in times_ms), *_cpu_columns(cpu_ms)])
@@ -98,7 +115,9 @@ def test_cpu_of_invocations_exported_together(
 def _invocations(
     target: Target, rhythm: Rhythm, collector_ms: int, count: int, folder: Path
 ) -> tuple[list[Billed], list[float], int]:
-    """So many invocations, the CPU time of each process for one of them, and how many spans arrived, warm-up included."""
+    """So many invocations, the CPU time of each process for one of them, and how many spans
+    arrived, warm-up included.
+    """
     folder.mkdir()
     sink = Sink(folder, other_cpus(one_cpu()), collector_ms)
     try:
@@ -118,7 +137,9 @@ def _invocations(
 
 
 def _per_invocation_ms(before_ns: list[int], after_ns: list[int], count: int) -> list[float]:
-    return [(after - before) / count / 1e6 for before, after in zip(before_ns, after_ns, strict=True)]
+    return [
+        (after - before) / count / 1e6 for before, after in zip(before_ns, after_ns, strict=True)
+    ]
 
 
 def _cpu_columns(cpu_ms: list[float]) -> list[str]:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from bench.replay import Replay
     from bench.table import Table
 
-pytestmark = [pytest.mark.timeout(1_800), pytest.mark.benchmark(timer=REPLAY_CLOCK, group="cold: a sandbox")]
+pytestmark = [
+    pytest.mark.timeout(1_800),
+    pytest.mark.benchmark(timer=REPLAY_CLOCK, group="cold: a sandbox"),
+]
 
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "0")) or 5
 # A figure may be missed by so much on a busy machine; beyond that something is wrong.

@@ -43,19 +43,29 @@ def test_a_way_out(
 ) -> None:
     cpu_s = [each.cpu_s for each in exports[way]]
     ratio = median(cpu_s) / median(each.cpu_s for each in exports[DEFAULT])
-    replay(cpu_s, {"ratio_to_default": ratio, "peak_kb": median(each.peak_kb for each in exports[way])})
+    replay(
+        cpu_s, {"ratio_to_default": ratio, "peak_kb": median(each.peak_kb for each in exports[way])}
+    )
     if way in LIMITS:
         set_goal(Goal(f"CPU of {way}, by {DEFAULT}", LIMITS[way], ratio))
     assert all(each.cpu_s > 0 for each in exports[way])
 
 
 @pytest.mark.benchmark(timer=REPLAY_CLOCK, group="exports: CPU of the telemetry process")
-def test_the_table(exports: dict[str, list[Export]], replay: Replay, print_at_end: Callable[[Table], None]) -> None:
+def test_the_table(
+    exports: dict[str, list[Export]], replay: Replay, print_at_end: Callable[[Table], None]
+) -> None:
     default = exports[DEFAULT]
-    base_s, base_kb = median(each.cpu_s for each in default), median(each.peak_kb for each in default)
+    base_s, base_kb = (
+        median(each.cpu_s for each in default),
+        median(each.peak_kb for each in default),
+    )
     rows = []
     for way, several in exports.items():
-        cpu_s, peak_kb = median(each.cpu_s for each in several), median(each.peak_kb for each in several)
+        cpu_s, peak_kb = (
+            median(each.cpu_s for each in several),
+            median(each.peak_kb for each in several),
+        )
         rows.append(
             [
                 way,
@@ -66,6 +76,9 @@ def test_the_table(exports: dict[str, list[Export]], replay: Replay, print_at_en
             ]
         )
     replay([base_s], {})
-    title = f"exports: one invocation and the end, {len(default)} times; CPU and most memory of the telemetry process"
+    title = (
+        f"exports: one invocation and the end, {len(default)} times; CPU and most memory "
+        f"of the telemetry process"
+    )
     print_at_end(Table(title, ["", "ms", "x http/protobuf", "MB", "more MB"], rows))
     assert [row[0] for row in rows] == [*WAYS]

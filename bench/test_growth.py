@@ -1,4 +1,6 @@
-"""The question: how the cost of a cycle grows with what is in it, and with how many went before it."""
+"""The question: how the cost of a cycle grows with what is in it, and with how many
+went before it.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,13 @@ AXES = (
         "bytes of the event",
         {
             size: _load(f"{size} bytes", cycles, event_bytes=size)
-            for size, cycles in ((1_000, 400), (10_000, 400), (100_000, 150), (1_000_000, 40), (6_000_000, 10))
+            for size, cycles in (
+                (1_000, 400),
+                (10_000, 400),
+                (100_000, 150),
+                (1_000_000, 40),
+                (6_000_000, 10),
+            )
         },
     ),
     Axis(
@@ -99,8 +107,12 @@ AXES = (
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)
 def test_growth(axis: Axis, replay: Replay, print_at_end: Callable[[Table], None]) -> None:
     targets = chosen((DIRECT, *SHOWN))
-    measured = {size: rounds.run(load, targets, one_cpu(), ROUNDS) for size, load in axis.loads.items()}
-    lines = [Line(name, [(size, axis.y(one, name)) for size, one in measured.items()]) for name in SHOWN]
+    measured = {
+        size: rounds.run(load, targets, one_cpu(), ROUNDS) for size, load in axis.loads.items()
+    }
+    lines = [
+        Line(name, [(size, axis.y(one, name)) for size, one in measured.items()]) for name in SHOWN
+    ]
     missing = [one.counts[OURS].cycles - one.counts[OURS].spans for one in measured.values()]
     keep_plot(f"growth-{axis.name}", svg(axis.title, axis.unit, axis.y_name, lines))
     print_at_end(_table(axis, lines, missing))
@@ -109,8 +121,12 @@ def test_growth(axis: Axis, replay: Replay, print_at_end: Callable[[Table], None
     assert not silent, f"no span arrived for {silent} {axis.unit}: a machine too busy, or a fault"
 
 
-@pytest.mark.benchmark(timer=REPLAY_CLOCK, group="growth: p50 of ours, for each number of invocations")
-def test_growth_with_invocations(replay: Replay, print_at_end: Callable[[Table], None], tmp_path: Path) -> None:
+@pytest.mark.benchmark(
+    timer=REPLAY_CLOCK, group="growth: p50 of ours, for each number of invocations"
+)
+def test_growth_with_invocations(
+    replay: Replay, print_at_end: Callable[[Table], None], tmp_path: Path
+) -> None:
     steps = [step for step in (1, 10, 100, 1_000, 10_000, 100_000) if step <= INVOCATIONS]
     figures, sizes_kb, missing = _one_after_the_other(steps, tmp_path)
     added = [Line(name, _added_points(steps, figures, name)) for name in (FLOOR, OURS)]
@@ -118,8 +134,13 @@ def test_growth_with_invocations(replay: Replay, print_at_end: Callable[[Table],
         Line(name, list(zip(steps, (kb[place] / 1024 for kb in sizes_kb), strict=True)))
         for place, name in enumerate(("proxy", "telemetry"))
     ]
-    keep_plot("growth-invocations", svg("After more invocations", "invocations", "added p50, µs", added))
-    keep_plot("growth-memory", svg("Memory after more invocations", "invocations", "PSS, MB", memory, is_linear=True))
+    keep_plot(
+        "growth-invocations", svg("After more invocations", "invocations", "added p50, µs", added)
+    )
+    keep_plot(
+        "growth-memory",
+        svg("Memory after more invocations", "invocations", "PSS, MB", memory, is_linear=True),
+    )
     print_at_end(_invocations_table(steps, added, memory, missing))
     replay([one["p50_ns"] / 1e9 for one in figures[OURS]], _extra([*added, *memory]))
     assert [one["cycles"] for one in figures[OURS]] == _stretches(steps)
@@ -130,9 +151,13 @@ def test_growth_with_invocations(replay: Replay, print_at_end: Callable[[Table],
 def _one_after_the_other(
     steps: Sequence[int], folder: Path
 ) -> tuple[dict[str, list[dict[str, Any]]], list[list[int]], int]:
-    """The client's figures of each stretch up to the next step, the memory of ours behind each, and how many spans are missing."""
+    """The client's figures of each stretch up to the next step, the memory of ours behind each, and
+    how many spans are missing.
+    """
     with ExitStack() as cleanup:
-        rigs = [Rig(target, folder / target.name, one_cpu()) for target in chosen((DIRECT, FLOOR, OURS))]
+        rigs = [
+            Rig(target, folder / target.name, one_cpu()) for target in chosen((DIRECT, FLOOR, OURS))
+        ]
         for rig in rigs:
             cleanup.callback(rig.kill)
         figures: dict[str, list[dict[str, Any]]] = {rig.target.name: [] for rig in rigs}
@@ -160,13 +185,22 @@ def _added_points(
 def _table(axis: Axis, lines: Sequence[Line], missing: Sequence[int]) -> Table:
     rows = [[line.name, *(f"{y:,.0f}" for _, y in line.points)] for line in lines]
     floor, ours = ([y for _, y in line.points] for line in lines[:2])
-    rows.append([f"{OURS} x {FLOOR}", *(f"{y / floor_y:.2f}" for y, floor_y in zip(ours, floor, strict=True))])
+    rows.append(
+        [
+            f"{OURS} x {FLOOR}",
+            *(f"{y / floor_y:.2f}" for y, floor_y in zip(ours, floor, strict=True)),
+        ]
+    )
     rows.append([f"spans of {OURS} missing", *map(str, missing)])
     return Table(f"{axis.title}: {axis.y_name}", [axis.unit, *map(number_text, axis.loads)], rows)
 
 
-def _invocations_table(steps: Sequence[int], added: Sequence[Line], memory: Sequence[Line], missing: int) -> Table:
-    rows = [[f"{line.name}, added p50 µs", *(f"{y:,.0f}" for _, y in line.points)] for line in added]
+def _invocations_table(
+    steps: Sequence[int], added: Sequence[Line], memory: Sequence[Line], missing: int
+) -> Table:
+    rows = [
+        [f"{line.name}, added p50 µs", *(f"{y:,.0f}" for _, y in line.points)] for line in added
+    ]
     rows += [[f"{line.name}, PSS in MB", *(f"{y:.1f}" for _, y in line.points)] for line in memory]
     title = f"After more invocations, as fast as it goes; {missing} spans missing"
     return Table(title, ["invocations", *map(number_text, steps)], rows)

@@ -47,12 +47,15 @@ DIFFERENT = 100
 
 EVENTS = {"1 KB": http_event(KB), "3 KB": rest_event(3 * KB)}
 LARGE_EVENTS = {
-    f"1 MB {body}, {'body' if body_first else 'headers'} first": http_event(MB, body=body, body_first=body_first)
+    f"1 MB {body}, {'body' if body_first else 'headers'} first": http_event(
+        MB, body=body, body_first=body_first
+    )
     for body in BODIES
     for body_first in (False, True)
 }
 BATCHES = {f"a batch of {count:,}": batch_event(count) for count in (1, 2_000)}
-# In µs, of what extract, decide and inject take together (issue 5), and of the heads and records of a cycle (issue 6).
+# In µs, of what extract, decide and inject take together (issue 5), and of the heads and records of
+# a cycle (issue 6).
 SHARE_TARGETS_US = {"1 KB": 10.0, "3 KB": 20.0} | {
     name: 4_000.0 if "escapes" in name else 1_500.0 for name in LARGE_EVENTS
 }
@@ -79,21 +82,36 @@ def rows(print_at_end: Callable[[Table], None]) -> list[list[str]]:
 
 
 @pytest.fixture
-def timed(benchmark: BenchmarkFixture, rows: list[list[str]], request: pytest.FixtureRequest) -> Timed:
-    """Time a call, keep its median beside what it may take, and give what it returned. `before` each call something else runs."""
+def timed(
+    benchmark: BenchmarkFixture, rows: list[list[str]], request: pytest.FixtureRequest
+) -> Timed:
+    """Time a call, keep its median beside what it may take, and give what it returned. `before`
+    each call something else runs.
+    """
     piece = request.node.get_closest_marker("benchmark").kwargs["group"].partition(": ")[2]
     case = request.node.callspec.id if hasattr(request.node, "callspec") else ""
 
     def timed(
-        call: Callable[[], object], target_us: float | None = None, before: Callable[[], object] | None = None
+        call: Callable[[], object],
+        target_us: float | None = None,
+        before: Callable[[], object] | None = None,
     ) -> Any:
         returned = (
-            benchmark.pedantic(call, setup=before, rounds=2_000, warmup_rounds=200) if before else benchmark(call)
+            benchmark.pedantic(call, setup=before, rounds=2_000, warmup_rounds=200)
+            if before
+            else benchmark(call)
         )
         least_us, median_us = benchmark.stats.stats.min * 1e6, benchmark.stats.stats.median * 1e6
         benchmark.extra_info.update(target_us=target_us)
         beside = [f"{target_us:,.0f}", f"{median_us / target_us:.2f}"] if target_us else ["", ""]
-        rows.append([": ".join(filter(None, (piece, case))), f"{least_us:,.1f}", f"{median_us:,.1f}", *beside])
+        rows.append(
+            [
+                ": ".join(filter(None, (piece, case))),
+                f"{least_us:,.1f}",
+                f"{median_us:,.1f}",
+                *beside,
+            ]
+        )
         return returned
 
     return timed
@@ -113,7 +131,10 @@ def channel() -> Iterator[Channel]:
 def test_heads(timed: Timed) -> None:
     event = EVENTS["1 KB"]
     templates = _head_templates(len(event))
-    messages = [(event_head(number, KB) + event, result_head(number) + RESULT) for number in range(DIFFERENT)]
+    messages = [
+        (event_head(number, KB) + event, result_head(number) + RESULT)
+        for number in range(DIFFERENT)
+    ]
     numbers = cycle(messages)
 
     def heads() -> object:
@@ -191,11 +212,18 @@ def _prepare(event: bytes) -> Callable[[], Sequence[bytes | memoryview]]:
     """What the tracer does with the same event under one request id after the other."""
     heads, events = _head_templates(len(event)), EventTemplates(PatternCompiler())
     tracer = Tracer(Settings({}), Invocations(), events)
-    for first in (event, event, event, *[EVENTS["1 KB"]] * 3):  # a batch too comes where a template is known
+    for first in (
+        event,
+        event,
+        event,
+        *[EVENTS["1 KB"]] * 3,
+    ):  # a batch too comes where a template is known
         carrier = find.find(first, SCAN_LIMIT_BYTES, events)
         if isinstance(carrier, ScannedCarrier):
             events.learn(first, carrier)
-    recognised = [heads.events.recognise(event_head(number, len(event))) for number in range(DIFFERENT)]
+    recognised = [
+        heads.events.recognise(event_head(number, len(event))) for number in range(DIFFERENT)
+    ]
     in_turn = cycle([_event(reply, event) for reply in recognised])
     return lambda: tracer.prepare(next(in_turn), NOW_NS, closes=False).parts
 

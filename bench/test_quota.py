@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
     from bench.replay import Replay
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.benchmark(timer=REPLAY_CLOCK, group="quota: the first events")]
+pytestmark = [
+    pytest.mark.timeout(600),
+    pytest.mark.benchmark(timer=REPLAY_CLOCK, group="quota: the first events"),
+]
 
 SANDBOXES = int(os.environ.get("BENCH_ROUNDS", "0")) or 3
 SHARES = [Share(percent, period_us) for percent in SHARES_PERCENT for period_us in PERIODS_US]
@@ -28,7 +31,9 @@ OURS = ROOT / "opt/entrypoint"
 
 
 @pytest.mark.parametrize("share", SHARES, ids=str)
-def test_the_first_events(share: Share, replay: Replay, print_at_end: Callable[[Table], None]) -> None:
+def test_the_first_events(
+    share: Share, replay: Replay, print_at_end: Callable[[Table], None]
+) -> None:
     alone = [measure(share, extension=None) for _ in range(SANDBOXES)]
     behind = [measure(share, extension=OURS) for _ in range(SANDBOXES)]
     replay(_durations_s(behind), {"p50_ms_alone": 1000 * median(_durations_s(alone))})
@@ -38,7 +43,9 @@ def test_the_first_events(share: Share, replay: Replay, print_at_end: Callable[[
 
 
 @pytest.mark.parametrize("share", SHARES, ids=str)
-def test_one_event_and_shutdown(share: Share, replay: Replay, print_at_end: Callable[[Table], None]) -> None:
+def test_one_event_and_shutdown(
+    share: Share, replay: Replay, print_at_end: Callable[[Table], None]
+) -> None:
     behind = [measure(share, extension=OURS, events=1) for _ in range(SANDBOXES)]
     exported = sum(first.spans for first in behind)
     replay(_durations_s(behind), {"sandboxes": SANDBOXES, "spans_exported": exported})

@@ -40,10 +40,15 @@ def test_the_layers_first_cycle(
     target = ours_in_a_layer()
     before = (lambda: None) if is_cached else (lambda: drop_page_cache(LAYER))
     python = interpreter_of_layer(LAYER)
-    starts = [measure(target, tmp_path / str(number), python, before) for number in range(_rounds())]
+    starts = [
+        measure(target, tmp_path / str(number), python, before) for number in range(_rounds())
+    ]
     replay(
         [start.first_cycle_s for start in starts],
-        {"ratio_to_bare": _ratio(starts, "first_cycle_s"), "register_ratio_to_bare": _ratio(starts, "register_s")},
+        {
+            "ratio_to_bare": _ratio(starts, "first_cycle_s"),
+            "register_ratio_to_bare": _ratio(starts, "register_s"),
+        },
     )
     where = "its files in the page cache" if is_cached else "its files dropped from the page cache"
     print_at_end(_table(starts, f"start of the layer, {where}"))
@@ -57,7 +62,10 @@ def test_a_bare_interpreter(starts: list[Start], replay: Replay) -> None:
 
 @pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
 def test_spawn_to_register(
-    starts: list[Start], replay: Replay, print_at_end: Callable[[Table], None], set_goal: Callable[[Goal], None]
+    starts: list[Start],
+    replay: Replay,
+    print_at_end: Callable[[Table], None],
+    set_goal: Callable[[Goal], None],
 ) -> None:
     replay([start.register_s for start in starts], {"ratio_to_bare": _ratio(starts, "register_s")})
     print_at_end(_table(starts))
@@ -66,13 +74,20 @@ def test_spawn_to_register(
 
 
 @pytest.mark.benchmark(timer=REPLAY_CLOCK, group="start: from posix_spawn")
-def test_spawn_to_the_first_cycle(starts: list[Start], replay: Replay, set_goal: Callable[[Goal], None]) -> None:
-    cpu_ms = [round(1000 * median(seconds)) for seconds in zip(*(start.cpu_s for start in starts), strict=True)]
+def test_spawn_to_the_first_cycle(
+    starts: list[Start], replay: Replay, set_goal: Callable[[Goal], None]
+) -> None:
+    cpu_ms = [
+        round(1000 * median(seconds))
+        for seconds in zip(*(start.cpu_s for start in starts), strict=True)
+    ]
     replay(
         [start.first_cycle_s for start in starts],
         {"ratio_to_bare": _ratio(starts, "first_cycle_s"), "cpu_ms_until_ready": cpu_ms},
     )
-    set_goal(Goal("spawn to the first cycle, by a bare interpreter", 3, _ratio(starts, "first_cycle_s")))
+    set_goal(
+        Goal("spawn to the first cycle, by a bare interpreter", 3, _ratio(starts, "first_cycle_s"))
+    )
     set_goal(Goal("CPU of the telemetry process until it is ready, in ms", 160, cpu_ms[1]))
     assert all(start.spans == 1 for start in starts)
 
@@ -88,10 +103,23 @@ def _ratio(starts: list[Start], name: str) -> float:
 
 def _table(starts: list[Start], name: str = "start") -> Table:
     rows = [
-        [label, f"{1000 * median(getattr(start, name) for start in starts):.1f}", f"{_ratio(starts, name):.2f}"]
-        for label, name in (("bare", "bare_s"), ("register", "register_s"), ("first cycle", "first_cycle_s"))
+        [
+            label,
+            f"{1000 * median(getattr(start, name) for start in starts):.1f}",
+            f"{_ratio(starts, name):.2f}",
+        ]
+        for label, name in (
+            ("bare", "bare_s"),
+            ("register", "register_s"),
+            ("first cycle", "first_cycle_s"),
+        )
     ]
-    cpu = " + ".join(f"{1000 * median(each):.0f}" for each in zip(*(start.cpu_s for start in starts), strict=True))
+    cpu = " + ".join(
+        f"{1000 * median(each):.0f}"
+        for each in zip(*(start.cpu_s for start in starts), strict=True)
+    )
     return Table(
-        f"{name}: {len(starts)} times, CPU until ready {cpu} ms (proxy + telemetry)", ["", "ms", "x bare"], rows
+        f"{name}: {len(starts)} times, CPU until ready {cpu} ms (proxy + telemetry)",
+        ["", "ms", "x bare"],
+        rows,
     )

@@ -19,11 +19,15 @@ class Upstream:
 
     def __init__(self, cpus: Collection[int], *options: str) -> None:
         with pinned(cpus):
-            self._process = subprocess.Popen([program("upstream"), *options], stdout=subprocess.PIPE, text=True)
+            self._process = subprocess.Popen(
+                [program("upstream"), *options], stdout=subprocess.PIPE, text=True
+            )
         self.port = int(self._output().readline())
 
     def stats(self) -> dict[str, int]:
-        """What it has seen: events, results, result_bytes, and CLOCK_MONOTONIC ns of register, first poll and result."""
+        """What it has seen: events, results, result_bytes, and CLOCK_MONOTONIC ns of register,
+        first poll and result.
+        """
         return self._control("stats")
 
     def shut_down(self) -> None:

@@ -50,19 +50,23 @@ def main(script: str, skipped: str = "", shell: int = 0) -> int:
     if settings.extensions_api is None or settings.runtime_api is None:
         _commit(shell)
         return _fail(
-            "AWS_LAMBDA_RUNTIME_API is not set: this runs as a Lambda extension; `lrap-otel emulate` starts it locally"
+            "AWS_LAMBDA_RUNTIME_API is not set: this runs as a Lambda extension; `lrap-otel "
+            "emulate` starts it locally"
         )
     _avoid_ourselves(settings)
     listener = _bind(settings.listener_port)
     if listener is not None and _is_our_port(settings.extensions_api, settings):
         _commit(shell)
         return _fail(
-            "AWS_LAMBDA_RUNTIME_API is our own port, so there is nobody to register with; set LRAP_LISTENER_PORT"
+            "AWS_LAMBDA_RUNTIME_API is our own port, so there is nobody to register with; set "
+            "LRAP_LISTENER_PORT"
         )
     proxies = listener is not None
     traces = proxies and settings.export_enabled
     takes_invoke = traces and not settings.is_managed_instances
-    request = register_request(settings, extension_name(script, settings), takes_invoke=takes_invoke)
+    request = register_request(
+        settings, extension_name(script, settings), takes_invoke=takes_invoke
+    )
     _commit(shell)
     try:
         registration = Registration(settings.extensions_api)
@@ -164,7 +168,9 @@ def _avoid_ourselves(settings: Settings) -> None:
     """A runtime's call that we pass on to our own port would come again, and so on for ever."""
     address = settings.runtime_api
     if address and address != settings.extensions_api and _is_our_port(address, settings):
-        settings.warnings.append("LRAP_RUNTIME_API_ENDPOINT is our own port; AWS_LAMBDA_RUNTIME_API is used instead")
+        settings.warnings.append(
+            "LRAP_RUNTIME_API_ENDPOINT is our own port; AWS_LAMBDA_RUNTIME_API is used instead"
+        )
         settings.runtime_api = settings.extensions_api
 
 
@@ -176,7 +182,9 @@ def _is_our_port(address: tuple[str, int], settings: Settings) -> bool:
 def _fork_telemetry(
     api: _socket.socket, listener: _socket.socket | None, *, hears_platform: bool
 ) -> "tuple[Channel | None, int]":
-    """Start the telemetry process: its channel and process id, or None and 0 where it cannot start."""
+    """Start the telemetry process: its channel and process id, or None and 0 where it
+    cannot start.
+    """
     import gc  # noqa: PLC0415 - the register request is out
 
     from lrap_otel.ipc.channel import Channel  # noqa: PLC0415 - see above
@@ -187,7 +195,8 @@ def _fork_telemetry(
             from lrap_otel.ipc.telemetry_port import open_port  # noqa: PLC0415 - see above
 
             channel.platform = open_port(api.getsockname()[0])
-        # A collection writes to all that it looks at, and each process would then need its own copy.
+        # A collection writes to all that it looks at, and each process would then need its own
+        # copy.
         gc.freeze()
         process_id = posix.fork()
     except OSError:
@@ -222,7 +231,9 @@ def _be_telemetry(api: _socket.socket, listener: _socket.socket | None, channel:
 
 
 def _end_with(shell: int) -> None:
-    """End when our parent does: whoever kills it means us, and the next extension needs our port."""
+    """End when our parent does: whoever kills it means us, and the next extension needs
+    our port.
+    """
     try:
         import select  # noqa: PLC0415
 

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 _QUOTED_LIMIT = 60
-_SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+_SWITCHES = {
+    "true": True,
+    "1": True,
+    "yes": True,
+    "on": True,
+    "false": False,
+    "0": False,
+    "no": False,
+    "off": False,
+}
 _PORT_DIGITS, _HIGHEST_PORT = 5, 65_535
 
 
@@ -27,7 +36,10 @@ class Environment:
 
     def text(self, name: str, default: str = "") -> str:
         """The value as it stands; `default` where it is unset or empty."""
-        return self.variables.get(name.encode(), b"").decode("utf-8", "surrogateescape").strip() or default
+        return (
+            self.variables.get(name.encode(), b"").decode("utf-8", "surrogateescape").strip()
+            or default
+        )
 
     def flag(self, name: str, default: bool) -> bool:
         """``true`` or ``false``, in any case."""
@@ -38,7 +50,9 @@ class Environment:
         return self._parsed(name, default, lambda text: _SWITCHES[text.lower()])
 
     def port(self, name: str, default: int) -> int:
-        """A plain decimal from 1 to 65535, blanks around it ignored: what `opt/wrapper` takes too."""
+        """A plain decimal from 1 to 65535, blanks around it ignored: what `opt/wrapper`
+        takes too.
+        """
         text = self.variables.get(name.encode(), b"").strip(b" \t\n")
         if not text:
             return default
@@ -53,28 +67,42 @@ class Environment:
         """A whole number within bounds that are both allowed. `says` are the warning's words for
         the default, where the number itself would mislead.
         """
-        return self._parsed(name, default, lambda text: _within(_decimal(text), lowest, highest), says)
+        return self._parsed(
+            name, default, lambda text: _within(_decimal(text), lowest, highest), says
+        )
 
     def one_of(self, name: str, default: str, choices: tuple[str, ...], says: str = "") -> str:
         """One of `choices`, in any case. `says` are the warning's words for the default."""
         return self._parsed(name, default, lambda text: choices[choices.index(text.lower())], says)
 
-    def word_or_number(self, name: str, default: str, choices: tuple[str, ...], lowest: int, highest: int) -> str | int:
+    def word_or_number(
+        self, name: str, default: str, choices: tuple[str, ...], lowest: int, highest: int
+    ) -> str | int:
         """One of `choices`, in any case, or a whole number within bounds that are both allowed."""
 
         def parse(text: str) -> str | int:
-            return text.lower() if text.lower() in choices else _within(_decimal(text), lowest, highest)
+            return (
+                text.lower()
+                if text.lower() in choices
+                else _within(_decimal(text), lowest, highest)
+            )
 
         chosen: str | int = default
         return self._parsed(name, chosen, parse)
 
-    def several_of(self, name: str, default: tuple[str, ...], choices: tuple[str, ...]) -> tuple[str, ...]:
+    def several_of(
+        self, name: str, default: tuple[str, ...], choices: tuple[str, ...]
+    ) -> tuple[str, ...]:
         """A comma-separated list, each once; what is not of `choices` is left out with a warning
         (OpenTelemetry's rule).
         """
-        names = dict.fromkeys(part.strip().lower() for part in self.text(name).split(",") if part.strip())
+        names = dict.fromkeys(
+            part.strip().lower() for part in self.text(name).split(",") if part.strip()
+        )
         for unknown in (part for part in names if part not in choices):
-            self.warn(f"{name}: {quoted(unknown)} is not one of {', '.join(choices)}; it is ignored")
+            self.warn(
+                f"{name}: {quoted(unknown)} is not one of {', '.join(choices)}; it is ignored"
+            )
         return tuple(part for part in names if part in choices) or default
 
     def address(self, name: str, default: tuple[str, int] | None) -> tuple[str, int] | None:
@@ -93,7 +121,9 @@ class Environment:
         try:
             return parse(text)
         except (KeyError, ValueError):
-            self.warn(f"{name}={quoted(text)} cannot be used; {says or repr(default)} is used instead")
+            self.warn(
+                f"{name}={quoted(text)} cannot be used; {says or repr(default)} is used instead"
+            )
             return default
 
 

@@ -9,4 +9,7 @@ PACKAGES = {
 
 def remedy(extra: str) -> str:
     """What to do if a package of `extra` is missing, in one line."""
-    return f"in a checkout `make setup` installs it, elsewhere pip install {PACKAGES[extra]} (the extra `{extra}`)"
+    return (
+        f"in a checkout `make setup` installs it, elsewhere pip install {PACKAGES[extra]} "
+        f"(the extra `{extra}`)"
+    )

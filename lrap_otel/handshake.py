@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     Serve = Callable[[_socket.socket, list[_socket.socket], list["Hello"]], None]
 
 _HELLO = b"GET /lrap-otel/hello HTTP/1."
-ANSWER = b"HTTP/1.1 200 lrap-otel\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
+ANSWER = (
+    b"HTTP/1.1 200 lrap-otel\r\nContent-Type: application/json\r\nContent-Length: 2\r\n"
+    b"Connection: close\r\n\r\n{}"
+)
 _HEAD_LIMIT_BYTES = 65_536
 # The wrapper waits as long for its answer.
 _HEAD_TIMEOUT_S = 1.0
@@ -44,7 +47,9 @@ class Hello:
             name, _, value = line.partition(b":")
             self.fields[name.strip().lower()] = value.strip()
         # Now: once answered, the wrapper becomes the runtime, and its command line is another.
-        self.lives = watched(self.fields.get(b"lrap-runtime-pid", b""), self.fields.get(b"lrap-wrapper", b""))
+        self.lives = watched(
+            self.fields.get(b"lrap-runtime-pid", b""), self.fields.get(b"lrap-wrapper", b"")
+        )
 
 
 class Handshake:
@@ -79,7 +84,9 @@ class Handshake:
         first of `addresses` that answers. Else the port is closed, and the wrapper finds nobody.
         """
 
-        def relay(listener: _socket.socket, early: list[_socket.socket], hellos: list[Hello]) -> None:
+        def relay(
+            listener: _socket.socket, early: list[_socket.socket], hellos: list[Hello]
+        ) -> None:
             waiting = [runtime for runtime in early if not _has_gone(runtime)]
             if not hellos and not waiting:
                 listener.close()
@@ -150,7 +157,9 @@ def _relay_next(
     waiting: list[_socket.socket], listener: _socket.socket, addresses: tuple[tuple[str, int], ...]
 ) -> None:
     try:
-        _thread.start_new_thread(_relay, (waiting.pop() if waiting else _accept(listener), addresses))
+        _thread.start_new_thread(
+            _relay, (waiting.pop() if waiting else _accept(listener), addresses)
+        )
     except (OSError, RuntimeError):  # out of descriptors or threads, until one ends
         time.sleep(_PAUSE_S)
 

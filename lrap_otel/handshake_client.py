@@ -1,7 +1,7 @@
 """The wrapper's question where there is no bash to ask it: a script, started by its path.
 
-``handshake_client.py PORT PID WRAPPER`` exits with 0 if the proxy answers, with 3 if somebody else does, or
-nobody. Any other status means that this interpreter cannot be used.
+``handshake_client.py PORT PID WRAPPER`` exits with 0 if the proxy answers, with 3 if somebody else
+does, or nobody. Any other status means that this interpreter cannot be used.
 """
 
 import _socket
@@ -40,8 +40,14 @@ def is_answered(port: int, process_id: str, wrapper: str) -> bool:
 
 
 def _question(process_id: str, wrapper: str) -> bytes:
-    lines = [b"GET /lrap-otel/hello HTTP/1.1", b"Host: 127.0.0.1", b"Lrap-Runtime-Pid: " + process_id.encode()]
-    lines.append(b"Lrap-Wrapper: " + wrapper.encode("utf-8", "surrogateescape").translate(None, b"\r\n"))
+    lines = [
+        b"GET /lrap-otel/hello HTTP/1.1",
+        b"Host: 127.0.0.1",
+        b"Lrap-Runtime-Pid: " + process_id.encode(),
+    ]
+    lines.append(
+        b"Lrap-Wrapper: " + wrapper.encode("utf-8", "surrogateescape").translate(None, b"\r\n")
+    )
     for name, variable in _HAND_OVER:
         lines.append(name + b": " + posix.environ.get(variable, b"").translate(None, b"\r\n"))
     return b"\r\n".join((*lines, b"\r\n"))

@@ -1,4 +1,5 @@
-"""Lines on stderr, which Lambda adds to the function's log. Never a payload, a header's value or a secret.
+"""Lines on stderr, which Lambda adds to the function's log. Never a payload, a header's value or a
+secret.
 
 Telemetry itself goes to stdout, if its exporter is ``console``.
 """

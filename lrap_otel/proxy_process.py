@@ -1,4 +1,6 @@
-"""The proxy process once it has asked to be registered: the second half of the start, and the run until SHUTDOWN."""
+"""The proxy process once it has asked to be registered: the second half of the start, and the run
+until SHUTDOWN.
+"""
 
 import _socket
 import time
@@ -49,12 +51,21 @@ def run(
     invocations = Invocations()
     upstream = Upstream(settings.runtime_api or registered.address, registered.address)
     compiler = PatternCompiler()
-    tracer = Tracer(settings, invocations, EventTemplates(compiler)) if channel is not None else None
+    tracer = (
+        Tracer(settings, invocations, EventTemplates(compiler)) if channel is not None else None
+    )
     is_managed_instances = settings.is_managed_instances
     sandbox = SharedState(
-        upstream, invocations, channel, tracer, HeadTemplates(compiler), is_managed_instances=is_managed_instances
+        upstream,
+        invocations,
+        channel,
+        tracer,
+        HeadTemplates(compiler),
+        is_managed_instances=is_managed_instances,
     )
-    telemetry = _watch_telemetry(settings, channel, sandbox, process_id) if channel is not None else None
+    telemetry = (
+        _watch_telemetry(settings, channel, sandbox, process_id) if channel is not None else None
+    )
     if handshake is not None:
         handshake.serve(lambda listener, early, hellos: _accept(listener, early, hellos, sandbox))
     _warn_of(settings, handshake, channel)
@@ -66,25 +77,39 @@ def run(
         log.error(str(error))
         return 1
     log.info(
-        f"registered for {registration.get('functionName')}; the runtime's calls come through port {settings.listener_port}"
+        f"registered for {registration.get('functionName')}; the runtime's calls come through port "
+        f"{settings.listener_port}"
     )
     sandbox.recorder.observe(sandbox.recorder.offer_and_keep, _started(registration))
     if channel is not None and telemetry is not None:
         _use_init(settings, client, registered.address, channel, telemetry, sandbox)
     schedule = FlushSchedule(settings.flush)
-    Lifecycle(client, invocations, sandbox.polls, telemetry, sandbox.recorder, settings.flush_budget_ms, schedule).run()
+    Lifecycle(
+        client,
+        invocations,
+        sandbox.polls,
+        telemetry,
+        sandbox.recorder,
+        settings.flush_budget_ms,
+        schedule,
+    ).run()
     return 0
 
 
 def _accept(
-    listener: _socket.socket, early: "list[_socket.socket]", hellos: "list[Hello]", sandbox: SharedState
+    listener: _socket.socket,
+    early: "list[_socket.socket]",
+    hellos: "list[Hello]",
+    sandbox: SharedState,
 ) -> None:
     for hello in hellos:
         sandbox.recorder.observe(sandbox.meet_runtime, hello)
     accept_connections(listener, sandbox, early)
 
 
-def _watch_telemetry(settings: "Settings", channel: "Channel", sandbox: SharedState, process_id: int) -> Telemetry:
+def _watch_telemetry(
+    settings: "Settings", channel: "Channel", sandbox: SharedState, process_id: int
+) -> Telemetry:
     telemetry = Telemetry(
         channel,
         sandbox.invocations,
@@ -127,16 +152,20 @@ def _subscribe(
     if channel.platform is None:
         return None
     try:
-        return Subscription(address, client.identifier, channel.platform.getsockname()[1], settings.telemetry_types)
+        return Subscription(
+            address, client.identifier, channel.platform.getsockname()[1], settings.telemetry_types
+        )
     except OSError as error:
-        log.warning(f"the Telemetry API cannot be asked ({error}); what only the platform knows is missing")
+        log.warning(
+            f"the Telemetry API cannot be asked ({error}); what only the platform knows is missing"
+        )
         return None
 
 
 def _needs_telemetry_from_the_first_event(settings: "Settings") -> bool:
-    """Whether this function gets less of a CPU once init is over, nobody waits for init, or its log is
-    sent: until it is ready the telemetry process stands still while an event is with the function, and
-    takes no lines.
+    """Whether this function gets less of a CPU once init is over, nobody waits for init, or its log
+    is sent: until it is ready the telemetry process stands still while an event is with the
+    function, and takes no lines.
 
     Source: AWS Lambda, "Configure Lambda function memory": 1,769 MB are one CPU.
     """
@@ -146,18 +175,26 @@ def _needs_telemetry_from_the_first_event(settings: "Settings") -> bool:
         return True
     memory_mb = settings.environment.text("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
     is_small = memory_mb.isdecimal() and int(memory_mb) < _ONE_CPU_MB
-    return is_small or settings.environment.text("AWS_LAMBDA_INITIALIZATION_TYPE") in _AHEAD_OF_EVENTS
+    return (
+        is_small or settings.environment.text("AWS_LAMBDA_INITIALIZATION_TYPE") in _AHEAD_OF_EVENTS
+    )
 
 
-def _warn_of(settings: "Settings", handshake: "Handshake | None", channel: "Channel | None") -> None:
+def _warn_of(
+    settings: "Settings", handshake: "Handshake | None", channel: "Channel | None"
+) -> None:
     for warning in settings.warnings:
         log.warning(warning)
     if handshake is None:
         log.warning(
-            f"port {settings.listener_port} is taken, so nothing is traced; set LRAP_LISTENER_PORT to a free port. The function is not affected"
+            f"port {settings.listener_port} is taken, so nothing is traced; set LRAP_LISTENER_PORT "
+            f"to a free port. The function is not affected"
         )
     elif channel is None and settings.export_enabled:
-        log.warning("the telemetry process could not be started, so nothing is traced. The function is not affected")
+        log.warning(
+            "the telemetry process could not be started, so nothing is traced. The function is not "
+            "affected"
+        )
 
 
 def _say_what_is_in_force(settings: "Settings") -> None:
@@ -176,5 +213,9 @@ def _started(registration: dict[str, object]) -> records.Message:
         return value if isinstance(value, str) else ""
 
     return records.started(
-        time.time_ns(), text("functionName"), text("functionVersion"), text("handler"), text("accountId") or None
+        time.time_ns(),
+        text("functionName"),
+        text("functionVersion"),
+        text("handler"),
+        text("accountId") or None,
     )

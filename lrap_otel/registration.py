@@ -26,7 +26,10 @@ _REGISTER = (
 )
 # As they stand in an event, which may come in pieces.
 _EVENT_TYPES = (b'"INVOKE"', b'"SHUTDOWN"')
-_NEXT = b"GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: %s\r\nLambda-Extension-Identifier: %s\r\n\r\n"
+_NEXT = (
+    b"GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: %s\r\n"
+    b"Lambda-Extension-Identifier: %s\r\n\r\n"
+)
 
 
 def extension_name(script: str, settings: "Settings") -> str:
@@ -41,7 +44,9 @@ def register_request(settings: "Settings", name: str, *, takes_invoke: bool) -> 
     """The request that registers `name`; `takes_invoke`: for INVOKE events as well as SHUTDOWN."""
     body = '{"events":["INVOKE","SHUTDOWN"]}' if takes_invoke else '{"events":["SHUTDOWN"]}'
     host = "{}:{}".format(*settings.extensions_api or ())
-    return _REGISTER.format(host=host, name=name, length=len(body), body=body).encode("latin-1", "replace")
+    return _REGISTER.format(host=host, name=name, length=len(body), body=body).encode(
+        "latin-1", "replace"
+    )
 
 
 class Registration:

@@ -64,7 +64,9 @@ class Settings:
         self.flush = read.word_or_number("LRAP_FLUSH", "auto", FLUSH_CHOICES, 1, LONGEST_MS)
         self.flush_budget_ms = read.number("LRAP_FLUSH_BUDGET_MS", 500, 0, LONGEST_MS)
         self.log_level = read.one_of("LRAP_LOG_LEVEL", "warning", LOG_LEVELS)
-        self.propagators = read.several_of("OTEL_PROPAGATORS", ("tracecontext", "baggage"), PROPAGATORS)
+        self.propagators = read.several_of(
+            "OTEL_PROPAGATORS", ("tracecontext", "baggage"), PROPAGATORS
+        )
         self.sampler = read.one_of("OTEL_TRACES_SAMPLER", DEFAULT_SAMPLER, SAMPLERS)
         self.sampler_argument = read.text("OTEL_TRACES_SAMPLER_ARG")
         self.xray_header = read.one_of("LRAP_XRAY_HEADER", "auto", ("auto", "always", "never"))

@@ -1,4 +1,6 @@
-"""What a template and what the parser say of the same bytes, in one form, so that they can be compared."""
+"""What a template and what the parser say of the same bytes, in one form, so that they can be
+compared.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
     from lrap_otel.proxy.head_templates import Reply
 
 REFUSED = "refused"
-# How a delivery's head may be written: without a context, with one, with a tracestate; X-Ray's in Lambda's field or not.
+# How a delivery's head may be written: without a context, with one, with a tracestate; X-Ray's in
+# Lambda's field or not.
 _W3C_AND_XRAY = ("traceparent", "x-amzn-trace-id")
 _REWRITES = [
     HeadRewrite(names, writes_xray=writes_xray and bool(names), closes=closes)
@@ -69,7 +72,16 @@ def _said_of(reply: Reply, data: bytes) -> object:
     heads = [reply.rewritten(rewrite, _VALUES[: len(rewrite.names)], 7) for rewrite in _REWRITES]
     trace = _said_of_trace(reply.trace()), reply.lineage(), reply.is_traced(), reply.parent()
     payload = _payload(reply, data[len(reply.raw) :])
-    return reply.raw, reply.status, reply.body_length, payload, reply.invocation(), reply.client_context(), trace, heads
+    return (
+        reply.raw,
+        reply.status,
+        reply.body_length,
+        payload,
+        reply.invocation(),
+        reply.client_context(),
+        trace,
+        heads,
+    )
 
 
 def _payload(reply: Reply, body: bytes) -> object:

@@ -27,7 +27,9 @@ class Layer:
     def __init__(self, root: Path) -> None:
         self.root = root
         (root / "extensions").mkdir(parents=True)
-        shutil.copytree(ROOT / "lrap_otel", root / "lrap_otel", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            ROOT / "lrap_otel", root / "lrap_otel", ignore=shutil.ignore_patterns("__pycache__")
+        )
         self.entrypoint = root / "extensions/lrap-otel"
         shutil.copy(ROOT / "opt/entrypoint", self.entrypoint)
         self.commands = root / "commands"
@@ -52,7 +54,9 @@ class Layer:
         self.process = subprocess.Popen(command, env=told, stderr=subprocess.PIPE)
 
     def live(self) -> tuple[bytes, str]:
-        """From its registration to its end after SHUTDOWN: the head of the register request, and what it printed."""
+        """From its registration to its end after SHUTDOWN: the head of the register request, and
+        what it printed.
+        """
         lambda_side = self.api.accept()
         request, _ = lambda_side.read_message()
         lambda_side.send(REGISTERED)
@@ -63,7 +67,9 @@ class Layer:
         assert b"\r\nLambda-Extension-Identifier: me\r\n" in asked
         assert self.process is not None
         assert self.process.poll() is None
-        lambda_side.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(SHUTDOWN), SHUTDOWN))
+        lambda_side.send(
+            b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(SHUTDOWN), SHUTDOWN)
+        )
         _, errors = self.process.communicate(timeout=30)
         assert self.process.returncode == 0, errors
         assert not self.api.has_caller(), "it registered twice"

@@ -1,4 +1,5 @@
-"""Run the tests that start both processes on every other Python of this machine: ``python -m tests.other_pythons``.
+"""Run the tests that start both processes on every other Python of this machine: ``python -m
+tests.other_pythons``.
 
 Each Python gets a copy of the sources in ``build/python-3.X``, with a virtual environment of its
 own: a checkout names one interpreter in ``.lrap-paths``. Exits with 1 if any Python failed.
@@ -15,8 +16,8 @@ from tests.interpreters import find
 
 ROOT = Path(__file__).parents[1]
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
-# What differs between Pythons: the start, the matcher's codes, marshal, `_ssl`, and whole invocations.
-# The workflow runs all tests on all of them.
+# What differs between Pythons: the start, the matcher's codes, marshal, `_ssl`, and whole
+# invocations. The workflow runs all tests on all of them.
 SUITES = (
     "tests/text",
     "tests/ipc",
@@ -44,7 +45,9 @@ def set_up(version: str, interpreter: Path) -> Path:
     """A copy of the sources as they are, ready for its tests."""
     folder = ROOT / "build" / f"python-{version}"
     shutil.rmtree(folder, ignore_errors=True)
-    made = shutil.ignore_patterns(".git", ".venv", ".lrap-paths", "build", "dist", "__pycache__", ".*_cache")
+    made = shutil.ignore_patterns(
+        ".git", ".venv", ".lrap-paths", "build", "dist", "__pycache__", ".*_cache"
+    )
     shutil.copytree(ROOT, folder, ignore=made, symlinks=True)
     subprocess.run([interpreter, "-m", "venv", folder / ".venv"], check=True)
     python = folder / ".venv/bin/python"
@@ -52,7 +55,9 @@ def set_up(version: str, interpreter: Path) -> Path:
     for options in (requirements, ("--no-deps", "--no-build-isolation", "--editable", ".")):
         subprocess.run([python, *PIP, *options], cwd=folder, check=True)
     (packages,) = (folder / ".venv/lib").glob("python3.*/site-packages")
-    (folder / ".lrap-paths").write_text(f"LRAP_PYTHON='{interpreter}'\nLRAP_DEPENDENCIES='{packages}'\n")
+    (folder / ".lrap-paths").write_text(
+        f"LRAP_PYTHON='{interpreter}'\nLRAP_DEPENDENCIES='{packages}'\n"
+    )
     return folder
 
 

@@ -11,7 +11,11 @@ def children(process_id: int) -> list[int]:
     """The children of a process, started by any of its threads; empty if it has ended."""
     try:
         tasks = list(Path(f"/proc/{process_id}/task").iterdir())
-        return [int(child) for task in tasks for child in (task / "children").read_text(encoding="ascii").split()]
+        return [
+            int(child)
+            for task in tasks
+            for child in (task / "children").read_text(encoding="ascii").split()
+        ]
     except OSError:
         return []
 

@@ -1,4 +1,6 @@
-"""What the benchmarks write: tables in the documentation, plots beside it, and the events they deliver."""
+"""What the benchmarks write: tables in the documentation, plots beside it, and the events they
+deliver.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +24,15 @@ SVG = "{http://www.w3.org/2000/svg}"
 def test_a_table_is_the_same_in_a_terminal_and_in_a_document() -> None:
     table = Table("paced", ["", "µs"], [["relay", "75.0"], ["ours|here", "438.0"]])
     assert table.text() == "paced\n              µs\nrelay       75.0\nours|here  438.0"
-    assert table.markdown() == "paced\n\n|  | µs |\n| --- | ---: |\n| relay | 75.0 |\n| ours\\|here | 438.0 |"
+    assert (
+        table.markdown()
+        == "paced\n\n|  | µs |\n| --- | ---: |\n| relay | 75.0 |\n| ours\\|here | 438.0 |"
+    )
 
 
-def test_a_new_table_takes_the_place_of_the_old_one_and_leaves_the_text_around(tmp_path: Path) -> None:
+def test_a_new_table_takes_the_place_of_the_old_one_and_leaves_the_text_around(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "hot.md").write_text("new\n", encoding="utf-8")
     document = "# Title\n\n<!-- bench:hot -->\nold\n<!-- /bench -->\nText.\n<!-- bench:off -->\nkept\n<!-- /bench -->\n"
     assert with_results(document, tmp_path) == document.replace("old", "new")
@@ -42,7 +49,9 @@ def texts(plot: str) -> list[str]:
 
 
 def test_ten_times_as_much_is_as_far_on_every_part_of_a_logarithmic_axis() -> None:
-    ((first, second, third),) = corners(svg("t", "x", "y", [Line("a", [(1, 10), (10, 100), (100, 1_000)])]))
+    ((first, second, third),) = corners(
+        svg("t", "x", "y", [Line("a", [(1, 10), (10, 100), (100, 1_000)])])
+    )
     assert second[0] - first[0] == pytest.approx(third[0] - second[0], abs=0.1)
     assert first[1] - second[1] == pytest.approx(second[1] - third[1], abs=0.1)
 
@@ -55,9 +64,16 @@ def test_a_linear_axis_begins_at_zero() -> None:
 
 
 def test_names_at_the_ends_of_lines_do_not_stand_on_each_other() -> None:
-    plot = svg("t", "x", "y", [Line(name, [(1, 10), (10, value)]) for name, value in (("a", 50), ("b", 51), ("c", 49))])
+    plot = svg(
+        "t",
+        "x",
+        "y",
+        [Line(name, [(1, 10), (10, value)]) for name, value in (("a", 50), ("b", 51), ("c", 49))],
+    )
     places = [
-        float(element.get("y", "")) for element in ET.fromstring(plot).iter(f"{SVG}text") if element.text in "abc"
+        float(element.get("y", ""))
+        for element in ET.fromstring(plot).iter(f"{SVG}text")
+        if element.text in "abc"
     ]
     assert min(abs(one - other) for one in places for other in places if one is not other) >= 14
 
@@ -73,14 +89,18 @@ def test_a_plot_has_colours_for_light_and_for_dark_and_shows_text_as_text() -> N
     assert "ours" in texts(plot)
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.1, "0.1"), (20.0, "20"), (1_000, "1k"), (2_500, "2.5k"), (6e6, "6M")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.1, "0.1"), (20.0, "20"), (1_000, "1k"), (2_500, "2.5k"), (6e6, "6M")]
+)
 def test_a_number_is_short(value: float, text: str) -> None:
     assert number_text(value) == text
 
 
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("body_first", [False, True])
-def test_an_event_is_exactly_as_large_as_asked_for_and_can_be_read(body: str, body_first: bool) -> None:
+def test_an_event_is_exactly_as_large_as_asked_for_and_can_be_read(
+    body: str, body_first: bool
+) -> None:
     event = http_event(100_000, body=body, body_first=body_first)
     assert len(event) == 100_000
     names = list(json.loads(event))

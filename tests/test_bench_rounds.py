@@ -1,4 +1,6 @@
-"""The benchmarks' arithmetic: what a target adds, what it is in relays, and when a comparison fails."""
+"""The benchmarks' arithmetic: what a target adds, what it is in relays, and when a comparison
+fails.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ THREE_ROUNDS = {
 }
 
 
-def rounds_of(times_ns: dict[str, tuple[int, ...]], load: Load = LOADS["saturated"], **more: float) -> Rounds:
+def rounds_of(
+    times_ns: dict[str, tuple[int, ...]], load: Load = LOADS["saturated"], **more: float
+) -> Rounds:
     figures = {
         name: [{"p50_ns": ns, "p99_ns": 2 * ns, "cycles_per_s": 1e9 / ns, **more} for ns in times]
         for name, times in times_ns.items()
@@ -66,7 +70,10 @@ def test_a_row_says_how_many_spans_are_missing() -> None:
 
 @pytest.mark.parametrize(
     ("load", "event_bytes"),
-    [(Load("a", 1, 0, 1, event_bytes=6_000_000), 6_000_000), (Load("b", 1, 0, 1, headers=200), 7_690)],
+    [
+        (Load("a", 1, 0, 1, event_bytes=6_000_000), 6_000_000),
+        (Load("b", 1, 0, 1, headers=200), 7_690),
+    ],
 )
 def test_a_load_delivers_an_event_of_its_size(load: Load, event_bytes: int) -> None:
     event = load.event()
@@ -80,8 +87,12 @@ def test_a_cost_is_worse_when_it_is_larger_also_where_throughput_counts() -> Non
     assert compare.cost(rounds_of(THREE_ROUNDS)) == 2
 
 
-@pytest.mark.parametrize(("now", "saved", "fails"), [(2.9, 1.5, False), (3.0, 1.5, True), (99.0, None, False)])
-def test_only_twice_the_saved_cost_fails_a_comparison(now: float, saved: float | None, fails: bool) -> None:
+@pytest.mark.parametrize(
+    ("now", "saved", "fails"), [(2.9, 1.5, False), (3.0, 1.5, True), (99.0, None, False)]
+)
+def test_only_twice_the_saved_cost_fails_a_comparison(
+    now: float, saved: float | None, fails: bool
+) -> None:
     assert compare.is_gross(now, saved) is fails
 
 
@@ -112,20 +123,30 @@ def test_a_threads_instructions_are_the_sum_of_what_was_counted() -> None:
 def test_an_aim_is_met_up_to_its_limit() -> None:
     assert Goal("start", limit=1.3, measured=1.3).row() == ["start", "at most 1.3", "1.30", "met"]
     assert Goal("start", limit=1.3, measured=1.31).row()[-1] == "missed"
-    assert Goal("throughput", limit=2.5, measured=2.4, is_least=True).row()[1:] == ["at least 2.5", "2.40", "missed"]
+    assert Goal("throughput", limit=2.5, measured=2.4, is_least=True).row()[1:] == [
+        "at least 2.5",
+        "2.40",
+        "missed",
+    ]
 
 
 def test_the_goals_of_a_cycle_are_those_whose_targets_were_there() -> None:
     assert goals.of_rounds(rounds_of(THREE_ROUNDS)) == []
     with_aiohttp = {**THREE_ROUNDS, "aiohttp": tuple(20 * each for each in THREE_ROUNDS["ours"])}
     (goal,) = goals.of_rounds(rounds_of(with_aiohttp))
-    assert (goal.text, goal.limit, goal.is_met) == ("saturated: added p50, by that of aiohttp", 0.2, True)
+    assert (goal.text, goal.limit, goal.is_met) == (
+        "saturated: added p50, by that of aiohttp",
+        0.2,
+        True,
+    )
 
 
 def test_a_stream_is_aimed_at_by_its_throughput() -> None:
     times = {"direct": (1,), "relay": (1,), "ours": (1,)}
     streamed = rounds_of(times, LOADS["stream-200mb"], result_p50_ns=500_000_000)
-    assert [(goal.limit, goal.measured, goal.is_met) for goal in goals.of_rounds(streamed)] == [(0.8, 1.0, True)]
+    assert [(goal.limit, goal.measured, goal.is_met) for goal in goals.of_rounds(streamed)] == [
+        (0.8, 1.0, True)
+    ]
 
 
 def cold_round(init_ms: float, billed_ms: float) -> cold.Round:
@@ -160,6 +181,8 @@ def test_what_is_started_inside_a_group_is_in_it_and_we_are_not_once_it_runs() -
         with quota.inside():
             child = subprocess.Popen(["/bin/sleep", "60"])
         assert Path("/proc/self/cgroup").read_text(encoding="ascii") == before
-        assert all(door.read_text(encoding="ascii").split() == [str(child.pid)] for door in quota.doors)
+        assert all(
+            door.read_text(encoding="ascii").split() == [str(child.pid)] for door in quota.doors
+        )
         child.kill()
         child.wait()

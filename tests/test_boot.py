@@ -1,4 +1,6 @@
-"""What happens until the extension has asked to be registered: little, in this order, and it is loaded from little."""
+"""What happens until the extension has asked to be registered: little, in this order, and it is
+loaded from little.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,10 @@ def free_port() -> int:
 
 
 def test_nothing_is_loaded_before_the_register_request_but_the_socket_and_our_settings() -> None:
-    environment = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{free_port()}", "LRAP_LISTENER_PORT": str(free_port())}
+    environment = {
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{free_port()}",
+        "LRAP_LISTENER_PORT": str(free_port()),
+    }
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", WHAT_IS_LOADED, str(ROOT)],
         env=environment,
@@ -113,7 +118,9 @@ def test_the_runtime_can_connect_before_the_extension_is_registered() -> None:
     ],
     ids=["managed instances", "SDK disabled", "switched off"],
 )
-def test_only_shutdown_is_asked_for_where_invoke_is_refused_or_useless(variables: dict[str, str]) -> None:
+def test_only_shutdown_is_asked_for_where_invoke_is_refused_or_useless(
+    variables: dict[str, str],
+) -> None:
     api = Upstream()
     extension = start_extension(api.port, LRAP_LISTENER_PORT=str(free_port()), **variables)
     try:
@@ -157,7 +164,9 @@ def test_the_telemetry_process_loads_nothing_until_the_proxy_has_been_loaded() -
         lambda_side = api.accept()
         lambda_side.read_message()
         process = Path(f"/proc/{telemetry_of(extension)}")
-        wait_for(lambda: " S " in (process / "stat").read_text(encoding="ascii"))  # it sleeps: it waits
+        wait_for(
+            lambda: " S " in (process / "stat").read_text(encoding="ascii")
+        )  # it sleeps: it waits
         assert os.getpriority(os.PRIO_PROCESS, int(process.name)) == 19  # before its first import
         # What its first own code sets.
         assert (process / "oom_score_adj").read_text(encoding="ascii") == "0\n"
@@ -173,14 +182,26 @@ def test_a_log_line_never_gets_into_a_socket_of_ours(closed: tuple[int, ...]) ->
     # What is closed of stdin, stdout and stderr would be the number of the next socket.
     api = Upstream()
     port = free_port()
-    command = [sys.executable, "-I", "-S", "-c", WITHOUT_DESCRIPTORS, *map(str, closed), str(ROOT / "opt/entrypoint")]
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        WITHOUT_DESCRIPTORS,
+        *map(str, closed),
+        str(ROOT / "opt/entrypoint"),
+    ]
     variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.port}", "LRAP_LISTENER_PORT": str(port)}
-    extension = subprocess.Popen(command, env={"PATH": os.environ["PATH"], "LRAP_FLUSH": "often", **variables})
+    extension = subprocess.Popen(
+        command, env={"PATH": os.environ["PATH"], "LRAP_FLUSH": "often", **variables}
+    )
     try:
         lambda_side = api.accept()
         lambda_side.read_message()
         lambda_side.send(REGISTERED)
-        assert lambda_side.read_head().startswith(b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n")
+        assert lambda_side.read_head().startswith(
+            b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n"
+        )
         (proxy,) = proxies_of(extension.pid)
         for process_id in (proxy, *children(proxy)):
             for descriptor in closed:
@@ -208,7 +229,11 @@ def test_a_telemetry_process_whose_proxy_is_never_loaded_ends_with_it(how: str) 
 
 def test_without_a_runtime_api_it_says_what_to_do() -> None:
     done = subprocess.run(
-        [ROOT / "opt/entrypoint"], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False
+        [ROOT / "opt/entrypoint"],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 1
     assert "lrap-otel emulate" in done.stderr
@@ -229,7 +254,9 @@ def test_the_layout_of_a_layer_works_as_a_checkout_does(tmp_path: Path) -> None:
     shutil.copy(ROOT / "opt/entrypoint", layer / "extensions/lrap-otel-layer")
     api = Upstream()
     extension = start_extension(
-        api.port, entrypoint=layer / "extensions/lrap-otel-layer", LRAP_LISTENER_PORT=str(free_port())
+        api.port,
+        entrypoint=layer / "extensions/lrap-otel-layer",
+        LRAP_LISTENER_PORT=str(free_port()),
     )
     try:
         request, _ = api.accept().read_message()
@@ -244,9 +271,15 @@ def test_the_layout_of_a_layer_works_as_a_checkout_does(tmp_path: Path) -> None:
 )
 def test_the_extension_can_be_started_by_hand(command: list[str]) -> None:
     api = Upstream()
-    variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.port}", "LRAP_LISTENER_PORT": str(free_port())}
+    variables = {
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.port}",
+        "LRAP_LISTENER_PORT": str(free_port()),
+    }
     extension = subprocess.Popen(
-        [sys.executable, *command], env={**os.environ, **variables}, cwd=ROOT, stderr=subprocess.PIPE
+        [sys.executable, *command],
+        env={**os.environ, **variables},
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
     )
     try:
         request, _ = api.accept().read_message()
@@ -290,7 +323,9 @@ def test_an_event_that_comes_in_pieces_is_waited_for_when_nothing_else_is_left_o
     registration = Registration(("127.0.0.1", api.port))
     api.accept().send(REGISTERED)
     statuses: list[int] = []
-    waiting = threading.Thread(target=lambda: statuses.append(registration.wait_for_shutdown()), daemon=True)
+    waiting = threading.Thread(
+        target=lambda: statuses.append(registration.wait_for_shutdown()), daemon=True
+    )
     waiting.start()
     lambda_side = api.accept()
     lambda_side.read_message()
@@ -307,7 +342,17 @@ def test_an_event_that_comes_in_pieces_is_waited_for_when_nothing_else_is_left_o
 def test_a_successor_steps_back_before_it_loads_anything_of_ours(tmp_path: Path) -> None:
     package = tmp_path / "lrap_otel"
     package.mkdir()
-    (package / "__init__.py").write_text("import posix\nposix.write(2, b'%d' % posix.nice(0))\nposix._exit(7)\n")
-    command = [sys.executable, "-I", "-S", str(ROOT / "lrap_otel/telemetry/__main__.py"), str(tmp_path)]
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30)
+    (package / "__init__.py").write_text(
+        "import posix\nposix.write(2, b'%d' % posix.nice(0))\nposix._exit(7)\n"
+    )
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(ROOT / "lrap_otel/telemetry/__main__.py"),
+        str(tmp_path),
+    ]
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=30
+    )
     assert (done.returncode, done.stderr) == (7, b"19")

@@ -36,7 +36,9 @@ SOURCES = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with a package lrap_otel: the real loader, and modules of which all but `apart` are in a bundle."""
+    """A folder with a package lrap_otel: the real loader, and modules of which all but `apart` are
+    in a bundle.
+    """
     made = tmp_path / "lrap_otel/made"
     made.mkdir(parents=True)
     shutil.copy(PACKAGE / "bundle.py", made.parent)
@@ -62,13 +64,17 @@ def write_bundle(folder: Path, *names: str) -> None:
         )
         for name in names
     ]
-    subprocess.run([sys.executable, bytecode.__file__], input="\n".join(lines), text=True, check=True)
+    subprocess.run(
+        [sys.executable, bytecode.__file__], input="\n".join(lines), text=True, check=True
+    )
 
 
 def run(folder: Path, program: str) -> str:
     """What a process prints that has loaded the bundle."""
     command = [sys.executable, "-I", "-S", "-B", "-c", LOAD + program, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder).stdout.strip()
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=folder
+    ).stdout.strip()
 
 
 def test_modules_come_from_the_bundle_and_are_as_from_their_files(folder: Path) -> None:
@@ -88,12 +94,17 @@ print(sys.modules["lrap_otel"].made.first is first, sys.modules["lrap_otel.made"
 
 
 def test_a_module_that_is_in_no_bundle_is_found_beside_those_that_are(folder: Path) -> None:
-    assert run(folder, "from lrap_otel.made.apart import eight\nprint(*loaded, eight)").endswith("second 8")
+    assert run(folder, "from lrap_otel.made.apart import eight\nprint(*loaded, eight)").endswith(
+        "second 8"
+    )
 
 
 def test_a_module_that_is_imported_already_is_not_run_again(folder: Path) -> None:
     program = "before = [id(sys.modules[name]) for name in loaded]\nload('all')\n"
-    assert run(folder, program + "print(before == [id(sys.modules[name]) for name in loaded])") == "True"
+    assert (
+        run(folder, program + "print(before == [id(sys.modules[name]) for name in loaded])")
+        == "True"
+    )
 
 
 def test_without_a_bundle_each_module_comes_from_its_file(folder: Path) -> None:

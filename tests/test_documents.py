@@ -29,8 +29,12 @@ FOR_USERS = [
 MISSPELLED = {"LRAP_PORT"}
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 
-by_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
-by_document_for_users = pytest.mark.parametrize("document", FOR_USERS, ids=lambda path: str(path.relative_to(ROOT)))
+by_document = pytest.mark.parametrize(
+    "document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT))
+)
+by_document_for_users = pytest.mark.parametrize(
+    "document", FOR_USERS, ids=lambda path: str(path.relative_to(ROOT))
+)
 
 
 def text_of(document: Path) -> str:
@@ -67,10 +71,14 @@ def test_each_link_leads_to_a_file_and_a_heading_that_exist(document: Path) -> N
 def test_each_target_of_make_exists_and_so_does_each_of_its_variables(document: Path) -> None:
     makefile = text_of(ROOT / "Makefile")
     for code in codes(document):
-        for target, arguments in re.findall(r"(?:^|[\s;&])make ([a-z][a-z-]*)((?: [A-Z_]+=\S*)*)", code):
+        for target, arguments in re.findall(
+            r"(?:^|[\s;&])make ([a-z][a-z-]*)((?: [A-Z_]+=\S*)*)", code
+        ):
             assert re.search(rf"^{target}:", makefile, re.MULTILINE), code
             for name in re.findall(r"([A-Z_]+)=", arguments):
-                assert name == "BENCH_ROUNDS" or f"$({name}" in makefile or f"${name}" in makefile, code
+                assert (
+                    name == "BENCH_ROUNDS" or f"$({name}" in makefile or f"${name}" in makefile
+                ), code
 
 
 @cache
@@ -90,7 +98,9 @@ def test_each_command_of_lrap_otel_exists_and_so_does_each_of_its_options(docume
                 assert code.startswith(("lrap-otel | ", "lrap-otel: ")) or "  " in code, code
                 continue
             words = shlex.split(found[2].partition(" -- ")[0].replace("…", ""), comments=True)
-            unknown = {word.partition("=")[0] for word in words if word.startswith("--")} - options_of(found[1])
+            unknown = {
+                word.partition("=")[0] for word in words if word.startswith("--")
+            } - options_of(found[1])
             assert not unknown, (code, unknown)
 
 
@@ -104,7 +114,9 @@ def test_each_option_that_is_named_alone_is_one_of_lrap_otel(document: Path) -> 
 
 @by_document_for_users
 def test_each_variable_that_is_named_is_documented_with_the_settings(document: Path) -> None:
-    documented = set(re.findall(r"\b(?:LRAP|OTEL)_[A-Z_]*[A-Z]\b", text_of(ROOT / "docs/settings.md")))
+    documented = set(
+        re.findall(r"\b(?:LRAP|OTEL)_[A-Z_]*[A-Z]\b", text_of(ROOT / "docs/settings.md"))
+    )
     named = set(re.findall(r"\b(?:LRAP|OTEL)_[A-Z_]*[A-Z]\b(?![_*{])", text_of(document)))
     assert named - MISSPELLED <= documented
 

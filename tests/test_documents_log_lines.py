@@ -1,4 +1,6 @@
-"""docs/troubleshooting.md and the sources have the same log lines: whoever finds one in a log finds it explained."""
+"""docs/troubleshooting.md and the sources have the same log lines: whoever finds one in a log finds
+it explained.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,19 @@ def name_of(function: ast.expr) -> str:
 
 
 def said_by(path: Path) -> Iterator[str]:
-    """What this module says: arguments of calls that write a line, and texts that become part of one."""
-    is_export = path.parent.name == "export" or path.parts[-3:-1] == ("export", "aws") or path.name == "url.py"
+    """What this module says: arguments of calls that write a line, and texts that become part of
+    one.
+    """
+    is_export = (
+        path.parent.name == "export"
+        or path.parts[-3:-1] == ("export", "aws")
+        or path.name == "url.py"
+    )
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call) and node.args:
-            is_saying = name_of(node.func) in SAYING or ast.unparse(node.func).endswith("warnings.append")
+            is_saying = name_of(node.func) in SAYING or ast.unparse(node.func).endswith(
+                "warnings.append"
+            )
             if is_saying:
                 yield pattern(node.args[0])
             elif name_of(node.func) in (ERRORS_OF_EXPORT if is_export else {"RefusedError"}):
@@ -59,12 +69,16 @@ def said_by(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.FunctionDef) and node.name in PARTS_OF_A_LINE:
             # Not the docstring, and not the pieces that an f-string is made of.
             for inner in node.body[1:]:
-                yield from map(pattern, (part for part in ast.walk(inner) if isinstance(part, ast.JoinedStr)))
+                yield from map(
+                    pattern, (part for part in ast.walk(inner) if isinstance(part, ast.JoinedStr))
+                )
 
 
 def said_by_script(path: Path) -> Iterator[str]:
     for text in re.findall(
-        r'^\s*(?:.*\) |.*\|\| )?(?:lrap_)?(?:say|skip) (?:"\$\w+" )?"([^"]+)"', path.read_text(), re.MULTILINE
+        r'^\s*(?:.*\) |.*\|\| )?(?:lrap_)?(?:say|skip) (?:"\$\w+" )?"([^"]+)"',
+        path.read_text(),
+        re.MULTILINE,
     ):
         parts = re.split(r"\$\{[^}]*\}|\$\w+", text)
         if len("".join(parts)) >= LETTERS:

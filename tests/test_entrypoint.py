@@ -1,4 +1,6 @@
-"""Whatever is wrong with the interpreter or the package, something registers once and lives until SHUTDOWN, and says why."""
+"""Whatever is wrong with the interpreter or the package, something registers once and lives until
+SHUTDOWN, and says why.
+"""
 
 from __future__ import annotations
 
@@ -51,9 +53,7 @@ def absent(folder: Path) -> Path:
 
 def lacks_a_library(folder: Path) -> Path:
     """What the dynamic loader does is what this does."""
-    text = (
-        "echo 'python3: error while loading shared libraries: libpython3.12.so.1.0: cannot open shared object file' >&2"
-    )
+    text = "echo 'python3: error while loading shared libraries: libpython3.12.so.1.0: cannot open shared object file' >&2"
     return executable(folder / "broken", f"#!/bin/sh\n{text}\nexit 127\n")
 
 
@@ -86,7 +86,9 @@ def is_a_folder(folder: Path) -> Path:
 def is_free_threaded(folder: Path) -> Path:
     """The real interpreter, which says of itself what such a build says."""
     script = "import sys,runpy; sys._is_gil_enabled = lambda: False; sys.argv = sys.argv[1:]; exec(compile(open(sys.argv[0]).read(), sys.argv[0], 'exec'))"
-    return executable(folder / "free", f'#!/bin/sh\nshift 4\nexec {sys.executable} -I -S -c "{script}" "$@"\n')
+    return executable(
+        folder / "free", f'#!/bin/sh\nshift 4\nexec {sys.executable} -I -S -c "{script}" "$@"\n'
+    )
 
 
 def old(version: str) -> Callable[[Path], Path] | None:
@@ -142,7 +144,9 @@ def test_where_no_interpreter_will_do_bash_lives_until_shutdown_and_says_why_in_
     assert "LRAP_PYTHON" in line
 
 
-def test_a_shell_that_was_told_to_end_at_trifles_starts_the_extension(layer: Layer, shell: list[str]) -> None:
+def test_a_shell_that_was_told_to_end_at_trifles_starts_the_extension(
+    layer: Layer, shell: list[str]
+) -> None:
     layer.add("python3", Path(sys.executable).resolve())
     layer.start([*shell, "-eu"], SHELLOPTS="errexit:nounset")
     request, errors = layer.live()
@@ -163,7 +167,9 @@ def add_own_interpreter(layer: Layer, machine: str = MACHINE) -> Path:
     folder = layer.root / "lrap-otel" / machine
     (folder / "lib").mkdir(parents=True)
     binary = Path(sys.executable).resolve()
-    libraries = subprocess.run(["ldd", binary], capture_output=True, text=True, check=True).stdout.split()
+    libraries = subprocess.run(
+        ["ldd", binary], capture_output=True, text=True, check=True
+    ).stdout.split()
     for library in {path for path in libraries if path.startswith("/")}:
         shutil.copy(library, folder / "lib")
         if "/ld-linux" in library:
@@ -174,7 +180,9 @@ def add_own_interpreter(layer: Layer, machine: str = MACHINE) -> Path:
     return folder
 
 
-def test_the_interpreter_of_a_layer_takes_the_place_of_the_shell(layer: Layer, shell: list[str]) -> None:
+def test_the_interpreter_of_a_layer_takes_the_place_of_the_shell(
+    layer: Layer, shell: list[str]
+) -> None:
     own = add_own_interpreter(layer)
     layer.start(shell)
     lambda_side = layer.api.accept()
@@ -186,7 +194,9 @@ def test_the_interpreter_of_a_layer_takes_the_place_of_the_shell(layer: Layer, s
     assert own.samefile(os.fsdecode(arguments[0].rpartition(b"/")[0]))
 
 
-def test_the_interpreter_that_lrap_paths_names_comes_before_the_layers(layer: Layer, shell: list[str]) -> None:
+def test_the_interpreter_that_lrap_paths_names_comes_before_the_layers(
+    layer: Layer, shell: list[str]
+) -> None:
     add_own_interpreter(layer)
     layer.name_interpreter(sys.executable)
     layer.start(shell)
@@ -211,7 +221,9 @@ def test_a_layer_whose_package_is_broken_registers_once_all_the_same(
     assert "the layer's own interpreter cannot load lrap_otel" in errors
 
 
-def test_an_architecture_that_the_layer_does_not_have_is_told(layer: Layer, shell: list[str]) -> None:
+def test_an_architecture_that_the_layer_does_not_have_is_told(
+    layer: Layer, shell: list[str]
+) -> None:
     add_own_interpreter(layer, "aarch64" if MACHINE == "x86_64" else "x86_64")
     layer.add("python3", Path(sys.executable).resolve())
     layer.start(shell)
@@ -223,7 +235,9 @@ LOADERS = {"x86_64": "lib64/ld-linux-x86-64.so.2", "aarch64": "lib/ld-linux-aarc
 MUSL = {"x86_64": "lib/ld-musl-x86_64.so.1", "aarch64": "lib/ld-musl-aarch64.so.1"}
 
 
-@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("busybox"), reason="needs root and busybox")
+@pytest.mark.skipif(
+    os.getuid() != 0 or not shutil.which("busybox"), reason="needs root and busybox"
+)
 @pytest.mark.parametrize(
     ("loaders", "expected"),
     [
@@ -239,7 +253,9 @@ MUSL = {"x86_64": "lib/ld-musl-x86_64.so.1", "aarch64": "lib/ld-musl-aarch64.so.
 def test_the_architecture_is_that_of_the_processes_here_not_of_the_kernel(
     tmp_path: Path, loaders: list[str], expected: str
 ) -> None:
-    """In a root of its own, as a container of another architecture has one under emulation. `uname` is the last to be asked."""
+    """In a root of its own, as a container of another architecture has one under emulation. `uname`
+    is the last to be asked.
+    """
     for loader in loaders:
         (tmp_path / loader).parent.mkdir(exist_ok=True)
         (tmp_path / loader).touch()
@@ -258,7 +274,11 @@ def test_the_architecture_is_that_of_the_processes_here_not_of_the_kernel(
 def test_bash_knows_the_architecture_without_a_process(tmp_path: Path) -> None:
     script = f". {ROOT}/lrap_otel/interpreter.sh; lrap_find_architecture; echo $lrap_architecture"
     done = subprocess.run(
-        [shutil.which("bash") or "", "-c", script], env={"PATH": "/none"}, capture_output=True, text=True, check=True
+        [shutil.which("bash") or "", "-c", script],
+        env={"PATH": "/none"},
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout.strip() == MACHINE
 
@@ -277,7 +297,9 @@ def test_lrap_paths_is_read_in_any_form(layer: Layer, shell: list[str], text: st
 
 @pytest.mark.parametrize("what", [".lrap-paths", "lrap_otel"])
 def test_what_cannot_be_read_ends_nothing(layer: Layer, shell: list[str], what: str) -> None:
-    """A folder where a file should be, and a file where a folder should be, cannot be read by root either."""
+    """A folder where a file should be, and a file where a folder should be, cannot be read by root
+    either.
+    """
     layer.add("python3", Path(sys.executable).resolve())
     if what == ".lrap-paths":
         (layer.root / what).mkdir()
@@ -286,11 +308,15 @@ def test_what_cannot_be_read_ends_nothing(layer: Layer, shell: list[str], what: 
         (layer.root / what).touch()
     layer.start(shell)
     _, errors = layer.live()
-    assert ("cannot be read, " in errors or "lrap_otel cannot be read" in errors) == (what == "lrap_otel")
+    assert ("cannot be read, " in errors or "lrap_otel cannot be read" in errors) == (
+        what == "lrap_otel"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_whoever_ends_the_shell_ends_the_extension(layer: Layer, shell: list[str], number: int) -> None:
+def test_whoever_ends_the_shell_ends_the_extension(
+    layer: Layer, shell: list[str], number: int
+) -> None:
     layer.name_interpreter(sys.executable)
     port = free_port()
     layer.start(shell, LRAP_LISTENER_PORT=str(port))

@@ -1,4 +1,6 @@
-"""Whatever of our own code fails, before or after the registration, the function runs as if we were not there."""
+"""Whatever of our own code fails, before or after the registration, the function runs as if we were
+not there.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,17 @@ for _ in range(2):
 """
 
 # What the proxy process loads; a telemetry process that fails has its own tests.
-FOLDERS = ("", "http1", "ipc", "sandbox", "text", "proxy", "extension", "propagation", "propagation/carrier")
+FOLDERS = (
+    "",
+    "http1",
+    "ipc",
+    "sandbox",
+    "text",
+    "proxy",
+    "extension",
+    "propagation",
+    "propagation/carrier",
+)
 BESIDE = {"__init__", "__main__", "cli", "extras", "handshake_client", "restart"}
 # Loaded when a second event has come: without them nothing is learned, which costs time alone.
 LATE = {"learn", "learn_heads", "patterns"}
@@ -49,7 +61,9 @@ MODULES = sorted(
 
 
 class Lambda:
-    """Both APIs, served in threads: events for the runtime, INVOKE for the extension, SHUTDOWN once `end` is called."""
+    """Both APIs, served in threads: events for the runtime, INVOKE for the extension, SHUTDOWN once
+    `end` is called.
+    """
 
     def __init__(self, layer: Layer) -> None:
         self.requests: list[bytes] = []
@@ -110,9 +124,14 @@ def layer(tmp_path: Path) -> Iterator[Layer]:
 
 def start_runtime(layer: Layer, port: int) -> subprocess.Popen[str]:
     """Behind the real wrapper, as Lambda starts it once every extension has registered."""
-    variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{layer.api.port}", "LRAP_LISTENER_PORT": str(port)}
+    variables = {
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{layer.api.port}",
+        "LRAP_LISTENER_PORT": str(port),
+    }
     command = [layer.root / "wrapper", sys.executable, "-c", RUNTIME]
-    return subprocess.Popen(command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, env={**os.environ, **variables}, stdout=subprocess.PIPE, text=True
+    )
 
 
 def wait_for_registration(aws: Lambda) -> None:
@@ -122,7 +141,9 @@ def wait_for_registration(aws: Lambda) -> None:
         time.sleep(0.002)
 
 
-def live(layer: Layer, aws: Lambda, port: int, runtime: subprocess.Popen[str]) -> tuple[list[str], list[str]]:
+def live(
+    layer: Layer, aws: Lambda, port: int, runtime: subprocess.Popen[str]
+) -> tuple[list[str], list[str]]:
     """Until both have ended: through which address each event came, and what the extension said."""
     out, _ = runtime.communicate(timeout=40)
     aws.end()
@@ -131,18 +152,24 @@ def live(layer: Layer, aws: Lambda, port: int, runtime: subprocess.Popen[str]) -
     assert (runtime.returncode, layer.process.returncode) == (0, 0), errors
     assert aws.registrations() == 1
     results = [line.split(" ") for line in out.splitlines()]
-    assert [(status, " ".join(event)) for status, *event, _ in results] == [("202", EVENT.decode())] * 2
+    assert [(status, " ".join(event)) for status, *event, _ in results] == [
+        ("202", EVENT.decode())
+    ] * 2
     return [address for *_, address in results], errors.decode().splitlines()
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_that_cannot_be_loaded_ends_neither_the_extension_nor_the_function(layer: Layer, module: str) -> None:
+def test_a_module_that_cannot_be_loaded_ends_neither_the_extension_nor_the_function(
+    layer: Layer, module: str
+) -> None:
     (layer.root / "lrap_otel" / module).write_text("raise RuntimeError('broken on purpose')\n")
     aws, port = Lambda(layer), free_port()
     layer.start(["sh"], LRAP_LISTENER_PORT=str(port))
     wait_for_registration(aws)
     _, said = live(layer, aws, port, start_runtime(layer, port))
-    assert module.rpartition("/")[2].removesuffix(".py") in LATE or any("broken on purpose" in line for line in said)
+    assert module.rpartition("/")[2].removesuffix(".py") in LATE or any(
+        "broken on purpose" in line for line in said
+    )
     assert sum(line.startswith("lrap-otel: ") for line in said) <= 2
 
 
@@ -163,14 +190,18 @@ def hold_up(layer: Layer, module: str, then: str = "") -> Path:
 
 def say_hello(port: int) -> Peer:
     """What the wrapper says."""
-    question = b"GET /lrap-otel/hello HTTP/1.1\r\nHost: 127.0.0.1\r\nLrap-Log-Group: /aws/lambda/f\r\n\r\n"
+    question = (
+        b"GET /lrap-otel/hello HTTP/1.1\r\nHost: 127.0.0.1\r\nLrap-Log-Group: /aws/lambda/f\r\n\r\n"
+    )
     return Peer(socket.create_connection(("127.0.0.1", port))).send(question)
 
 
 NEXT_HEAD = b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 
-def test_the_wrapper_is_answered_while_the_proxy_is_loaded_and_its_first_poll_waits_for_it(layer: Layer) -> None:
+def test_the_wrapper_is_answered_while_the_proxy_is_loaded_and_its_first_poll_waits_for_it(
+    layer: Layer,
+) -> None:
     go_on = hold_up(layer, "proxy_process.py")
     aws, port = Lambda(layer), free_port()
     layer.start(["sh"], LRAP_LISTENER_PORT=str(port))
@@ -186,7 +217,9 @@ def test_the_wrapper_is_answered_while_the_proxy_is_loaded_and_its_first_poll_wa
     assert say_hello(port).read_head().startswith(b"HTTP/1.1 200 lrap-otel\r\n")
 
 
-def test_where_the_proxy_cannot_be_loaded_after_the_wrapper_was_answered_bytes_are_relayed(layer: Layer) -> None:
+def test_where_the_proxy_cannot_be_loaded_after_the_wrapper_was_answered_bytes_are_relayed(
+    layer: Layer,
+) -> None:
     go_on = hold_up(layer, "proxy_process.py", "raise RuntimeError('broken on purpose')")
     aws, port = Lambda(layer), free_port()
     layer.start(["sh"], LRAP_LISTENER_PORT=str(port))
@@ -203,14 +236,21 @@ def test_where_the_proxy_cannot_be_loaded_after_the_wrapper_was_answered_bytes_a
     assert line.startswith("lrap-otel: error: nothing is traced: RuntimeError: broken on purpose")
 
 
-def test_a_fallen_back_runtime_finds_the_runtime_api_where_the_other_endpoint_is_dead(layer: Layer) -> None:
+def test_a_fallen_back_runtime_finds_the_runtime_api_where_the_other_endpoint_is_dead(
+    layer: Layer,
+) -> None:
     go_on = hold_up(layer, "proxy_process.py", "raise RuntimeError('broken on purpose')")
     aws, port = Lambda(layer), free_port()
-    layer.start(["sh"], LRAP_LISTENER_PORT=str(port), LRAP_RUNTIME_API_ENDPOINT=f"127.0.0.1:{free_port()}")
+    layer.start(
+        ["sh"], LRAP_LISTENER_PORT=str(port), LRAP_RUNTIME_API_ENDPOINT=f"127.0.0.1:{free_port()}"
+    )
     wait_for_registration(aws)
     assert say_hello(port).read_head().startswith(b"HTTP/1.1 200 lrap-otel\r\n")
     go_on.touch()
-    assert Peer(socket.create_connection(("127.0.0.1", port))).send(NEXT_HEAD).read_message()[1] == EVENT
+    assert (
+        Peer(socket.create_connection(("127.0.0.1", port))).send(NEXT_HEAD).read_message()[1]
+        == EVENT
+    )
 
 
 def test_where_nobody_was_answered_the_port_is_closed(layer: Layer) -> None:
@@ -235,7 +275,9 @@ def test_a_fault_after_serving_has_begun_leaves_the_runtime_its_proxy(layer: Lay
     path = layer.root / "lrap_otel/extension/lifecycle.py"
     path.write_text(
         path.read_text().replace(
-            "def run(self) -> None:", "def run(self) -> None:\n        raise RuntimeError('broken on purpose')\n", 1
+            "def run(self) -> None:",
+            "def run(self) -> None:\n        raise RuntimeError('broken on purpose')\n",
+            1,
         )
     )
     aws, port = Lambda(layer), free_port()

@@ -1,4 +1,6 @@
-"""Imports run one way, so that no export can stall a delivery and no typo can pass on both sides of the emulator."""
+"""Imports run one way, so that no export can stall a delivery and no typo can pass on both sides of
+the emulator.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lrap_otel"
 
-# Too slow to load in the proxy process (docs/development/rationale.md), though they are the standard library's.
+# Too slow to load in the proxy process (docs/development/rationale.md), though they are the
+# standard library's.
 SLOW = {
     "asyncio",
     "collections",
@@ -88,7 +91,11 @@ def sources(name: str) -> list[Path]:
 
 
 def is_for_types_only(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
 
 
 def imports(node: ast.AST) -> set[str]:
@@ -120,7 +127,9 @@ def test_every_module_has_its_layer() -> None:
 def test_a_module_imports_only_what_its_layer_may(name: str) -> None:
     for source in sources(name):
         ours = {
-            module.split(".")[1] for module in imports(ast.parse(source.read_text())) if module.startswith("lrap_otel.")
+            module.split(".")[1]
+            for module in imports(ast.parse(source.read_text()))
+            if module.startswith("lrap_otel.")
         }
         assert ours - {name} <= LAYERS[name], source
 
@@ -128,7 +137,9 @@ def test_a_module_imports_only_what_its_layer_may(name: str) -> None:
 @pytest.mark.parametrize("name", IN_THE_PROXY_PROCESS)
 def test_the_proxy_process_loads_nothing_of_others_and_nothing_slow(name: str) -> None:
     for source in sources(name):
-        tops = {module.partition(".")[0] for module in imports(ast.parse(source.read_text()))} - {"lrap_otel"}
+        tops = {module.partition(".")[0] for module in imports(ast.parse(source.read_text()))} - {
+            "lrap_otel"
+        }
         assert tops <= sys.stdlib_module_names - SLOW, source
 
 
@@ -136,7 +147,9 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     """Not for types either: who reads one of a circle has to read all of it."""
     of: dict[str, set[str]] = {}
     for path in PACKAGE.rglob("*.py"):
-        name = "lrap_otel." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+        name = "lrap_otel." + ".".join(
+            path.relative_to(PACKAGE).with_suffix("").parts
+        ).removesuffix(".__init__")
         found: set[str] = set()
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
@@ -144,7 +157,9 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names = {f"{node.module}.{alias.name}" for alias in node.names}
                 found |= names | (
-                    {node.module} if not (PACKAGE.parent / node.module.replace(".", "/")).is_dir() else set()
+                    {node.module}
+                    if not (PACKAGE.parent / node.module.replace(".", "/")).is_dir()
+                    else set()
                 )
         of[name] = found
     left = {name: found & of.keys() - {name} for name, found in of.items()}

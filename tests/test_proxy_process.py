@@ -1,4 +1,6 @@
-"""The proxy process's whole life in one thread of the tests: Lambda, the runtime and the telemetry process are the test."""
+"""The proxy process's whole life in one thread of the tests: Lambda, the runtime and the telemetry
+process are the test.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def test_the_life_of_an_extension_from_registration_to_shutdown() -> None:
     statuses: list[int] = []
     child = sleeping_child()
     arguments = (settings, registered, Handshake(listener), channel, child)
-    thread = threading.Thread(target=lambda: statuses.append(proxy_process.run(*arguments)), daemon=True)
+    thread = threading.Thread(
+        target=lambda: statuses.append(proxy_process.run(*arguments)), daemon=True
+    )
     thread.start()
 
     extensions_api = lambda_side.accept().send(REGISTERED)
@@ -59,7 +63,11 @@ def test_the_life_of_an_extension_from_registration_to_shutdown() -> None:
     channel.far.settimeout(5.0)
     started = far.receive()
     assert isinstance(started, records.Started)
-    assert (started.function_name, started.function_version, started.account_id) == ("f", "$LATEST", None)
+    assert (started.function_name, started.function_version, started.account_id) == (
+        "f",
+        "$LATEST",
+        None,
+    )
 
     assert b"/event/next" in extensions_api.read_head()
     runtime = connect(listener.getsockname()[1]).send(NEXT)
@@ -67,7 +75,13 @@ def test_the_life_of_an_extension_from_registration_to_shutdown() -> None:
     runtime_api.read_head()
     runtime_api.send(EVENT)
     extensions_api.send(
-        event_reply({"eventType": "INVOKE", "requestId": "r", "deadlineMs": time.time_ns() // 1_000_000 + 60_000})
+        event_reply(
+            {
+                "eventType": "INVOKE",
+                "requestId": "r",
+                "deadlineMs": time.time_ns() // 1_000_000 + 60_000,
+            }
+        )
     )
     assert runtime.read_message()[1] == b"{}"
     assert isinstance(far.receive(), records.Delivered)
@@ -79,7 +93,9 @@ def test_the_life_of_an_extension_from_registration_to_shutdown() -> None:
     answer_flush(far)
 
     assert b"/event/next" in extensions_api.read_head()
-    extensions_api.send(event_reply({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": 2**60}))
+    extensions_api.send(
+        event_reply({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": 2**60})
+    )
     answer_flush(far)
     thread.join(5)
     assert statuses == [0]
@@ -88,7 +104,9 @@ def test_the_life_of_an_extension_from_registration_to_shutdown() -> None:
 
 
 class StartedService:
-    """The service of one function, with its variables, once it has told the telemetry process so; that is not ready yet."""
+    """The service of one function, with its variables, once it has told the telemetry process so;
+    that is not ready yet.
+    """
 
     def __init__(self, **variables: str) -> None:
         self.lambda_side, self.channel, self.child = Upstream(), Channel(), sleeping_child()
@@ -130,12 +148,17 @@ class StartedService:
     [
         {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"},
         {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1768"},
-        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008", "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency"},
+        {
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "provisioned-concurrency",
+        },
         {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"},
         {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "3008", "OTEL_LOGS_EXPORTER": "otlp"},
     ],
 )
-def test_where_init_has_more_of_a_cpu_it_lasts_until_the_telemetry_process_is_ready(variables: dict[str, str]) -> None:
+def test_where_init_has_more_of_a_cpu_it_lasts_until_the_telemetry_process_is_ready(
+    variables: dict[str, str],
+) -> None:
     started = StartedService(**variables)
     assert not started.asks_for_an_event_within(0.05)
     started.far.reply(records.ready(started.child))
@@ -144,7 +167,9 @@ def test_where_init_has_more_of_a_cpu_it_lasts_until_the_telemetry_process_is_re
 
 
 @pytest.mark.parametrize("has_runtime", [True, False])
-def test_init_does_not_wait_for_ever_for_a_telemetry_process_that_is_never_ready(has_runtime: bool) -> None:
+def test_init_does_not_wait_for_ever_for_a_telemetry_process_that_is_never_ready(
+    has_runtime: bool,
+) -> None:
     started = StartedService(AWS_LAMBDA_FUNCTION_MEMORY_SIZE="128")
     if has_runtime:
         started.poll()
@@ -158,7 +183,10 @@ def test_init_does_not_wait_for_ever_for_a_telemetry_process_that_is_never_ready
         {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"},
         {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "²"},
         {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "LRAP_FLUSH_BUDGET_MS": "0"},
-        {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128", "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances"},
+        {
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "lambda-managed-instances",
+        },
     ],
 )
 def test_elsewhere_init_does_not_wait_for_the_telemetry_process(
@@ -203,7 +231,10 @@ def test_the_boot_of_an_extension_that_traces_nothing(
         stranger.close()
     thread = threading.Thread(target=lambda_that_ends_at_once, args=(lambda_side, []), daemon=True)
     thread.start()
-    variables = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{lambda_side.port}", "LRAP_LISTENER_PORT": str(port)}
+    variables = {
+        "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{lambda_side.port}",
+        "LRAP_LISTENER_PORT": str(port),
+    }
     assert run_boot(monkeypatch, **variables, LRAP_ENABLED="true" if is_taken else "false") == 0
     thread.join(5)
     assert (f"port {port} is taken" in capfd.readouterr().err) == is_taken
@@ -225,7 +256,10 @@ def test_a_lambda_that_is_not_there_is_an_error(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "sandbox.localdomain"])
 def test_a_runtime_api_that_is_our_own_port_is_told_and_not_used(host: str) -> None:
-    variables = {"AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001", "LRAP_RUNTIME_API_ENDPOINT": f"{host}:9009"}
+    variables = {
+        "AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001",
+        "LRAP_RUNTIME_API_ENDPOINT": f"{host}:9009",
+    }
     settings = Settings({name.encode(): value.encode() for name, value in variables.items()})
     boot._avoid_ourselves(settings)
     assert settings.runtime_api == ("169.254.100.1", 9001)
@@ -239,7 +273,10 @@ def test_a_lambda_at_our_own_port_is_an_error(
     reserved = Upstream()
     port = str(reserved.port)
     reserved.close()
-    assert run_boot(monkeypatch, AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{port}", LRAP_LISTENER_PORT=port) == 1
+    assert (
+        run_boot(monkeypatch, AWS_LAMBDA_RUNTIME_API=f"127.0.0.1:{port}", LRAP_LISTENER_PORT=port)
+        == 1
+    )
     assert "AWS_LAMBDA_RUNTIME_API is our own port" in capfd.readouterr().err
 
 
@@ -247,7 +284,9 @@ def test_a_sampler_argument_that_cannot_be_used_is_told(capfd: pytest.CaptureFix
     lambda_side = Upstream()
     registered = Registration(("127.0.0.1", lambda_side.port))
     lambda_side.accept().send(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-    settings = Settings({b"OTEL_TRACES_SAMPLER": b"traceidratio", b"OTEL_TRACES_SAMPLER_ARG": b"10%"})
+    settings = Settings(
+        {b"OTEL_TRACES_SAMPLER": b"traceidratio", b"OTEL_TRACES_SAMPLER_ARG": b"10%"}
+    )
     child = sleeping_child()
     assert proxy_process.run(settings, registered, None, Channel(), child) == 1
     assert "10%" in capfd.readouterr().err

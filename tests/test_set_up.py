@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[1]
-FILES = ("Makefile", "pyproject.toml", "requirements-run.txt", "requirements-dev.txt", "requirements-fuzz.txt")
+FILES = (
+    "Makefile",
+    "pyproject.toml",
+    "requirements-run.txt",
+    "requirements-dev.txt",
+    "requirements-fuzz.txt",
+)
 NEW = "-m venv --clear .venv"
-RUN, DEVELOPMENT, FUZZ = (f"--require-hashes -r requirements-{name}.txt" for name in ("run", "dev", "fuzz"))
+RUN, DEVELOPMENT, FUZZ = (
+    f"--require-hashes -r requirements-{name}.txt" for name in ("run", "dev", "fuzz")
+)
 
-# Writes down each call; makes the virtual environment's folder; hangs in the call that HANG_IN names.
+# Writes down each call; makes the virtual environment's folder; hangs in the call that HANG_IN
+# names.
 PYTHON = """\
 #!/bin/sh
 echo "$*" >>"$CALLS"
@@ -44,7 +53,9 @@ class Checkout:
 
     def make(self, target: str) -> list[str]:
         """Make `target`. The calls of Python that install something, each from its own words on."""
-        done = subprocess.run(self._command(target), env=self._environment(""), cwd=self.folder, check=False)
+        done = subprocess.run(
+            self._command(target), env=self._environment(""), cwd=self.folder, check=False
+        )
         assert done.returncode == 0
         return self._take_calls()
 
@@ -52,7 +63,11 @@ class Checkout:
         """The same, killed by a signal that nobody can catch while the call that ends so runs."""
         command, environment = self._command(target), self._environment(hang_in)
         with subprocess.Popen(
-            command, env=environment, cwd=self.folder, stdout=subprocess.PIPE, start_new_session=True
+            command,
+            env=environment,
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         ) as process:
             assert process.stdout is not None
             assert b"hanging\n" in iter(process.stdout.readline, b"")
@@ -60,7 +75,9 @@ class Checkout:
         return self._take_calls()
 
     def change(self, name: str) -> None:
-        """Change a file a minute after everything else; times of files may be as coarse as 10 ms."""
+        """Change a file a minute after everything else; times of files may be as coarse
+        as 10 ms.
+        """
         for path in [*self.folder.glob("*"), *self.folder.glob(".venv/.*")]:
             modified_s = path.stat().st_mtime - 60
             os.utime(path, (modified_s, modified_s))
@@ -76,7 +93,11 @@ class Checkout:
     def _take_calls(self) -> list[str]:
         calls = self._calls.read_text().splitlines() if self._calls.exists() else []
         self._calls.unlink(missing_ok=True)
-        return [match[0] for call in calls if (match := re.search("-m venv .*|--require-hashes .*", call))]
+        return [
+            match[0]
+            for call in calls
+            if (match := re.search("-m venv .*|--require-hashes .*", call))
+        ]
 
 
 @pytest.fixture
@@ -93,7 +114,11 @@ def test_a_run_installs_the_small_lock_and_the_tests_add_theirs_to_it(checkout: 
 def test_what_is_installed_is_not_installed_again(checkout: Checkout) -> None:
     checkout.make(".venv/.fuzz")
 
-    assert [checkout.make(target) for target in (".venv/.run", "setup", ".venv/.fuzz")] == [[], [], []]
+    assert [checkout.make(target) for target in (".venv/.run", "setup", ".venv/.fuzz")] == [
+        [],
+        [],
+        [],
+    ]
 
 
 @pytest.mark.parametrize("interrupted", [RUN, DEVELOPMENT, FUZZ])

@@ -1,4 +1,6 @@
-"""A setting that cannot be used gives one warning and its default; the function never fails for it."""
+"""A setting that cannot be used gives one warning and its default; the function never
+fails for it.
+"""
 
 from __future__ import annotations
 
@@ -62,9 +64,14 @@ def test_a_value_that_cannot_be_used_is_named_in_one_warning(
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(word, word in ["true", "1", "yes", "on"]) for word in ["true", "1", "yes", "on", "false", "0", "no", "off"]],
+    [
+        (word, word in ["true", "1", "yes", "on"])
+        for word in ["true", "1", "yes", "on", "false", "0", "no", "off"]
+    ],
 )
-def test_it_is_switched_on_and_off_in_the_words_that_people_write(value: str, *, expected: bool) -> None:
+def test_it_is_switched_on_and_off_in_the_words_that_people_write(
+    value: str, *, expected: bool
+) -> None:
     for spelling in (value, value.upper(), f" {value} "):
         read = settings(LRAP_ENABLED=spelling)
         assert (read.export_enabled, read.warnings) == (expected, [])
@@ -93,11 +100,15 @@ def test_the_sdk_can_be_switched_off_in_any_case(value: str) -> None:
 
 
 def test_an_address_may_have_a_host_name() -> None:
-    assert settings(AWS_LAMBDA_RUNTIME_API="sandbox.localdomain:9001").extensions_api == ("sandbox.localdomain", 9001)
+    assert settings(AWS_LAMBDA_RUNTIME_API="sandbox.localdomain:9001").extensions_api == (
+        "sandbox.localdomain",
+        9001,
+    )
 
 
 @pytest.mark.parametrize(
-    "value", ["http://127.0.0.1:9002", "user@127.0.0.1:9002", "::1:9002", "127.0.0.1 :9002", "a/b:9002"]
+    "value",
+    ["http://127.0.0.1:9002", "user@127.0.0.1:9002", "::1:9002", "127.0.0.1 :9002", "a/b:9002"],
 )
 def test_an_address_nobody_could_connect_to_is_refused(value: str) -> None:
     read = settings(AWS_LAMBDA_RUNTIME_API="127.0.0.1:9001", LRAP_RUNTIME_API_ENDPOINT=value)
@@ -113,7 +124,8 @@ def test_propagators_of_which_none_is_known_are_the_default() -> None:
 
 @given(
     st.dictionaries(
-        st.sampled_from(["LRAP_LISTENER_PORT", "OTEL_PROPAGATORS", "AWS_LAMBDA_RUNTIME_API"]), st.binary(max_size=30)
+        st.sampled_from(["LRAP_LISTENER_PORT", "OTEL_PROPAGATORS", "AWS_LAMBDA_RUNTIME_API"]),
+        st.binary(max_size=30),
     )
 )
 def test_no_bytes_in_a_variable_raise(variables: dict[str, bytes]) -> None:
@@ -123,8 +135,13 @@ def test_no_bytes_in_a_variable_raise(variables: dict[str, bytes]) -> None:
 def test_every_variable_of_ours_stands_in_the_documentation() -> None:
     documentation = (ROOT / "docs/settings.md").read_text()
     sources = [*ROOT.glob("lrap_otel/*.py"), ROOT / "opt/entrypoint", ROOT / "opt/wrapper"]
-    ours = {name for source in sources for name in re.findall(r"\bLRAP_[A-Z_]+\b", source.read_text())}
-    assert {name for name in ours if f"`{name}`" not in documentation} <= {"LRAP_DEPENDENCIES", "LRAP_PYTHON"}
+    ours = {
+        name for source in sources for name in re.findall(r"\bLRAP_[A-Z_]+\b", source.read_text())
+    }
+    assert {name for name in ours if f"`{name}`" not in documentation} <= {
+        "LRAP_DEPENDENCIES",
+        "LRAP_PYTHON",
+    }
 
 
 def test_what_is_in_force_is_one_line_without_credentials_and_query() -> None:

@@ -32,9 +32,15 @@ class Recorder(dict[bytes, bytes]):
 
 def rows(heading: str) -> list[list[str]]:
     """The cells of the table below this heading, without its own head."""
-    section = DOCUMENTATION.split(f"\n## {heading}\n")[1] if f"\n## {heading}\n" in DOCUMENTATION else ""
+    section = (
+        DOCUMENTATION.split(f"\n## {heading}\n")[1] if f"\n## {heading}\n" in DOCUMENTATION else ""
+    )
     section = (section or DOCUMENTATION.split(f"\n### {heading}\n")[1]).split("\n#")[0]
-    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if line.startswith("| `")]
+    return [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in section.splitlines()
+        if line.startswith("| `")
+    ]
 
 
 def names(cell: str) -> list[str]:
@@ -62,10 +68,14 @@ def test_every_variable_that_a_script_reads_is_documented() -> None:
         ROOT / "lrap_otel/handshake_client.py",
     ]
     read = {
-        name for script in scripts for name in re.findall(r"\b(?:LRAP_|AWS_|OTEL_)[A-Z_]*[A-Z]\b", script.read_text())
+        name
+        for script in scripts
+        for name in re.findall(r"\b(?:LRAP_|AWS_|OTEL_)[A-Z_]*[A-Z]\b", script.read_text())
     }
 
-    assert read - set(documented("Ours", "OpenTelemetry's", "AWS's")) - OF_A_FILE <= {"AWS_LAMBDA_EXEC_WRAPPER"}
+    assert read - set(documented("Ours", "OpenTelemetry's", "AWS's")) - OF_A_FILE <= {
+        "AWS_LAMBDA_EXEC_WRAPPER"
+    }
 
 
 def test_a_name_of_ours_is_known_if_it_is_documented() -> None:
@@ -74,7 +84,9 @@ def test_a_name_of_ours_is_known_if_it_is_documented() -> None:
 
 def test_a_name_of_ours_in_any_source_is_one_of_them() -> None:
     sources = [path for path in ROOT.glob("lrap_otel/**/*.py") if path.name != "semconv.py"]
-    named = {name for path in sources for name in re.findall(r'b?"(LRAP_[A-Z_]+)"', path.read_text())}
+    named = {
+        name for path in sources for name in re.findall(r'b?"(LRAP_[A-Z_]+)"', path.read_text())
+    }
 
     assert named - {"LRAP_"} <= set(OURS)
 

@@ -1,4 +1,6 @@
-"""What variables alone say about whether telemetry will arrive; the extension says it at the level info."""
+"""What variables alone say about whether telemetry will arrive; the extension says it at the level
+info.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def encoded(variables: dict[str, str]) -> dict[bytes, bytes]:
 
 
 def severities(variables: dict[str, str], check: str) -> set[str]:
-    """Of the findings of this check, when the wrapper is ours unless the variables say otherwise."""
+    """Of the findings of this check, when the wrapper is ours unless the variables say
+    otherwise.
+    """
     found = check_variables(encoded({"AWS_LAMBDA_EXEC_WRAPPER": OURS, **variables}))
     return {finding.severity for finding in found if finding.check == check}
 
@@ -94,7 +98,9 @@ def test_what_keeps_telemetry_from_arriving_is_found(
 
 
 @pytest.mark.parametrize(("check", "_severity", "_found", "variables"), CASES)
-def test_what_is_right_is_not_found(check: str, _severity: str, _found: object, variables: dict[str, str]) -> None:
+def test_what_is_right_is_not_found(
+    check: str, _severity: str, _found: object, variables: dict[str, str]
+) -> None:
     assert severities(variables, check) == set()
 
 
@@ -113,11 +119,16 @@ def test_a_function_that_is_well_set_up_gives_no_findings() -> None:
 def test_another_layers_wrapper_is_named_with_its_owner_and_the_two_variables_to_set() -> None:
     (finding,) = check_wrapper({b"AWS_LAMBDA_EXEC_WRAPPER": b"/opt/otel-instrument"})
     assert "/opt/otel-instrument of the AWS Distro for OpenTelemetry" in finding.what
-    assert f"Set AWS_LAMBDA_EXEC_WRAPPER={OURS} and LRAP_NEXT_WRAPPER=/opt/otel-instrument" in finding.remedy
+    assert (
+        f"Set AWS_LAMBDA_EXEC_WRAPPER={OURS} and LRAP_NEXT_WRAPPER=/opt/otel-instrument"
+        in finding.remedy
+    )
 
 
 def test_an_endpoint_is_shown_without_credentials_and_query_and_once_for_both_signals() -> None:
-    (finding,) = check_settings({COMMON.encode(): b"http://me:s3cret@collector.example:4318/p4th?key=s3cret"})
+    (finding,) = check_settings(
+        {COMMON.encode(): b"http://me:s3cret@collector.example:4318/p4th?key=s3cret"}
+    )
     assert finding.what.startswith(f"{COMMON}: http://collector.example:4318 is a public host")
     assert "s3cret" not in str(finding)
 
@@ -182,7 +193,9 @@ NAMES = [
 
 
 @given(st.dictionaries(st.sampled_from([name.encode() for name in NAMES]), VALUES))
-def test_no_variables_make_the_checks_raise_or_write_what_is_no_line(variables: dict[bytes, bytes]) -> None:
+def test_no_variables_make_the_checks_raise_or_write_what_is_no_line(
+    variables: dict[bytes, bytes],
+) -> None:
     for finding in check_variables(variables):
         assert finding.what.isprintable()
         assert finding.remedy.isprintable()
@@ -238,4 +251,8 @@ def test_the_extension_says_nothing_of_it_at_the_level_warning_and_does_not_load
 def test_a_function_that_is_well_set_up_has_no_such_line() -> None:
     lines = run_extension("info", AWS_LAMBDA_EXEC_WRAPPER=OURS)
     assert "lrap_otel.telemetry.variable_checks" in lines
-    assert [line for line in lines.splitlines() if "info" in line and ("Set " in line or "Write " in line)] == []
+    assert [
+        line
+        for line in lines.splitlines()
+        if "info" in line and ("Set " in line or "Write " in line)
+    ] == []

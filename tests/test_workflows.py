@@ -67,7 +67,12 @@ def test_every_target_and_variable_of_make_exists(workflow: dict[Any, Any]) -> N
     for line in text.splitlines():
         if line.startswith("make "):
             assert set(re.findall(r"([A-Z_]+)=", line)) <= variables(), line
-    given = {name for step in steps(workflow) if step.get("run", "").startswith("make") for name in step.get("env", {})}
+    given = {
+        name
+        for step in steps(workflow)
+        if step.get("run", "").startswith("make")
+        for name in step.get("env", {})
+    }
     assert given <= variables()
 
 
@@ -75,7 +80,8 @@ def test_ci_has_the_stages_that_the_script_for_one_machine_has() -> None:
     script = (ROOT / ".ci/run").read_text(encoding="utf-8")
 
     left_out = calls_of_make(script) - calls_of_make("\n".join(scripts(read("ci.yml"))))
-    # A shared machine's times are noise, and the matrix of the job `test` runs more than `test-pythons`.
+    # A shared machine's times are noise, and the matrix of the job `test` runs more than
+    # `test-pythons`.
     assert left_out == {"setup", "bench", "bench-compare", "test-pythons"}
 
 
@@ -88,13 +94,19 @@ def test_the_tests_run_on_every_python_that_is_supported() -> None:
 def test_only_the_job_that_publishes_may_write_and_it_runs_nothing_of_the_sources() -> None:
     for workflow in (read("ci.yml"), read("release.yml")):
         assert workflow["permissions"] == {"contents": "read"}
-    rights = {name: job["permissions"] for name, job in read("release.yml")["jobs"].items() if "permissions" in job}
+    rights = {
+        name: job["permissions"]
+        for name, job in read("release.yml")["jobs"].items()
+        if "permissions" in job
+    }
     assert rights == {"publish": {"contents": "write"}}
     assert not [job for job in read("ci.yml")["jobs"].values() if "permissions" in job]
     publish = read("release.yml")["jobs"]["publish"]
     assert publish["needs"] == "build"
     assert not [
-        step for step in publish["steps"] if "checkout" in step.get("uses", "") or "make" in step.get("run", "")
+        step
+        for step in publish["steps"]
+        if "checkout" in step.get("uses", "") or "make" in step.get("run", "")
     ]
 
 
@@ -106,7 +118,9 @@ def test_a_release_is_made_for_a_tag_alone_and_checked_against_it() -> None:
     assert build["env"] == {"TAG": "${{ github.ref_name }}"}
 
 
-def test_every_action_is_pinned_by_its_major_version_and_keeps_no_credentials(workflow: dict[Any, Any]) -> None:
+def test_every_action_is_pinned_by_its_major_version_and_keeps_no_credentials(
+    workflow: dict[Any, Any],
+) -> None:
     actions = [step for step in steps(workflow) if "uses" in step]
 
     assert all(re.fullmatch(r"actions/[a-z-]+@v[0-9]+", step["uses"]) for step in actions)
@@ -118,7 +132,9 @@ def test_every_action_is_pinned_by_its_major_version_and_keeps_no_credentials(wo
 def test_every_job_ends_and_every_script_is_one(workflow: dict[Any, Any]) -> None:
     assert all(0 < job["timeout-minutes"] <= 60 for job in workflow["jobs"].values())
     for script in scripts(workflow):
-        done = subprocess.run(["sh", "-n", "-c", script], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["sh", "-n", "-c", script], capture_output=True, text=True, check=False
+        )
         assert (done.returncode, done.stderr) == (0, ""), script
         # What a stranger can name, a branch for instance, is never pasted into a script.
         assert "${{" not in script

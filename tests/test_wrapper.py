@@ -1,4 +1,6 @@
-"""The wrapper starts the runtime exactly as it would have started, redirected if and only if the proxy answers."""
+"""The wrapper starts the runtime exactly as it would have started, redirected if and only if the
+proxy answers.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from tests.upstream import Peer
 WRAPPER = Path(__file__).parents[1] / "opt/wrapper"
 RUNTIME_API = "169.254.100.1:9001"
 
-# A runtime that tells how it was started; of the signals, those that are not the C library's own (32 and above).
+# A runtime that tells how it was started; of the signals, those that are not the C library's own
+# (32 and above).
 RUNTIME = """
 import json, os, sys
 status = dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines() if line.startswith("Sig"))
@@ -58,7 +61,9 @@ def listening(answer: Answer) -> Iterator[tuple[int, list[bytes]]]:
 
 
 def answer_as_the_proxy(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 lrap-otel\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
+    connection.sendall(
+        b"HTTP/1.1 200 lrap-otel\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    )
 
 
 @pytest.fixture(params=["bash", "another shell, bash installed", "no bash at all"])
@@ -74,9 +79,16 @@ def shell(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[list[str], st
     return [str(commands / "sh"), str(WRAPPER)], str(commands)
 
 
-def start(shell: tuple[list[str], str], port: int, **variables: str) -> subprocess.CompletedProcess[str]:
+def start(
+    shell: tuple[list[str], str], port: int, **variables: str
+) -> subprocess.CompletedProcess[str]:
     command, path = shell
-    environment = {"PATH": path, "AWS_LAMBDA_RUNTIME_API": RUNTIME_API, "LRAP_LISTENER_PORT": str(port), **variables}
+    environment = {
+        "PATH": path,
+        "AWS_LAMBDA_RUNTIME_API": RUNTIME_API,
+        "LRAP_LISTENER_PORT": str(port),
+        **variables,
+    }
     return subprocess.run(
         [*command, sys.executable, "-c", RUNTIME, *ARGUMENTS],
         env=environment,
@@ -94,7 +106,11 @@ def test_the_runtime_is_redirected_when_the_proxy_answers_and_is_otherwise_as_it
         wrapped = start(shell, port)
     alone = subprocess.run(
         [sys.executable, "-c", RUNTIME, *ARGUMENTS],
-        env={"PATH": shell[1], "AWS_LAMBDA_RUNTIME_API": RUNTIME_API, "LRAP_LISTENER_PORT": str(port)},
+        env={
+            "PATH": shell[1],
+            "AWS_LAMBDA_RUNTIME_API": RUNTIME_API,
+            "LRAP_LISTENER_PORT": str(port),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -141,9 +157,13 @@ def say_nothing(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    "stranger", [socket.socket.close, say_something_else, say_nothing], ids=["closes", "is another", "is mute"]
+    "stranger",
+    [socket.socket.close, say_something_else, say_nothing],
+    ids=["closes", "is another", "is mute"],
 )
-def test_a_stranger_at_the_port_leaves_the_runtime_untouched(shell: tuple[list[str], str], stranger: Answer) -> None:
+def test_a_stranger_at_the_port_leaves_the_runtime_untouched(
+    shell: tuple[list[str], str], stranger: Answer
+) -> None:
     with listening(stranger) as (port, _):
         wrapped = start(shell, port)
     assert json.loads(wrapped.stdout)["environment"]["AWS_LAMBDA_RUNTIME_API"] == RUNTIME_API
@@ -158,13 +178,17 @@ def test_nobody_at_the_port_leaves_the_runtime_untouched(shell: tuple[list[str],
     assert (wrapped.returncode, wrapped.stderr) == (7, "")
 
 
-def test_a_port_that_is_no_number_runs_nothing(shell: tuple[list[str], str], tmp_path: Path) -> None:
+def test_a_port_that_is_no_number_runs_nothing(
+    shell: tuple[list[str], str], tmp_path: Path
+) -> None:
     wrapped = start(shell, 0, LRAP_LISTENER_PORT=f"$(touch {tmp_path}/x); 9009")
     assert (wrapped.returncode, wrapped.stderr) == (7, "")
     assert not (tmp_path / "x").exists()
 
 
-def test_the_wrapper_whose_place_ours_takes_is_run_as_well(shell: tuple[list[str], str], tmp_path: Path) -> None:
+def test_the_wrapper_whose_place_ours_takes_is_run_as_well(
+    shell: tuple[list[str], str], tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     other.write_text('#!/bin/sh\nOTHER_WAS_HERE=yes exec "$@"\n')
     other.chmod(0o755)
@@ -176,7 +200,9 @@ def test_the_wrapper_whose_place_ours_takes_is_run_as_well(shell: tuple[list[str
 
 
 @pytest.mark.parametrize("place", ["wrapper", "lrap-otel/wrapper"])
-def test_without_bash_the_wrapper_finds_an_interpreter_as_the_entrypoint_does(tmp_path: Path, place: str) -> None:
+def test_without_bash_the_wrapper_finds_an_interpreter_as_the_entrypoint_does(
+    tmp_path: Path, place: str
+) -> None:
     layer, commands = tmp_path / "opt", tmp_path / "bin"
     (layer / "lrap-otel").mkdir(parents=True)
     commands.mkdir()
@@ -187,7 +213,9 @@ def test_without_bash_the_wrapper_finds_an_interpreter_as_the_entrypoint_does(tm
     (commands / "python3").symlink_to(Path(sys.executable).resolve())
     with listening(answer_as_the_proxy) as (port, _):
         wrapped = start(([str(commands / "sh"), str(wrapper)], str(commands)), port)
-    assert json.loads(wrapped.stdout)["environment"]["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{port}"
+    assert (
+        json.loads(wrapped.stdout)["environment"]["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{port}"
+    )
 
 
 def file_with(path: Path, text: str, mode: int) -> Path:
@@ -199,14 +227,26 @@ def file_with(path: Path, text: str, mode: int) -> Path:
 NEXT_WRAPPERS: dict[str, tuple[Callable[[Path], object], str]] = {
     "blanks": (lambda folder: "  ", "is not there or not executable"),
     "not there": (lambda folder: folder / "gone", "is not there or not executable"),
-    "no such command": (lambda folder: "lrap-otel-no-such-command", "is not there or not executable"),
-    "not executable": (lambda folder: file_with(folder / "x", "#!/bin/sh\n", 0o644), "is not there or not executable"),
+    "no such command": (
+        lambda folder: "lrap-otel-no-such-command",
+        "is not there or not executable",
+    ),
+    "not executable": (
+        lambda folder: file_with(folder / "x", "#!/bin/sh\n", 0o644),
+        "is not there or not executable",
+    ),
     "a folder": (lambda folder: folder, "is not there or not executable"),
-    "a pipe that nobody writes": (lambda folder: pipe(folder / "x"), "is not there or not executable"),
+    "a pipe that nobody writes": (
+        lambda folder: pipe(folder / "x"),
+        "is not there or not executable",
+    ),
     "ourselves": (lambda folder: WRAPPER, "is this wrapper itself"),
     "a link to us": (lambda folder: symlink(folder / "x", WRAPPER), "is this wrapper itself"),
     "a copy of us": (lambda folder: shutil.copy(WRAPPER, folder / "x"), "is this wrapper itself"),
-    "no interpreter": (lambda folder: file_with(folder / "x", "#!/no/such\n", 0o755), "cannot be started"),
+    "no interpreter": (
+        lambda folder: file_with(folder / "x", "#!/no/such\n", 0o755),
+        "cannot be started",
+    ),
 }
 
 
@@ -234,17 +274,23 @@ def test_where_the_next_wrapper_cannot_be_run_the_runtime_starts_and_a_line_says
     assert (wrapped.returncode, told["arguments"]) == (7, ARGUMENTS)
     assert told["environment"]["AWS_LAMBDA_RUNTIME_API"] == f"127.0.0.1:{port}"
     (line,) = [line for line in wrapped.stderr.splitlines() if line.startswith("lrap-otel: ")]
-    assert line == f"lrap-otel: warning: LRAP_NEXT_WRAPPER={name} {reason}; the runtime starts without it"
+    assert (
+        line
+        == f"lrap-otel: warning: LRAP_NEXT_WRAPPER={name} {reason}; the runtime starts without it"
+    )
 
 
 @pytest.mark.parametrize("options", ["nounset", "errexit", "errexit:nounset"])
 def test_a_shell_that_was_told_to_end_at_trifles_starts_the_runtime_and_is_told_so_again(
     shell: tuple[list[str], str], tmp_path: Path, options: str
 ) -> None:
-    # Bash obeys the variable SHELLOPTS of whoever starts it, and changes it when its options change.
+    # Bash obeys the variable SHELLOPTS of whoever starts it, and changes it when its options
+    # change.
     command, path = shell
     if command[0] != "bash":
-        letters = "".join(letter for letter, name in (("e", "errexit"), ("u", "nounset")) if name in options)
+        letters = "".join(
+            letter for letter, name in (("e", "errexit"), ("u", "nounset")) if name in options
+        )
         command = [command[0], f"-{letters}", *command[1:]]
     other = file_with(tmp_path / "other", '#!/bin/sh\nexec "$@"\n', 0o755)
     for variables in ({}, {"LRAP_NEXT_WRAPPER": str(other)}):
@@ -256,7 +302,9 @@ def test_a_shell_that_was_told_to_end_at_trifles_starts_the_runtime_and_is_told_
         assert set(options.split(":")) <= set(environment["SHELLOPTS"].split(":"))
 
 
-def test_wrappers_that_name_each_other_start_the_runtime(shell: tuple[list[str], str], tmp_path: Path) -> None:
+def test_wrappers_that_name_each_other_start_the_runtime(
+    shell: tuple[list[str], str], tmp_path: Path
+) -> None:
     other = file_with(tmp_path / "other", f'#!/bin/sh\nexec {WRAPPER} "$@"\n', 0o755)
     with socket.create_server(("127.0.0.1", 0)) as reserved:
         port = reserved.getsockname()[1]
@@ -276,7 +324,11 @@ PROXY = {"http_proxy": "http://proxy.invalid:3128"}
         ({"all_proxy": "x"}, "127.0.0.1", "127.0.0.1"),
         ({"ALL_PROXY": "x"}, "127.0.0.1", "127.0.0.1"),
         ({"http_proxy": ""}, None, None),
-        ({**PROXY, "no_proxy": "169.254.100.1"}, "169.254.100.1,127.0.0.1", "169.254.100.1,127.0.0.1"),
+        (
+            {**PROXY, "no_proxy": "169.254.100.1"},
+            "169.254.100.1,127.0.0.1",
+            "169.254.100.1,127.0.0.1",
+        ),
         ({**PROXY, "NO_PROXY": "a,b"}, "a,b,127.0.0.1", "a,b,127.0.0.1"),
         ({**PROXY, "NO_PROXY": "a", "no_proxy": "b"}, "b,127.0.0.1", "a,127.0.0.1"),
         ({**PROXY, "NO_PROXY": "a", "no_proxy": ""}, "127.0.0.1", "a,127.0.0.1"),
@@ -297,7 +349,9 @@ def test_what_goes_past_a_companys_proxy(
     assert (environment.get("no_proxy"), environment.get("NO_PROXY")) == (lower, upper)
 
 
-def test_where_the_runtime_is_not_redirected_what_it_is_told_of_proxies_stays(shell: tuple[list[str], str]) -> None:
+def test_where_the_runtime_is_not_redirected_what_it_is_told_of_proxies_stays(
+    shell: tuple[list[str], str],
+) -> None:
     with listening(say_something_else) as (port, _):
         environment = json.loads(start(shell, port, **PROXY).stdout)["environment"]
     assert not {"no_proxy", "NO_PROXY"} & environment.keys()
@@ -308,10 +362,15 @@ def test_where_the_runtime_is_not_redirected_what_it_is_told_of_proxies_stays(sh
 def test_a_runtime_made_of_curl_reaches_us_in_spite_of_a_companys_proxy(
     shell: tuple[list[str], str], name: str
 ) -> None:
-    """Curl goes where it is told: without an exemption for our address, the poll reaches the company's proxy."""
+    """Curl goes where it is told: without an exemption for our address, the poll reaches the
+    company's proxy.
+    """
     event = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nevent"
     command, path = shell
-    with socket.create_server(("127.0.0.1", 0)) as ours, socket.create_server(("127.0.0.1", 0)) as companys:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as ours,
+        socket.create_server(("127.0.0.1", 0)) as companys,
+    ):
         port = ours.getsockname()[1]
         environment = {
             "PATH": path,
@@ -321,7 +380,9 @@ def test_a_runtime_made_of_curl_reaches_us_in_spite_of_a_companys_proxy(
             name: f"http://127.0.0.1:{companys.getsockname()[1]}",
         }
         script = f'{shutil.which("curl")} -s -m 10 "http://$AWS_LAMBDA_RUNTIME_API/2018-06-01/runtime/invocation/next"'
-        runtime = subprocess.Popen([*command, "/bin/sh", "-c", script], env=environment, stdout=subprocess.PIPE)
+        runtime = subprocess.Popen(
+            [*command, "/bin/sh", "-c", script], env=environment, stdout=subprocess.PIPE
+        )
         ours.settimeout(10)
         companys.settimeout(0)
         for answer in (b"HTTP/1.1 200 lrap-otel\r\nContent-Length: 2\r\n\r\n{}", event):

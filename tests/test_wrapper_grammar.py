@@ -1,4 +1,6 @@
-"""Both sides of the wrapper read a variable alike: the extension in settings.py, the real wrapper in any shell."""
+"""Both sides of the wrapper read a variable alike: the extension in settings.py, the real wrapper
+in any shell.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,16 @@ from lrap_otel.settings import Settings
 WRAPPER = Path(__file__).parents[1] / "opt/wrapper"
 DEFAULT = 9009
 
-# Bash by itself opens the connection; where it does not know what it is, it looks for a bash as any other shell does.
+# Bash by itself opens the connection; where it does not know what it is, it looks for a bash as any
+# other shell does.
 SHELLS = {
     "dash": ["dash", WRAPPER],
     "bash": ["bash", "--posix", "-c", 'unset BASH_VERSION; . "$0"', WRAPPER],
     "bash in a locale": ["bash", "-c", 'LC_ALL=C.UTF-8; unset BASH_VERSION; . "$0"', WRAPPER],
     "busybox": ["busybox", "sh", WRAPPER],
 }
-# Stands for the bash that asks, and says that the proxy answers: its arguments are -c, what to run, a name, the port, a process id.
+# Stands for the bash that asks, and says that the proxy answers: its arguments are -c, what to run,
+# a name, the port, a process id.
 ASKS = '#!/bin/sh\necho "$4" >"$ASKED"\n'
 
 SPELLINGS = {
@@ -64,10 +68,15 @@ SPELLINGS = {
 
 
 @pytest.fixture(
-    scope="module", params=sorted(name for name, command in SHELLS.items() if shutil.which(str(command[0])))
+    scope="module",
+    params=sorted(name for name, command in SHELLS.items() if shutil.which(str(command[0]))),
 )
-def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], Path]:
-    """The command that runs the wrapper, and the folder it runs in, whose only command is the one that asks."""
+def shell(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[list[str], Path]:
+    """The command that runs the wrapper, and the folder it runs in, whose only command is the one
+    that asks.
+    """
     folder = tmp_path_factory.mktemp("wrapper")
     (folder / "bash").write_text(ASKS)
     (folder / "bash").chmod(0o755)
@@ -78,20 +87,30 @@ def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def asked_by_the_wrapper(shell: tuple[list[str], Path], value: bytes) -> tuple[int, str]:
     """The port that the wrapper asks at, and the address that it sends the runtime to."""
     command, folder = shell
-    variables = {b"PATH": os.fsencode(folder), b"ASKED": os.fsencode(folder / "asked"), b"LRAP_LISTENER_PORT": value}
+    variables = {
+        b"PATH": os.fsencode(folder),
+        b"ASKED": os.fsencode(folder / "asked"),
+        b"LRAP_LISTENER_PORT": value,
+    }
     runtime = ["/bin/sh", "-c", 'echo "$AWS_LAMBDA_RUNTIME_API"']
-    done = subprocess.run([*command, *runtime], env=variables, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [*command, *runtime], env=variables, capture_output=True, text=True, check=True
+    )
     assert done.stderr == ""
     return int((folder / "asked").read_text()), done.stdout.strip()
 
 
 def check_both_sides(shell: tuple[list[str], Path], value: bytes) -> int:
-    """The port that both read; the extension has one warning, which names the variable, of what neither can use."""
+    """The port that both read; the extension has one warning, which names the variable, of what
+    neither can use.
+    """
     read = Settings({b"LRAP_LISTENER_PORT": value})
     port, address = asked_by_the_wrapper(shell, value)
     assert (read.listener_port, f"127.0.0.1:{read.listener_port}") == (port, address)
     is_usable = not value.strip(b" \t\n") or value.strip(b" \t\n") == b"%d" % port
-    assert [warning.startswith("LRAP_LISTENER_PORT=") for warning in read.warnings] == ([] if is_usable else [True])
+    assert [warning.startswith("LRAP_LISTENER_PORT=") for warning in read.warnings] == (
+        [] if is_usable else [True]
+    )
     return port
 
 
@@ -104,7 +123,22 @@ likely = st.lists(
     st.one_of(
         st.integers(0, 100_000).map(lambda number: b"%d" % number),
         st.sampled_from(
-            [b" ", b"\t", b"\n", b"\r", b"+", b"-", b"0", b"_", b"*", b"?", b"\\", b"'", b"$x", "٣".encode()]
+            [
+                b" ",
+                b"\t",
+                b"\n",
+                b"\r",
+                b"+",
+                b"-",
+                b"0",
+                b"_",
+                b"*",
+                b"?",
+                b"\\",
+                b"'",
+                b"$x",
+                "٣".encode(),
+            ]
         ),
         st.binary(max_size=3),
     ),
@@ -112,7 +146,11 @@ likely = st.lists(
 ).map(lambda parts: b"".join(parts).replace(b"\0", b""))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(value=likely)
-def test_any_bytes_are_read_alike_on_both_sides(shell: tuple[list[str], Path], value: bytes) -> None:
+def test_any_bytes_are_read_alike_on_both_sides(
+    shell: tuple[list[str], Path], value: bytes
+) -> None:
     check_both_sides(shell, value)

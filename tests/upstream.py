@@ -70,7 +70,9 @@ class Peer:
         return data
 
     def read_to_any_end(self) -> tuple[bytes, bool]:
-        """Read until the other side ends or resets. Returns the bytes, and whether it was a reset."""
+        """Read until the other side ends or resets. Returns the bytes, and whether it
+        was a reset.
+        """
         try:
             return self.read_to_end(), False
         except ConnectionResetError:

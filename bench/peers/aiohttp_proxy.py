@@ -1,7 +1,9 @@
-"""A target: the proxy that one would write first, on aiohttp, with the OpenTelemetry SDK in its own process.
+"""A target: the proxy that one would write first, on aiohttp, with the OpenTelemetry SDK in its own
+process.
 
-A span for each event, ended when its result has gone; traceparent on the reply to ``/next``; export by the SDK's batch
-processor over OTLP/HTTP. Addresses as every peer takes them: AWS_LAMBDA_RUNTIME_API and LRAP_LISTENER_PORT.
+A span for each event, ended when its result has gone; traceparent on the reply to ``/next``; export
+by the SDK's batch processor over OTLP/HTTP. Addresses as every peer takes them:
+AWS_LAMBDA_RUNTIME_API and LRAP_LISTENER_PORT.
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class Proxy:
     async def live(self, _app: web.Application) -> AsyncIterator[None]:
         """Open the pooled connections; export what is left at the end."""
         connector = TCPConnector(limit=0)
-        async with ClientSession(connector=connector, timeout=ClientTimeout(), auto_decompress=False) as self._session:
+        async with ClientSession(
+            connector=connector, timeout=ClientTimeout(), auto_decompress=False
+        ) as self._session:
             yield
         self._provider.shutdown()
 

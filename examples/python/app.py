@@ -22,7 +22,11 @@ def answer_http(event: dict[str, Any]) -> dict[str, Any]:
         "traceparent": headers.get("traceparent"),
         "_X_AMZN_TRACE_ID": os.environ.get("_X_AMZN_TRACE_ID"),
     }
-    return {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(body)}
+    return {
+        "statusCode": 200,
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps(body),
+    }
 
 
 def work_through(records: list[dict[str, Any]]) -> dict[str, Any]:

@@ -68,7 +68,9 @@ def carry_out(
     try:
         return _carry_out(client, function, plan_for, remember, publication)
     except NotFoundError:
-        return Outcome("gone", function.region, function.name, reason="deleted meanwhile; nothing left to do")
+        return Outcome(
+            "gone", function.region, function.name, reason="deleted meanwhile; nothing left to do"
+        )
     except AwsError as error:
         return Outcome("failed", function.region, function.name, reason=str(error))
 
@@ -101,7 +103,9 @@ def _carry_out(
         _wait(client, plan)
         version = _publish(client, function, publication)
         return Outcome("changed", region, name, plan, version=version)
-    raise AwsError(f"somebody else has been changing it, {ATTEMPTS} times in turn; run this again later")
+    raise AwsError(
+        f"somebody else has been changing it, {ATTEMPTS} times in turn; run this again later"
+    )
 
 
 def _update(plan: Plan) -> Any:
@@ -118,14 +122,18 @@ def _update(plan: Plan) -> Any:
 def _wait(client: LambdaClient, plan: Plan) -> None:
     """Wait until Lambda has applied the last change of this function, by whomever."""
     try:
-        client.get_waiter("function_updated_v2").wait(FunctionName=plan.function.name, WaiterConfig=WAIT)
+        client.get_waiter("function_updated_v2").wait(
+            FunctionName=plan.function.name, WaiterConfig=WAIT
+        )
     except errors_of_aws() as error:
         answer: Any = getattr(error, "last_response", None) or {}
         reason = (answer.get("Configuration") or {}).get("LastUpdateStatusReason")
         if not reason:
             raise _understood(error, plan) from None
         text = _without_values(reason, plan)
-        raise AwsError(f"Lambda took the change, then failed: {text}; `lrap-otel uninstrument` takes it back") from None
+        raise AwsError(
+            f"Lambda took the change, then failed: {text}; `lrap-otel uninstrument` takes it back"
+        ) from None
 
 
 def _publish(client: LambdaClient, function: Function, publication: Publication) -> str:
@@ -147,7 +155,8 @@ def _publish(client: LambdaClient, function: Function, publication: Publication)
             _move_alias(client, function.name, publication.alias, version)
         except errors_of_aws() as error:
             raise AwsError(
-                f"version {version} is published, yet the alias {publication.alias} is not moved: {explain(error)}"
+                f"version {version} is published, yet the alias {publication.alias} is not moved: "
+                f"{explain(error)}"
             ) from None
     return version
 
@@ -156,12 +165,16 @@ def _move_alias(client: LambdaClient, name: str, alias: str, version: str) -> No
     current = client.get_alias(FunctionName=name, Name=alias)
     if current.get("RoutingConfig", {}).get("AdditionalVersionWeights"):
         raise AwsError(
-            f"version {version} is published; the alias {alias} shares its traffic between versions and is left alone: "
+            f"version {version} is published; the alias {alias} shares its traffic between "
+            f"versions and is left alone: "
             "move it with your deployment tool"
         )
     if current["FunctionVersion"] != version:
         client.update_alias(
-            FunctionName=name, Name=alias, FunctionVersion=version, RevisionId=current.get("RevisionId", "")
+            FunctionName=name,
+            Name=alias,
+            FunctionVersion=version,
+            RevisionId=current.get("RevisionId", ""),
         )
 
 

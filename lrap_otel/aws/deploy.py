@@ -40,16 +40,26 @@ class Row:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``deploy``."""
     parser.add_argument(
-        "--zip", type=Path, default=Path("build/lrap-otel.zip"), metavar="FILE", help="the layer (build/lrap-otel.zip)"
+        "--zip",
+        type=Path,
+        default=Path("build/lrap-otel.zip"),
+        metavar="FILE",
+        help="the layer (build/lrap-otel.zip)",
     )
     selection.add_regions(parser)
-    parser.add_argument("--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})")
     parser.add_argument(
-        "--align", action="store_true", help="publish in a region that lags until all have the same version number"
+        "--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})"
+    )
+    parser.add_argument(
+        "--align",
+        action="store_true",
+        help="publish in a region that lags until all have the same version number",
     )
     sharing = parser.add_mutually_exclusive_group()
     sharing.add_argument("--public", action="store_true", help="let every AWS account use it")
-    sharing.add_argument("--organization", default="", metavar="o-ID", help="let this organization use it")
+    sharing.add_argument(
+        "--organization", default="", metavar="o-ID", help="let this organization use it"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
 
 
@@ -60,7 +70,9 @@ def run(args: argparse.Namespace) -> int:
     terminal = Terminal(as_json=args.json)
     try:
         if args.organization and not _ORGANIZATION.fullmatch(args.organization):
-            raise AwsError(f"{args.organization!r} is no organization's id, which looks like o-a1b2c3d4e5")
+            raise AwsError(
+                f"{args.organization!r} is no organization's id, which looks like o-a1b2c3d4e5"
+            )
         layer = layers.LayerZip.read(args.zip)
         account = Account(connections=10)
         regions = account.regions(args.regions)
@@ -73,7 +85,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _deploy(
-    args: argparse.Namespace, terminal: Terminal, account: Account, layer: LayerZip, regions: Sequence[str]
+    args: argparse.Namespace,
+    terminal: Terminal,
+    account: Account,
+    layer: LayerZip,
+    regions: Sequence[str],
 ) -> int:
     name: str = args.layer_name
 
@@ -111,11 +127,14 @@ def _attempt(region: str, act: Callable[[str], Published]) -> Row:
 
 
 def _align(account: Account, name: str, layer: LayerZip, row: Row, highest: int) -> Published:
-    """Publish until the region's version number is the highest, and delete the versions in between."""
+    """Publish until the region's version number is the highest, and delete the versions
+    in between.
+    """
     published = _present(row)
     if highest - published.version > MAX_ALIGNMENT:
         raise AwsError(
-            f"it has version {published.version} and others {highest}, too far to align: choose a new --layer-name"
+            f"it has version {published.version} and others {highest}, too far to align: choose a "
+            f"new --layer-name"
         )
     client = account.client(row.region)
     while published.version < highest:
@@ -136,7 +155,9 @@ def _check(account: Account, args: argparse.Namespace, layer: LayerZip, row: Row
     try:
         found = layers.read_version(client, args.layer_name, published.version)
     except errors_of_aws() as error:
-        raise AwsError(f"published as {published.arn}, yet it cannot be read back: {explain(error)}") from None
+        raise AwsError(
+            f"published as {published.arn}, yet it cannot be read back: {explain(error)}"
+        ) from None
     if found.sha256 != layer.sha256:
         raise AwsError(f"{found.arn} is not this zip (its SHA-256 differs); publish it again")
     return found
@@ -160,5 +181,6 @@ def _print(terminal: Terminal, rows: Sequence[Row]) -> None:
         highest = max(numbers)
         behind = [row.region for row in rows if row.published and row.version < highest]
         terminal.line(
-            f"the version number is not the same everywhere: {', '.join(behind)} lag behind {highest} (--align)"
+            f"the version number is not the same everywhere: {', '.join(behind)} lag behind "
+            f"{highest} (--align)"
         )

@@ -1,4 +1,6 @@
-"""The steps of `instrument` and `uninstrument`: choose, read, plan, show, ask, change, summarize."""
+"""The steps of `instrument` and `uninstrument`: choose, read, plan, show, ask, change,
+summarize.
+"""
 
 from __future__ import annotations
 
@@ -56,11 +58,21 @@ class Command(Protocol):
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options that both commands have."""
     selection.add_arguments(parser)
-    parser.add_argument("--dry-run", action="store_true", help="print the difference, change nothing")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the difference, change nothing"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--json", action="store_true", help="one JSON document on standard output, lines on the other")
-    parser.add_argument("--publish", action="store_true", help="publish a version of each function afterwards")
-    parser.add_argument("--alias", metavar="NAME", default="", help="publish, and let this alias name the version")
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="one JSON document on standard output, lines on the other",
+    )
+    parser.add_argument(
+        "--publish", action="store_true", help="publish a version of each function afterwards"
+    )
+    parser.add_argument(
+        "--alias", metavar="NAME", default="", help="publish, and let this alias name the version"
+    )
 
 
 def run(args: argparse.Namespace, command: Command) -> int:
@@ -89,7 +101,11 @@ class _Run:
     def run(self) -> int:
         readings = self._read()
         functions = [reading.function for reading in readings if reading.function]
-        self._named = {reading.function.arn: reading.target.is_named for reading in readings if reading.function}
+        self._named = {
+            reading.function.arn: reading.target.is_named
+            for reading in readings
+            if reading.function
+        }
         self._command.prepare(self._account, functions)
         plans = [self._plan(function) for function in functions]
         self._show(readings, plans)
@@ -114,9 +130,15 @@ class _Run:
                 # A function that is deleted while all are being listed is not an error.
                 is_harmless = reading.is_gone and not reading.target.is_named
                 status = "gone" if is_harmless else "failed"
-                self._outcomes.append(Outcome(status, reading.target.region, reading.target.name, reason=reading.error))
+                self._outcomes.append(
+                    Outcome(
+                        status, reading.target.region, reading.target.name, reason=reading.error
+                    )
+                )
         if not readings:
-            raise AwsError("no function was chosen: is there one of that prefix or tag, in these regions?")
+            raise AwsError(
+                "no function was chosen: is there one of that prefix or tag, in these regions?"
+            )
         return readings
 
     def _plan(self, function: Function) -> Plan:
@@ -125,7 +147,9 @@ class _Run:
     def _show(self, readings: Iterable[Reading], plans: Iterable[Plan]) -> None:
         for reading in readings:
             if reading.function is None:
-                self._terminal.line(f"{reading.target.region}  {reading.target.name}: {reading.error}")
+                self._terminal.line(
+                    f"{reading.target.region}  {reading.target.name}: {reading.error}"
+                )
         for plan in plans:
             title = f"{plan.function.region}  {plan.function.name}  ({_kind(plan.function)})"
             if plan.refusal:
@@ -136,18 +160,24 @@ class _Run:
                     self._terminal.line(f"    {line}")
                 if self._publication.wanted:
                     alias = self._publication.alias
-                    self._terminal.line(f"    a version is published{f', and {alias} names it' if alias else ''}")
+                    self._terminal.line(
+                        f"    a version is published{f', and {alias} names it' if alias else ''}"
+                    )
                 for note in plan.notes:
                     self._terminal.line(f"    note: {note}")
 
     def _is_work(self, plan: Plan) -> bool:
-        is_to_publish = self._publication.wanted and not plan.refusal and self._command.may_publish(plan)
+        is_to_publish = (
+            self._publication.wanted and not plan.refusal and self._command.may_publish(plan)
+        )
         return plan.changes or is_to_publish
 
     def _is_confirmed(self, count: int) -> bool:
         if self._args.yes:
             return True
-        answer = self._terminal.confirms(f"{self._command.verb} {count} function{'s' * (count != 1)}?")
+        answer = self._terminal.confirms(
+            f"{self._command.verb} {count} function{'s' * (count != 1)}?"
+        )
         if answer is None:
             raise AwsError("nobody is here to confirm this; add --yes")
         if not answer:
@@ -163,7 +193,9 @@ class _Run:
             is_interrupted = False
         except KeyboardInterrupt:
             is_interrupted = True
-            self._terminal.line("interrupted: finishing what has begun; run the same command again for the rest")
+            self._terminal.line(
+                "interrupted: finishing what has begun; run the same command again for the rest"
+            )
         finally:
             pool.shutdown(cancel_futures=True)
         reported = {id(outcome) for outcome in self._outcomes}
@@ -181,13 +213,20 @@ class _Run:
             said = f": {outcome.reason}" if outcome.reason else ""
             version = f", version {outcome.version}" if outcome.version else ""
             self._terminal.line(
-                f"[{count:{width}}/{len(futures)}] {outcome.region}  {outcome.name}  {outcome.status}{version}{said}"
+                f"[{count:{width}}/{len(futures)}] {outcome.region}  {outcome.name}  "
+                f"{outcome.status}{version}{said}"
             )
 
     def _carry_out(self, function: Function) -> Outcome:
         self._terminal.passing(f"changing {function.region} {function.name}")
         client = self._account.client(function.region)
-        return carry_out(client, function, self._plan, lambda plan: self._command.remember([plan]), self._publication)
+        return carry_out(
+            client,
+            function,
+            self._plan,
+            lambda plan: self._command.remember([plan]),
+            self._publication,
+        )
 
     def _sum_up(self, remark: str = "") -> int:
         counts = Counter(outcome.status for outcome in self._outcomes)
@@ -203,7 +242,9 @@ class _Run:
         if counts["failed"]:
             return FAILED
         is_refused = any(
-            outcome.status == "refused" and outcome.plan and self._named.get(outcome.plan.function.arn)
+            outcome.status == "refused"
+            and outcome.plan
+            and self._named.get(outcome.plan.function.arn)
             for outcome in self._outcomes
         )
         return REFUSED if is_refused else DONE

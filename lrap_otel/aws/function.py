@@ -73,10 +73,13 @@ class FunctionName:
 
     @classmethod
     def parse(cls, text: str) -> FunctionName:
-        """Raises `AwsError` if the text is no function's name, or includes a version or an alias."""
+        """Raises `AwsError` if the text is no function's name, or includes a version or
+        an alias.
+        """
         if ":web-function/" in text:
             raise AwsError(
-                f"{text} is a Web Function: it has neither layers nor a wrapper, and cannot be instrumented; "
+                f"{text} is a Web Function: it has neither layers nor a wrapper, and cannot be "
+                f"instrumented; "
                 "put an OpenTelemetry SDK into its server"
             )
         match = _FUNCTION_ARN.fullmatch(text) or _FUNCTION_NAME.fullmatch(text)
@@ -84,7 +87,8 @@ class FunctionName:
             raise AwsError(f"{text!r} is neither a function's name nor its ARN")
         if match["qualifier"] not in {None, "$LATEST"}:
             raise AwsError(
-                f"{text}: a published version never changes; name the function without `:{match['qualifier']}`, "
+                f"{text}: a published version never changes; name the function without "
+                f"`:{match['qualifier']}`, "
                 "and add --publish or --alias to have a new version"
             )
         return cls(match.groupdict().get("region") or "", match["name"])
@@ -170,7 +174,8 @@ def read_function(client: LambdaClient, region: str, name: str) -> Function:
     except errors_of_aws() as error:
         if code_of(error) == "ResourceNotFoundException":
             raise NotFoundError(
-                f"there is no function {name} in {region}: is the region right? (Web Functions are none of Lambda's)"
+                f"there is no function {name} in {region}: is the region right? (Web Functions are "
+                f"none of Lambda's)"
             ) from None
         raise AwsError(explain(error)) from None
 

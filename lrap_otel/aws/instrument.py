@@ -17,7 +17,11 @@ from lrap_otel.aws.plan import Plan, Record, Wish, instrumented
 from lrap_otel.aws.session import AwsError
 from lrap_otel.aws.terminal import fail
 from lrap_otel.aws.undo import UndoFile
-from lrap_otel.telemetry.variable_checks import ENDPOINT_VARIABLE, NEXT_WRAPPER_VARIABLE, WRAPPER_VARIABLE
+from lrap_otel.telemetry.variable_checks import (
+    ENDPOINT_VARIABLE,
+    NEXT_WRAPPER_VARIABLE,
+    WRAPPER_VARIABLE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,11 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="ARN",
-        help="the layer's version, one for each region or with {region} in its place (newest of this account)",
+        help="the layer's version, one for each region or with {region} in its place (newest of "
+        "this account)",
     )
-    parser.add_argument("--zip", type=Path, metavar="FILE", help="publish this layer first, once for each region")
-    parser.add_argument("--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})")
-    parser.add_argument("--endpoint", type=_endpoint, metavar="URL", help=f"where traces go: {ENDPOINT_VARIABLE}")
+    parser.add_argument(
+        "--zip", type=Path, metavar="FILE", help="publish this layer first, once for each region"
+    )
+    parser.add_argument(
+        "--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})"
+    )
+    parser.add_argument(
+        "--endpoint", type=_endpoint, metavar="URL", help=f"where traces go: {ENDPOINT_VARIABLE}"
+    )
     parser.add_argument(
         "--env",
         action="append",
@@ -55,7 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="another variable of the functions; K alone takes the value that it has here",
     )
     parser.add_argument(
-        "--undo-file", type=Path, default=UNDO_FILE, metavar="FILE", help=f"what was there before ({UNDO_FILE})"
+        "--undo-file",
+        type=Path,
+        default=UNDO_FILE,
+        metavar="FILE",
+        help=f"what was there before ({UNDO_FILE})",
     )
 
 
@@ -81,7 +96,9 @@ def _endpoint(text: str) -> str:
         is_url = False
     if not is_url:
         # The text may contain a password, so it is not repeated.
-        raise argparse.ArgumentTypeError("not an http:// or https:// address, as https://collector.example:4318")
+        raise argparse.ArgumentTypeError(
+            "not an http:// or https:// address, as https://collector.example:4318"
+        )
     return text
 
 
@@ -145,11 +162,19 @@ class Instrument:
 
     def plan(self, function: Function, *, is_named: bool) -> Plan:
         if looks_like_edge(function) and not is_named:
-            refusal = "its role is one of Lambda@Edge, which takes neither layers nor variables; name it if it is not"
+            refusal = (
+                "its role is one of Lambda@Edge, which takes neither layers nor "
+                "variables; name it if it is not"
+            )
             return Plan(function, function.layers, function.variables, refusal=refusal)
         plan = instrumented(function, self._wishes[function.region])
-        if plan.changes and not any(name.startswith("OTEL_EXPORTER_OTLP_") for name in plan.variables):
-            said = "no --endpoint: traces go to 127.0.0.1:4318, where another layer's collector must listen"
+        if plan.changes and not any(
+            name.startswith("OTEL_EXPORTER_OTLP_") for name in plan.variables
+        ):
+            said = (
+                "no --endpoint: traces go to 127.0.0.1:4318, where another layer's "
+                "collector must listen"
+            )
             return replace(plan, notes=(*plan.notes, said))
         return plan
 

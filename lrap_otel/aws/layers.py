@@ -45,13 +45,21 @@ class LayerZip:
                 missing = {*_CONTENT} - {*archive.namelist()}
                 description = "" if missing else _description(archive)
         except OSError as error:
-            raise AwsError(f"cannot read the layer {path}: {error.strerror}; `make layer` builds it") from None
+            raise AwsError(
+                f"cannot read the layer {path}: {error.strerror}; `make layer` builds it"
+            ) from None
         except zipfile.BadZipFile:
             raise AwsError(f"{path} is no zip; `make layer` builds build/lrap-otel.zip") from None
         if missing:
-            raise AwsError(f"{path} is not this layer: {', '.join(sorted(missing))} is missing; `make layer` builds it")
+            raise AwsError(
+                f"{path} is not this layer: {', '.join(sorted(missing))} is missing; `make layer` "
+                f"builds it"
+            )
         if len(content) > MAX_ZIP_BYTES:
-            raise AwsError(f"{path} has {len(content)} bytes, Lambda takes {MAX_ZIP_BYTES} at once; `make layer` again")
+            raise AwsError(
+                f"{path} has {len(content)} bytes, Lambda takes {MAX_ZIP_BYTES} at once; `make "
+                f"layer` again"
+            )
         digest = base64.b64encode(hashlib.sha256(content).digest()).decode()
         return cls(content, digest, unzipped, description)
 
@@ -121,7 +129,9 @@ def require(client: LambdaClient, arn: str) -> None:
         client.get_layer_version(LayerName=layer.layer_arn, VersionNumber=layer.version)
     except errors_of_aws() as error:
         if code_of(error) == "ResourceNotFoundException":
-            raise AwsError(f"there is no layer {arn}; `make deploy` prints those that there are") from None
+            raise AwsError(
+                f"there is no layer {arn}; `make deploy` prints those that there are"
+            ) from None
         if code_of(error) != "AccessDeniedException":
             raise AwsError(explain(error)) from None
 

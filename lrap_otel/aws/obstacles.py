@@ -22,10 +22,14 @@ MAX_UNZIPPED_BYTES = 262_144_000
 MAX_ENVIRONMENT_BYTES = 4_096
 
 # They run on Amazon Linux 1, or without the Runtime API (go1.x): neither wrappers nor extensions.
-_TOO_OLD = re.compile(r"go1\.x|java8|nodejs|nodejs(4|6|8)\..*|python2\.7|python3\.[67]|ruby2\.5|dotnetcore[12]\..*")
+_TOO_OLD = re.compile(
+    r"go1\.x|java8|nodejs|nodejs(4|6|8)\..*|python2\.7|python3\.[67]|ruby2\.5|dotnetcore[12]\..*"
+)
 # They start the customer's own bootstrap; Lambda ignores AWS_LAMBDA_EXEC_WRAPPER.
 _OWN_BOOTSTRAP = re.compile(r"provided(\..*)?|custom")
-_KNOWN = re.compile(r"nodejs\d+\.x|python3\.\d+|java\d+(\.al\d+)?|dotnet(core3\.1|\d+)|ruby\d+\.\d+")
+_KNOWN = re.compile(
+    r"nodejs\d+\.x|python3\.\d+|java\d+(\.al\d+)?|dotnet(core3\.1|\d+)|ruby\d+\.\d+"
+)
 _EDGE_ROLE = re.compile(r"edge[-_]?lambda|lambda[-_@]?(at[-_]?)?edge", re.IGNORECASE)
 
 BOOTSTRAP_LINE = f'exec {WRAPPER} "$LAMBDA_TASK_ROOT/your-program" "$@"'
@@ -54,16 +58,24 @@ def is_known(runtime: str) -> bool:
 
 
 def obstacle(function: Function) -> str:
-    """The reason why this function cannot be instrumented through the API at all; empty if it can."""
+    """The reason why this function cannot be instrumented through the API at all; empty
+    if it can.
+    """
     if function.package_type == "Image":
         return (
-            "a container image takes no layers: put `COPY --from=… /opt /opt` into its Dockerfile and start its "
+            "a container image takes no layers: put `COPY --from=… /opt /opt` into its Dockerfile "
+            "and start its "
             f"entry point through {WRAPPER} (docs/install.md)"
         )
     if function.master_arn and function.master_arn != function.arn:
-        return "a replica of Lambda@Edge, which takes neither layers nor variables; trace it at the origin"
+        return (
+            "a replica of Lambda@Edge, which takes neither layers nor variables; trace it "
+            "at the origin"
+        )
     if is_too_old(function.runtime):
-        return f"{function.runtime} runs neither wrappers nor extensions: move it to a current runtime"
+        return (
+            f"{function.runtime} runs neither wrappers nor extensions: move it to a current runtime"
+        )
     if function.environment_error:
         # To write variables that could not be read would erase them.
         return (
@@ -98,20 +110,23 @@ def limit_exceeded(
     """
     if len(layers) > MAX_LAYERS:
         return (
-            f"it has {len(layers) - 1} layers and Lambda allows {MAX_LAYERS}: merge two of its layers into one "
+            f"it has {len(layers) - 1} layers and Lambda allows {MAX_LAYERS}: merge two of its "
+            f"layers into one "
             "(unzip them into one folder), then try again"
         )
     size = environment_bytes(variables)
     if size > MAX_ENVIRONMENT_BYTES:
         return (
-            f"its variables would take {size} of the {MAX_ENVIRONMENT_BYTES} bytes that Lambda allows: move a large "
+            f"its variables would take {size} of the {MAX_ENVIRONMENT_BYTES} bytes that Lambda "
+            f"allows: move a large "
             "one into Parameter Store or Secrets Manager"
         )
     added = 0 if len(layers) == len(function.layers) else layer_bytes
     total = function.code_size + sum(function.layer_sizes) + added
     if total > MAX_UNZIPPED_BYTES:
         return (
-            f"code and layers would take at least {total} of the {MAX_UNZIPPED_BYTES} bytes that Lambda allows "
+            f"code and layers would take at least {total} of the {MAX_UNZIPPED_BYTES} bytes that "
+            f"Lambda allows "
             "unzipped: make it smaller, or a container image"
         )
     return ""
@@ -127,15 +142,26 @@ def notes(function: Function) -> list[str]:
     found: list[str] = []
     if has_own_bootstrap(function.runtime):
         found.append(
-            f"{function.runtime} ignores wrappers: the layer is added, and nothing is traced until its bootstrap "
+            f"{function.runtime} ignores wrappers: the layer is added, and nothing is traced until "
+            f"its bootstrap "
             f"ends with this line:  {BOOTSTRAP_LINE}"
         )
     elif not is_known(function.runtime):
-        found.append(f"the runtime {function.runtime!r} is not known here; it is taken to run wrappers")
+        found.append(
+            f"the runtime {function.runtime!r} is not known here; it is taken to run wrappers"
+        )
     if function.has_snap_start:
-        found.append("SnapStart serves published versions: nothing is traced until one is published (--publish)")
+        found.append(
+            "SnapStart serves published versions: nothing is traced until one is published "
+            "(--publish)"
+        )
     if function.is_managed_instances:
-        found.append("Managed Instances run published versions: nothing is traced until one is (--publish)")
+        found.append(
+            "Managed Instances run published versions: nothing is traced until one is (--publish)"
+        )
     if looks_like_edge(function):
-        found.append("its role is one of Lambda@Edge, which takes neither layers nor variables: is it at the edge?")
+        found.append(
+            "its role is one of Lambda@Edge, which takes neither layers nor variables: is it at "
+            "the edge?"
+        )
     return found

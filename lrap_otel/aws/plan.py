@@ -107,7 +107,9 @@ class Record:
             self.names if is_in_place else later.names,
         )
 
-    def restore_layers(self, current: tuple[str, ...], is_ours: Callable[[str], bool]) -> tuple[tuple[str, ...], bool]:
+    def restore_layers(
+        self, current: tuple[str, ...], is_ours: Callable[[str], bool]
+    ) -> tuple[tuple[str, ...], bool]:
         """The layers before the change, and whether nobody else has changed them since.
 
         If somebody has, our layer alone is removed, or replaced by the version that was there
@@ -179,13 +181,18 @@ def _with_variables(function: Function, wish: Wish) -> tuple[dict[str, str], lis
         has_layer = any(is_ours(layer, layer_name(wish.layer_arn)) for layer in function.layers)
         if current and current != WRAPPER and not (current == SHORT_WRAPPER and has_layer):
             if variables.get(NEXT_WRAPPER_VARIABLE, current) != current:
-                said.append(f"{NEXT_WRAPPER_VARIABLE} was set beside another wrapper, without effect; it is replaced")
+                said.append(
+                    f"{NEXT_WRAPPER_VARIABLE} was set beside another wrapper, without effect; it "
+                    f"is replaced"
+                )
             variables[NEXT_WRAPPER_VARIABLE] = current
             said.append(f"its wrapper {current} runs after ours, by {NEXT_WRAPPER_VARIABLE}")
         variables[WRAPPER_VARIABLE] = WRAPPER
     if variables.get(NEXT_WRAPPER_VARIABLE) == WRAPPER:
         del variables[NEXT_WRAPPER_VARIABLE]
-        said.append(f"{NEXT_WRAPPER_VARIABLE} named our own wrapper, which would start itself for ever")
+        said.append(
+            f"{NEXT_WRAPPER_VARIABLE} named our own wrapper, which would start itself for ever"
+        )
     variables.update(wish.variables)
     return variables, said
 
@@ -200,7 +207,9 @@ def uninstrumented(function: Function, record: Record | None, other_name: str = 
         return Plan(function, function.layers, function.variables, refusal=obstacle(function))
     if record is None:
         return _without_ours(function, other_name)
-    layers, are_exact = record.restore_layers(function.layers, lambda layer: is_ours(layer, other_name))
+    layers, are_exact = record.restore_layers(
+        function.layers, lambda layer: is_ours(layer, other_name)
+    )
     variables, changed = record.restore_variables(function.variables)
     said = [f"{name} was changed since; it stays as it is" for name in changed]
     if not are_exact:
@@ -220,7 +229,10 @@ def _without_ours(function: Function, other_name: str) -> Plan:
     variables = {name: value for name, value in variables.items() if not name.startswith("LRAP_")}
     plan = Plan(function, layers, variables)
     if plan.changes and ENDPOINT_VARIABLE in variables:
-        kept = f"no record of this function: {ENDPOINT_VARIABLE} and other OTEL_* stay, an SDK may read them"
+        kept = (
+            f"no record of this function: {ENDPOINT_VARIABLE} and other OTEL_* stay, an SDK "
+            f"may read them"
+        )
         return Plan(function, layers, variables, (kept,))
     return plan
 

@@ -28,7 +28,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Reading:
-    """A target and its function; `function` is None and `error` the reason if it could not be read."""
+    """A target and its function; `function` is None and `error` the reason if it could
+    not be read.
+    """
 
     target: Target
     function: Function | None = None
@@ -50,11 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser, named: str = "a function's na
     group.add_argument("functions", nargs="*", metavar="FUNCTION", help=named)
     group.add_argument("--prefix", metavar="TEXT", help="all whose name begins so")
     group.add_argument(
-        "--tag", action="append", default=[], type=pair, metavar="K=V", help="all with this tag (repeated: with each)"
+        "--tag",
+        action="append",
+        default=[],
+        type=pair,
+        metavar="K=V",
+        help="all with this tag (repeated: with each)",
     )
     group.add_argument("--all", action="store_true", help="all functions of the regions")
     add_regions(group)
-    parser.add_argument("--jobs", type=_jobs, default=8, metavar="N", help="how many functions at once (8)")
+    parser.add_argument(
+        "--jobs", type=_jobs, default=8, metavar="N", help="how many functions at once (8)"
+    )
 
 
 def add_regions(parser: argparse._ActionsContainer) -> None:
@@ -109,7 +118,10 @@ def find_targets(account: Account, args: argparse.Namespace) -> list[Target]:
 
 
 def read_all(
-    account: Account, targets: Iterable[Target], args: argparse.Namespace, progress: Callable[[str], None]
+    account: Account,
+    targets: Iterable[Target],
+    args: argparse.Namespace,
+    progress: Callable[[str], None],
 ) -> list[Reading]:
     """Read the targets, several at once; returned in their order, without those that lack the
     wanted tags.
@@ -118,7 +130,9 @@ def read_all(
     def read(target: Target) -> Reading:
         progress(f"reading {target.region} {target.name}")
         try:
-            return Reading(target, read_function(account.client(target.region), target.region, target.name))
+            return Reading(
+                target, read_function(account.client(target.region), target.region, target.name)
+            )
         except AwsError as error:
             return Reading(target, error=str(error), is_gone=isinstance(error, NotFoundError))
 
@@ -131,5 +145,7 @@ def _is_wanted(reading: Reading, tags: dict[str, str]) -> bool:
     if reading.target.is_named or reading.function is None or not tags:
         return True
     if reading.function.tags_error:
-        raise AwsError(f"cannot read tags: {reading.function.tags_error}; --tag needs lambda:ListTags")
+        raise AwsError(
+            f"cannot read tags: {reading.function.tags_error}; --tag needs lambda:ListTags"
+        )
     return tags.items() <= reading.function.tags.items()

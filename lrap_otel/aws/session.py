@@ -63,7 +63,9 @@ class Account:
             raise AwsError(explain(error)) from None
 
     def regions(self, named: Sequence[str]) -> list[str]:
-        """The regions named, each once; else the one of the environment or the profile; else empty."""
+        """The regions named, each once; else the one of the environment or the profile;
+        else empty.
+        """
         # The aws CLI reads AWS_REGION; boto3 reads only AWS_DEFAULT_REGION and the profile.
         usual = os.environ.get("AWS_REGION") or self._session.region_name
         return list(dict.fromkeys(named)) or ([usual] if usual else [])
@@ -95,7 +97,9 @@ def errors_of_aws() -> tuple[type[Exception], ...]:
 
 
 def code_of(error: Exception) -> str:
-    """AWS's name of an error, such as ``ResourceNotFoundException``; empty if AWS did not answer."""
+    """AWS's name of an error, such as ``ResourceNotFoundException``; empty if AWS did
+    not answer.
+    """
     answer: Mapping[str, Any] = getattr(error, "response", {})
     return str(answer.get("Error", {}).get("Code", ""))
 

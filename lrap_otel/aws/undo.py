@@ -84,7 +84,9 @@ class UndoFile:
         try:
             folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
-            raise AwsError(f"cannot write {self.path}: {error}; name another by --undo-file") from None
+            raise AwsError(
+                f"cannot write {self.path}: {error}; name another by --undo-file"
+            ) from None
         try:
             fcntl.flock(folder, fcntl.LOCK_EX)
             yield
@@ -105,7 +107,9 @@ class UndoFile:
                 Path(name).unlink()
                 raise
         except OSError as error:
-            raise AwsError(f"cannot write {self.path}: {error}; name another by --undo-file") from None
+            raise AwsError(
+                f"cannot write {self.path}: {error}; name another by --undo-file"
+            ) from None
 
 
 def _encode(records: Mapping[str, Record]) -> dict[str, Any]:
@@ -113,7 +117,8 @@ def _encode(records: Mapping[str, Record]) -> dict[str, Any]:
         arn: {
             "layers": {"before": record.layers_before, "after": record.layers_after},
             "variables": {
-                name: {"before": before, "after": after} for name, (before, after) in record.variables.items()
+                name: {"before": before, "after": after}
+                for name, (before, after) in record.variables.items()
             },
             "names": record.names,
         }
@@ -129,7 +134,10 @@ def _decode(document: Any) -> dict[str, Record]:
         arn: Record(
             tuple(record["layers"]["before"]),
             tuple(record["layers"]["after"]),
-            {name: (value["before"], value["after"]) for name, value in record["variables"].items()},
+            {
+                name: (value["before"], value["after"])
+                for name, value in record["variables"].items()
+            },
             tuple(record["names"]),
         )
         for arn, record in document["functions"].items()

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``uninstrument``."""
     fleet.add_arguments(parser)
-    parser.add_argument("--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})")
+    parser.add_argument(
+        "--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})"
+    )
     parser.add_argument(
         "--undo-file",
         type=Path,
@@ -57,11 +59,19 @@ class Uninstrument:
             return selection.find_targets(account, self._args)
         if not self._records:
             raise AwsError(
-                f"{self._args.undo_file} {'names no functions' if self._args.undo_file.exists() else 'does not exist'}: "
+                f"{self._args.undo_file} "
+                f"{'names no functions' if self._args.undo_file.exists() else 'does not exist'}: "
                 "name them, or choose them by --prefix, --tag or --all"
             )
-        targets = (selection.Target(arn.split(":")[3], arn.split(":")[6], is_named=False) for arn in self._records)
-        return [target for target in targets if not self._args.regions or target.region in self._args.regions]
+        targets = (
+            selection.Target(arn.split(":")[3], arn.split(":")[6], is_named=False)
+            for arn in self._records
+        )
+        return [
+            target
+            for target in targets
+            if not self._args.regions or target.region in self._args.regions
+        ]
 
     def prepare(self, account: Account, functions: Sequence[Function]) -> None:
         """Does nothing: the records have been read."""
@@ -84,7 +94,9 @@ class Uninstrument:
     def finish(self, outcomes: Sequence[Outcome]) -> None:
         """Remove the records of functions that are restored or deleted."""
         done = {
-            (outcome.region, outcome.name) for outcome in outcomes if outcome.status in {"changed", "unchanged", "gone"}
+            (outcome.region, outcome.name)
+            for outcome in outcomes
+            if outcome.status in {"changed", "unchanged", "gone"}
         }
         arns = [arn for arn in self._records if (arn.split(":")[3], arn.split(":")[6]) in done]
         if arns:

@@ -12,7 +12,10 @@ def run(argv: list[str]) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="lrap-otel", description="A local Lambda.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, module, about in (("emulate", main, "run a function"), ("invoke", client, "post an event")):
+    for name, module, about in (
+        ("emulate", main, "run a function"),
+        ("invoke", client, "post an event"),
+    ):
         command = commands.add_parser(name, help=about, description=module.__doc__)
         module.add_arguments(command)
         command.set_defaults(run=module.run)

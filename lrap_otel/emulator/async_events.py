@@ -36,7 +36,9 @@ class AsyncEvents:
     def accept(self, event: bytes, **about: Any) -> str:
         """Take an event that somebody has sent; its request id."""
         invocation, task = self._begin(event, **about)
-        retrying = asyncio.get_running_loop().create_task(self._see_through(event, invocation.request_id, task, about))
+        retrying = asyncio.get_running_loop().create_task(
+            self._see_through(event, invocation.request_id, task, about)
+        )
         self._tasks.add(retrying)
         retrying.add_done_callback(self._tasks.discard)
         return invocation.request_id
@@ -55,7 +57,9 @@ class AsyncEvents:
             if outcome.error_type is None:
                 return
             pause_s = self._config.retry_wait_s * retry
-            self._on_step(f"{request_id} failed; tried again in {pause_s:g} s ({retry} of {RETRIES})")
+            self._on_step(
+                f"{request_id} failed; tried again in {pause_s:g} s ({retry} of {RETRIES})"
+            )
             await asyncio.sleep(pause_s)
             _, again = self._begin(event, **{**about, "request_id": request_id})
             outcome = await again
@@ -66,7 +70,8 @@ class AsyncEvents:
         where = self._config.dead_letter
         if where is None:
             self._on_step(
-                f"{outcome.request_id} failed {RETRIES + 1} times and is dropped; --dead-letter FILE keeps it"
+                f"{outcome.request_id} failed {RETRIES + 1} times and is dropped; --dead-letter "
+                f"FILE keeps it"
             )
             return
         record = {

@@ -42,14 +42,19 @@ def sandbox_problem(error_type: str, reason: str) -> str:
     advice = {
         "Extension.Crash": "see what it printed above; an extension lives until SHUTDOWN",
         "Extension.LaunchError": "name an existing file with its executable bit set",
-        "Runtime.ExitError": "see what the function printed above, and try its command without --extension and --wrapper",
+        "Runtime.ExitError": "see what the function printed above, and try its command without "
+        "--extension and --wrapper",
         "Runtime.InvalidEntrypoint": "check the command after --",
     }
     if "did not register" in reason:
-        return f"{reason}; it must register under the name of its file, through AWS_LAMBDA_RUNTIME_API"
+        return (
+            f"{reason}; it must register under the name of its file, through AWS_LAMBDA_RUNTIME_API"
+        )
     if "init did not end" in reason:
         return f"{reason}; see the output above, or allow more with --init-timeout"
-    return f"{reason}; {advice.get(error_type, 'see the output above, or allow more with --timeout')}"
+    return (
+        f"{reason}; {advice.get(error_type, 'see the output above, or allow more with --timeout')}"
+    )
 
 
 def outcome_problem(outcome: Outcome) -> str | None:
@@ -65,12 +70,18 @@ def extension_problem(report: ExtensionReport) -> str | None:
     if report.is_clean:
         return None
     if report.killed:
-        return f"extension {report.name} was killed {report.ms:.0f} ms after the shutdown began; it must exit within 2 s of it"
+        return (
+            f"extension {report.name} was killed {report.ms:.0f} ms after the shutdown "
+            f"began; it must exit within 2 s of it"
+        )
     if not report.shutdown_seen:
         return (
-            f"extension {report.name} ended with {report.exit_code} before it saw SHUTDOWN; see what it printed above"
+            f"extension {report.name} ended with {report.exit_code} before it saw SHUTDOWN; "
+            f"see what it printed above"
         )
-    return f"extension {report.name} ended with {report.exit_code} after SHUTDOWN; it must exit with 0"
+    return (
+        f"extension {report.name} ended with {report.exit_code} after SHUTDOWN; it must exit with 0"
+    )
 
 
 def span_problem(outcome: Outcome, span: Span | None, *, is_required: bool) -> str | None:
@@ -81,8 +92,14 @@ def span_problem(outcome: Outcome, span: Span | None, *, is_required: bool) -> s
     if span is None:
         if not is_required or (sent and not sent.is_sampled):
             return None
-        return f"no span with faas.invocation_id={outcome.request_id} came; check that the extension exports to OTEL_EXPORTER_OTLP_ENDPOINT"
+        return (
+            f"no span with faas.invocation_id={outcome.request_id} came; check that the "
+            f"extension exports to OTEL_EXPORTER_OTLP_ENDPOINT"
+        )
     if sent and (span.trace_id_hex, span.parent_id_hex) != (sent.trace_id_hex, sent.parent_id_hex):
         got = f"trace {span.trace_id_hex}, parent {span.parent_id_hex or 'none'}"
-        return f"the span of {outcome.request_id} has {got}, the event said {sent.text}; check OTEL_PROPAGATORS"
+        return (
+            f"the span of {outcome.request_id} has {got}, the event said {sent.text}; check "
+            f"OTEL_PROPAGATORS"
+        )
     return None

@@ -26,20 +26,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of the emulator's invoke endpoint ({DEFAULT_PORT})",
     )
     parser.add_argument(
-        "--trigger", choices=sorted(SAMPLES), metavar="NAME", help=f"an example event: {', '.join(sorted(SAMPLES))}"
+        "--trigger",
+        choices=sorted(SAMPLES),
+        metavar="NAME",
+        help=f"an example event: {', '.join(sorted(SAMPLES))}",
     )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="PATH=VALUE",
-        help="change the event, such as Records.0.body=hello; a value that is JSON is taken as JSON",
+        help="change the event, such as Records.0.body=hello; a value that is JSON is taken "
+        "as JSON",
     )
-    parser.add_argument("--client-context", default="", metavar="JSON", help="as mobile clients send it")
-    parser.add_argument("--async", action="store_true", dest="is_async", help="do not wait for the result")
-    parser.add_argument("--log", action="store_true", help="print the end of the function's log as well, to stderr")
-    parser.add_argument("--print", action="store_true", dest="is_printed", help="print the event and send nothing")
-    parser.add_argument("file", nargs="?", metavar="FILE", help="the event; - is standard input; {} without")
+    parser.add_argument(
+        "--client-context", default="", metavar="JSON", help="as mobile clients send it"
+    )
+    parser.add_argument(
+        "--async", action="store_true", dest="is_async", help="do not wait for the result"
+    )
+    parser.add_argument(
+        "--log", action="store_true", help="print the end of the function's log as well, to stderr"
+    )
+    parser.add_argument(
+        "--print", action="store_true", dest="is_printed", help="print the event and send nothing"
+    )
+    parser.add_argument(
+        "file", nargs="?", metavar="FILE", help="the event; - is standard input; {} without"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,13 +72,21 @@ def run(args: argparse.Namespace) -> int:
         status, headers, body = _post(args, event)
     except (OSError, http.client.HTTPException) as error:
         print(
-            f"failed: {error}; is an emulator listening on port {args.port}? (lrap-otel emulate --port {args.port})",
+            f"failed: {error}; is an emulator listening on port {args.port}? (lrap-otel emulate "
+            f"--port {args.port})",
             file=sys.stderr,
         )
         return 1
     if args.log:
-        print(base64.b64decode(headers.get("X-Amz-Log-Result", "")).decode("utf-8", "replace"), file=sys.stderr)
-    print(body.decode("utf-8", "replace") if status == http.client.OK or body else headers["X-Amzn-RequestId"])
+        print(
+            base64.b64decode(headers.get("X-Amz-Log-Result", "")).decode("utf-8", "replace"),
+            file=sys.stderr,
+        )
+    print(
+        body.decode("utf-8", "replace")
+        if status == http.client.OK or body
+        else headers["X-Amzn-RequestId"]
+    )
     if function_error := headers.get("X-Amz-Function-Error"):
         print(f"function error: {function_error}", file=sys.stderr)
     return 0 if status in {http.client.OK, http.client.ACCEPTED} else 1
@@ -84,7 +106,9 @@ def _event(args: argparse.Namespace) -> bytes:
     try:
         event = json.loads(raw)
     except ValueError as error:
-        raise ValueError(f"{args.file} is not JSON, so that --set has nothing to change: {error}") from error
+        raise ValueError(
+            f"{args.file} is not JSON, so that --set has nothing to change: {error}"
+        ) from error
     for assignment in args.set:
         change(event, assignment)
     return json.dumps(event, indent=2).encode()

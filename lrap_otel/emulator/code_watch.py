@@ -13,7 +13,22 @@ IGNORED_FOLDERS = frozenset(
     {"__pycache__", "node_modules", "venv", "cdk.out", "build", "dist", "target", "site-packages"}
 )
 # What code consists of; a file that the function itself writes is mostly another.
-SUFFIXES = ("", ".py", ".js", ".mjs", ".cjs", ".json", ".yaml", ".yml", ".toml", ".so", ".rb", ".sh", ".jar", ".env")
+SUFFIXES = (
+    "",
+    ".py",
+    ".js",
+    ".mjs",
+    ".cjs",
+    ".json",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".so",
+    ".rb",
+    ".sh",
+    ".jar",
+    ".env",
+)
 # A larger tree is not a function's code: its first files are watched, and the rest is not.
 MAX_FILES = 5000
 
@@ -32,12 +47,16 @@ class CodeWatch:
         """Paths below the folder, in order; empty if nothing has changed."""
         now = dict(self._look())
         before, self._seen = self._seen, now
-        return sorted(path for path in before.keys() | now.keys() if before.get(path) != now.get(path))
+        return sorted(
+            path for path in before.keys() | now.keys() if before.get(path) != now.get(path)
+        )
 
     def _look(self) -> Iterator[tuple[str, tuple[int, int]]]:
         left = MAX_FILES
         for folder, folders, files in os.walk(self._folder):
-            folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in IGNORED_FOLDERS)
+            folders[:] = sorted(
+                name for name in folders if not name.startswith(".") and name not in IGNORED_FOLDERS
+            )
             for name in files:
                 if left == 0:
                     return

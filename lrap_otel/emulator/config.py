@@ -128,7 +128,9 @@ class Config:
         return self.handler or (self.command[-1] if self.command else "")
 
     def extension_files(self) -> dict[str, Path]:
-        """Every extension to start, by the name it must register with: the base name of its file."""
+        """Every extension to start, by the name it must register with: the base name of
+        its file.
+        """
         folder = self.opt / "extensions" if self.opt else None
         found = sorted(folder.iterdir()) if folder and folder.is_dir() else []
         return {path.name: path for path in found if not path.is_dir()} | dict(self.extensions)

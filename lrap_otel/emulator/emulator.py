@@ -60,7 +60,9 @@ class Emulator:
     ``outcomes`` holds every ended invocation; ``otlp`` what was exported.
     """
 
-    def __init__(self, config: Config, on_line: OnLine | None = None, on_step: OnStep | None = None) -> None:
+    def __init__(
+        self, config: Config, on_line: OnLine | None = None, on_step: OnStep | None = None
+    ) -> None:
         self.config = config
         self.output: list[tuple[str, str]] = []
         self.outcomes: list[Outcome] = []
@@ -106,11 +108,16 @@ class Emulator:
         if self.history and self.config.command:
             self._tap = Tap(self._folder / "runtime-api", self.history.deliver, self.history.answer)
             await self._tap.start()
-        self.environment = runtime_environment(self.config, self.runtime_api, self.otlp.endpoint, str(self._folder))
+        self.environment = runtime_environment(
+            self.config, self.runtime_api, self.otlp.endpoint, str(self._folder)
+        )
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Kill what still runs, close the servers."""
         await self._invoke_api.close()
@@ -163,7 +170,12 @@ class Emulator:
                 raise
 
     def begin(
-        self, event: bytes, *, client_context: str = "", trace_id: str | None = None, request_id: str | None = None
+        self,
+        event: bytes,
+        *,
+        client_context: str = "",
+        trace_id: str | None = None,
+        request_id: str | None = None,
     ) -> tuple[Invocation, asyncio.Task[Outcome]]:
         """Send an event: the invocation (its ``result`` comes as soon as the function gives it) and
         the task that ends with it.
@@ -180,10 +192,19 @@ class Emulator:
         return invocation, task
 
     async def invoke(
-        self, event: bytes, *, client_context: str = "", trace_id: str | None = None, request_id: str | None = None
+        self,
+        event: bytes,
+        *,
+        client_context: str = "",
+        trace_id: str | None = None,
+        request_id: str | None = None,
     ) -> Outcome:
-        """Send an event and wait for the end of its invocation, extensions and any reset included."""
-        _, task = self.begin(event, client_context=client_context, trace_id=trace_id, request_id=request_id)
+        """Send an event and wait for the end of its invocation, extensions and any
+        reset included.
+        """
+        _, task = self.begin(
+            event, client_context=client_context, trace_id=trace_id, request_id=request_id
+        )
         return await task
 
     async def outcome(self, number: int) -> Outcome:
@@ -233,7 +254,9 @@ class Emulator:
         )
         self.outcomes.append(outcome)
         if self.history:
-            self.history.end(invocation, outcome, measure(self._sandbox.processes() if self._sandbox else ()))
+            self.history.end(
+                invocation, outcome, measure(self._sandbox.processes() if self._sandbox else ())
+            )
             self._forget_payloads()
         self._ended.ring()
         return outcome
@@ -245,7 +268,9 @@ class Emulator:
             old = self.outcomes[number]
             self.outcomes[number] = replace(old, event=b"", result=replace(old.result, payload=b""))
 
-    async def _run_alone(self, invocation: Invocation) -> tuple[Status, str, float, list[ExtensionReport]]:
+    async def _run_alone(
+        self, invocation: Invocation
+    ) -> tuple[Status, str, float, list[ExtensionReport]]:
         sandbox = self._the_sandbox()
         try:
             invocation.init_ms = await self._init(sandbox, invocation)
@@ -256,13 +281,20 @@ class Emulator:
             billed_ms = invocation.elapsed_ms()
             _explain(sandbox, invocation, error)
             reports = await self._reset(sandbox, _reason(error))
-            return "timeout" if _reason(error) == "timeout" else "crash", str(error), billed_ms, reports
+            return (
+                "timeout" if _reason(error) == "timeout" else "crash",
+                str(error),
+                billed_ms,
+                reports,
+            )
         is_error = invocation.result.result().error_type is not None
         return "error" if is_error else "success", "", invocation.elapsed_ms(), []
 
     def _the_sandbox(self) -> Sandbox:
         if self._sandbox is None:
-            self._sandbox = Sandbox(self.config, self.environment, self._line, self._step, self._tap)
+            self._sandbox = Sandbox(
+                self.config, self.environment, self._line, self._step, self._tap
+            )
         return self._sandbox
 
     async def _init(self, sandbox: Sandbox, invocation: Invocation | None = None) -> float:

@@ -31,12 +31,17 @@ WITHHELD_FROM_EXTENSIONS = frozenset(
 )
 
 
-def runtime_environment(config: Config, runtime_api: str, otlp_endpoint: str, folder: str) -> dict[str, str]:
+def runtime_environment(
+    config: Config, runtime_api: str, otlp_endpoint: str, folder: str
+) -> dict[str, str]:
     """Everything the runtime sees; ``runtime_api`` is host:port, ``folder`` this sandbox's own
     part of ``/tmp``. Nothing of the emulator's own environment but PATH and LANG.
     """
     environment = _host() | _function(config) | _logs(config) | _xray()
-    environment |= {"OTEL_EXPORTER_OTLP_ENDPOINT": otlp_endpoint, "LRAP_LISTENER_PORT": str(_free_port())}
+    environment |= {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": otlp_endpoint,
+        "LRAP_LISTENER_PORT": str(_free_port()),
+    }
     # Lambda's sandboxes have a /tmp each; ours share the machine's.
     environment["LRAP_SPOOL_DIR"] = folder
     if config.is_managed and config.max_concurrency:

@@ -17,7 +17,10 @@ def message(event_type: str, content_type: str, payload: bytes) -> bytes:
     """One event, such as ``PayloadChunk``, as bytes."""
     fields = {":message-type": "event", ":event-type": event_type, ":content-type": content_type}
     head = b"".join(
-        struct.pack(">B", len(name)) + name.encode() + struct.pack(">BH", STRING, len(value)) + value.encode()
+        struct.pack(">B", len(name))
+        + name.encode()
+        + struct.pack(">BH", STRING, len(value))
+        + value.encode()
         for name, value in fields.items()
     )
     # Prelude and its checksum are 12 bytes, the last checksum is 4.

@@ -18,7 +18,9 @@ State = Literal["Registered", "Ready", "Running", "InitError", "ExitError"]
 class Extension:
     """Registered under ``name``; ``is_internal`` when it lives in the runtime's process."""
 
-    def __init__(self, name: str, is_internal: bool, events: Sequence[str], changes: Changes) -> None:
+    def __init__(
+        self, name: str, is_internal: bool, events: Sequence[str], changes: Changes
+    ) -> None:
         self.name = name
         self.is_internal = is_internal
         self.events = tuple(events)

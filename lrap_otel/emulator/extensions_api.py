@@ -29,7 +29,11 @@ class ExtensionsApi:
     """
 
     def __init__(
-        self, config: Config, files: Collection[str], changes: Changes, on_ready: Callable[[Extension], None]
+        self,
+        config: Config,
+        files: Collection[str],
+        changes: Changes,
+        on_ready: Callable[[Extension], None],
     ) -> None:
         """``on_ready`` hears of each extension that asks for its first event."""
         self.registered: dict[str, Extension] = {}
@@ -73,7 +77,9 @@ class ExtensionsApi:
     def shutdown(self, reason: str, deadline_ms: int) -> None:
         """SHUTDOWN to everybody who asked for it."""
         for extension in self.registered.values():
-            extension.tell({"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason})
+            extension.tell(
+                {"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason}
+            )
 
     async def answer(self, request: Request) -> Reply:
         """The reply to any request below ``PREFIX``, or 404 / 405."""
@@ -87,7 +93,9 @@ class ExtensionsApi:
         caller = self._caller(request)
         if isinstance(caller, Reply):
             return caller
-        return await (self._next(caller) if call == "event/next" else self._error(caller, call, request))
+        return await (
+            self._next(caller) if call == "event/next" else self._error(caller, call, request)
+        )
 
     async def _register(self, request: Request) -> Reply:
         name = request.header("Lambda-Extension-Name")
@@ -97,17 +105,23 @@ class ExtensionsApi:
         extension = Extension(name, name not in self._files, events or [], self._changes)
         self.registered[name] = extension
         self._changes.ring()
-        return self._welcome(extension, with_account="accountId" in request.header("Lambda-Extension-Accept-Feature"))
+        return self._welcome(
+            extension, with_account="accountId" in request.header("Lambda-Extension-Accept-Feature")
+        )
 
     def _refuse_registration(self, name: str, events: list[str] | None) -> Reply | None:
         if not name:
             return refusal(403, "Extension.InvalidExtensionName", "Empty extension name")
         if not self.is_open:
-            return refusal(403, "Extension.RegistrationClosed", "Extension registration closed already")
+            return refusal(
+                403, "Extension.RegistrationClosed", "Extension registration closed already"
+            )
         if name in self.registered:
             return _not_allowed(self.registered[name], "Registered")
         if len(self.registered) >= MAX_EXTENSIONS:
-            return refusal(403, "Extension.TooManyExtensions", f"Extension limit ({MAX_EXTENSIONS}) reached")
+            return refusal(
+                403, "Extension.TooManyExtensions", f"Extension limit ({MAX_EXTENSIONS}) reached"
+            )
         return self._refuse_events(name, events)
 
     def _refuse_events(self, name: str, events: list[str] | None) -> Reply | None:
@@ -136,15 +150,23 @@ class ExtensionsApi:
     def _caller(self, request: Request) -> Extension | Reply:
         identifier = request.header("Lambda-Extension-Identifier")
         if not identifier:
-            return refusal(403, "Extension.MissingExtensionIdentifier", "Missing Lambda-Extension-Identifier header")
+            return refusal(
+                403,
+                "Extension.MissingExtensionIdentifier",
+                "Missing Lambda-Extension-Identifier header",
+            )
         for extension in self.registered.values():
             if extension.identifier == identifier:
                 return extension
         try:
             uuid.UUID(identifier)
         except ValueError:
-            return refusal(403, "Extension.InvalidExtensionIdentifier", "Invalid Lambda-Extension-Identifier")
-        return refusal(403, "Extension.UnknownExtensionIdentifier", f"Unknown extension {identifier}")
+            return refusal(
+                403, "Extension.InvalidExtensionIdentifier", "Invalid Lambda-Extension-Identifier"
+            )
+        return refusal(
+            403, "Extension.UnknownExtensionIdentifier", f"Unknown extension {identifier}"
+        )
 
     async def _next(self, extension: Extension) -> Reply:
         if not extension.may_poll:
@@ -156,13 +178,20 @@ class ExtensionsApi:
         if event["eventType"] == "SHUTDOWN":
             # Measured: SHUTDOWN comes with a sniffed type and without an event identifier.
             return Reply(200, [("Content-Type", "text/plain; charset=utf-8")], body)
-        headers = [("Content-Type", "application/json"), ("Lambda-Extension-Event-Identifier", str(uuid.uuid4()))]
+        headers = [
+            ("Content-Type", "application/json"),
+            ("Lambda-Extension-Event-Identifier", str(uuid.uuid4())),
+        ]
         return Reply(200, headers, body)
 
     async def _error(self, extension: Extension, call: str, request: Request) -> Reply:
         error_type = request.header("Lambda-Extension-Function-Error-Type")
         if not error_type:
-            return refusal(403, "Extension.MissingHeader", "Missing Lambda-Extension-Function-Error-Type header")
+            return refusal(
+                403,
+                "Extension.MissingHeader",
+                "Missing Lambda-Extension-Function-Error-Type header",
+            )
         await request.body()
         extension.report_error("InitError" if call == "init/error" else "ExitError", error_type)
         return json_reply(*ACCEPTED)
@@ -171,11 +200,18 @@ class ExtensionsApi:
 def _events(body: bytes) -> list[str] | None:
     try:
         asked = json.loads(body)
-        return [str(event) for event in asked.get("events") or []] if not asked.get("configurationKeys") else None
+        return (
+            [str(event) for event in asked.get("events") or []]
+            if not asked.get("configurationKeys")
+            else None
+        )
     except (ValueError, AttributeError):
         return None
 
 
 def _not_allowed(extension: Extension, wanted: str) -> Reply:
-    text = f"State transition from {extension.state} to {wanted} failed for extension {extension.name}. Error: State transition is not allowed"
+    text = (
+        f"State transition from {extension.state} to {wanted} failed for extension "
+        f"{extension.name}. Error: State transition is not allowed"
+    )
     return refusal(403, "Extension.InvalidExtensionState", text)

@@ -1,4 +1,6 @@
-"""What the page shows: the last invocations with all that is known of each, and what was exported."""
+"""What the page shows: the last invocations with all that is known of each, and what
+was exported.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ class Entry:
     @property
     def size_bytes(self) -> int:
         """Of the bodies it keeps."""
-        return len(self.event) + len(self.result) + (len(self.received.body) if self.received else 0)
+        return (
+            len(self.event) + len(self.result) + (len(self.received.body) if self.received else 0)
+        )
 
     def strip(self) -> None:
         """Forget the bodies."""
@@ -82,7 +86,9 @@ class Entry:
             "trigger": str(attributes.get("lrap.trigger") or attributes.get("faas.trigger") or ""),
             "status": status,
             "error": str(attributes.get("error.type") or facts.get("error_type") or ""),
-            "ms": facts["duration_ms"] if facts else (span.duration_ms if span and not self.is_local else None),
+            "ms": facts["duration_ms"]
+            if facts
+            else (span.duration_ms if span and not self.is_local else None),
             "billed": facts.get("billed_ms"),
             "init": self.init_ms,
             "trace": span.trace_id_hex if span else "",
@@ -182,7 +188,11 @@ class History:
             if request_id or is_root:
                 entry = self._entry(str(request_id or span.trace_id_hex))
                 # Its init has its id as well.
-                if entry.span is None or span.kind == "SERVER" or span.span_id_hex == entry.span.span_id_hex:
+                if (
+                    entry.span is None
+                    or span.kind == "SERVER"
+                    or span.span_id_hex == entry.span.span_id_hex
+                ):
                     entry.span = span
                 if not entry.is_local:
                     entry.at_s = span.start_ns / 1e9
@@ -201,7 +211,10 @@ class History:
         """
         for metric in metrics:
             for point in metric.points:
-                key = (metric.name, *sorted((name, str(value)) for name, value in point.attributes.items()))
+                key = (
+                    metric.name,
+                    *sorted((name, str(value)) for name, value in point.attributes.items()),
+                )
                 empty = {
                     "name": metric.name,
                     "unit": metric.unit,
@@ -213,9 +226,13 @@ class History:
                     series["points"].append([time.time(), point.value])
                     continue
                 before: list[int] = series.get("buckets", [])
-                is_added = point.temporality == "DELTA" and series.get("bounds") == list(point.bounds)
+                is_added = point.temporality == "DELTA" and series.get("bounds") == list(
+                    point.bounds
+                )
                 counts = list(point.bucket_counts)
-                series["buckets"] = [a + b for a, b in zip(before, counts, strict=True)] if is_added else counts
+                series["buckets"] = (
+                    [a + b for a, b in zip(before, counts, strict=True)] if is_added else counts
+                )
                 series["bounds"] = list(point.bounds)
                 series["count"] = sum(series["buckets"])
                 series["sum"] = (series.get("sum", 0.0) if is_added else 0.0) + point.sum
@@ -226,7 +243,10 @@ class History:
         """Summaries of the entries that changed after ``change``, oldest first, and the number of
         the last change.
         """
-        found = sorted((entry for entry in self._entries.values() if entry.change > change), key=lambda e: e.number)
+        found = sorted(
+            (entry for entry in self._entries.values() if entry.change > change),
+            key=lambda e: e.number,
+        )
         return self._change, [entry.summary() for entry in found]
 
     async def wait_for_change(self, change: int, timeout_s: float) -> None:
@@ -263,14 +283,18 @@ class History:
             "result": _text(entry.result),
             "stripped": entry.is_stripped,
             "spans": [_plain_span(span) for span in spans],
-            "logs": [asdict(log) for log in self._logs if log.span_id_hex and log.span_id_hex in ids],
+            "logs": [
+                asdict(log) for log in self._logs if log.span_id_hex and log.span_id_hex in ids
+            ],
             "usage": {name: asdict(usage) for name, usage in entry.usage.items()},
         }
         facts = _facts(entry.invocation) if entry.invocation else entry.facts
         return detail | _told(entry, facts) if facts else detail
 
     def _spans_of(self, entry: Entry) -> list[Span]:
-        """Its own span, all below it, all above it, and some others of the trace; by their start."""
+        """Its own span, all below it, all above it, and some others of the trace; by
+        their start.
+        """
         own = entry.span
         if own is None:
             return []
@@ -377,7 +401,9 @@ def _plain_span(span: Span) -> dict[str, Any]:
 def _searched(entry: Entry) -> bytes:
     lines = "\n".join(line["text"] for line in entry.facts.get("lines", ()))
     attributes = str(entry.span.attributes) if entry.span else ""
-    return (entry.event + entry.result + f"{entry.identifier}\n{lines}\n{attributes}".encode()).lower()
+    return (
+        entry.event + entry.result + f"{entry.identifier}\n{lines}\n{attributes}".encode()
+    ).lower()
 
 
 def _text(body: bytes) -> str:

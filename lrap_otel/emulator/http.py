@@ -84,7 +84,9 @@ class Request:
             if on_piece:
                 on_piece(pieces[-1])
         if isinstance(event, h11.EndOfMessage):
-            self.trailers = {name.decode(): value.decode("latin-1") for name, value in event.headers}
+            self.trailers = {
+                name.decode(): value.decode("latin-1") for name, value in event.headers
+            }
         return b"".join(pieces)
 
 
@@ -127,18 +129,26 @@ class _Exchange:
             return None
         if not isinstance(event, h11.Request):
             return None
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers]
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers
+        ]
         return Request(event.method.decode(), event.target.decode("latin-1"), headers, self)
 
     async def _refuse(self, error: h11.RemoteProtocolError) -> None:
         text = f"{error.error_status_hint} {error}".encode()
         await self._send(
-            Reply(error.error_status_hint, [("Content-Type", "text/plain"), ("Connection", "close")], text)
+            Reply(
+                error.error_status_hint,
+                [("Content-Type", "text/plain"), ("Connection", "close")],
+                text,
+            )
         )
 
     async def _send(self, reply: Reply) -> None:
         # As Go does: a line break in a value becomes a blank.
-        headers = [(name.encode(), value.translate(BLANKS).encode()) for name, value in reply.headers]
+        headers = [
+            (name.encode(), value.translate(BLANKS).encode()) for name, value in reply.headers
+        ]
         headers.append((b"Date", formatdate(usegmt=True).encode()))
         if len(reply.body) > CHUNKED_ABOVE_BYTES:
             headers.append((b"Transfer-Encoding", b"chunked"))

@@ -78,7 +78,11 @@ def event(request: Request, kind: str, routes: Sequence[str] = ()) -> dict[str, 
     if kind == "alb":
         return _of_load_balancer(request)
     route, parameters = _route(request, routes)
-    return _of_v1(request, route, parameters) if kind == "v1" else _of_v2(request, kind, route, parameters)
+    return (
+        _of_v1(request, route, parameters)
+        if kind == "v1"
+        else _of_v2(request, kind, route, parameters)
+    )
 
 
 def response(result: Result, kind: str) -> Response:
@@ -93,7 +97,11 @@ def response(result: Result, kind: str) -> Response:
         if streamed:
             streamed.body = body
             return streamed
-        return Response(200, [("Content-Type", result.content_type or "application/octet-stream")], result.payload)
+        return Response(
+            200,
+            [("Content-Type", result.content_type or "application/octet-stream")],
+            result.payload,
+        )
     try:
         value = json.loads(result.payload)
         if kind in {"v2", "url"} and not (isinstance(value, dict) and "statusCode" in value):
@@ -145,7 +153,9 @@ def _of_v2(request: Request, kind: str, route: str, parameters: dict[str, str]) 
         "isBase64Encoded": is_base64,
     }
     if cookies:
-        made["cookies"] = [cookie.strip() for cookie in cookies.replace(",", ";").split(";") if cookie.strip()]
+        made["cookies"] = [
+            cookie.strip() for cookie in cookies.replace(",", ";").split(";") if cookie.strip()
+        ]
     if queries := _queries(request):
         made["queryStringParameters"] = {name: ",".join(values) for name, values in queries.items()}
     if parameters:
@@ -221,22 +231,34 @@ def _route(request: Request, routes: Sequence[str]) -> tuple[str, dict[str, str]
         parts = re.split(r"(\{[^}]+\})", pattern)
         groups = [part.strip("{}+") for part in parts if part.startswith("{")]
         wanted = "".join(
-            re.escape(part) if not part.startswith("{") else ("(.+)" if part.endswith("+}") else "([^/]+)")
+            re.escape(part)
+            if not part.startswith("{")
+            else ("(.+)" if part.endswith("+}") else "([^/]+)")
             for part in parts
         )
         found = re.fullmatch(wanted, request.path)
         if found and method in {"ANY", request.method}:
-            return route, {name: unquote(value) for name, value in zip(groups, found.groups(), strict=True)}
+            return route, {
+                name: unquote(value) for name, value in zip(groups, found.groups(), strict=True)
+            }
     return "$default", {}
 
 
 def _domain(kind: str) -> str:
-    return f"emulated.lambda-url.{REGION}.on.aws" if kind == "url" else f"emulated.execute-api.{REGION}.amazonaws.com"
+    return (
+        f"emulated.lambda-url.{REGION}.on.aws"
+        if kind == "url"
+        else f"emulated.execute-api.{REGION}.amazonaws.com"
+    )
 
 
 def _with_forwarding(request: Request) -> dict[str, str]:
     """The header fields, and those that each of them adds."""
-    added = {"x-forwarded-for": request.source_ip, "x-forwarded-port": "443", "x-forwarded-proto": "https"}
+    added = {
+        "x-forwarded-for": request.source_ip,
+        "x-forwarded-port": "443",
+        "x-forwarded-proto": "https",
+    }
     trace = {"x-amzn-trace-id": f"Root=1-{int(time.time()):08x}-{os.urandom(12).hex()}"}
     return trace | request.joined_headers() | added
 
@@ -286,7 +308,9 @@ def _described(value: dict[str, Any]) -> Response:
         raise TypeError("body is no text")
     body = base64.b64decode(text, validate=True) if value.get("isBase64Encoded") else text.encode()
     status = int(value["statusCode"])
-    if not 200 <= status <= 599 or any("\n" in part or "\r" in part for pair in headers for part in pair):
+    if not 200 <= status <= 599 or any(
+        "\n" in part or "\r" in part for pair in headers for part in pair
+    ):
         raise ValueError("no HTTP response")
     return Response(status, headers, body)
 
@@ -297,9 +321,17 @@ def _text(value: Any) -> str:
 
 def _failed(kind: str, *, is_function_error: bool) -> Response:
     if kind == "alb":
-        return Response(502, [("Content-Type", "text/html")], b"<html><body><h1>502 Bad Gateway</h1></body></html>")
+        return Response(
+            502,
+            [("Content-Type", "text/html")],
+            b"<html><body><h1>502 Bad Gateway</h1></body></html>",
+        )
     if kind == "url":
         return Response(502, [("Content-Type", "application/json")], b"Internal Server Error")
     status = 500 if kind == "v2" else 502
-    message = "Internal Server Error" if kind == "v2" and is_function_error else "Internal server error"
-    return Response(status, [("Content-Type", "application/json")], json.dumps({"message": message}).encode())
+    message = (
+        "Internal Server Error" if kind == "v2" and is_function_error else "Internal server error"
+    )
+    return Response(
+        status, [("Content-Type", "application/json")], json.dumps({"message": message}).encode()
+    )

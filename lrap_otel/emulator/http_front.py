@@ -55,7 +55,9 @@ class HttpFront:
             await self._server.close()
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers]
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers
+        ]
         got = Request(request.method, request.raw_path, headers, await request.read())
         kind = self._config.http_format
         made = json.dumps(event(got, kind, self._config.routes)).encode()
@@ -93,7 +95,10 @@ class HttpFront:
                 await answer.write(rest)
             while (piece := await pieces.get()) is not None:
                 await answer.write(piece)
-            if invocation.result.result().trailers.get("lambda-runtime-function-error-type") and request.transport:
+            if (
+                invocation.result.result().trailers.get("lambda-runtime-function-error-type")
+                and request.transport
+            ):
                 # A result that failed half-way must not look whole.
                 request.transport.abort()
             return answer

@@ -31,13 +31,20 @@ class Invocation:
     """An event on its way through the sandbox; belongs to the running loop."""
 
     def __init__(
-        self, config: Config, event: bytes, client_context: str, trace_header: str | None, request_id: str | None
+        self,
+        config: Config,
+        event: bytes,
+        client_context: str,
+        trace_header: str | None,
+        request_id: str | None,
     ) -> None:
         self.request_id = request_id or str(uuid.uuid4())
         self.attempt_id = str(uuid.uuid4()) if config.invocation_id else ""
         self.event = event
         self.client_context = client_context
-        self.trace_header = new_trace_header(config.tracing) if trace_header is None else trace_header
+        self.trace_header = (
+            new_trace_header(config.tracing) if trace_header is None else trace_header
+        )
         self.arn = config.function_arn
         self.timeout_s = config.timeout_s
         self.result: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
@@ -101,7 +108,9 @@ class Invocation:
     def fail(self, error_type: str, message: str) -> None:
         """The platform gives the caller an error, where the function gave nothing."""
         text = f"RequestId: {self.request_id} Error: {message}"
-        self.finish(Result(json.dumps({"errorType": error_type, "errorMessage": text}).encode(), error_type))
+        self.finish(
+            Result(json.dumps({"errorType": error_type, "errorMessage": text}).encode(), error_type)
+        )
 
     def headers(self) -> list[tuple[str, str]]:
         """What a ``/next`` reply says, in order and casing of the real one; empty values are left
@@ -120,7 +129,9 @@ class Invocation:
 
 
 def new_trace_header(tracing: Tracing) -> str:
-    """An X-Ray header as Lambda makes one: passive has no Parent and no Sampled, active has both."""
+    """An X-Ray header as Lambda makes one: passive has no Parent and no Sampled, active
+    has both.
+    """
     if tracing == "none":
         return ""
     root = f"Root=1-{int(time.time()):08x}-{os.urandom(12).hex()}"

@@ -58,7 +58,9 @@ class InvokeApi:
 
     def add_to(self, application: web.Application) -> None:
         """Serve the API's paths."""
-        application.router.add_post("/2015-03-31/functions/{name}/invocations", self._guarded(self._invoke))
+        application.router.add_post(
+            "/2015-03-31/functions/{name}/invocations", self._guarded(self._invoke)
+        )
         streaming = "/2021-11-15/functions/{name}/response-streaming-invocations"
         application.router.add_post(streaming, self._guarded(self._invoke_streaming))
 
@@ -73,7 +75,9 @@ class InvokeApi:
                 response: web.StreamResponse = await call(request)
             except RefusedError as error:
                 body = {"Type": "User", "Message": str(error), "message": str(error)} | error.more
-                return web.json_response(body, status=error.status, headers={"X-Amzn-ErrorType": error.code})
+                return web.json_response(
+                    body, status=error.status, headers={"X-Amzn-ErrorType": error.code}
+                )
             return response
 
         return answer
@@ -81,8 +85,12 @@ class InvokeApi:
     async def _invoke(self, request: web.Request) -> web.Response:
         kind = request.headers.get("X-Amz-Invocation-Type", "RequestResponse")
         if kind not in {"RequestResponse", "Event", "DryRun"}:
-            raise RefusedError(400, "InvalidParameterValueException", f"{kind} is no invocation type")
-        event = await self._event(request, MAX_ASYNC_EVENT_BYTES if kind == "Event" else MAX_EVENT_BYTES)
+            raise RefusedError(
+                400, "InvalidParameterValueException", f"{kind} is no invocation type"
+            )
+        event = await self._event(
+            request, MAX_ASYNC_EVENT_BYTES if kind == "Event" else MAX_EVENT_BYTES
+        )
         about = _about(request)
         if kind == "DryRun":
             return web.Response(status=204)
@@ -107,15 +115,24 @@ class InvokeApi:
             )
             await response.prepare(request)
             while (piece := await pieces.get()) is not None:
-                await response.write(event_stream.message("PayloadChunk", "application/octet-stream", piece))
+                await response.write(
+                    event_stream.message("PayloadChunk", "application/octet-stream", piece)
+                )
         complete = _completion(invocation.result.result())
         if request.headers.get("X-Amz-Log-Type") == "Tail":
             complete["LogResult"] = await _log_tail(invocation, self._config)
-        await response.write(event_stream.message("InvokeComplete", "application/json", json.dumps(complete).encode()))
+        await response.write(
+            event_stream.message(
+                "InvokeComplete", "application/json", json.dumps(complete).encode()
+            )
+        )
         return response
 
     def _headers(self, invocation: Invocation) -> dict[str, str]:
-        return {"X-Amzn-RequestId": invocation.request_id, "X-Amz-Executed-Version": self._config.function_version}
+        return {
+            "X-Amzn-RequestId": invocation.request_id,
+            "X-Amz-Executed-Version": self._config.function_version,
+        }
 
     async def _event(self, request: web.Request, limit_bytes: int) -> bytes:
         pieces = []
@@ -125,7 +142,9 @@ class InvokeApi:
             if size_bytes <= limit_bytes:
                 pieces.append(piece)
         if size_bytes > limit_bytes:
-            said = f"Request must be smaller than {limit_bytes} bytes for the InvokeFunction operation"
+            said = (
+                f"Request must be smaller than {limit_bytes} bytes for the InvokeFunction operation"
+            )
             raise RefusedError(413, "RequestTooLargeException", said)
         event = b"".join(pieces)
         try:
@@ -145,7 +164,9 @@ class InvokeApi:
         name = name.partition(":")[0]
         if name not in {"function", self._config.function_name}:
             arn = self._config.function_arn.rpartition(":")[0]
-            raise RefusedError(404, "ResourceNotFoundException", f"Function not found: {arn}:{name}")
+            raise RefusedError(
+                404, "ResourceNotFoundException", f"Function not found: {arn}:{name}"
+            )
 
     def take_place(self) -> None:
         """One more caller waits; 429 if there are as many as may."""
@@ -175,7 +196,9 @@ class _Place:
 
 def _about(request: web.Request) -> dict[str, Any]:
     try:
-        client_context = base64.b64decode(request.headers.get("X-Amz-Client-Context", ""), validate=True).decode()
+        client_context = base64.b64decode(
+            request.headers.get("X-Amz-Client-Context", ""), validate=True
+        ).decode()
     except (binascii.Error, UnicodeDecodeError) as error:
         said = "Client context must be base64-encoded JSON"
         raise RefusedError(400, "InvalidRequestContentException", said) from error
@@ -196,7 +219,10 @@ def _completion(result: Result) -> dict[str, str]:
     if code := result.trailers.get("lambda-runtime-function-error-type"):
         details = result.trailers.get("lambda-runtime-function-error-body", "")
         try:
-            return {"ErrorCode": code, "ErrorDetails": base64.b64decode(details).decode("utf-8", "replace")}
+            return {
+                "ErrorCode": code,
+                "ErrorDetails": base64.b64decode(details).decode("utf-8", "replace"),
+            }
         except binascii.Error:
             return {"ErrorCode": code, "ErrorDetails": details}
     if result.error_type:
@@ -210,7 +236,10 @@ async def _log_tail(invocation: Invocation, config: Config) -> str:
     await asyncio.sleep(0.01)
     request_id, ms = invocation.request_id, invocation.result_ms
     init = f"\tInit Duration: {invocation.init_ms:.2f} ms" if invocation.init_ms else ""
-    report = f"REPORT RequestId: {request_id}\tDuration: {ms:.2f} ms\tBilled Duration: {-(-ms // 1):.0f} ms"
+    report = (
+        f"REPORT RequestId: {request_id}\tDuration: {ms:.2f} ms\tBilled Duration: "
+        f"{-(-ms // 1):.0f} ms"
+    )
     lines = [
         f"START RequestId: {request_id} Version: {config.function_version}",
         *(line.text for line in invocation.lines if line.source == "function"),

@@ -24,7 +24,8 @@ exec {python} -m lrap_otel
 """
 # What opt/wrapper does, with the interpreter that is known to be here.
 WRAPPER = """#!/bin/sh
-if {python} -I -S {package}/handshake_client.py "${{LRAP_LISTENER_PORT:-9009}}" "$$" "$0" </dev/null >/dev/null 2>&1; then
+if {python} -I -S {package}/handshake_client.py \\
+        "${{LRAP_LISTENER_PORT:-9009}}" "$$" "$0" </dev/null >/dev/null 2>&1; then
     AWS_LAMBDA_RUNTIME_API=127.0.0.1:${{LRAP_LISTENER_PORT:-9009}}
     export AWS_LAMBDA_RUNTIME_API
 fi
@@ -43,7 +44,10 @@ def ours(scratch: Path) -> tuple[Path, Path]:
     extension, wrapper = ABOVE / "opt/entrypoint", ABOVE / "opt/wrapper"
     if extension.is_file() and wrapper.is_file():
         return extension, wrapper
-    known = {"python": shlex.quote(sys.executable), "package": shlex.quote(str(ABOVE / "lrap_otel"))}
+    known = {
+        "python": shlex.quote(sys.executable),
+        "package": shlex.quote(str(ABOVE / "lrap_otel")),
+    }
     extension, wrapper = scratch / "extensions" / OUR_NAME, scratch / "lrap-otel-wrapper"
     extension.parent.mkdir()
     for path, text in ((extension, EXTENSION), (wrapper, WRAPPER)):
@@ -80,7 +84,9 @@ def unpack(source: Path, target: Path) -> None:
             for member in archive.infolist():
                 _extract(archive, member, target)
     except (OSError, shutil.Error, zipfile.BadZipFile, RuntimeError) as error:
-        raise StartError(f"{source} cannot be used: {error}; name a folder or a zip file") from error
+        raise StartError(
+            f"{source} cannot be used: {error}; name a folder or a zip file"
+        ) from error
 
 
 def _extract(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path) -> None:

@@ -61,7 +61,9 @@ class LogPipe:
         return bool(data)
 
     def _frame_end(self) -> int:
-        """Where the first frame ends; 0 if its head is not here. What is no frame is thrown away."""
+        """Where the first frame ends; 0 if its head is not here. What is no frame is
+        thrown away.
+        """
         if len(self._rest) < HEAD_BYTES:
             return 0
         length = int.from_bytes(self._rest[4:8], "big")

@@ -40,23 +40,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "command",
         nargs="*",
         metavar="HANDLER | -- COMMAND",
-        help="a handler of Python or Node (app.handler) in the current folder, or the command of any runtime",
+        help="a handler of Python or Node (app.handler) in the current folder, or the command of "
+        "any runtime",
     )
 
 
 def _add_what_to_start(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--template", type=Path, metavar="FILE", help="a SAM or CloudFormation template to start from")
     parser.add_argument(
-        "--function", default="", metavar="NAME", help="which function of the template, if it has several"
+        "--template",
+        type=Path,
+        metavar="FILE",
+        help="a SAM or CloudFormation template to start from",
     )
     parser.add_argument(
-        "--python", default="", metavar="PATH", help="the function's interpreter (.venv/bin/python, else python3)"
+        "--function",
+        default="",
+        metavar="NAME",
+        help="which function of the template, if it has several",
     )
     parser.add_argument(
-        "--runtime", default="", metavar="NAME", help="such as python3.13 or nodejs22.x (by the handler's file)"
+        "--python",
+        default="",
+        metavar="PATH",
+        help="the function's interpreter (.venv/bin/python, else python3)",
     )
     parser.add_argument(
-        "--cwd", type=Path, default=Path(), metavar="DIR", help="the folder of the code (the current one)"
+        "--runtime",
+        default="",
+        metavar="NAME",
+        help="such as python3.13 or nodejs22.x (by the handler's file)",
+    )
+    parser.add_argument(
+        "--cwd",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="the folder of the code (the current one)",
     )
     parser.add_argument(
         "--layer",
@@ -67,31 +86,59 @@ def _add_what_to_start(parser: argparse.ArgumentParser) -> None:
         help="a layer; a later one's files win. Every file in its extensions/ is started",
     )
     parser.add_argument(
-        "--opt", type=Path, metavar="DIR", help="a folder as a layer's /opt: every file in DIR/extensions is started"
+        "--opt",
+        type=Path,
+        metavar="DIR",
+        help="a folder as a layer's /opt: every file in DIR/extensions is started",
     )
     parser.add_argument(
-        "--extension", action="append", default=[], type=_pair, metavar="NAME=PATH", help="start PATH as extension NAME"
+        "--extension",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="NAME=PATH",
+        help="start PATH as extension NAME",
     )
     parser.add_argument(
-        "--wrapper", type=Path, metavar="PATH", help="AWS_LAMBDA_EXEC_WRAPPER: starts the function's command"
+        "--wrapper",
+        type=Path,
+        metavar="PATH",
+        help="AWS_LAMBDA_EXEC_WRAPPER: starts the function's command",
     )
     parser.add_argument(
-        "--without-lrap", action="store_true", help="do not add lrap-otel's own extension, which is there by default"
+        "--without-lrap",
+        action="store_true",
+        help="do not add lrap-otel's own extension, which is there by default",
     )
 
 
 def _add_how_it_is_configured(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--timeout", type=float, metavar="S", help="of the function, in seconds (the template's, else 3)"
+        "--timeout",
+        type=float,
+        metavar="S",
+        help="of the function, in seconds (the template's, else 3)",
     )
     parser.add_argument(
-        "--init-timeout", type=float, default=10.0, metavar="S", help="of extensions and runtime together (10)"
+        "--init-timeout",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="of extensions and runtime together (10)",
     )
     parser.add_argument(
-        "--memory", type=int, metavar="MB", help="of the function, as it is told (the template's, else 128)"
+        "--memory",
+        type=int,
+        metavar="MB",
+        help="of the function, as it is told (the template's, else 128)",
     )
     parser.add_argument(
-        "--env", action="append", default=[], type=_pair, metavar="K=V", help="a variable of the function"
+        "--env",
+        action="append",
+        default=[],
+        type=_pair,
+        metavar="K=V",
+        help="a variable of the function",
     )
     parser.add_argument(
         "--concurrency",
@@ -100,52 +147,77 @@ def _add_how_it_is_configured(parser: argparse.ArgumentParser) -> None:
         help="run as Lambda Managed Instances do, with up to N events at a time",
     )
     parser.add_argument(
-        "--init-type", choices=INITIALIZATION_TYPES, default="on-demand", help="how the sandbox comes to be (on-demand)"
+        "--init-type",
+        choices=INITIALIZATION_TYPES,
+        default="on-demand",
+        help="how the sandbox comes to be (on-demand)",
     )
-    parser.add_argument("--snapstart", action="store_true", help="the same as --init-type snap-start")
+    parser.add_argument(
+        "--snapstart", action="store_true", help="the same as --init-type snap-start"
+    )
     parser.add_argument(
         "--reserved-concurrency",
         type=int,
         metavar="N",
-        help="refuse a caller with 429 while N others wait for their results (the template's, else no limit)",
+        help="refuse a caller with 429 while N others wait for their results (the template's, else "
+        "no limit)",
     )
     parser.add_argument(
         "--retry-wait",
         type=float,
         default=1.0,
         metavar="S",
-        help="before an asynchronous event that failed is tried again; twice as long the second time (1)",
+        help="before an asynchronous event that failed is tried again; twice as long the second "
+        "time (1)",
     )
     parser.add_argument(
-        "--dead-letter", type=Path, metavar="FILE", help="gets a line of JSON for each event that failed three times"
+        "--dead-letter",
+        type=Path,
+        metavar="FILE",
+        help="gets a line of JSON for each event that failed three times",
     )
     parser.add_argument(
-        "--tracing", choices=["none", "passive", "active"], help="the trace header (the template's, else passive)"
+        "--tracing",
+        choices=["none", "passive", "active"],
+        help="the trace header (the template's, else passive)",
     )
 
 
 def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--event", action="extend", nargs="+", default=[], type=Path, metavar="FILE", help="send these events, then end"
+        "--event",
+        action="extend",
+        nargs="+",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="send these events, then end",
     )
-    parser.add_argument("--require-traces", action="store_true", help="fail unless each invocation has its span")
-    parser.add_argument("--no-reload", action="store_true", help="do not start a new sandbox when the code changes")
+    parser.add_argument(
+        "--require-traces", action="store_true", help="fail unless each invocation has its span"
+    )
+    parser.add_argument(
+        "--no-reload", action="store_true", help="do not start a new sandbox when the code changes"
+    )
     parser.add_argument(
         "--port",
         type=int,
         metavar="N",
-        help=f"of the invoke endpoint ({DEFAULT_PORT}, where `invoke` looks; any free one if that is taken)",
+        help=f"of the invoke endpoint ({DEFAULT_PORT}, where `invoke` looks; any free one if that "
+        f"is taken)",
     )
     parser.add_argument(
         "--http-port",
         type=int,
         metavar="N",
-        help=f"where requests over plain HTTP become events ({http_front.DEFAULT_PORT}; any free one if that is taken)",
+        help=f"where requests over plain HTTP become events ({http_front.DEFAULT_PORT}; any free "
+        f"one if that is taken)",
     )
     parser.add_argument(
         "--http-format",
         choices=FORMATS,
-        help="what they become: API Gateway's v2 or v1, a load balancer's, a Function URL's (the template's, else v2)",
+        help="what they become: API Gateway's v2 or v1, a load balancer's, a Function URL's (the "
+        "template's, else v2)",
     )
     parser.add_argument(
         "--route",
@@ -187,7 +259,9 @@ async def _emulate(args: argparse.Namespace, started: Started, terminal: Termina
         terminal.field("Runtime API", emulator.runtime_api)
         terminal.field("OTLP", emulator.otlp.endpoint)
         for variable, url in emulator.otlp_elsewhere().items():
-            terminal.field("elsewhere", f"{variable} sends to {url}: look there, not here", max_lines=2)
+            terminal.field(
+                "elsewhere", f"{variable} sends to {url}: look there, not here", max_lines=2
+            )
         watch = None if args.no_reload else CodeWatch(started.code)
         session = Session(emulator, terminal, require_traces=args.require_traces, watch=watch)
         was_stopped = await _work(session, args.event)
@@ -221,7 +295,9 @@ async def _start_and_serve(session: Session, events: list[Path]) -> None:
 
 
 def _port(asked: int | None, default: int, *, is_fixed: bool) -> int:
-    """What was asked for; else the default if somebody will look for it and it is free; else any."""
+    """What was asked for; else the default if somebody will look for it and it is free;
+    else any.
+    """
     if asked is not None:
         return asked
     return default if is_fixed and _is_free(default) else 0

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
@@ -21,7 +24,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from lrap_otel.emulator.changes import Changes
 from lrap_otel.emulator.otlp_json import parse
-from lrap_otel.emulator.signals import LogRecord, Metric, Span, decode_logs, decode_metrics, decode_spans
+from lrap_otel.emulator.signals import (
+    LogRecord,
+    Metric,
+    Span,
+    decode_logs,
+    decode_metrics,
+    decode_spans,
+)
 from lrap_otel.emulator.web import WebServer
 
 if TYPE_CHECKING:
@@ -84,7 +94,14 @@ class Receiver:
 
     def find_span(self, request_id: str) -> Span | None:
         """The span of one invocation, by its ``faas.invocation_id``."""
-        return next((span for span in self.received if span.attributes.get("faas.invocation_id") == request_id), None)
+        return next(
+            (
+                span
+                for span in self.received
+                if span.attributes.get("faas.invocation_id") == request_id
+            ),
+            None,
+        )
 
     def take(self, message: Message) -> None:
         """Keep what one export request holds."""
@@ -108,15 +125,21 @@ class Receiver:
         self._changes.ring()
 
     async def _traces(self, request: web.Request) -> web.Response:
-        return await self._accept(request, ExportTraceServiceRequest(), ExportTraceServiceResponse())
+        return await self._accept(
+            request, ExportTraceServiceRequest(), ExportTraceServiceResponse()
+        )
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        return await self._accept(request, ExportMetricsServiceRequest(), ExportMetricsServiceResponse())
+        return await self._accept(
+            request, ExportMetricsServiceRequest(), ExportMetricsServiceResponse()
+        )
 
     async def _logs(self, request: web.Request) -> web.Response:
         return await self._accept(request, ExportLogsServiceRequest(), ExportLogsServiceResponse())
 
-    async def _accept(self, request: web.Request, message: Message, response: Message) -> web.Response:
+    async def _accept(
+        self, request: web.Request, message: Message, response: Message
+    ) -> web.Response:
         await _read(request, message)
         self.take(message)
         if request.content_type == JSON:

@@ -28,7 +28,9 @@ class ExtensionReport:
     @property
     def is_clean(self) -> bool:
         """Nothing to complain about: it ended by itself with 0, or never asked to be told."""
-        return not self.subscribed or (self.shutdown_seen and not self.killed and self.exit_code == 0)
+        return not self.subscribed or (
+            self.shutdown_seen and not self.killed and self.exit_code == 0
+        )
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,9 @@ def _overhead(endpoint: str, points: Sequence[Point]) -> Overhead:
 
 
 def median(bounds: Sequence[float], counts: Sequence[int]) -> float | None:
-    """The middle value, taken as spread evenly within its bucket; None without buckets or values."""
+    """The middle value, taken as spread evenly within its bucket; None without buckets
+    or values.
+    """
     half = sum(counts) / 2
     below = 0
     for number, count in enumerate(counts if bounds else ()):

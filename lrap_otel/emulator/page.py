@@ -66,10 +66,18 @@ class Page:
         text = FILE.read_text("utf-8")
         # Nothing from elsewhere can be loaded or run, whatever an event holds.
         allowed = "; ".join(
-            f"{kind}-src {' '.join(_hashes(text, tag))}" for kind, tag in (("script", "script"), ("style", "style"))
+            f"{kind}-src {' '.join(_hashes(text, tag))}"
+            for kind, tag in (("script", "script"), ("style", "style"))
         )
-        policy = f"default-src 'none'; connect-src 'self'; base-uri 'none'; form-action 'none'; {allowed}"
-        headers = {"Content-Security-Policy": policy, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+        policy = (
+            f"default-src 'none'; connect-src 'self'; base-uri 'none'; form-action "
+            f"'none'; {allowed}"
+        )
+        headers = {
+            "Content-Security-Policy": policy,
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": "no-store",
+        }
         return web.Response(text=text, content_type="text/html", headers=headers)
 
     async def _about(self, _: web.Request) -> web.Response:
@@ -92,7 +100,9 @@ class Page:
             return web.json_response(found)
         response = await _stream(request)
         while True:
-            await response.write(b"".join(json.dumps(row).encode() + b"\n" for row in found) or b"\n")
+            await response.write(
+                b"".join(json.dumps(row).encode() + b"\n" for row in found) or b"\n"
+            )
             await self._history.wait_for_change(change, HEARTBEAT_S)
             change, found = self._history.changed_since(change)
 
@@ -116,7 +126,10 @@ class Page:
 
     async def _metrics(self, _: web.Request) -> web.Response:
         return web.json_response(
-            [series | {"points": list(series["points"])} for series in self._history.metrics.values()]
+            [
+                series | {"points": list(series["points"])}
+                for series in self._history.metrics.values()
+            ]
         )
 
     async def _sample(self, request: web.Request) -> web.Response:

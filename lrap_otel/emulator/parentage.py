@@ -32,7 +32,9 @@ class Context:
     verdict: str
 
 
-def explain(event: bytes, client_context: str, trace_header: str, span: Span | None) -> list[Context]:
+def explain(
+    event: bytes, client_context: str, trace_header: str, span: Span | None
+) -> list[Context]:
     """Each context, in the order in which they are looked at; without ``span`` nothing is known of
     their fate.
     """
@@ -48,7 +50,9 @@ def _fields(event: bytes, client_context: str, trace_header: str) -> Iterator[tu
     for member in ("headers", "multiValueHeaders"):
         yield from _named(document.get(member), f"event.{member}")
     request = document.get("request")
-    yield from _named(request.get("headers") if isinstance(request, dict) else None, "event.request.headers")
+    yield from _named(
+        request.get("headers") if isinstance(request, dict) else None, "event.request.headers"
+    )
     context = _json(client_context.encode())
     for member in ("w3c", "custom"):
         yield from _named(context.get(member), f"client context.{member}")
@@ -67,7 +71,11 @@ def _of_record(number: int, record: Any) -> Iterator[tuple[str, str]]:
         yield f"event.Records.{number}.attributes.AWSTraceHeader", attributes["AWSTraceHeader"]
     message = record.get("messageAttributes")
     for name, value in message.items() if isinstance(message, dict) else ():
-        if name.lower() in NAMES and isinstance(value, dict) and isinstance(value.get("stringValue"), str):
+        if (
+            name.lower() in NAMES
+            and isinstance(value, dict)
+            and isinstance(value.get("stringValue"), str)
+        ):
             yield f"event.Records.{number}.messageAttributes.{name}", value["stringValue"]
 
 
@@ -84,7 +92,11 @@ def _ids(value: str) -> tuple[str, str]:
     parts = dict(part.strip().partition("=")[::2] for part in value.split(";"))
     root = re.fullmatch(r"1-([0-9a-f]{8})-([0-9a-f]{24})", parts.get("Root", ""))
     parent = parts.get("Parent", "")
-    return (root[1] + root[2], parent if re.fullmatch(r"[0-9a-f]{16}", parent) else "") if root else ("", "")
+    return (
+        (root[1] + root[2], parent if re.fullmatch(r"[0-9a-f]{16}", parent) else "")
+        if root
+        else ("", "")
+    )
 
 
 def _verdict(trace_id: str, span_id: str, span: Span | None) -> str:
@@ -97,7 +109,11 @@ def _verdict(trace_id: str, span_id: str, span: Span | None) -> str:
     if any((link.trace_id_hex, link.span_id_hex) == (trace_id, span_id) for link in span.links):
         return "a link"
     if trace_id == span.trace_id_hex:
-        return "gives the trace its id" if not span.parent_id_hex else "the same trace, another parent goes first"
+        return (
+            "gives the trace its id"
+            if not span.parent_id_hex
+            else "the same trace, another parent goes first"
+        )
     return "not used: another context goes first, or OTEL_PROPAGATORS leaves it out"
 
 

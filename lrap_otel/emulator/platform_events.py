@@ -57,7 +57,10 @@ class PlatformEvents:
 
     def extension_ready(self, extension: Extension) -> None:
         """An extension has asked for its first event."""
-        self._api.platform("extension", {"name": extension.name, "state": "Ready", "events": list(extension.events)})
+        self._api.platform(
+            "extension",
+            {"name": extension.name, "state": "Ready", "events": list(extension.events)},
+        )
 
     def initialized(self, status: str = "success", error_type: str = "") -> None:
         """Init is over."""
@@ -86,7 +89,12 @@ class PlatformEvents:
         self._api.platform("runtimeDone", record | _tracing(invocation))
 
     def invocation_ends(
-        self, invocation: Invocation, runtime_ms: float, status: str, error_type: str, processes: Iterable[Process]
+        self,
+        invocation: Invocation,
+        runtime_ms: float,
+        status: str,
+        error_type: str,
+        processes: Iterable[Process],
     ) -> None:
         """Everybody has asked for the next event, or the sandbox is reset; ``runtime_ms``: after so
         long the runtime was done.
@@ -106,7 +114,10 @@ class PlatformEvents:
         Unix times.
         """
         snapshot = {"initializationType": "snap-start", "phase": "init"}
-        about = {"functionName": self._config.function_name, "functionVersion": self._config.function_version}
+        about = {
+            "functionName": self._config.function_name,
+            "functionVersion": self._config.function_version,
+        }
         old_s = began_s - 3600
         self._api.platform("initStart", snapshot | about, old_s)
         self._api.platform("initRuntimeDone", snapshot | {"status": "success"}, old_s + 1)
@@ -140,7 +151,11 @@ def _ended(status: str, error_type: str) -> dict[str, str]:
 
 def _tracing(invocation: Invocation) -> dict[str, Any]:
     header = invocation.trace_header
-    return {"tracing": {"type": "X-Amzn-Trace-Id", "value": header, "spanId": os.urandom(8).hex()}} if header else {}
+    return (
+        {"tracing": {"type": "X-Amzn-Trace-Id", "value": header, "spanId": os.urandom(8).hex()}}
+        if header
+        else {}
+    )
 
 
 def _response(invocation: Invocation) -> list[dict[str, Any]]:
@@ -152,7 +167,11 @@ def _response(invocation: Invocation) -> list[dict[str, Any]]:
 
 def _span(invocation: Invocation, name: str, began_ms: float, ended_ms: float) -> dict[str, Any]:
     start_s = invocation.began_at_s + began_ms / 1000
-    return {"name": name, "start": timestamp(start_s), "durationMs": round(max(ended_ms - began_ms, 0.0), 3)}
+    return {
+        "name": name,
+        "start": timestamp(start_s),
+        "durationMs": round(max(ended_ms - began_ms, 0.0), 3),
+    }
 
 
 def _memory_mb(processes: Iterable[Process]) -> int:

@@ -55,7 +55,9 @@ class Process:
         self._loop = asyncio.get_running_loop()
         self.exited: asyncio.Future[int] = self._loop.create_future()
         self.closed: asyncio.Future[None] = self._loop.create_future()
-        self._pipes = [_Lines(pipe, name, on_line, self._pipe_closed) for pipe in self._both_pipes()]
+        self._pipes = [
+            _Lines(pipe, name, on_line, self._pipe_closed) for pipe in self._both_pipes()
+        ]
         # A thread and not a pidfd: some builds of Python come without os.pidfd_open.
         threading.Thread(target=self._reap, daemon=True).start()
 
@@ -110,7 +112,9 @@ class Process:
 class _Lines:
     """One pipe, read as it fills, given on line by line."""
 
-    def __init__(self, pipe: IO[bytes], name: str, on_line: OnLine, on_close: Callable[[], None]) -> None:
+    def __init__(
+        self, pipe: IO[bytes], name: str, on_line: OnLine, on_close: Callable[[], None]
+    ) -> None:
         self.is_closed = False
         self._pipe = pipe
         self._name = name

@@ -137,7 +137,9 @@ class RuntimeApi:
     async def _restore_error(self, request: Request) -> Reply:
         if self.state is not State.RESTORING:
             return self._not_allowed("RestoreError")
-        self.restore_error = Result(await request.body(), _error_type(request, "Runtime.RestoreError"))
+        self.restore_error = Result(
+            await request.body(), _error_type(request, "Runtime.RestoreError")
+        )
         self._changes.ring()
         return json_reply(*ACCEPTED)
 
@@ -148,9 +150,15 @@ class RuntimeApi:
         if request.header("Lambda-Runtime-Invocation-Id") not in {"", invocation.attempt_id}:
             return refusal(410, "InvokeTimeout", "Invoke timeout")
         if not self._admits_answer(invocation):
-            return self._not_allowed("InvocationResponse" if kind == "response" else "InvocationErrorResponse")
+            return self._not_allowed(
+                "InvocationResponse" if kind == "response" else "InvocationErrorResponse"
+            )
         invocation.answer_begins()
-        return await (self._response(request, invocation) if kind == "response" else self._error(request, invocation))
+        return await (
+            self._response(request, invocation)
+            if kind == "response"
+            else self._error(request, invocation)
+        )
 
     def _find(self, request_id: str) -> Invocation | None:
         current = self._current
@@ -171,12 +179,17 @@ class RuntimeApi:
         if len(body) > limit_bytes:
             return self._too_large(invocation, len(body), limit_bytes)
         trailers = {name.lower(): value for name, value in request.trailers.items()}
-        return self._accept(invocation, Result(body, None, content_type, "streaming" if is_streamed else "", trailers))
+        return self._accept(
+            invocation,
+            Result(body, None, content_type, "streaming" if is_streamed else "", trailers),
+        )
 
     async def _error(self, request: Request, invocation: Invocation) -> Reply:
         self._move(State.REPORTING)
         error_type = _error_type(request, "Function.Unknown")
-        return self._accept(invocation, Result(await request.body(), error_type, request.header("Content-Type")))
+        return self._accept(
+            invocation, Result(await request.body(), error_type, request.header("Content-Type"))
+        )
 
     def _accept(self, invocation: Invocation, result: Result) -> Reply:
         invocation.finish(result)
@@ -185,7 +198,8 @@ class RuntimeApi:
 
     def _too_large(self, invocation: Invocation, size_bytes: int, limit_bytes: int) -> Reply:
         said = (
-            f"Response payload size ({size_bytes} bytes) exceeded maximum allowed payload size ({limit_bytes} bytes)."
+            f"Response payload size ({size_bytes} bytes) exceeded maximum allowed payload "
+            f"size ({limit_bytes} bytes)."
         )
         invocation.fail("Function.ResponseSizeTooLarge", said)
         self._move(State.RESPONSE_SENT)
@@ -204,7 +218,10 @@ class RuntimeApi:
         self._changes.ring()
 
     def _not_allowed(self, wanted: str) -> Reply:
-        text = f"State transition from {self.state.value} to {wanted} failed for runtime. Error: State transition is not allowed"
+        text = (
+            f"State transition from {self.state.value} to {wanted} failed for runtime. "
+            f"Error: State transition is not allowed"
+        )
         return refusal(403, "InvalidStateTransition", text)
 
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 NODE_SUFFIXES = (".mjs", ".cjs", ".js")
 NODE_CLIENT = "aws-lambda-ric"
 PYTHON_CLIENT = "awslambdaric"
-HAS_CLIENT = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({PYTHON_CLIENT!r}) is None)"
+HAS_CLIENT = (
+    f"import importlib.util, sys; sys.exit(importlib.util.find_spec({PYTHON_CLIENT!r}) is None)"
+)
 
 
 def is_handler(words: Sequence[str], folder: Path) -> bool:
@@ -44,7 +46,8 @@ def language(handler: str, folder: Path, runtime: str = "") -> str:
             return known
     if runtime:
         raise StartError(
-            f"{runtime}: only Python and Node are started by a handler; give the runtime's command after --"
+            f"{runtime}: only Python and Node are started by a handler; give the runtime's command "
+            f"after --"
         )
     module = folder / _module_path(handler)
     if _is_python(module):
@@ -54,12 +57,17 @@ def language(handler: str, folder: Path, runtime: str = "") -> str:
     if (folder / "bootstrap").is_file():
         return "provided"
     raise StartError(
-        f"{handler}: {folder} has no {module.name}.py, .mjs, .cjs or .js; start in the code's folder, or name it with --cwd"
+        f"{handler}: {folder} has no {module.name}.py, .mjs, .cjs or .js; start in the code's "
+        f"folder, or name it with --cwd"
     )
 
 
 def command_for(
-    handler: str, folder: Path, runtime: str = "", python: str = "", environment: Mapping[str, str] | None = None
+    handler: str,
+    folder: Path,
+    runtime: str = "",
+    python: str = "",
+    environment: Mapping[str, str] | None = None,
 ) -> list[str]:
     """The command line that runs ``handler``; StartError if something is missing, with what to
     install.
@@ -104,12 +112,16 @@ def _is_python(module: Path) -> bool:
     return module.with_name(module.name + ".py").is_file() or (module / "__init__.py").is_file()
 
 
-def _python_command(handler: str, folder: Path, runtime: str, python: str, environment: Mapping[str, str]) -> list[str]:
+def _python_command(
+    handler: str, folder: Path, runtime: str, python: str, environment: Mapping[str, str]
+) -> list[str]:
     own = [python] if python else [str(path) for path in _own_pythons(folder) if path.is_file()]
     candidates = own[:1] or [name for name in (runtime, "python3", sys.executable) if name]
     found = [path for name in candidates if (path := shutil.which(name))]
     if not found:
-        raise StartError(f"there is no {candidates[0]}; name the function's interpreter with --python")
+        raise StartError(
+            f"there is no {candidates[0]}; name the function's interpreter with --python"
+        )
     for path in found:
         if _has_client(path, folder, environment):
             return [path, "-m", PYTHON_CLIENT, handler]
@@ -130,7 +142,9 @@ def _has_client(python: str, folder: Path, environment: Mapping[str, str]) -> bo
     try:
         done = subprocess.run(asked, cwd=folder, env=variables, capture_output=True, check=False)  # noqa: S603
     except OSError as error:
-        raise StartError(f"{python} cannot be started: {error.strerror}; name another with --python") from error
+        raise StartError(
+            f"{python} cannot be started: {error.strerror}; name another with --python"
+        ) from error
     return done.returncode == 0
 
 
@@ -138,7 +152,9 @@ def _node_command(handler: str, folder: Path, environment: Mapping[str, str]) ->
     local = folder / "node_modules/.bin/node"
     node = str(local) if local.exists() else shutil.which("node")
     if node is None:
-        raise StartError(f"{handler} needs Node, and there is no node on PATH; install it from your distribution")
+        raise StartError(
+            f"{handler} needs Node, and there is no node on PATH; install it from your distribution"
+        )
     for modules in _node_modules(folder, node, environment):
         if script := _node_script(modules / NODE_CLIENT):
             return [node, script, handler]

@@ -24,7 +24,13 @@ def _arn(service: str, resource: str, account: str = ACCOUNT, region: str = "us-
 
 
 def _v2(domain: str, route: str) -> dict[str, Any]:
-    http = {"method": "GET", "path": "/pets/42", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "curl"}
+    http = {
+        "method": "GET",
+        "path": "/pets/42",
+        "protocol": "HTTP/1.1",
+        "sourceIp": "192.0.2.1",
+        "userAgent": "curl",
+    }
     return {
         "version": "2.0",
         "routeKey": route,
@@ -76,7 +82,11 @@ def _v1() -> dict[str, Any]:
 
 
 def _records(source: str, *records: dict[str, Any]) -> dict[str, Any]:
-    return {"Records": [{"eventSource": source, "awsRegion": "us-east-1"} | record for record in records]}
+    return {
+        "Records": [
+            {"eventSource": source, "awsRegion": "us-east-1"} | record for record in records
+        ]
+    }
 
 
 def _sqs() -> dict[str, Any]:
@@ -159,12 +169,21 @@ def _dynamodb() -> dict[str, Any]:
         "StreamViewType": "NEW_IMAGE",
     }
     arn = _arn("dynamodb", "table/pets/stream/2026-01-01T00:00:00.000")
-    return _records("aws:dynamodb", {"eventID": "1", "eventName": "INSERT", "eventSourceARN": arn, "dynamodb": change})
+    return _records(
+        "aws:dynamodb",
+        {"eventID": "1", "eventName": "INSERT", "eventSourceARN": arn, "dynamodb": change},
+    )
 
 
 def _s3() -> dict[str, Any]:
-    stored = {"bucket": {"name": "pets", "arn": "arn:aws:s3:::pets"}, "object": {"key": "42.json", "size": 11}}
-    return _records("aws:s3", {"eventName": "ObjectCreated:Put", "eventTime": "2026-01-01T00:00:00.000Z", "s3": stored})
+    stored = {
+        "bucket": {"name": "pets", "arn": "arn:aws:s3:::pets"},
+        "object": {"key": "42.json", "size": 11},
+    }
+    return _records(
+        "aws:s3",
+        {"eventName": "ObjectCreated:Put", "eventTime": "2026-01-01T00:00:00.000Z", "s3": stored},
+    )
 
 
 def _logs() -> dict[str, Any]:
@@ -177,7 +196,11 @@ def _logs() -> dict[str, Any]:
         "subscriptionFilters": ["all"],
         "logEvents": entries,
     }
-    return {"awslogs": {"data": base64.b64encode(gzip.compress(json.dumps(told).encode(), mtime=0)).decode()}}
+    return {
+        "awslogs": {
+            "data": base64.b64encode(gzip.compress(json.dumps(told).encode(), mtime=0)).decode()
+        }
+    }
 
 
 _KAFKA_RECORD = {
@@ -189,7 +212,11 @@ _KAFKA_RECORD = {
     "value": PET_BASE64,
     "headers": [],
 }
-_STATE = {"Execution": {"Id": _arn("states", "execution:shop:1")}, "State": {"Name": "Pay"}, "StateMachine": {}}
+_STATE = {
+    "Execution": {"Id": _arn("states", "execution:shop:1")},
+    "State": {"Name": "Pay"},
+    "StateMachine": {},
+}
 
 SAMPLES: dict[str, Any] = {
     "direct": {"pet": 42},
@@ -197,7 +224,12 @@ SAMPLES: dict[str, Any] = {
     "api_gateway_rest": _v1(),
     "api_gateway_websocket": {
         "headers": {"Host": "abc.execute-api.us-east-1.amazonaws.com"},
-        "requestContext": {"connectionId": "c=", "eventType": "CONNECT", "routeKey": "$connect", "stage": "prod"},
+        "requestContext": {
+            "connectionId": "c=",
+            "eventType": "CONNECT",
+            "routeKey": "$connect",
+            "stage": "prod",
+        },
         "isBase64Encoded": False,
     },
     "api_gateway_authorizer": {
@@ -207,7 +239,9 @@ SAMPLES: dict[str, Any] = {
     },
     "function_url": _v2("abc.lambda-url.us-east-1.on.aws", "$default"),
     "load_balancer": {
-        "requestContext": {"elb": {"targetGroupArn": _arn("elasticloadbalancing", "targetgroup/pets/1")}},
+        "requestContext": {
+            "elb": {"targetGroupArn": _arn("elasticloadbalancing", "targetgroup/pets/1")}
+        },
         "httpMethod": "GET",
         "path": "/pets/42",
         "queryStringParameters": {"color": "red"},
@@ -232,13 +266,21 @@ SAMPLES: dict[str, Any] = {
         "request": {"headers": {}},
     },
     "appsync_events": {
-        "info": {"channel": {"path": "/pets/42", "segments": ["pets", "42"]}, "operation": "PUBLISH"},
+        "info": {
+            "channel": {"path": "/pets/42", "segments": ["pets", "42"]},
+            "operation": "PUBLISH",
+        },
         "request": {"headers": {}},
         "events": [{"id": "1", "payload": {"pet": 42}}],
     },
     "appsync_authorizer": {
         "authorizationToken": "t",
-        "requestContext": {"apiId": "abc", "queryString": "query { pet }", "operationName": "pet", "variables": {}},
+        "requestContext": {
+            "apiId": "abc",
+            "queryString": "query { pet }",
+            "operationName": "pet",
+            "variables": {},
+        },
     },
     "schedule": _eventbridge("aws.events", "Scheduled Event", {})
     | {"resources": [_arn("events", "rule/every-minute")]},
@@ -256,7 +298,9 @@ SAMPLES: dict[str, Any] = {
         "invocationId": "1",
         "deliveryStreamArn": _arn("firehose", "deliverystream/pets"),
         "region": "us-east-1",
-        "records": [{"recordId": "1", "approximateArrivalTimestamp": 1767225600000, "data": PET_BASE64}],
+        "records": [
+            {"recordId": "1", "approximateArrivalTimestamp": 1767225600000, "data": PET_BASE64}
+        ],
     },
     "activemq": {
         "eventSource": "aws:mq",
@@ -275,7 +319,9 @@ SAMPLES: dict[str, Any] = {
         "eventSource": "aws:rmq",
         "eventSourceArn": _arn("mq", "broker:pets:b-1"),
         "rmqMessagesByQueue": {
-            "orders::/": [{"basicProperties": {"headers": {}}, "redelivered": False, "data": PET_BASE64}]
+            "orders::/": [
+                {"basicProperties": {"headers": {}}, "redelivered": False, "data": PET_BASE64}
+            ]
         },
     },
     "dynamodb": _dynamodb(),
@@ -313,7 +359,14 @@ SAMPLES: dict[str, Any] = {
         "invocationSchemaVersion": "1.0",
         "invocationId": "1",
         "job": {"id": "j"},
-        "tasks": [{"taskId": "1", "s3Key": "42.json", "s3VersionId": None, "s3BucketArn": "arn:aws:s3:::pets"}],
+        "tasks": [
+            {
+                "taskId": "1",
+                "s3Key": "42.json",
+                "s3VersionId": None,
+                "s3BucketArn": "arn:aws:s3:::pets",
+            }
+        ],
     },
     "codecommit": _records(
         "aws:codecommit",
@@ -342,7 +395,11 @@ SAMPLES: dict[str, Any] = {
         {
             "eventVersion": "1.0",
             "ses": {
-                "mail": {"messageId": "1", "source": "a@example.com", "timestamp": "2026-01-01T00:00:00.000Z"},
+                "mail": {
+                    "messageId": "1",
+                    "source": "a@example.com",
+                    "timestamp": "2026-01-01T00:00:00.000Z",
+                },
                 "receipt": {"recipients": ["b@example.com"]},
             },
         },
@@ -361,7 +418,9 @@ SAMPLES: dict[str, Any] = {
         "responsePayload": None,
     },
     "iot_1_click": {
-        "deviceEvent": {"buttonClicked": {"clickType": "SINGLE", "reportedTime": "2026-01-01T00:00:00.000Z"}},
+        "deviceEvent": {
+            "buttonClicked": {"clickType": "SINGLE", "reportedTime": "2026-01-01T00:00:00.000Z"}
+        },
         "deviceInfo": {"attributes": {}, "deviceId": "G030", "type": "button"},
         "placementInfo": {},
     },
@@ -396,7 +455,11 @@ SAMPLES: dict[str, Any] = {
     },
     "s3_object_lambda": {
         "xAmzRequestId": "1",
-        "getObjectContext": {"inputS3Url": "https://example.com/42.json", "outputRoute": "r", "outputToken": "t"},
+        "getObjectContext": {
+            "inputS3Url": "https://example.com/42.json",
+            "outputRoute": "r",
+            "outputToken": "t",
+        },
         "userRequest": {"url": "https://example.com/42.json", "headers": {}},
         "configuration": {},
         "protocolVersion": "1.01",

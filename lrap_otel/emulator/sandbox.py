@@ -54,7 +54,12 @@ class Sandbox:
     """Fresh for every init; a reset throws it away. ``environment`` is the runtime's."""
 
     def __init__(
-        self, config: Config, environment: dict[str, str], on_line: OnLine, on_step: OnStep, tap: Tap | None = None
+        self,
+        config: Config,
+        environment: dict[str, str],
+        on_line: OnLine,
+        on_step: OnStep,
+        tap: Tap | None = None,
     ) -> None:
         """``tap``: what the runtime talks to in the place of whatever its wrapper leads it to."""
         files = config.extension_files()
@@ -112,9 +117,14 @@ class Sandbox:
             runtime_ms = invocation.elapsed_ms()
             self.platform.runtime_done(invocation, *_end(invocation))
             # Under Managed Instances nobody is frozen, so that nobody waits for the extensions.
-            await self._until_over(lambda: self.config.is_managed or self.extensions.all_ready, invocation)
+            await self._until_over(
+                lambda: self.config.is_managed or self.extensions.all_ready, invocation
+            )
         except SandboxError as error:
-            end = "timeout" if isinstance(error, SandboxTimeoutError) else "failure", error.error_type
+            end = (
+                "timeout" if isinstance(error, SandboxTimeoutError) else "failure",
+                error.error_type,
+            )
             if not runtime_ms:
                 runtime_ms = invocation.elapsed_ms()
                 self.platform.runtime_done(invocation, *end)
@@ -138,14 +148,18 @@ class Sandbox:
         ends_at_s = time.monotonic() + timeout_s
         await self._register_extensions(ends_at_s, timeout_s)
         self._start_runtime()
-        is_over = await self._comes_true(lambda: self.runtime.is_ready or self.runtime.waits_for_restore, ends_at_s)
+        is_over = await self._comes_true(
+            lambda: self.runtime.is_ready or self.runtime.waits_for_restore, ends_at_s
+        )
         if is_over:
             self.platform.runtime_initialized()
         # Measured: under Managed Instances the first worker's poll ends init.
         if not is_over or not await self._comes_true(
             lambda: self.config.is_managed or self.extensions.all_ready, ends_at_s
         ):
-            raise SandboxTimeoutError(f"init did not end within {timeout_s:g} s: {self._who_is_missing()}")
+            raise SandboxTimeoutError(
+                f"init did not end within {timeout_s:g} s: {self._who_is_missing()}"
+            )
         self.platform.initialized()
         self.extensions.is_open = False
         self.telemetry.close_subscriptions()
@@ -155,19 +169,27 @@ class Sandbox:
         self._freeze()
 
     async def _restore(self) -> None:
-        """Freeze and thaw, as a snapshot does, then let the runtime run its hooks until it polls."""
+        """Freeze and thaw, as a snapshot does, then let the runtime run its hooks until
+        it polls.
+        """
         self._freeze()
         began_s = time.time()
         self.telemetry.thaw()
         self.runtime.restore()
         ends_at_s = time.monotonic() + RESTORE_TIMEOUT_S
-        is_over = await self._comes_true(lambda: self.runtime.is_ready or bool(self.runtime.restore_error), ends_at_s)
+        is_over = await self._comes_true(
+            lambda: self.runtime.is_ready or bool(self.runtime.restore_error), ends_at_s
+        )
         if error := self.runtime.restore_error:
             self.platform.restored(began_s, time.time(), "error")
-            raise SandboxError(error.error_type or "", f"the runtime could not be restored: {error.error_type}")
+            raise SandboxError(
+                error.error_type or "", f"the runtime could not be restored: {error.error_type}"
+            )
         if not is_over:
             self.platform.restored(began_s, time.time(), "timeout")
-            raise SandboxTimeoutError(f"restore did not end within {RESTORE_TIMEOUT_S:g} s: the runtime did not poll")
+            raise SandboxTimeoutError(
+                f"restore did not end within {RESTORE_TIMEOUT_S:g} s: the runtime did not poll"
+            )
         self.platform.restored(began_s, time.time())
         self._on_step(f"restored from its snapshot ({(time.time() - began_s) * 1000:.0f} ms)")
 
@@ -193,26 +215,40 @@ class Sandbox:
             )
         if await self._comes_true(lambda: self.extensions.all_registered, ends_at_s):
             for extension in self.extensions.registered.values():
-                self._on_step(f"extension {extension.name} registered for {', '.join(extension.events) or 'no events'}")
+                self._on_step(
+                    f"extension {extension.name} registered for "
+                    f"{', '.join(extension.events) or 'no events'}"
+                )
             return
         missing = ", ".join(self.extensions.missing())
         heard = ", ".join(sorted(self.extensions.registered)) or "nobody"
-        raise SandboxTimeoutError(f"extension {missing} did not register within {timeout_s:g} s (registered: {heard})")
+        raise SandboxTimeoutError(
+            f"extension {missing} did not register within {timeout_s:g} s (registered: {heard})"
+        )
 
     def _start_runtime(self) -> None:
         if not self.config.command:
             return
         command = self._tap.command(self.config.command) if self._tap else self.config.command
         argv = bootstrap(self.config.wrapper, command)
-        self.runtime_process = self._start(RUNTIME, argv, self._environment, "Runtime.InvalidEntrypoint")
-        self._on_step("runtime started" + (f" through {self.config.wrapper.name}" if self.config.wrapper else ""))
+        self.runtime_process = self._start(
+            RUNTIME, argv, self._environment, "Runtime.InvalidEntrypoint"
+        )
+        self._on_step(
+            "runtime started"
+            + (f" through {self.config.wrapper.name}" if self.config.wrapper else "")
+        )
 
-    def _start(self, name: str, argv: Sequence[str], environment: dict[str, str], error_type: str) -> Process:
+    def _start(
+        self, name: str, argv: Sequence[str], environment: dict[str, str], error_type: str
+    ) -> Process:
         try:
             on_record = self._logged if name == RUNTIME else None
             process = Process(name, argv, environment, self.config.cwd, self._printed, on_record)
         except OSError as error:
-            raise SandboxError(error_type, f"{name} cannot be started: {argv[0]}: {error.strerror}") from error
+            raise SandboxError(
+                error_type, f"{name} cannot be started: {argv[0]}: {error.strerror}"
+            ) from error
         process.exited.add_done_callback(lambda exited: self._ended(name, exited.result()))
         return process
 
@@ -221,10 +257,16 @@ class Sandbox:
             return
         how = f"exit status {status}" if status >= 0 else f"signal {-status}"
         if name == RUNTIME:
-            text = f"Runtime exited with error: {how}" if status else "Runtime exited without providing a reason"
+            text = (
+                f"Runtime exited with error: {how}"
+                if status
+                else "Runtime exited without providing a reason"
+            )
             self._failure.set_result(SandboxError("Runtime.ExitError", text))
         else:
-            self._failure.set_result(SandboxError("Extension.Crash", f"extension {name} exited before SHUTDOWN: {how}"))
+            self._failure.set_result(
+                SandboxError("Extension.Crash", f"extension {name} exited before SHUTDOWN: {how}")
+            )
 
     def _raise_failure(self) -> None:
         if self._failure.done():

@@ -5,11 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from lrap_otel.emulator import overhead, waterfall
-from lrap_otel.emulator.checks import extension_problem, outcome_problem, sandbox_problem, span_problem, traceparent_in
+from lrap_otel.emulator.checks import (
+    extension_problem,
+    outcome_problem,
+    sandbox_problem,
+    span_problem,
+    traceparent_in,
+)
 from lrap_otel.emulator.invoke import DEFAULT_PORT
 from lrap_otel.emulator.sandbox import SandboxError, SandboxTimeoutError
 from lrap_otel.emulator.traces import INVOCATION_ID, Traces
@@ -35,7 +42,12 @@ class Session:
     """``problems`` holds one sentence for each step that failed."""
 
     def __init__(
-        self, emulator: Emulator, terminal: Terminal, *, require_traces: bool, watch: CodeWatch | None = None
+        self,
+        emulator: Emulator,
+        terminal: Terminal,
+        *,
+        require_traces: bool,
+        watch: CodeWatch | None = None,
     ) -> None:
         """``watch``: the code whose changes bring a new sandbox while it serves."""
         self.problems: list[str] = []
@@ -72,7 +84,8 @@ class Session:
             outcome = await self._emulator.invoke(file.read_bytes())
             self._show_outcome(outcome, title)
             if self._emulator.config.extension_files():
-                await self._emulator.otlp.wait(lambda sent=outcome: self._has_span(sent), FIRST_WAIT_S)  # type: ignore[misc]
+                has_span = partial(self._has_span, outcome)
+                await self._emulator.otlp.wait(has_span, FIRST_WAIT_S)
             self._draw_traces()
 
     async def serve(self) -> None:
@@ -96,7 +109,9 @@ class Session:
         self._last_shown = ""
         await self._shut_down()
         if self._require_traces:
-            await self._emulator.otlp.wait(lambda: all(map(self._has_span, self._emulator.outcomes)), SPAN_WAIT_S)
+            await self._emulator.otlp.wait(
+                lambda: all(map(self._has_span, self._emulator.outcomes)), SPAN_WAIT_S
+            )
         self._draw_traces()
         waterfall.draw(self._traces.take_all(), self._terminal)
         self._show_overhead()
@@ -145,7 +160,9 @@ class Session:
             try:
                 await self._emulator.start()
             except SandboxError as error:
-                self._terminal.field("problem", sandbox_problem(error.error_type, str(error)), max_lines=4)
+                self._terminal.field(
+                    "problem", sandbox_problem(error.error_type, str(error)), max_lines=4
+                )
 
     def _has_span(self, outcome: Outcome) -> bool:
         return self._emulator.otlp.find_span(outcome.request_id) is not None
@@ -160,7 +177,9 @@ class Session:
         printed = [str(log.attributes.get(INVOCATION_ID, "")) for log in logs[self._logs :]]
         self._logs = len(logs)
         for request_id in dict.fromkeys([*self._traces.owners(), *printed]):
-            if request_id not in self._titles or not (self._traces.take(request_id) or request_id in printed):
+            if request_id not in self._titles or not (
+                self._traces.take(request_id) or request_id in printed
+            ):
                 continue
             if request_id != self._last_shown:
                 self._terminal.title(f"{self._titles[request_id]}: its trace")
@@ -183,7 +202,9 @@ class Session:
         for name, value in outcome.trailers.items():
             show.field("trailer", f"{name}: {value}")
         init = f", init {outcome.init_ms:.0f} ms" if outcome.init_ms else ""
-        times = f"result after {outcome.duration_ms:.1f} ms, billed {outcome.billed_ms:.1f} ms{init}"
+        times = (
+            f"result after {outcome.duration_ms:.1f} ms, billed {outcome.billed_ms:.1f} ms{init}"
+        )
         show.field("status", f"{show.paint(outcome.status, COLOURS[outcome.status])}, {times}")
         self._note(outcome_problem(outcome))
         for report in outcome.reports:
@@ -196,7 +217,8 @@ class Session:
         for entry in found:
             p50 = f"p50 {entry.p50_s * 1e6:,.0f} µs, " if entry.p50_s is not None else ""
             self._terminal.field(
-                entry.endpoint or "no endpoint", f"{p50}mean {entry.mean_s * 1e6:,.0f} µs, {entry.count} calls"
+                entry.endpoint or "no endpoint",
+                f"{p50}mean {entry.mean_s * 1e6:,.0f} µs, {entry.count} calls",
             )
 
     def _note(self, problem: str | None) -> None:
@@ -208,7 +230,9 @@ def _one_line(payload: bytes) -> str:
     try:
         return json.dumps(json.loads(payload), ensure_ascii=False)
     except ValueError:
-        return repr(payload[:1000]) if b"\0" in payload else payload[:1000].decode("utf-8", "replace")
+        return (
+            repr(payload[:1000]) if b"\0" in payload else payload[:1000].decode("utf-8", "replace")
+        )
 
 
 def _split_body(payload: bytes) -> tuple[str, str]:

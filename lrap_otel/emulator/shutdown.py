@@ -33,7 +33,10 @@ async def shut_down(sandbox: Sandbox, reason: Reason) -> list[ExtensionReport]:
     sandbox.extensions.shutdown(reason, deadline_ms)
     # Its processes run once more, and what the platform has to tell does not wait any longer.
     sandbox.telemetry.thaw(at_once=True)
-    endings = [_end_extension(sandbox, process, began_s, budget_s) for process in sandbox.extension_processes.values()]
+    endings = [
+        _end_extension(sandbox, process, began_s, budget_s)
+        for process in sandbox.extension_processes.values()
+    ]
     return list(await asyncio.gather(*endings))
 
 
@@ -53,15 +56,22 @@ async def _end_runtime(sandbox: Sandbox, budget_s: float) -> None:
     await runtime.destroy()
 
 
-async def _end_extension(sandbox: Sandbox, process: Process, began_s: float, budget_s: float) -> ExtensionReport:
+async def _end_extension(
+    sandbox: Sandbox, process: Process, began_s: float, budget_s: float
+) -> ExtensionReport:
     extension = sandbox.extensions.registered.get(process.name)
     is_subscribed = extension is not None and "SHUTDOWN" in extension.events
     left_s = began_s + budget_s - time.monotonic() if is_subscribed else 0.0
     # Measured: Managed Instances wait for every holder of the extension's output, on-demand for its
     # first process.
-    ends: list[asyncio.Future[Any]] = [process.exited, *([process.closed] if sandbox.config.is_managed else [])]
+    ends: list[asyncio.Future[Any]] = [
+        process.exited,
+        *([process.closed] if sandbox.config.is_managed else []),
+    ]
     _, late = await asyncio.wait(ends, timeout=max(0.0, left_s))
     ms = (time.monotonic() - began_s) * 1000
     await process.destroy()
     has_seen = extension is not None and extension.has_seen_shutdown
-    return ExtensionReport(process.name, is_subscribed, has_seen, process.exited.result(), bool(late), ms)
+    return ExtensionReport(
+        process.name, is_subscribed, has_seen, process.exited.result(), bool(late), ms
+    )

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+        ExportMetricsServiceRequest,
+    )
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
     from opentelemetry.proto.metrics.v1 import metrics_pb2
@@ -198,8 +200,14 @@ def _span(span: trace_pb2.Span, resource: Attributes, scope: Scope) -> Span:
         status=STATUSES[span.status.code],
         status_message=span.status.message,
         attributes=attributes(span.attributes),
-        links=[Link(link.trace_id.hex(), link.span_id.hex(), attributes(link.attributes)) for link in span.links],
-        events=[Event(event.name, event.time_unix_nano, attributes(event.attributes)) for event in span.events],
+        links=[
+            Link(link.trace_id.hex(), link.span_id.hex(), attributes(link.attributes))
+            for link in span.links
+        ],
+        events=[
+            Event(event.name, event.time_unix_nano, attributes(event.attributes))
+            for event in span.events
+        ],
         trace_state=span.trace_state,
         flags=span.flags,
         resource=resource,
@@ -212,7 +220,10 @@ def _points(metric: metrics_pb2.Metric) -> list[Point]:
     if kind == "gauge":
         return [_number(point, "UNSPECIFIED") for point in metric.gauge.data_points]
     if kind == "sum":
-        return [_number(point, TEMPORALITIES[metric.sum.aggregation_temporality]) for point in metric.sum.data_points]
+        return [
+            _number(point, TEMPORALITIES[metric.sum.aggregation_temporality])
+            for point in metric.sum.data_points
+        ]
     if kind == "histogram":
         return [
             _histogram(point, TEMPORALITIES[metric.histogram.aggregation_temporality])

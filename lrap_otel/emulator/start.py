@@ -34,13 +34,19 @@ def prepare(args: argparse.Namespace, scratch: Path, on_step: Callable[[str], No
 
     ``scratch`` is a folder for what has to be unpacked; it must live as long as the sandbox.
     """
-    described = template.read(args.template, args.function) if args.template else template.Described("")
+    described = (
+        template.read(args.template, args.function) if args.template else template.Described("")
+    )
     if not args.template and not args.command:
         raise StartError("name a handler such as app.handler, a command after --, or a --template")
     for note in described.notes:
         on_step(note)
     folder = _code_folder(args, described, scratch, on_step)
-    opt = layers.merge([*([args.opt] if args.opt else []), *described.layers, *args.layer], scratch / "opt", on_step)
+    opt = layers.merge(
+        [*([args.opt] if args.opt else []), *described.layers, *args.layer],
+        scratch / "opt",
+        on_step,
+    )
     env = described.env | dict(args.env)
     python = described.runtime if described.runtime.startswith("python") else "python3"
     env |= layers.variables(opt, env, python)
@@ -75,7 +81,10 @@ def prepare(args: argparse.Namespace, scratch: Path, on_step: Callable[[str], No
 
 
 def _code_folder(
-    args: argparse.Namespace, described: template.Described, scratch: Path, on_step: Callable[[str], None]
+    args: argparse.Namespace,
+    described: template.Described,
+    scratch: Path,
+    on_step: Callable[[str], None],
 ) -> Path:
     if described.inline:
         folder = scratch / "code"
@@ -111,7 +120,9 @@ def _command(
 def _extension_and_wrapper(
     args: argparse.Namespace, opt: Path | None, env: dict[str, str], scratch: Path
 ) -> tuple[dict[str, Path], Path | None]:
-    """The extensions that were named, and this project's own unless it is among them or in a layer."""
+    """The extensions that were named, and this project's own unless it is among them or
+    in a layer.
+    """
     extensions = {name: Path(path) for name, path in args.extension}
     asked = env.pop(WRAPPER, "")
     wrapper = args.wrapper.absolute() if args.wrapper else _wrapper_of(asked, opt)

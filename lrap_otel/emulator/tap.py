@@ -24,7 +24,10 @@ INVOCATION = "/2018-06-01/runtime/invocation/"
 KEPT_BYTES = 256 * 1024
 MAX_HEAD_BYTES = 1 << 20
 # $0: the file; the first argument: this tap; the rest: the runtime's command.
-SCRIPT = 'printf %s "$AWS_LAMBDA_RUNTIME_API" >"$0"; AWS_LAMBDA_RUNTIME_API=$1; export AWS_LAMBDA_RUNTIME_API; shift; exec "$@"'
+SCRIPT = (
+    'printf %s "$AWS_LAMBDA_RUNTIME_API" >"$0"; AWS_LAMBDA_RUNTIME_API=$1; export '
+    'AWS_LAMBDA_RUNTIME_API; shift; exec "$@"'
+)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,9 @@ class Tap:
             up_writer.close()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, observe: Callable[[bytes], None]) -> None:
+async def _copy(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, observe: Callable[[bytes], None]
+) -> None:
     while data := await reader.read(1 << 16):
         writer.write(data)
         await writer.drain()
@@ -115,7 +120,9 @@ class _Observer:
     watch and nothing else.
     """
 
-    def __init__(self, on_event: Callable[[str, Received], None], on_answer: Callable[[str, float], None]) -> None:
+    def __init__(
+        self, on_event: Callable[[str, Received], None], on_answer: Callable[[str, float], None]
+    ) -> None:
         self._on_event = on_event
         self._on_answer = on_answer
         self._runtime = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_BYTES)
@@ -138,7 +145,9 @@ class _Observer:
             return
         try:
             side.receive_data(data)
-            while self._step(self._runtime, self._upstream) or self._step(self._upstream, self._runtime):
+            while self._step(self._runtime, self._upstream) or self._step(
+                self._upstream, self._runtime
+            ):
                 pass
         except h11.ProtocolError:
             self._is_lost = True
@@ -171,10 +180,22 @@ class _Observer:
             self._body.clear()
         elif side is self._upstream and isinstance(event, h11.Data):
             self._body += event.data[: max(0, KEPT_BYTES - len(self._body))]
-        elif side is self._upstream and isinstance(event, h11.EndOfMessage) and self._path == NEXT and self._head:
+        elif (
+            side is self._upstream
+            and isinstance(event, h11.EndOfMessage)
+            and self._path == NEXT
+            and self._head
+        ):
             headers = [
                 (name.decode("latin-1"), value.decode("utf-8", "replace"))
                 for name, value in self._head.headers.raw_items()
             ]
-            request_id = next((value for name, value in headers if name.lower() == "lambda-runtime-aws-request-id"), "")
+            request_id = next(
+                (
+                    value
+                    for name, value in headers
+                    if name.lower() == "lambda-runtime-aws-request-id"
+                ),
+                "",
+            )
             self._on_event(request_id, Received(headers, bytes(self._body), time.time()))

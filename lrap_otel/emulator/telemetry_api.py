@@ -64,7 +64,9 @@ class Event:
         if self.source != "platform" and not isinstance(record, str) and schema < "2022-12-13":
             record = json.dumps(record, separators=(",", ":"))
         event = {"time": timestamp(self.at_s), "type": self.kind, "record": record}
-        return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+        return json.dumps(event, separators=(",", ":"), ensure_ascii=False).encode(
+            "utf-8", "replace"
+        )
 
 
 class TelemetryApi:
@@ -89,11 +91,15 @@ class TelemetryApi:
             return refusal(202, "Telemetry.NotSupported", "Telemetry API is not supported")
         if self._config.telemetry.status:
             return refusal(self._config.telemetry.status, "Telemetry.Refused", "refused on request")
-        return self._subscribe(request.header("Lambda-Extension-Identifier"), await request.body(), extensions)
+        return self._subscribe(
+            request.header("Lambda-Extension-Identifier"), await request.body(), extensions
+        )
 
     def platform(self, kind: str, record: dict[str, Any], at_s: float | None = None) -> None:
         """An event of the platform's; ``kind`` without its prefix."""
-        self._tell(Event(time.time() if at_s is None else at_s, "platform", f"platform.{kind}", record))
+        self._tell(
+            Event(time.time() if at_s is None else at_s, "platform", f"platform.{kind}", record)
+        )
 
     def line(self, source: str, text: str, at_s: float | None = None) -> None:
         """A line that the function or an extension has printed: an object if the log format is JSON
@@ -136,7 +142,9 @@ class TelemetryApi:
     async def close(self) -> None:
         """End; what has not been delivered is lost."""
         self.is_open = False
-        await asyncio.gather(*(subscription.close() for subscription in self._subscriptions.values()))
+        await asyncio.gather(
+            *(subscription.close() for subscription in self._subscriptions.values())
+        )
 
     def _tell(self, event: Event) -> None:
         if self.is_open:
@@ -146,12 +154,20 @@ class TelemetryApi:
 
     def _subscribe(self, identifier: str, body: bytes, extensions: dict[str, Extension]) -> Reply:
         if not identifier:
-            return refusal(403, "Extension.MissingExtensionIdentifier", "Missing Lambda-Extension-Identifier header")
+            return refusal(
+                403,
+                "Extension.MissingExtensionIdentifier",
+                "Missing Lambda-Extension-Identifier header",
+            )
         found = [each for each in extensions.values() if each.identifier == identifier]
         if not found:
-            return refusal(403, "Extension.UnknownExtensionIdentifier", f"Unknown extension {identifier}")
+            return refusal(
+                403, "Extension.UnknownExtensionIdentifier", f"Unknown extension {identifier}"
+            )
         if not self.is_open:
-            return refusal(403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already")
+            return refusal(
+                403, "Telemetry.SubscriptionClosed", "Telemetry API subscription is closed already"
+            )
         try:
             wanted = Wanted.read(body, is_managed=self._config.is_managed)
         except ValueError as error:
@@ -170,7 +186,10 @@ class TelemetryApi:
         for event in self._history:
             subscription.add(event)
         self._subscriptions[name] = subscription
-        self.platform("telemetrySubscription", {"name": name, "state": "Subscribed", "types": list(wanted.types)})
+        self.platform(
+            "telemetrySubscription",
+            {"name": name, "state": "Subscribed", "types": list(wanted.types)},
+        )
 
 
 @dataclass(frozen=True)
@@ -200,7 +219,12 @@ class Wanted:
             raise ValueError(f"Managed Instances need schemaVersion {SCHEMAS[-1]}")
         max_items, max_bytes, timeout_ms = _buffering(asked.get("buffering") or {})
         return cls(
-            schema, _types(asked.get("types")), _url(asked.get("destination")), max_items, max_bytes, timeout_ms / 1_000
+            schema,
+            _types(asked.get("types")),
+            _url(asked.get("destination")),
+            max_items,
+            max_bytes,
+            timeout_ms / 1_000,
         )
 
 
@@ -281,8 +305,15 @@ class Subscription:
 
     async def _until_due(self) -> None:
         while True:
-            left_s = self._oldest_s + self._wanted.timeout_s - time.monotonic() if self._waiting else None
-            is_full = len(self._waiting) >= self._wanted.max_items or self._bytes >= self._wanted.max_bytes
+            left_s = (
+                self._oldest_s + self._wanted.timeout_s - time.monotonic()
+                if self._waiting
+                else None
+            )
+            is_full = (
+                len(self._waiting) >= self._wanted.max_items
+                or self._bytes >= self._wanted.max_bytes
+            )
             is_due = is_full or self._is_urgent or (left_s is not None and left_s <= 0)
             if self._waiting and is_due and not self._is_frozen:
                 return
@@ -313,8 +344,12 @@ class Subscription:
             while self._is_frozen:
                 self._news.clear()
                 await self._news.wait()
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError, asyncio.TimeoutError, OSError):
-                async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as reply:
+            with contextlib.suppress(
+                aiohttp.ClientError, TimeoutError, asyncio.TimeoutError, OSError
+            ):
+                async with session.post(
+                    url, data=body, headers={"Content-Type": "application/json"}
+                ) as reply:
                     await reply.read()
                     if reply.status == 200:
                         return
@@ -327,13 +362,25 @@ class Subscription:
         records, size_bytes = self._dropped
         if records and "platform" in self._wanted.types:
             self._dropped = [0, 0]
-            record = {"droppedRecords": records, "droppedBytes": size_bytes, "reason": FALLEN_BEHIND}
-            self._append(Event(time.time(), "platform", "platform.logsDropped", record).encode(self._wanted.schema))
+            record = {
+                "droppedRecords": records,
+                "droppedBytes": size_bytes,
+                "reason": FALLEN_BEHIND,
+            }
+            self._append(
+                Event(time.time(), "platform", "platform.logsDropped", record).encode(
+                    self._wanted.schema
+                )
+            )
 
 
 def timestamp(at_s: float) -> str:
     """As the platform writes it: UTC with milliseconds."""
-    return datetime.fromtimestamp(at_s, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        datetime.fromtimestamp(at_s, timezone.utc)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def _types(asked: Any) -> tuple[str, ...]:

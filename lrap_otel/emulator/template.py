@@ -74,7 +74,9 @@ def read(path: Path, function: str = "") -> Described:
         raise StartError(f"{path} describes no Lambda function")
     names = ", ".join(found)
     if not function and len(found) > 1:
-        raise StartError(f"{path} describes {len(found)} functions; choose one with --function: {names}")
+        raise StartError(
+            f"{path} describes {len(found)} functions; choose one with --function: {names}"
+        )
     for identifier, properties in found.items():
         if function in {"", identifier, template.text(properties.get("FunctionName"))}:
             return template.describe(identifier, properties)
@@ -139,15 +141,20 @@ class _Template:
     def describe(self, identifier: str, properties: dict[str, Any]) -> Described:
         """What a sandbox needs of one function."""
         if properties.get("PackageType") == "Image":
-            raise StartError(f"{identifier} is a container image; give the command of its runtime after --")
+            raise StartError(
+                f"{identifier} is a container image; give the command of its runtime after --"
+            )
         described = Described(
             self.text(properties.get("FunctionName")) or identifier,
             handler=self.text(properties.get("Handler")) or "",
             runtime=self.text(properties.get("Runtime")) or "",
             timeout_s=self._number(properties.get("Timeout")),
-            is_traced=self.text(properties.get("Tracing", _member(properties, "TracingConfig").get("Mode")))
+            is_traced=self.text(
+                properties.get("Tracing", _member(properties, "TracingConfig").get("Mode"))
+            )
             == "Active",
-            is_json_logged=self.text(_member(properties, "LoggingConfig").get("LogFormat")) == "JSON",
+            is_json_logged=self.text(_member(properties, "LoggingConfig").get("LogFormat"))
+            == "JSON",
         )
         memory_mb = self._number(properties.get("MemorySize"))
         described.memory_mb = None if memory_mb is None else int(memory_mb)
@@ -187,7 +194,9 @@ class _Template:
 
     def _find_code(self, described: Described, identifier: str, properties: dict[str, Any]) -> None:
         code = properties.get("Code", {})
-        inline = properties.get("InlineCode") or (code.get("ZipFile") if isinstance(code, dict) else None)
+        inline = properties.get("InlineCode") or (
+            code.get("ZipFile") if isinstance(code, dict) else None
+        )
         if inline:
             described.inline = self.text(inline) or ""
             return
@@ -198,17 +207,22 @@ class _Template:
         text = self.text(where)
         if text is None or text.startswith("s3://"):
             raise StartError(
-                f"the code of {identifier} is in S3; use the template that `sam build` writes, or the source's"
+                f"the code of {identifier} is in S3; use the template that `sam build` writes, or "
+                f"the source's"
             )
         described.code = self._folder / text
         if not described.code.exists():
-            raise StartError(f"{identifier}: there is no {described.code}, where its code should be")
+            raise StartError(
+                f"{identifier}: there is no {described.code}, where its code should be"
+            )
 
     def _find_variables(self, described: Described, properties: dict[str, Any]) -> None:
         for name, value in _member(_member(properties, "Environment"), "Variables").items():
             text = self.text(value)
             if text is None:
-                described.notes.append(f"variable {name} is left out: only AWS knows its value; set it with --env")
+                described.notes.append(
+                    f"variable {name} is left out: only AWS knows its value; set it with --env"
+                )
             else:
                 described.env[name] = text
 
@@ -219,7 +233,9 @@ class _Template:
                 described.layers.append(path)
             elif ":layer:lrap-otel:" not in json.dumps(layer):
                 said = self.text(layer) or json.dumps(layer)
-                described.notes.append(f"layer {said} is left out: it is not on this machine; add it with --layer")
+                described.notes.append(
+                    f"layer {said} is left out: it is not on this machine; add it with --layer"
+                )
 
     def _find_routes(self, described: Described, properties: dict[str, Any]) -> None:
         if "FunctionUrlConfig" in properties:
@@ -235,7 +251,11 @@ class _Template:
                 described.routes.append(f"{(method or 'ANY').upper()} {path}")
 
     def _layer_path(self, layer: Any) -> Path | None:
-        resource = self._resources.get(layer["Ref"]) if isinstance(layer, dict) and "Ref" in layer else None
+        resource = (
+            self._resources.get(layer["Ref"])
+            if isinstance(layer, dict) and "Ref" in layer
+            else None
+        )
         if not isinstance(resource, dict) or resource.get("Type") not in LAYERS:
             return None
         properties = _member(resource, "Properties")

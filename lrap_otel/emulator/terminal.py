@@ -59,7 +59,9 @@ class Terminal:
         text = self.fit(text, room * max_lines)
         parts = [text[start : start + room] for start in range(0, len(text), room)] or [""]
         for number, part in enumerate(parts):
-            self.say(f"  {self.paint((label if number == 0 else '').ljust(LABEL_WIDTH), 'cyan')}{part}")
+            self.say(
+                f"  {self.paint((label if number == 0 else '').ljust(LABEL_WIDTH), 'cyan')}{part}"
+            )
 
     def items(self, indent: str, items: Iterable[str]) -> None:
         """Short texts side by side, as many on a line as fit."""

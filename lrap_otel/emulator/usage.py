@@ -39,5 +39,7 @@ def measure(processes: Iterable[Process]) -> dict[str, Usage]:
         if name := names.get(session):
             before = found[name]
             cpu_ms = (utime + stime) * 1000 / os.sysconf("SC_CLK_TCK")
-            found[name] = Usage(before.memory_bytes + rss * os.sysconf("SC_PAGE_SIZE"), before.cpu_ms + cpu_ms)
+            found[name] = Usage(
+                before.memory_bytes + rss * os.sysconf("SC_PAGE_SIZE"), before.cpu_ms + cpu_ms
+            )
     return found

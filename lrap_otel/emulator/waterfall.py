@@ -52,25 +52,43 @@ def draw(spans: Sequence[Span], terminal: Terminal, logs: Sequence[LogRecord] = 
     for span in sorted(spans, key=lambda span: span.start_ns):
         traces.setdefault(span.trace_id_hex, []).append(span)
     for trace_id_hex, members in traces.items():
-        _draw_trace(trace_id_hex, members, terminal, [log for log in logs if log.trace_id_hex == trace_id_hex])
+        _draw_trace(
+            trace_id_hex,
+            members,
+            terminal,
+            [log for log in logs if log.trace_id_hex == trace_id_hex],
+        )
 
 
-def _draw_trace(trace_id_hex: str, spans: list[Span], terminal: Terminal, logs: list[LogRecord]) -> None:
+def _draw_trace(
+    trace_id_hex: str, spans: list[Span], terminal: Terminal, logs: list[LogRecord]
+) -> None:
     terminal.say(f"  {terminal.paint('trace', 'cyan')} {trace_id_hex}")
     known = {span.span_id_hex for span in spans}
-    rows = [row for span in spans if span.parent_id_hex not in known for row in _rows(span, spans, 0)]
+    rows = [
+        row for span in spans if span.parent_id_hex not in known for row in _rows(span, spans, 0)
+    ]
     columns = _columns(rows, terminal)
     for row in rows:
         parent = row.span.parent_id_hex
         if parent and parent not in known:
-            terminal.say(terminal.paint(f"    {terminal.symbols['parent']} parent {parent} (remote)", "dim"))
+            terminal.say(
+                terminal.paint(f"    {terminal.symbols['parent']} parent {parent} (remote)", "dim")
+            )
         _draw_span(row, columns, terminal)
-        _draw_logs([log for log in logs if log.span_id_hex == row.span.span_id_hex], row.depth, terminal)
+        _draw_logs(
+            [log for log in logs if log.span_id_hex == row.span.span_id_hex], row.depth, terminal
+        )
 
 
 def _rows(span: Span, spans: list[Span], depth: int) -> list[_Row]:
-    children = [child for child in spans if child.parent_id_hex == span.span_id_hex and child is not span]
-    return [_Row(span, depth), *(row for child in children for row in _rows(child, spans, depth + 1))]
+    children = [
+        child for child in spans if child.parent_id_hex == span.span_id_hex and child is not span
+    ]
+    return [
+        _Row(span, depth),
+        *(row for child in children for row in _rows(child, spans, depth + 1)),
+    ]
 
 
 def _columns(rows: list[_Row], terminal: Terminal) -> _Columns:
@@ -79,7 +97,9 @@ def _columns(rows: list[_Row], terminal: Terminal) -> _Columns:
     start_ns = min(row.span.start_ns for row in rows)
     end_ns = max(row.span.end_ns for row in rows)
     # Four for the margin, eleven for the duration, eight for the status.
-    return _Columns(name, max(10, terminal.width - 4 - name - 11 - 8), start_ns, max(1, end_ns - start_ns))
+    return _Columns(
+        name, max(10, terminal.width - 4 - name - 11 - 8), start_ns, max(1, end_ns - start_ns)
+    )
 
 
 def _label(row: _Row) -> str:
@@ -91,7 +111,10 @@ def _draw_span(row: _Row, columns: _Columns, terminal: Terminal) -> None:
     colour = STATUS_COLOURS[span.status]
     name = terminal.fit(_label(row), columns.name).ljust(columns.name)
     bar = terminal.paint(_bar(span, columns, terminal.symbols["bar"]), colour)
-    terminal.say(f"    {name} {_duration(span.duration_ms):>9} {bar} {terminal.paint(span.status.lower(), colour)}")
+    terminal.say(
+        f"    {name} {_duration(span.duration_ms):>9} {bar} "
+        f"{terminal.paint(span.status.lower(), colour)}"
+    )
     terminal.items(" " * (6 + 2 * row.depth), _details(span))
     for link in span.links[:MAX_LINKS]:
         terminal.items(" " * (6 + 2 * row.depth), [_link(link, terminal)])
@@ -108,7 +131,9 @@ def _draw_logs(logs: list[LogRecord], depth: int, terminal: Terminal) -> None:
 
 
 def _bar(span: Span, columns: _Columns, symbol: str) -> str:
-    before = min((span.start_ns - columns.start_ns) * columns.bar // columns.length_ns, columns.bar - 1)
+    before = min(
+        (span.start_ns - columns.start_ns) * columns.bar // columns.length_ns, columns.bar - 1
+    )
     length = max(1, (span.end_ns - span.start_ns) * columns.bar // columns.length_ns)
     return (" " * before + symbol * min(length, columns.bar - before)).ljust(columns.bar)
 
@@ -118,9 +143,16 @@ def _duration(ms: float) -> str:
 
 
 def _details(span: Span) -> list[str]:
-    shown = [f"{name}={_value(span.attributes[name])}" for name in WORTH_SEEING if name in span.attributes]
+    shown = [
+        f"{name}={_value(span.attributes[name])}"
+        for name in WORTH_SEEING
+        if name in span.attributes
+    ]
     exceptions = [event.attributes for event in span.events if event.name == "exception"]
-    shown += [f"exception: {event.get('exception.type')}: {event.get('exception.message')}" for event in exceptions]
+    shown += [
+        f"exception: {event.get('exception.type')}: {event.get('exception.message')}"
+        for event in exceptions
+    ]
     return shown + ([f"status: {span.status_message}"] if span.status_message else [])
 
 

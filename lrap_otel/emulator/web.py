@@ -19,8 +19,13 @@ async def no_other_sites(request: web.Request, handler: Handler) -> web.StreamRe
     name of its own leads to this machine, another Host.
     """
     origin = request.headers.get("Origin")
-    if urlsplit(f"//{request.host}").hostname not in THIS_MACHINE or origin not in {None, f"http://{request.host}"}:
-        raise web.HTTPForbidden(text="only this machine's own pages and programs may use this address")
+    if urlsplit(f"//{request.host}").hostname not in THIS_MACHINE or origin not in {
+        None,
+        f"http://{request.host}",
+    }:
+        raise web.HTTPForbidden(
+            text="only this machine's own pages and programs may use this address"
+        )
     return await handler(request)
 
 
@@ -29,7 +34,9 @@ class WebServer:
 
     def __init__(self, application: web.Application) -> None:
         # Bodies as they were sent: aiohttp's own decompression turns a bad one into a traceback.
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, auto_decompress=False)
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=0.1, auto_decompress=False
+        )
         self.port = 0
 
     async def start(self, port: int) -> None:

@@ -15,8 +15,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Between two attempts after a failure: at first this, then twice as long each time, up to the limit. An extension that does
-# not ask keeps its sandbox busy, so what passes soon is asked again soon.
+# Between two attempts after a failure: at first this, then twice as long each time, up to the
+# limit. An extension that does not ask keeps its sandbox busy, so what passes soon is asked again
+# soon.
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
 # Of different failures: so many are said.
@@ -29,7 +30,8 @@ _LOOK_MS = 10
 _QUIET_LOOKS = 5
 
 _NEXT = (
-    "GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: {host}\r\nLambda-Extension-Identifier: {identifier}\r\n\r\n"
+    "GET /2020-01-01/extension/event/next HTTP/1.1\r\nHost: {host}\r\n"
+    "Lambda-Extension-Identifier: {identifier}\r\n\r\n"
 )
 
 
@@ -45,7 +47,9 @@ class Client:
 
     __slots__ = ("_address", "_request", "_retry_pause_s", "_said", "_stream", "identifier")
 
-    def __init__(self, stream: Stream, address: tuple[str, int], retry_pause_s: float = _FIRST_PAUSE_S) -> None:
+    def __init__(
+        self, stream: Stream, address: tuple[str, int], retry_pause_s: float = _FIRST_PAUSE_S
+    ) -> None:
         self._stream = stream
         self._address = address
         self._retry_pause_s = retry_pause_s
@@ -54,22 +58,29 @@ class Client:
         self._said: set[str] = set()
 
     def read_registration(self) -> dict[str, object]:
-        """Wait for the register reply: ``functionName``, ``functionVersion``, ``handler`` and perhaps ``accountId``.
+        """Wait for the register reply: ``functionName``, ``functionVersion``, ``handler`` and
+        perhaps ``accountId``.
 
-        `RefusedError` where Lambda says no, `DisconnectedError`, `RemoteProtocolError` or OSError if it goes away.
+        `RefusedError` where Lambda says no, `DisconnectedError`, `RemoteProtocolError` or OSError
+        if it goes away.
         """
         reply, body = _read_reply(self._stream)
         if reply.status != 200:
-            raise RefusedError(f"Lambda refused the registration with {reply.status}: {body[:300]!r}")
+            raise RefusedError(
+                f"Lambda refused the registration with {reply.status}: {body[:300]!r}"
+            )
         self.identifier = reply.fields.get(b"lambda-extension-identifier", b"").decode("latin-1")
-        self._request = _NEXT.format(host=self._address[0], identifier=self.identifier).encode("latin-1")
+        self._request = _NEXT.format(host=self._address[0], identifier=self.identifier).encode(
+            "latin-1"
+        )
         return _object(body)
 
     def next_event(self, when_quiet: "Callable[[], None] | None" = None) -> dict[str, object]:
         """Wait, however long it takes, for an INVOKE or SHUTDOWN event.
 
-        It never gives up: an extension that ends before SHUTDOWN takes the sandbox with it. `when_quiet` is called once
-        it is clear that the sandbox goes on running with nothing to do. Each kind of failure is said once.
+        It never gives up: an extension that ends before SHUTDOWN takes the sandbox with it.
+        `when_quiet` is called once it is clear that the sandbox goes on running with nothing to do.
+        Each kind of failure is said once.
         """
         pause_s = self._retry_pause_s
         while True:
@@ -93,7 +104,9 @@ class Client:
             log.warning(f"{what}; asking again, less and less often")
 
     def _is_quiet(self) -> bool:
-        """Nothing comes in a while in which we run; a freeze in between, however long, counts as one look."""
+        """Nothing comes in a while in which we run; a freeze in between, however long, counts as
+        one look.
+        """
         poll = select.poll()
         poll.register(self._stream.socket, select.POLLIN)
         return not any(poll.poll(_LOOK_MS) for _ in range(_QUIET_LOOKS))

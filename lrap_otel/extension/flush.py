@@ -1,4 +1,6 @@
-"""When to flush, and for how long the next event may wait for it. Pure: time and history are passed in."""
+"""When to flush, and for how long the next event may wait for it. Pure: time and history are passed
+in.
+"""
 
 # Left to Lambda and the runtime before an invocation's deadline.
 DEADLINE_MARGIN_MS = 100
@@ -9,14 +11,15 @@ FAILURES_BEFORE_NO_HOLD = 3
 # enough for one call a second, short enough that a span of a busy sandbox is never late by more.
 BUSY_GAP_MS = 1_000
 BUSY_AFTER = 3
-# A busy sandbox flushes once so much time has passed or so many invocations have ended: an export costs
-# as much for ten spans as for one, and leaves the function's caches cold.
+# A busy sandbox flushes once so much time has passed or so many invocations have ended: an export
+# costs as much for ten spans as for one, and leaves the function's caches cold.
 BUSY_FLUSH_MS = 500
 BUSY_UNFLUSHED = 10
 # At 7 % of a CPU, five to seven of the default budget are what its imports take.
 HOLDS_FOR_READY = 8
-# Of the channel's room: what a telemetry process that stands aside may leave unread before a hold gives it time, and before
-# it runs beside the function, which is slower for it. What is lost then would be lost for good.
+# Of the channel's room: what a telemetry process that stands aside may leave unread before a hold
+# gives it time, and before it runs beside the function, which is slower for it. What is lost then
+# would be lost for good.
 UNREAD_BEFORE_HOLD = 0.25
 UNREAD_BEFORE_RUNNING = 0.5
 
@@ -28,12 +31,12 @@ class FlushSchedule:
     - ``overlap``: each invocation begins with a flush of what the ones before it left, which bills
       nothing as long as it ends first.
     - a number of ms: an invocation ends with a flush if the last one is that long ago.
-    - ``auto``: ``end``; while the sandbox is busy, ``overlap`` for up to `BUSY_UNFLUSHED` invocations
-      or `BUSY_FLUSH_MS` at once.
+    - ``auto``: ``end``; while the sandbox is busy, ``overlap`` for up to `BUSY_UNFLUSHED`
+      invocations or `BUSY_FLUSH_MS` at once.
 
     What is at risk if the sandbox is killed without a SHUTDOWN: the invocation that runs, and with
-    ``overlap`` the one before it, with ``auto`` up to `BUSY_UNFLUSHED`; with a number, those of that
-    many ms.
+    ``overlap`` the one before it, with ``auto`` up to `BUSY_UNFLUSHED`; with a number, those of
+    that many ms.
     """
 
     __slots__ = ("_choice", "_ended_ms", "_flushed_ms", "_short_gaps", "_unflushed")
@@ -46,7 +49,8 @@ class FlushSchedule:
         self._unflushed = 0
 
     def begin(self, now_ms: int, *, can_flush: bool = True) -> bool:
-        """Called as an invocation begins. True if what earlier ones left should be flushed beside it.
+        """Called as an invocation begins. True if what earlier ones left should be flushed beside
+        it.
 
         With `can_flush` False (nothing could take it yet) that is left to a later invocation.
         """
@@ -54,7 +58,12 @@ class FlushSchedule:
             # A clock that was set back is no gap.
             is_short = 0 <= now_ms - self._ended_ms <= BUSY_GAP_MS
             self._short_gaps = self._short_gaps + 1 if is_short else 0
-        if not can_flush or not self._unflushed or self._choice not in ("auto", "overlap") or self._may_wait(now_ms):
+        if (
+            not can_flush
+            or not self._unflushed
+            or self._choice not in ("auto", "overlap")
+            or self._may_wait(now_ms)
+        ):
             return False
         self._flush(now_ms)
         return True
@@ -70,7 +79,11 @@ class FlushSchedule:
 
     def _may_wait(self, now_ms: int) -> bool:
         """Whether what earlier invocations left may be flushed beside a later one than this."""
-        return self._is_busy and self._unflushed < BUSY_UNFLUSHED and self._flushed_within(BUSY_FLUSH_MS, now_ms)
+        return (
+            self._is_busy
+            and self._unflushed < BUSY_UNFLUSHED
+            and self._flushed_within(BUSY_FLUSH_MS, now_ms)
+        )
 
     @property
     def _is_busy(self) -> bool:
@@ -92,8 +105,9 @@ class FlushSchedule:
 def hold_ms(budget_ms: int, deadline_ms: int, now_ms: int, failures_in_a_row: int) -> int:
     """How long ``event/next`` may be held back for a flush: 0 is not at all.
 
-    Never past the invocation's deadline less `DEADLINE_MARGIN_MS`, and not at all after `FAILURES_BEFORE_NO_HOLD`
-    flushes in a row that failed, until one succeeds. `deadline_ms` and `now_ms` are Unix time.
+    Never past the invocation's deadline less `DEADLINE_MARGIN_MS`, and not at all after
+    `FAILURES_BEFORE_NO_HOLD` flushes in a row that failed, until one succeeds. `deadline_ms` and
+    `now_ms` are Unix time.
     """
     if failures_in_a_row >= FAILURES_BEFORE_NO_HOLD:
         return 0
@@ -106,10 +120,11 @@ def shutdown_ms(deadline_ms: int, now_ms: int) -> int:
 
 
 def may_wait_for_ready(holds: int, fullness: float) -> bool:
-    """Whether one more hold may wait for a telemetry process that is not ready yet, after so many `holds` have.
+    """Whether one more hold may wait for a telemetry process that is not ready yet, after so many
+    `holds` have.
 
-    It stands aside, so that a hold is all the time it gets. A few may wait, then only those that find the channel filling
-    up. `fullness` is the channel's, 0 to 1.
+    It stands aside, so that a hold is all the time it gets. A few may wait, then only those that
+    find the channel filling up. `fullness` is the channel's, 0 to 1.
     """
     return holds < HOLDS_FOR_READY or fullness >= UNREAD_BEFORE_HOLD
 

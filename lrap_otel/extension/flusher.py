@@ -39,7 +39,12 @@ class Flusher:
     )
 
     def __init__(
-        self, channel: "Channel", state: "TelemetryState", invocations: "Invocations", *, has_invoke_events: bool
+        self,
+        channel: "Channel",
+        state: "TelemetryState",
+        invocations: "Invocations",
+        *,
+        has_invoke_events: bool,
     ) -> None:
         """`has_invoke_events`: Lambda reports invocations, so that each is followed by a flush."""
         self._channel = channel
@@ -62,13 +67,19 @@ class Flusher:
         """Have everything exported that is finished, and wait for it at most `wait_ms`."""
         is_ready = self._state.is_ready
         if not is_ready:
-            wait_ms = wait_ms if may_wait_for_ready(self._holds_for_ready, self._channel.fullness()) else 0
+            wait_ms = (
+                wait_ms
+                if may_wait_for_ready(self._holds_for_ready, self._channel.fullness())
+                else 0
+            )
             self._holds_for_ready += wait_ms > 0
         self._number += 1
         self._results_asked_for = self._invocations.results
         self._awaited = self._number if wait_ms else 0
         billed_ms = self._billed_ns // 1_000_000
-        if self._channel.offer(records.flush(self._number, wait_ms, self._count_dropped(), billed_ms)):
+        if self._channel.offer(
+            records.flush(self._number, wait_ms, self._count_dropped(), billed_ms)
+        ):
             self._billed_ns -= billed_ms * 1_000_000
         self._channel.event_fd.set()
         if wait_ms:
@@ -84,7 +95,9 @@ class Flusher:
         self._number += 1
         deadline_ms = time.time_ns() // 1_000_000 + wait_ms
         billed_ms = self._billed_ns // 1_000_000
-        message = records.shutdown(self._number, reason, deadline_ms, self._count_dropped(), billed_ms)
+        message = records.shutdown(
+            self._number, reason, deadline_ms, self._count_dropped(), billed_ms
+        )
         if self._state.is_alive and self._channel.send_within(message, wait_ms):
             self._wait(deadline_ms - time.time_ns() // 1_000_000)
             # A process that died meanwhile has left records unread, which the next may still send.
@@ -122,17 +135,23 @@ class Flusher:
             return ""
         if not self._has_invoke_events:
             return "; what it had neither exported nor kept is lost"
-        return f"; what it had neither exported nor kept is lost, of at most {unexported} invocation{'s' * (unexported != 1)}"
+        return (
+            f"; what it had neither exported nor kept is lost, of at most {unexported} "
+            f"invocation{'s' * (unexported != 1)}"
+        )
 
     def _count_dropped(self) -> int:
-        """Records for which there was no room and which no earlier telemetry process has reported."""
+        """Records for which there was no room and which no earlier telemetry process
+        has reported.
+        """
         self._dropped_sent = self._channel.dropped
         return self._dropped_sent - self._dropped_before
 
     def _wait(self, wait_ms: int) -> None:
         state, number, starts = self._state, self._number, self._state.starts
         state.condition.wait_while(
-            lambda: state.is_alive and state.starts == starts and self.answered < number, wait_ms / 1_000
+            lambda: state.is_alive and state.starts == starts and self.answered < number,
+            wait_ms / 1_000,
         )
 
     def _succeed(self, number: int) -> None:

@@ -1,8 +1,10 @@
-"""From Lambda's INVOKE and SHUTDOWN events to flushes: what holds ``event/next`` back, and for how long.
+"""From Lambda's INVOKE and SHUTDOWN events to flushes: what holds ``event/next`` back, and for how
+long.
 
-The sandbox freezes once the runtime and every extension have asked for their next event. So ours asks only when the
-telemetry of an invocation is out, or when there is reason to believe that waiting would be in vain: SHUTDOWN comes only
-as the answer to that call, and a hold that waits for a result that never comes costs us the spans and the function its time.
+The sandbox freezes once the runtime and every extension have asked for their next event. So ours
+asks only when the telemetry of an invocation is out, or when there is reason to believe that
+waiting would be in vain: SHUTDOWN comes only as the answer to that call, and a hold that waits for
+a result that never comes costs us the spans and the function its time.
 """
 
 import time
@@ -29,7 +31,8 @@ _LONGEST_MS = 5_400_000
 class Lifecycle:
     """Answers the Extensions API's events. `telemetry` is None where there is none to flush.
 
-    Each step runs through the `recorder`: an extension that ends before SHUTDOWN takes the sandbox with it.
+    Each step runs through the `recorder`: an extension that ends before SHUTDOWN takes the sandbox
+    with it.
     """
 
     __slots__ = (
@@ -73,7 +76,10 @@ class Lifecycle:
                 return
             elif self._telemetry is not None:
                 self._recorder.observe(
-                    self._hold, self._telemetry, str(event.get("requestId", "")), _deadline_ms(event)
+                    self._hold,
+                    self._telemetry,
+                    str(event.get("requestId", "")),
+                    _deadline_ms(event),
                 )
 
     def _next_event(self) -> dict[str, object]:
@@ -86,25 +92,36 @@ class Lifecycle:
         return event
 
     def _hold(self, telemetry: "Telemetry", request_id: str, deadline_ms: int) -> None:
-        """Wait for the invocation's result, then for its telemetry to be out, unless that is left to
-        the next invocation.
+        """Wait for the invocation's result, then for its telemetry to be out, unless that is left
+        to the next invocation.
         """
         invoked_ms = _now_ms()
         if self._schedule.begin(invoked_ms, can_flush=telemetry.is_ready):
             telemetry.flush(0)
         self._invocations.wait_while(
-            lambda: telemetry.is_alive and self._is_awaited(request_id), (deadline_ms - _now_ms()) / 1_000
+            lambda: telemetry.is_alive and self._is_awaited(request_id),
+            (deadline_ms - _now_ms()) / 1_000,
         )
         began_ms = _now_ms()
         telemetry.resume()  # for the flush; if none follows, until we ask for the next event
         if self._invocations.has_ended(request_id) and telemetry.is_alive:
             is_flushed = self._schedule.end(began_ms)
             if is_flushed:
-                telemetry.flush(hold_ms(self._budget_ms, deadline_ms, _now_ms(), telemetry.failures_in_a_row))
+                telemetry.flush(
+                    hold_ms(self._budget_ms, deadline_ms, _now_ms(), telemetry.failures_in_a_row)
+                )
             if log.is_printed("debug"):
-                how = f"flushed in {_now_ms() - began_ms} ms" if is_flushed else "left to the next invocation's flush"
+                how = (
+                    f"flushed in {_now_ms() - began_ms} ms"
+                    if is_flushed
+                    else "left to the next invocation's flush"
+                )
                 log.debug(f"{request_id}: {how} after {began_ms - invoked_ms} ms")
-        elif telemetry.is_alive and not self._invocations.was_delivered(request_id) and not self._recorder.failures:
+        elif (
+            telemetry.is_alive
+            and not self._invocations.was_delivered(request_id)
+            and not self._recorder.failures
+        ):
             self._warn_once()  # of a dead one the wait was over before the event could come
 
     def _is_awaited(self, request_id: str) -> bool:
@@ -118,7 +135,8 @@ class Lifecycle:
             self._has_warned = True
             log.warning(
                 "an event did not come through the proxy, so it is not traced: "
-                "does the function start through the wrapper (AWS_LAMBDA_EXEC_WRAPPER=/opt/lrap-otel/wrapper)?"
+                "does the function start through the wrapper "
+                "(AWS_LAMBDA_EXEC_WRAPPER=/opt/lrap-otel/wrapper)?"
             )
 
     def _shut_down(self, event: dict[str, object]) -> None:

@@ -58,7 +58,9 @@ class Process:
         try:
             fcntl.fcntl(lifeline, fcntl.F_SETOWN, self.process_id)
             fcntl.fcntl(lifeline, fcntl.F_SETSIG, SIGCONT)
-            fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | posix.O_ASYNC)
+            fcntl.fcntl(
+                lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | posix.O_ASYNC
+            )
         except OSError:
             return  # it has ended already
 
@@ -151,7 +153,9 @@ class ProcessPauser:
         self.end()
 
     def _is_function_busy(self) -> bool:
-        return self._invocations.is_any_open() or (self._expects_event and self._is_runtime_waiting())
+        return self._invocations.is_any_open() or (
+            self._expects_event and self._is_runtime_waiting()
+        )
 
     def _stop(self, *, is_wanted: bool) -> None:
         if self._process is not None and is_wanted != self._is_stopped:

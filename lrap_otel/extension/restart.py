@@ -1,6 +1,7 @@
 """Waits for the end of the telemetry process, and starts another one in its place.
 
-By `posix_spawn`, never by a fork: threads exist by now, and a lock that one of them holds would stay locked in the child.
+By `posix_spawn`, never by a fork: threads exist by now, and a lock that one of them holds would
+stay locked in the child.
 """
 
 import _thread
@@ -33,7 +34,16 @@ class Restarter:
     there will be no other.
     """
 
-    __slots__ = ("_channel", "_flusher", "_gives_up", "_is_ending", "_pauser", "_restart", "_state", "process")
+    __slots__ = (
+        "_channel",
+        "_flusher",
+        "_gives_up",
+        "_is_ending",
+        "_pauser",
+        "_restart",
+        "_state",
+        "process",
+    )
 
     def __init__(
         self,
@@ -107,7 +117,8 @@ class Restarter:
         self._gives_up()
         if not self._is_ending:
             log.warning(
-                f"the telemetry process has ended ({status}); no more telemetry from this sandbox{self._flusher.lost()}"
+                f"the telemetry process has ended ({status}); no more telemetry from this "
+                f"sandbox{self._flusher.lost()}"
             )
 
 
@@ -134,7 +145,9 @@ def start(channel: "Channel", earlier: "Sequence[records.Message]") -> int:
 
 
 def _interpreter() -> list[str]:
-    """How this interpreter was started: by itself, or by a loader of its own (``ld-linux.so.2 ... python3``)."""
+    """How this interpreter was started: by itself, or by a loader of its own (``ld-linux.so.2 ...
+    python3``).
+    """
     with open("/proc/self/cmdline", "rb") as file:
         started = file.read().decode("utf-8", "surrogateescape").split("\0")[:-1]
     return started[: len(started) - len(sys.orig_argv) + 1]

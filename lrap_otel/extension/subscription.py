@@ -42,7 +42,9 @@ class Subscription:
 
     __slots__ = ("_socket",)
 
-    def __init__(self, address: tuple[str, int], identifier: str, port: int, types: "Sequence[str]") -> None:
+    def __init__(
+        self, address: tuple[str, int], identifier: str, port: int, types: "Sequence[str]"
+    ) -> None:
         """Send it; OSError if it cannot be sent. `port` is where the events are to be delivered."""
         quoted = ",".join([f'"{each}"' for each in types])
         body = (
@@ -50,7 +52,9 @@ class Subscription:
             f'"buffering":{_SMALL_BUFFER if len(types) == 1 else _LARGE_BUFFER},'
             f'"destination":{{"protocol":"HTTP","URI":"http://{SANDBOX}:{port}"}}}}'
         )
-        request = _REQUEST.format(host="{}:{}".format(*address), identifier=identifier, length=len(body), body=body)
+        request = _REQUEST.format(
+            host="{}:{}".format(*address), identifier=identifier, length=len(body), body=body
+        )
         self._socket = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         self._socket.settimeout(_CONNECT_S)
         self._socket.connect(address)
@@ -67,12 +71,16 @@ class Subscription:
             waited_ms += _LOOK_AGAIN_MS
             asked_ms += _LOOK_AGAIN_MS if has_runtime_asked() else 0
             if asked_ms >= _AFTER_RUNTIME_MS or waited_ms >= _LIMIT_MS:
-                log.warning("the Telemetry API does not answer; what only the platform knows may be missing")
+                log.warning(
+                    "the Telemetry API does not answer; what only the platform knows may be missing"
+                )
                 return True
         try:
             answer = self._socket.recv(_ANSWER_LIMIT_BYTES).decode("latin-1")
         except OSError as error:
-            log.warning(f"the Telemetry API broke off ({error}); what only the platform knows is missing")
+            log.warning(
+                f"the Telemetry API broke off ({error}); what only the platform knows is missing"
+            )
             return False
         status = answer.partition("\r\n")[0].partition(" ")[2][:3]
         said = ascii(answer.partition("\r\n\r\n")[2][:_SAID_CHARACTERS])[1:-1]
@@ -80,7 +88,8 @@ class Subscription:
             log.info("there is no Telemetry API here, so what only the platform knows is missing")
         elif status != "200":
             log.warning(
-                f"the Telemetry API refused the subscription with {status or 'no status'} ({said}); "
+                f"the Telemetry API refused the subscription with {status or 'no status'} "
+                f"({said}); "
                 "what only the platform knows is missing"
             )
         return status == "200"

@@ -61,9 +61,13 @@ class Telemetry:
         self._malformed = 0
         self._pauser: ProcessPauser | None = None
         if has_invoke_events:
-            self._pauser = ProcessPauser(invocations, is_runtime_waiting, lambda: may_pause(channel.fullness()))
+            self._pauser = ProcessPauser(
+                invocations, is_runtime_waiting, lambda: may_pause(channel.fullness())
+            )
         self.state = TelemetryState()
-        self.flusher = Flusher(channel, self.state, invocations, has_invoke_events=has_invoke_events)
+        self.flusher = Flusher(
+            channel, self.state, invocations, has_invoke_events=has_invoke_events
+        )
         self._restarter = Restarter(
             channel, self.state, self.flusher, self._pauser, restart, gives_up=invocations.notify
         )
@@ -104,7 +108,9 @@ class Telemetry:
             now_s = time.monotonic()
             if not self._is_runtime_waiting():
                 asked_s = now_s
-            is_in_time = now_s - asked_s <= _READY_AFTER_RUNTIME_S and now_s - began_s <= _READY_LIMIT_S
+            is_in_time = (
+                now_s - asked_s <= _READY_AFTER_RUNTIME_S and now_s - began_s <= _READY_LIMIT_S
+            )
             return state.is_alive and not state.is_ready and is_in_time
 
         state.condition.wait_while(is_loading, _READY_LIMIT_S, lambda: _LOOK_AGAIN_S)
@@ -127,7 +133,9 @@ class Telemetry:
         if self.flusher.is_answered:
             return
         if self._restarter.process is not None:
-            self._restarter.process.signal(SIGKILL)  # what is left of the time and of the quota is for our own end
+            self._restarter.process.signal(
+                SIGKILL
+            )  # what is left of the time and of the quota is for our own end
         if was_alive and (lost := self.flusher.lost()):
             log.warning(f"the telemetry process did not answer SHUTDOWN{lost}")
 
@@ -164,7 +172,9 @@ class Telemetry:
         except ValueError as error:
             self._malformed += 1
             if self._malformed == 1:
-                log.warning(f"a reply of the telemetry process is malformed ({error}) and is passed over")
+                log.warning(
+                    f"a reply of the telemetry process is malformed ({error}) and is passed over"
+                )
         else:
             self._take_reply(kind, fields)
         return True

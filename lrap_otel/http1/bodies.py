@@ -85,15 +85,25 @@ class ChunkedBody:
         self._left -= length
 
     def take(self, data: bytes) -> int:
-        """How many bytes of `data` belong to this body; `RemoteProtocolError` if it is malformed."""
+        """How many bytes of `data` belong to this body; `RemoteProtocolError` if it is
+        malformed.
+        """
         position = 0
         while position < len(data) and not self.is_complete:
-            position = self._take_line(data, position) if self._left == 0 else self._take_chunk(data, position)
+            position = (
+                self._take_line(data, position)
+                if self._left == 0
+                else self._take_chunk(data, position)
+            )
         return position
 
     def _take_chunk(self, data: bytes, position: int) -> int:
         taken = min(self._left, len(data) - position)
-        ending = b"\r\n"[max(0, 2 - self._left) : 2 - self._left + taken] if self._left - taken < 2 else b""
+        ending = (
+            b"\r\n"[max(0, 2 - self._left) : 2 - self._left + taken]
+            if self._left - taken < 2
+            else b""
+        )
         if data[position + taken - len(ending) : position + taken] != ending:
             raise RemoteProtocolError(self._sender, "a chunk does not end with CRLF")
         self._left -= taken
@@ -156,7 +166,9 @@ def dechunk(pieces: "Sequence[bytes | memoryview]") -> "bytes | memoryview":
         if chunk_size(bytes(first[: start - 2])) == length:
             if len(pieces) == 2 and len(last) == len(LAST_CHUNK):
                 return first[start:]
-            return b"".join((memoryview(first)[start:], *pieces[1:-1], memoryview(last)[: -len(LAST_CHUNK)]))
+            return b"".join(
+                (memoryview(first)[start:], *pieces[1:-1], memoryview(last)[: -len(LAST_CHUNK)])
+            )
     return _dechunk(b"".join(pieces))
 
 

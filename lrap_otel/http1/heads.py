@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 
 HEAD_END = b"\r\n\r\n"
-HEAD_LIMIT_BYTES = 1_048_576 + 4_096  # Lambda's server gives up at 1 MiB and Go's 4,096 bytes of slack
+HEAD_LIMIT_BYTES = (
+    1_048_576 + 4_096
+)  # Lambda's server gives up at 1 MiB and Go's 4,096 bytes of slack
 
 # Values of `Head.body_length` that count nothing.
 CHUNKED = -1
@@ -48,7 +50,9 @@ _LENGTH_DIGITS = 18
 _PROXY = b"proxy-"
 HOP_BY_HOP = frozenset((b"connection", b"keep-alive", b"te", b"upgrade", _PROXY))
 # A Connection field may not take these away: without them a message means something else.
-_END_TO_END = frozenset((b"content-length", b"transfer-encoding", b"trailer", b"host", b"content-type"))
+_END_TO_END = frozenset(
+    (b"content-length", b"transfer-encoding", b"trailer", b"host", b"content-type")
+)
 _NO_OPTIONS: frozenset[bytes] = frozenset()
 
 
@@ -65,7 +69,17 @@ class Head:
     head that `is_recognised`, by a template, has none of these, but says the same by its methods.
     """
 
-    __slots__ = ("body_length", "closes", "fields", "forwarded", "lines", "options", "pairs", "raw", "start_line")
+    __slots__ = (
+        "body_length",
+        "closes",
+        "fields",
+        "forwarded",
+        "lines",
+        "options",
+        "pairs",
+        "raw",
+        "start_line",
+    )
     sender: str
     is_recognised = False
     options: frozenset[bytes]
@@ -96,7 +110,9 @@ class Head:
             if length is not None:
                 raise RemoteProtocolError(self.sender, "both Content-Length and Transfer-Encoding")
             if coding.lower() != b"chunked" or version != b"HTTP/1.1":
-                raise RemoteProtocolError(self.sender, f"Transfer-Encoding {coding!r} in {version!r}", status=501)
+                raise RemoteProtocolError(
+                    self.sender, f"Transfer-Encoding {coding!r} in {version!r}", status=501
+                )
             self.body_length = CHUNKED
         elif length is None:
             self.body_length = default_length
@@ -107,7 +123,9 @@ class Head:
 
     def _take_options(self) -> None:
         options = frozenset(
-            option.strip().lower() for value in self.values_of(b"connection") for option in value.split(b",")
+            option.strip().lower()
+            for value in self.values_of(b"connection")
+            for option in value.split(b",")
         )
         self.closes = self.closes or b"close" in options
         self.options = options - _END_TO_END
@@ -120,7 +138,11 @@ class Head:
         """The start line and the field lines whose names are not among `names`, without a final
         CRLF.
         """
-        kept = [line for line, (name, _) in zip(self.lines, self.pairs, strict=True) if name not in names]
+        kept = [
+            line
+            for line, (name, _) in zip(self.lines, self.pairs, strict=True)
+            if name not in names
+        ]
         return b"\r\n".join((self.start_line, *kept))
 
 

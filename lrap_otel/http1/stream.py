@@ -71,8 +71,16 @@ class Stream:
     """
 
     __slots__ = (
-        "_hang_up", "_news", "_watch", "_watched", "buffered", "is_reused", "peer", "snapshot_generation", "socket",
-    )  # fmt: skip
+        "_hang_up",
+        "_news",
+        "_watch",
+        "_watched",
+        "buffered",
+        "is_reused",
+        "peer",
+        "snapshot_generation",
+        "socket",
+    )
 
     def __init__(self, socket: _socket.socket, peer: str, snapshot_generation: int = 0) -> None:
         self.socket = socket
@@ -233,7 +241,9 @@ class Stream:
         """
         return not self.buffered and not self._news.poll(0)
 
-    def wait_for_any(self, others: "tuple[Readable, ...]", timeout_ms: int | None) -> "list[Readable]":
+    def wait_for_any(
+        self, others: "tuple[Readable, ...]", timeout_ms: int | None
+    ) -> "list[Readable]":
         """Wait until one of `others` has something to read, and return those that have.
 
         None of them: the peer has ended its side, or the time is over.

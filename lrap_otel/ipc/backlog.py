@@ -1,4 +1,6 @@
-"""Datagrams that found the channel full, until it has room again: a burst, while the telemetry process does not get the CPU."""
+"""Datagrams that found the channel full, until it has room again: a burst, while the telemetry
+process does not get the CPU.
+"""
 
 import _thread
 import select
@@ -16,12 +18,15 @@ _FROM_START = b"\xff\xff\xff\xff"
 
 
 class Backlog:
-    """Keeps datagrams in their order and sends them on a thread of its own, which ends when the last has gone.
+    """Keeps datagrams in their order and sends them on a thread of its own, which ends when the
+    last has gone.
 
-    `waiting` counts them: 0 in all but such moments. While it is more, whoever has a datagram adds it, so that none overtakes
-    another: what is being sent counts until it has gone. `is_closed`: nobody reads any more. `lost` counts those that could not be sent.
+    `waiting` counts them: 0 in all but such moments. While it is more, whoever has a datagram adds
+    it, so that none overtakes another: what is being sent counts until it has gone. `is_closed`:
+    nobody reads any more. `lost` counts those that could not be sent.
 
-    They stand in a ring in memory of its own, which goes back behind the last of them; what was `malloc`'s would stay with us.
+    They stand in a ring in memory of its own, which goes back behind the last of them; what was
+    `malloc`'s would stay with us.
     """
 
     __slots__ = (
@@ -39,12 +44,16 @@ class Backlog:
     )
 
     def __init__(self, socket: int, send: "Callable[[bytes], object]") -> None:
-        """`send` raises BlockingIOError where `socket` has no room for a datagram, another OSError where it is lost."""
+        """`send` raises BlockingIOError where `socket` has no room for a datagram, another OSError
+        where it is lost.
+        """
         self.waiting = 0
         self.lost = 0
         self.is_closed = False
         self._is_sending = False
-        self._last: bytes | None = None  # behind which nothing comes, and for which the ring had no room
+        self._last: bytes | None = (
+            None  # behind which nothing comes, and for which the ring had no room
+        )
         self._lock = _thread.allocate_lock()
         self._read_at = self._write_at = 0
         self._ring: mmap | None = None
@@ -52,7 +61,9 @@ class Backlog:
         self._socket = socket
 
     def add(self, datagram: bytes, *, is_last: bool = False) -> bool:
-        """Keep a datagram. False where there is no room, unless it `is_last`, and once the backlog is closed."""
+        """Keep a datagram. False where there is no room, unless it `is_last`, and once the backlog
+        is closed.
+        """
         with self._lock:
             if self.is_closed or self._last is not None or not self._start():
                 return False
@@ -88,7 +99,9 @@ class Backlog:
         return True
 
     def _place(self, length: int) -> int | None:
-        """Where in the ring so many bytes fit. It never becomes quite full, so that a full one is told from an empty one."""
+        """Where in the ring so many bytes fit. It never becomes quite full, so that a full one is
+        told from an empty one.
+        """
         if not self.waiting:
             self._read_at = self._write_at = 0
         if self._write_at < self._read_at:

@@ -1,4 +1,5 @@
-"""The seam between the proxy and the telemetry process: a SEQPACKET socket pair, and memfds for what is large.
+"""The seam between the proxy and the telemetry process: a SEQPACKET socket pair, and memfds for
+what is large.
 
 To the proxy it is one call, `Channel.offer`, which never blocks and never raises.
 """
@@ -18,7 +19,8 @@ IN_FLIGHT_LIMIT_BYTES = 16 * 1024 * 1024
 # As large as the kernel gives; it cuts what is asked down to net.core.wmem_max.
 _SEND_BUFFER_BYTES = 8 * 1024 * 1024
 _DATAGRAM_LIMIT_BYTES = 131_072
-# Of a payload that waits: with its record less than a datagram, and than an empty channel of the smallest kind.
+# Of a payload that waits: with its record less than a datagram, and than an empty channel of the
+# smallest kind.
 _WAITING_LIMIT_BYTES = 65_536
 _ONE_DESCRIPTOR_BYTES = 4
 _DO_NOT_WAIT = _socket.MSG_DONTWAIT
@@ -27,15 +29,27 @@ _SO_MEMINFO, _MEMINFO_BYTES, _SEND_USED, _SEND_LIMIT = 55, 36, 2, 3
 
 
 class Channel:
-    """Both ends of the pair. The telemetry process keeps `far` and `event_fd` alone; the proxy keeps both ends, so that records
-    nobody has read yet reach a successor of a telemetry process that died.
+    """Both ends of the pair. The telemetry process keeps `far` and `event_fd` alone; the proxy
+    keeps both ends, so that records nobody has read yet reach a successor of a telemetry process
+    that died.
 
-    `event_fd` rings when what is on the channel should be read at once: see `TelemetryEnd.rest`. `lifeline` is held by
-    the telemetry process too, and `alive`, its other end, by the proxy alone: see `extension/process.py`. `platform` is where
-    Lambda delivers what the Telemetry API has to say (see `ipc/telemetry_port.py`), None if it is not asked; both keep it.
+    `event_fd` rings when what is on the channel should be read at once: see `TelemetryEnd.rest`.
+    `lifeline` is held by the telemetry process too, and `alive`, its other end, by the proxy alone:
+    see `extension/process.py`. `platform` is where Lambda delivers what the Telemetry API has to
+    say (see `ipc/telemetry_port.py`), None if it is not asked; both keep it.
     """
 
-    __slots__ = ("_backlog", "_in_flight_bytes", "_refused", "alive", "event_fd", "far", "lifeline", "near", "platform")
+    __slots__ = (
+        "_backlog",
+        "_in_flight_bytes",
+        "_refused",
+        "alive",
+        "event_fd",
+        "far",
+        "lifeline",
+        "near",
+        "platform",
+    )
 
     def __init__(self) -> None:
         self.near, self.far = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
@@ -43,7 +57,9 @@ class Channel:
         self.alive, self.lifeline = _socket.socketpair()
         self.platform: _socket.socket | None = None
         self.near.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-        send = self.near.send  # of the channel itself the backlog must not know: they would keep each other
+        send = (
+            self.near.send
+        )  # of the channel itself the backlog must not know: they would keep each other
         self._backlog = Backlog(self.near.fileno(), lambda datagram: send(datagram, _DO_NOT_WAIT))
         self._refused = 0
         self._in_flight_bytes = 0
@@ -54,8 +70,9 @@ class Channel:
         return self._refused + self._backlog.lost
 
     def send_within(self, message: records.Message, wait_ms: int) -> bool:
-        """Send one record that is to be read at once, even if the far end has to make room first, for which it gets `wait_ms`; where
-        others wait, it waits behind them, however many they are. True where it went or will.
+        """Send one record that is to be read at once, even if the far end has to make room first,
+        for which it gets `wait_ms`; where others wait, it waits behind them, however many they are.
+        True where it went or will.
         """
         self.event_fd.set()
         if self._backlog.waiting:
@@ -67,11 +84,15 @@ class Channel:
         return has_gone
 
     def fullness(self) -> float:
-        """How much of its room is taken up by records that nobody has read: 0 to 1 or a little above."""
+        """How much of its room is taken up by records that nobody has read: 0 to 1 or a little
+        above.
+        """
         if self._backlog.waiting:
             return 1.0
         try:
-            memory = memoryview(self.near.getsockopt(_socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES)).cast("I")
+            memory = memoryview(
+                self.near.getsockopt(_socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_BYTES)
+            ).cast("I")
         except OSError:
             return 0.0  # a kernel before 4.12
         if len(memory) <= _SEND_LIMIT:
@@ -79,8 +100,8 @@ class Channel:
         return float(memory[_SEND_USED] / memory[_SEND_LIMIT])
 
     def offer(self, message: records.Message, *parts: "bytes | memoryview") -> bool:
-        """Send one record, with the payload that `parts` make together, or keep it until there is room. Where too many wait already it
-        is dropped and counted: False.
+        """Send one record, with the payload that `parts` make together, or keep it until there is
+        room. Where too many wait already it is dropped and counted: False.
         """
         backlog = self._backlog
         if not backlog.waiting and not backlog.is_closed:
@@ -119,7 +140,9 @@ class Channel:
         ):
             self.near.send(records.encode(message, None), _DO_NOT_WAIT)
 
-    def _send_with_memfd(self, message: records.Message, parts: "tuple[bytes | memoryview, ...]", length: int) -> bool:
+    def _send_with_memfd(
+        self, message: records.Message, parts: "tuple[bytes | memoryview, ...]", length: int
+    ) -> bool:
         """False if its payload cannot be passed on: the record is worth more than that."""
         try:
             descriptor = posix.memfd_create("lrap-otel payload", posix.MFD_CLOEXEC)
@@ -128,7 +151,11 @@ class Channel:
         try:
             if not _is_written(descriptor, parts):
                 return False
-            rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptor.to_bytes(_ONE_DESCRIPTOR_BYTES, "little"))
+            rights = (
+                _socket.SOL_SOCKET,
+                _socket.SCM_RIGHTS,
+                descriptor.to_bytes(_ONE_DESCRIPTOR_BYTES, "little"),
+            )
             self.near.sendmsg([records.encode(message, length)], [rights], _DO_NOT_WAIT)
         finally:
             posix.close(descriptor)
@@ -142,7 +169,9 @@ class Channel:
             self.platform.close()
         try:
             while True:
-                _, ancillary, _, _ = self.far.recvmsg(0, _socket.CMSG_SPACE(_ONE_DESCRIPTOR_BYTES), _DO_NOT_WAIT)
+                _, ancillary, _, _ = self.far.recvmsg(
+                    0, _socket.CMSG_SPACE(_ONE_DESCRIPTOR_BYTES), _DO_NOT_WAIT
+                )
                 for _, _, rights in ancillary:
                     posix.close(int.from_bytes(rights[:_ONE_DESCRIPTOR_BYTES], "little"))
         except OSError:
@@ -153,7 +182,9 @@ class Channel:
         self._in_flight_bytes -= length
 
     def mark_replies(self) -> bool:
-        """Put `records.end_of_replies` after the replies that nobody has read yet. False if there is no room."""
+        """Put `records.end_of_replies` after the replies that nobody has read yet. False if there
+        is no room.
+        """
         try:
             self.far.send(records.encode(records.end_of_replies(), None), _DO_NOT_WAIT)
         except OSError:
@@ -161,8 +192,8 @@ class Channel:
         return True
 
     def receive_reply(self) -> tuple[int, records.Fields]:
-        """Wait for the next record that comes back: its kind and fields. ValueError if it is malformed; OSError or EOFError once
-        no more can come.
+        """Wait for the next record that comes back: its kind and fields. ValueError if it is
+        malformed; OSError or EOFError once no more can come.
         """
         data = self.near.recv(_DATAGRAM_LIMIT_BYTES)
         if not data:
@@ -189,15 +220,19 @@ class TelemetryEnd:
             self._wake_up.register(event_fd, select.POLLIN)
 
     def rest(self, limit_ms: int = REST_MS) -> None:
-        """Where nothing more has come, let some records come together, unless somebody rings: each time that this process runs, the
-        function that shares its CPU finds a cold cache.
+        """Where nothing more has come, let some records come together, unless somebody rings: each
+        time that this process runs, the function that shares its CPU finds a cold cache.
         """
         if self._event_fd is not None and not self._news.poll(0) and self._wake_up.poll(limit_ms):
             self._event_fd.clear()
 
     def receive(self) -> records.Record | None:
-        """Wait for the next record, its payload read whole; None when the proxy process has gone."""
-        data, ancillary, _, _ = self._socket.recvmsg(_DATAGRAM_LIMIT_BYTES, _socket.CMSG_SPACE(_ONE_DESCRIPTOR_BYTES))
+        """Wait for the next record, its payload read whole; None when the proxy process
+        has gone.
+        """
+        data, ancillary, _, _ = self._socket.recvmsg(
+            _DATAGRAM_LIMIT_BYTES, _socket.CMSG_SPACE(_ONE_DESCRIPTOR_BYTES)
+        )
         if not data:
             return None
         kind, fields, payload = records.decode(data)

@@ -1,11 +1,13 @@
 """What crosses the channel between the proxy process and the telemetry process.
 
-A record is a flat tuple of marshal's own types (``str``, ``int``, ``bool``, ``bytes``, ``None``); marshal costs 0.6 us
-where pickle and json cost several and need imports. On the wire: ``(VERSION, kind, fields, payload)``. Both ends run the
-same interpreter, so marshal's format is the same on both.
+A record is a flat tuple of marshal's own types (``str``, ``int``, ``bool``, ``bytes``, ``None``);
+marshal costs 0.6 us where pickle and json cost several and need imports. On the wire: ``(VERSION,
+kind, fields, payload)``. Both ends run the same interpreter, so marshal's format is the same on
+both.
 
-The proxy builds records with the functions below, one for each kind, and never looks at one again. The telemetry process
-reads them as the classes of the same names, whose ``__slots__`` are the functions' parameters in the same order.
+The proxy builds records with the functions below, one for each kind, and never looks at one again.
+The telemetry process reads them as the classes of the same names, whose ``__slots__`` are the
+functions' parameters in the same order.
 """
 
 from marshal import dumps, loads
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 VERSION = 1
-# Of marshal: later ones look for the same object twice, which no record has and every record pays for.
+# Of marshal: later ones look for the same object twice, which no record has and every record pays
+# for.
 _FORMAT = 2
 
 STARTED, RUNTIME, DELIVERED, FINISHED, INIT_ERROR, RESTORED, FLUSH, SHUTDOWN, SUBSCRIBED = range(9)
@@ -30,7 +33,9 @@ Message = tuple[int, Fields]
 
 
 class Record:
-    """A record as the telemetry process reads it. `payload` is None where there is none or it had to be left behind."""
+    """A record as the telemetry process reads it. `payload` is None where there is none or it had
+    to be left behind.
+    """
 
     __slots__: tuple[str, ...] = ("payload",)
     payload: bytes | None
@@ -53,7 +58,9 @@ class Started(Record):
 
 
 class Runtime(Record):
-    """The wrapper's hand-over: what Lambda tells only runtimes. Empty where the runtime was not told either."""
+    """The wrapper's hand-over: what Lambda tells only runtimes. Empty where the runtime was not
+    told either.
+    """
 
     __slots__ = ("log_group", "log_stream", "execution_env", "handler")
     log_group: str
@@ -65,13 +72,15 @@ class Runtime(Record):
 class Delivered(Record):
     """An event is with the function.
 
-    The payload is Runtime API's reply head, as it came, followed by the event, as it came, or a large HTTP event without its body:
-    `head_length` says where the head ends, and `body_length` how long the event was. `delivered_ns` is wall-clock Unix time when
-    the reply was complete; `overhead_ns` is what the proxy added from then until the last byte was handed to the runtime. A
+    The payload is Runtime API's reply head, as it came, followed by the event, as it came, or a
+    large HTTP event without its body: `head_length` says where the head ends, and `body_length` how
+    long the event was. `delivered_ns` is wall-clock Unix time when the reply was complete;
+    `overhead_ns` is what the proxy added from then until the last byte was handed to the runtime. A
     re-delivery repeats the ids of the open invocation.
 
-    The ids are lower-case hex. `parent_span_id_hex` is empty for a root. `trace_flags` are the W3C flags of our span
-    (bit 0 sampled, bit 1 random). `link_*` name the X-Ray segment the event came in, empty where there is none to link.
+    The ids are lower-case hex. `parent_span_id_hex` is empty for a root. `trace_flags` are the W3C
+    flags of our span (bit 0 sampled, bit 1 random). `link_*` name the X-Ray segment the event came
+    in, empty where there is none to link.
     """
 
     __slots__ = (
@@ -111,13 +120,14 @@ class Delivered(Record):
 class Finished(Record):
     """A result or an error has gone to the Runtime API.
 
-    The payload is the runtime's request head, then the first `CAPTURE_FIRST_BYTES` of the body and, of a longer body, its
-    last `CAPTURE_LAST_BYTES`; all as on the wire, so a chunked body still has its chunk lines and its trailers.
-    `body_length` counts the body's bytes on the wire; `first_length` and `last_length` say what the payload holds of them.
+    The payload is the runtime's request head, then the first `CAPTURE_FIRST_BYTES` of the body and,
+    of a longer body, its last `CAPTURE_LAST_BYTES`; all as on the wire, so a chunked body still has
+    its chunk lines and its trailers. `body_length` counts the body's bytes on the wire;
+    `first_length` and `last_length` say what the payload holds of them.
 
-    `endpoint` is ``response`` or ``error``. `status` is the Runtime API's HTTP status, 0 where none came. `is_complete` is
-    false where the runtime or the Runtime API broke off. `duration_ns` runs (monotonic) from the delivery to the result's
-    last byte.
+    `endpoint` is ``response`` or ``error``. `status` is the Runtime API's HTTP status, 0 where none
+    came. `is_complete` is false where the runtime or the Runtime API broke off. `duration_ns` runs
+    (monotonic) from the delivery to the result's last byte.
     """
 
     __slots__ = (
@@ -147,7 +157,9 @@ class Finished(Record):
 
 
 class InitError(Record):
-    """The runtime reported that its initialization failed. The payload is its request head and then the body."""
+    """The runtime reported that its initialization failed. The payload is its request head and then
+    the body.
+    """
 
     __slots__ = ("at_ns", "head_length")
     at_ns: int
@@ -168,10 +180,11 @@ class Subscribed(Record):
 
 
 class Flush(Record):
-    """Export all that is finished and answer ``flushed(number, ok)``, for which the sender waits at most `budget_ms`; where
-    another flush or a shutdown has followed, its answer is for both. `dropped` counts, since the start of this telemetry
-    process, the records for which there was no room, and those of which the one before it had not told. `billed_ms` is how
-    long invocations waited for flushes since the last record that said so.
+    """Export all that is finished and answer ``flushed(number, ok)``, for which the sender waits at
+    most `budget_ms`; where another flush or a shutdown has followed, its answer is for both.
+    `dropped` counts, since the start of this telemetry process, the records for which there was no
+    room, and those of which the one before it had not told. `billed_ms` is how long invocations
+    waited for flushes since the last record that said so.
     """
 
     __slots__ = ("number", "budget_ms", "dropped", "billed_ms")
@@ -182,8 +195,8 @@ class Flush(Record):
 
 
 class Shutdown(Record):
-    """The sandbox ends: close what is open for `reason`, export all before `deadline_ms` (Unix time), answer
-    ``flushed(number, ok)`` and end. `dropped` and `billed_ms` as in `Flush`.
+    """The sandbox ends: close what is open for `reason`, export all before `deadline_ms` (Unix
+    time), answer ``flushed(number, ok)`` and end. `dropped` and `billed_ms` as in `Flush`.
     """
 
     __slots__ = ("number", "reason", "deadline_ms", "dropped", "billed_ms")
@@ -207,7 +220,9 @@ TO_TELEMETRY: "Mapping[int, type[Record]]" = {
 }
 
 
-def started(at_ns: int, function_name: str, function_version: str, handler: str, account_id: str | None) -> Message:
+def started(
+    at_ns: int, function_name: str, function_version: str, handler: str, account_id: str | None
+) -> Message:
     """See `Started`."""
     return STARTED, (at_ns, function_name, function_version, handler, account_id)
 
@@ -303,13 +318,17 @@ def flush(number: int, budget_ms: int, dropped: int, billed_ms: int = 0) -> Mess
     return FLUSH, (number, budget_ms, dropped, billed_ms)
 
 
-def shutdown(number: int, reason: str, deadline_ms: int, dropped: int, billed_ms: int = 0) -> Message:
+def shutdown(
+    number: int, reason: str, deadline_ms: int, dropped: int, billed_ms: int = 0
+) -> Message:
     """See `Shutdown`."""
     return SHUTDOWN, (number, reason, deadline_ms, dropped, billed_ms)
 
 
 def ready(process_id: int) -> Message:
-    """Back to the extension: this process has loaded everything. Another one may have died before its word was read."""
+    """Back to the extension: this process has loaded everything. Another one may have died before
+    its word was read.
+    """
     return READY, (process_id,)
 
 
@@ -329,23 +348,31 @@ def warning(text: str) -> Message:
 
 
 def output(part: str) -> Message:
-    """Back: a part of a line for stdout, as it stands. The telemetry process has no stdout of its own."""
+    """Back: a part of a line for stdout, as it stands. The telemetry process has no stdout of its
+    own.
+    """
     return OUTPUT, (part,)
 
 
 def end_of_replies() -> Message:
-    """From the extension to itself, through the same queue: all replies sent before this one have been read."""
+    """From the extension to itself, through the same queue: all replies sent before this one have
+    been read.
+    """
     return END_OF_REPLIES, ()
 
 
 def encode(message: Message, payload: "bytes | memoryview | int | None") -> bytes:
-    """One datagram. `payload`: the bytes, which are bytes at the other end, or the length of those in the memfd beside it, or None."""
+    """One datagram. `payload`: the bytes, which are bytes at the other end, or the length of those
+    in the memfd beside it, or None.
+    """
     kind, fields = message
     return dumps((VERSION, kind, fields, payload), _FORMAT)  # type: ignore[arg-type]  # fields are marshal's types by construction
 
 
 def decode(data: bytes) -> tuple[int, Fields, bytes | int | None]:
-    """The kind, the fields and the payload of one datagram; ValueError if another version wrote it."""
+    """The kind, the fields and the payload of one datagram; ValueError if another
+    version wrote it.
+    """
     version, kind, fields, payload = loads(data)  # noqa: S302 - our own process wrote it
     if version != VERSION:
         raise ValueError(f"the channel speaks version {version}, this is version {VERSION}")

@@ -25,7 +25,9 @@ def extract(headers: "Headers") -> SpanContext | None:
     single = headers.get("b3", "")
     if single:
         return _parse_single(single)
-    is_sampled = headers.get("x-b3-sampled", "") in _SAMPLED_VALUES or headers.get("x-b3-flags", "") == "1"
+    is_sampled = (
+        headers.get("x-b3-sampled", "") in _SAMPLED_VALUES or headers.get("x-b3-flags", "") == "1"
+    )
     return _context(headers.get("x-b3-traceid", ""), headers.get("x-b3-spanid", ""), is_sampled)
 
 
@@ -37,16 +39,25 @@ def _parse_single(value: str) -> SpanContext | None:
 
 
 def _context(trace_id: str, span_id: str, is_sampled: bool) -> SpanContext | None:
-    if len(trace_id) not in {16, 32} or len(span_id) != 16 or trace_id.strip(_HEX) or span_id.strip(_HEX):
+    if (
+        len(trace_id) not in {16, 32}
+        or len(span_id) != 16
+        or trace_id.strip(_HEX)
+        or span_id.strip(_HEX)
+    ):
         return None
     if not (trace_id.strip("0") and span_id.strip("0")):
         return None
-    return SpanContext(trace_id.lower().rjust(32, "0"), span_id.lower(), SAMPLED if is_sampled else 0)
+    return SpanContext(
+        trace_id.lower().rjust(32, "0"), span_id.lower(), SAMPLED if is_sampled else 0
+    )
 
 
 def single_field(context: SpanContext) -> tuple[tuple[str, str], ...]:
     """What the propagator ``b3`` writes."""
-    return (("b3", f"{context.trace_id_hex}-{context.span_id_hex}-{context.trace_flags & SAMPLED}"),)
+    return (
+        ("b3", f"{context.trace_id_hex}-{context.span_id_hex}-{context.trace_flags & SAMPLED}"),
+    )
 
 
 def multi_fields(context: SpanContext) -> tuple[tuple[str, str], ...]:

@@ -17,7 +17,9 @@ class SpanContext:
 
     __slots__ = ("span_id_hex", "trace_flags", "trace_id_hex", "trace_state")
 
-    def __init__(self, trace_id_hex: str, span_id_hex: str, trace_flags: int, trace_state: str = "") -> None:
+    def __init__(
+        self, trace_id_hex: str, span_id_hex: str, trace_flags: int, trace_state: str = ""
+    ) -> None:
         self.trace_id_hex = trace_id_hex
         self.span_id_hex = span_id_hex
         self.trace_flags = trace_flags

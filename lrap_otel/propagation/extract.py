@@ -56,4 +56,6 @@ def _from_runtime(headers: "Headers", header: xray.XRayHeader | None) -> SpanCon
     Its ``Sampled=0`` does not count: where X-Ray does not trace the function, Lambda writes that
     with a made-up Parent, and nobody decided it.
     """
-    return (xray.context_of(header) if header and header.sampled else None) or _from_xray(headers, None)
+    return (xray.context_of(header) if header and header.sampled else None) or _from_xray(
+        headers, None
+    )

@@ -48,14 +48,23 @@ def field_values(context: "SpanContext", names: tuple[str, ...], lineage: bytes 
     if not names:
         return ()
     trace_id, span_id, flags = context.trace_id_hex, context.span_id_hex, context.trace_flags
-    values = w3c.format_traceparent(trace_id, span_id, flags), xray.format_header(trace_id, span_id, flags, lineage)
+    values = (
+        w3c.format_traceparent(trace_id, span_id, flags),
+        xray.format_header(trace_id, span_id, flags, lineage),
+    )
     if len(names) == 2:
         return values
-    others = {"tracestate": context.trace_state, **dict(b3.single_field(context)), **dict(b3.multi_fields(context))}
+    others = {
+        "tracestate": context.trace_state,
+        **dict(b3.single_field(context)),
+        **dict(b3.multi_fields(context)),
+    }
     return (*values, *[others[name].encode() for name in names[2:]])
 
 
-def into_event(event: "bytes | memoryview", carrier: "Carrier", names: "Texts", values: "Values") -> "Pieces | None":
+def into_event(
+    event: "bytes | memoryview", carrier: "Carrier", names: "Texts", values: "Values"
+) -> "Pieces | None":
     """`event` with the fields of these names and values in all its headers objects; None if it has
     to be left alone.
 
@@ -94,7 +103,9 @@ def with_client_context(value: bytes, fields: "Fields") -> bytes | None:
 
 
 def _w3c_edit(text: str, members: "dict[str, Member]", fields: "Fields") -> "Edit":
-    parts = [f'"{name}":{encode_basestring_ascii(value)}' for name, value in fields if name in _W3C_NAMES]
+    parts = [
+        f'"{name}":{encode_basestring_ascii(value)}' for name, value in fields if name in _W3C_NAMES
+    ]
     old = members.get("w3c")
     if old is None:
         start = text.index("{") + 1

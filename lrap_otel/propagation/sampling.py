@@ -19,7 +19,13 @@ class Sampler:
     def __init__(self, name: str, argument: str = "") -> None:
         self.warning = ""
         self._follows_parent = name.startswith("parentbased_")
-        self._bound = self._ratio_bound(argument) if name in _WITH_RATIO else 0 if name.endswith("always_off") else _ALL
+        self._bound = (
+            self._ratio_bound(argument)
+            if name in _WITH_RATIO
+            else 0
+            if name.endswith("always_off")
+            else _ALL
+        )
 
     def _ratio_bound(self, argument: str) -> int:
         if not argument:
@@ -30,7 +36,10 @@ class Sampler:
             ratio = -1.0
         if 0.0 <= ratio <= 1.0:  # nan fails this comparison
             return round(ratio * _ALL)
-        self.warning = f"OTEL_TRACES_SAMPLER_ARG={argument[:60]!r} is not a number from 0 to 1; 1.0 is used instead"
+        self.warning = (
+            f"OTEL_TRACES_SAMPLER_ARG={argument[:60]!r} is not a number from 0 to "
+            f"1; 1.0 is used instead"
+        )
         return _ALL
 
     def decide(self, parent_flags: int | None, trace_id_hex: str) -> bool:

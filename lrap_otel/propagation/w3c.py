@@ -37,7 +37,12 @@ def parse_traceparent(value: str) -> SpanContext | None:
         return None
     if not is_valid or len(trace_id_hex) != _TRACE_ID_LENGTH or len(span_id_hex) != _SPAN_ID_LENGTH:
         return None
-    if len(version) != 2 or version == "ff" or trace_id_hex == NO_TRACE_ID or span_id_hex == NO_SPAN_ID:
+    if (
+        len(version) != 2
+        or version == "ff"
+        or trace_id_hex == NO_TRACE_ID
+        or span_id_hex == NO_SPAN_ID
+    ):
         return None
     return SpanContext(trace_id_hex, span_id_hex, int(flags, 16))
 
@@ -83,7 +88,12 @@ def _key_of(member: str) -> str:
     """
     key, _, value = member.partition("=")
     is_key = 0 < len(key) <= _KEY_LIMIT and key[0] in _KEY_STARTS and not key.strip(_KEY_CHARACTERS)
-    is_value = 0 < len(value) <= _VALUE_LIMIT and value.isascii() and value.isprintable() and "=" not in value
+    is_value = (
+        0 < len(value) <= _VALUE_LIMIT
+        and value.isascii()
+        and value.isprintable()
+        and "=" not in value
+    )
     return key if is_key and is_value else ""
 
 

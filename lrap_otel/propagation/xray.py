@@ -23,7 +23,12 @@ class XRayHeader:
     __slots__ = ("is_well_formed", "lineage", "parent_id_hex", "sampled", "trace_id_hex")
 
     def __init__(
-        self, trace_id_hex: str, parent_id_hex: str, sampled: bool | None, lineage: str, is_well_formed: bool
+        self,
+        trace_id_hex: str,
+        parent_id_hex: str,
+        sampled: bool | None,
+        lineage: str,
+        is_well_formed: bool,
     ) -> None:
         self.trace_id_hex = trace_id_hex
         self.parent_id_hex = parent_id_hex
@@ -48,7 +53,9 @@ def parse(value: str) -> XRayHeader:
     if " " in value or not value.isprintable():
         fields = {key.strip(): text.strip() for key, text in fields.items()}
     if len(fields) != len(parts):
-        is_well_formed = is_well_formed and all(parse(part).is_well_formed for part in value.split(";"))
+        is_well_formed = is_well_formed and all(
+            parse(part).is_well_formed for part in value.split(";")
+        )
     root, parent, sampled = fields.get("Root"), fields.get("Parent"), fields.get("Sampled")
     trace_id_hex = _trace_id(root) if root is not None else ""
     parent_id_hex = _id(parent, 16) if parent is not None else ""
@@ -57,7 +64,9 @@ def parse(value: str) -> XRayHeader:
     lineage = fields.get("Lineage", "")
     if not (lineage.isascii() and lineage.isprintable()):
         lineage = ""
-    return XRayHeader(trace_id_hex or "", parent_id_hex or "", _SAMPLED.get(sampled), lineage, is_well_formed)
+    return XRayHeader(
+        trace_id_hex or "", parent_id_hex or "", _SAMPLED.get(sampled), lineage, is_well_formed
+    )
 
 
 def _trace_id(root: str) -> str | None:
@@ -91,7 +100,9 @@ def is_traced(header: XRayHeader) -> bool:
     return bool(header.sampled and header.trace_id_hex and header.parent_id_hex)
 
 
-def format_header(trace_id_hex: str, span_id_hex: str, trace_flags: int, lineage: bytes = b"") -> bytes:
+def format_header(
+    trace_id_hex: str, span_id_hex: str, trace_flags: int, lineage: bytes = b""
+) -> bytes:
     """The trace header that names a span.
 
     OpenTelemetry's propagators refuse a trailing semicolon.

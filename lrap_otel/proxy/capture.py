@@ -33,7 +33,11 @@ def _is_among_members(start: bytes) -> bool:
     pieces = mask_escapes(start).split(b'"')
     marks = b"".join(pieces[::2])
     is_outside_strings = len(pieces) % 2 == 1
-    return is_outside_strings and marks.count(b"{") - marks.count(b"}") == 1 and marks.count(b"[") == marks.count(b"]")
+    return (
+        is_outside_strings
+        and marks.count(b"{") - marks.count(b"}") == 1
+        and marks.count(b"[") == marks.count(b"]")
+    )
 
 
 class Capture:

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 # Nobody sends a body with a poll, so nobody needs more.
 POLL_BODY_LIMIT_BYTES = 65_536
 
-_OWN_REPLY = b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+_OWN_REPLY = (
+    b"HTTP/1.1 %d %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+    b"Connection: close\r\n\r\n%s"
+)
 _REASONS = {
     400: b"Bad Request",
     413: b"Content Too Large",
@@ -43,7 +46,15 @@ class Exchange:
     Whatever is not needed to pass a message on is called through the `Recorder`.
     """
 
-    __slots__ = ("_announced_close", "_capture", "_heads", "_recorder", "_relay", "_runtime", "_shared")
+    __slots__ = (
+        "_announced_close",
+        "_capture",
+        "_heads",
+        "_recorder",
+        "_relay",
+        "_runtime",
+        "_shared",
+    )
 
     def __init__(self, runtime: "Stream", shared: "SharedState") -> None:
         self._runtime = runtime
@@ -64,13 +75,17 @@ class Exchange:
             pass  # who went away knows it; the other side learns it from the closing below
         finally:
             self._relay.close()
-            self._recorder.observe(self._shared.invocations.connection_ended, self, self._announced_close)
+            self._recorder.observe(
+                self._shared.invocations.connection_ended, self, self._announced_close
+            )
 
     def _serve_call(self) -> bool:
         """Serve one call; False when it was the last on this connection."""
         runtime = self._runtime
         try:
-            data = runtime.buffered or runtime.socket.recv(RECEIVE_BYTES)  # a snapshot may be taken here, and restored
+            data = runtime.buffered or runtime.socket.recv(
+                RECEIVE_BYTES
+            )  # a snapshot may be taken here, and restored
             call: Call | None = self._heads.poll
             if call is not None and call.raw == data:
                 runtime.buffered = b""
@@ -109,7 +124,9 @@ class Exchange:
             recorder.runtime_polls_again()
         body = self._read_poll_body(call) if call.body_length else b""
         polls, invocations = shared.polls, shared.invocations
-        held = polls.waiting[runtime] = []  # until the invocation is open, so that no INVOKE finds neither
+        held = polls.waiting[
+            runtime
+        ] = []  # until the invocation is open, so that no INVOKE finds neither
         try:
             if invocations.observer is not None:
                 recorder.observe(invocations.notify_observer)
@@ -166,7 +183,9 @@ class Exchange:
         received_ns = monotonic_ns()
         runtime, recorder, shared = self._runtime, self._recorder, self._shared
         tracer = shared.tracer
-        delivery = recorder.prepare(tracer, event, time_ns(), closes) if tracer is not None else None
+        delivery = (
+            recorder.prepare(tracer, event, time_ns(), closes) if tracer is not None else None
+        )
         if delivery is None:
             delivery = self._untraced(event, closes)
         if runtime.is_gone():
@@ -177,7 +196,9 @@ class Exchange:
             recorder.open(invocation, self, received_ns)
         try:
             runtime.send_all(delivery.parts)
-        finally:  # a runtime that went away in the middle has had its event, as far as Lambda is concerned
+        finally:
+            # a runtime that went away in the middle has had its event, as far as Lambda is
+            # concerned
             if invocation is not None:
                 recorder.delivered(delivery, monotonic_ns() - received_ns, event)
         if delivery.scanned is not None or not event.head.is_recognised:
@@ -201,7 +222,9 @@ class Exchange:
             self._shared.tracer.learn(event, delivery.scanned)
 
     def _forward_result(self, call: "Call") -> bool:
-        """``/response`` and ``/error``: the result goes on as it comes, and then the record of it."""
+        """``/response`` and ``/error``: the result goes on as it comes, and then the
+        record of it.
+        """
         recorder, shared = self._recorder, self._shared
         invocation = recorder.attempt(shared.invocations.find, call.request_id, call.invocation_id)
         if invocation is None:
@@ -260,7 +283,10 @@ class Exchange:
         runtime.
         """
         self._announced_close = True
-        body = b'{"errorMessage":"lrap-otel: %s","errorType":"%s"}' % (_json_text(text), error_type.encode())
+        body = b'{"errorMessage":"lrap-otel: %s","errorType":"%s"}' % (
+            _json_text(text),
+            error_type.encode(),
+        )
         self._runtime.send(_OWN_REPLY % (status, _REASONS[status], len(body), body))
         self._relay.linger()
         return False

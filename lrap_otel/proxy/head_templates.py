@@ -44,12 +44,26 @@ class HeadTemplate:
     """
 
     __slots__ = (
-        "_lines", "deadline_at", "formats", "invocation_id_at", "length_at", "lineage_at", "match", "parent_at",
-        "pattern", "request_id_at", "root_at", "status",
-    )  # fmt: skip
+        "_lines",
+        "deadline_at",
+        "formats",
+        "invocation_id_at",
+        "length_at",
+        "lineage_at",
+        "match",
+        "parent_at",
+        "pattern",
+        "request_id_at",
+        "root_at",
+        "status",
+    )
 
     def __init__(
-        self, like: "Head", pattern: "Pattern[bytes]", lines: "Sequence[Line]", groups: dict[str, int]
+        self,
+        like: "Head",
+        pattern: "Pattern[bytes]",
+        lines: "Sequence[Line]",
+        groups: dict[str, int],
     ) -> None:
         """`groups`: the numbers, by the names of the attributes."""
         self.pattern = pattern
@@ -67,7 +81,9 @@ class HeadTemplate:
 
     def _format(self, rewrite: "HeadRewrite") -> ByteFormat:
         groups = self.pattern.groups
-        pieces = [piece for name, line in self._lines if name not in rewrite.replaced for piece in line]
+        pieces = [
+            piece for name, line in self._lines if name not in rewrite.replaced for piece in line
+        ]
         pieces += [piece + groups if isinstance(piece, int) else piece for piece in rewrite.added]
         return ByteFormat(pieces, groups + len(rewrite.names) + 1)
 

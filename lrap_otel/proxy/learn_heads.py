@@ -89,11 +89,17 @@ def _start_line(head: "Head") -> "Sequence[bytes | Group] | None":
     if not isinstance(head, ParsedCall):
         return (head.start_line,) if b"content-type" in head.fields else None
     before, _, after = head.start_line.partition(head.request_id.encode("latin-1") or b"\n")
-    is_plain = before.endswith(b"/invocation/") and head.path == head.target and head.body_length != CHUNKED
+    is_plain = (
+        before.endswith(b"/invocation/")
+        and head.path == head.target
+        and head.body_length != CHUNKED
+    )
     return (before, Group(_ID), after) if is_plain and head.kind == RESULT else None
 
 
-def _trace_parts(value: bytes, compiler: "PatternCompiler") -> "tuple[tuple[str, ...], Sequence[bytes | Group]] | None":
+def _trace_parts(
+    value: bytes, compiler: "PatternCompiler"
+) -> "tuple[tuple[str, ...], Sequence[bytes | Group]] | None":
     """How Lambda has written this header; None if it is written otherwise."""
     for names, parts in _TRACES:
         pattern = compiler.compile(parts)

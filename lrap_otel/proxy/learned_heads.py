@@ -2,7 +2,12 @@
 
 from lrap_otel.http1.heads import CHUNKED
 from lrap_otel.proxy.calls import POLL, ParsedCall
-from lrap_otel.proxy.head_templates import CONTENT_LENGTH, RecognisedAnswer, RecognisedReply, RecognisedResult
+from lrap_otel.proxy.head_templates import (
+    CONTENT_LENGTH,
+    RecognisedAnswer,
+    RecognisedReply,
+    RecognisedResult,
+)
 from lrap_otel.text.learning import LearningBackoff
 
 TYPE_CHECKING = False
@@ -13,7 +18,12 @@ if TYPE_CHECKING:
 
 # With one of these a head is hardly like another, or needs more than a look.
 _NOT_LEARNED = frozenset(
-    (b"lambda-runtime-client-context", b"lambda-runtime-cognito-identity", b"traceparent", b"expect")
+    (
+        b"lambda-runtime-client-context",
+        b"lambda-runtime-cognito-identity",
+        b"traceparent",
+        b"expect",
+    )
 )
 _LIMIT_BYTES = 2_048
 _TEMPLATES_LIMIT = 4
@@ -25,14 +35,18 @@ class _Kind:
     __slots__ = ("_compiler", "_recognised", "backoff", "known")
 
     def __init__(
-        self, recognised: "type[RecognisedResult | RecognisedReply | RecognisedAnswer]", compiler: "PatternCompiler"
+        self,
+        recognised: "type[RecognisedResult | RecognisedReply | RecognisedAnswer]",
+        compiler: "PatternCompiler",
     ) -> None:
         self._recognised = recognised
         self._compiler = compiler
         self.backoff = LearningBackoff()
         self.known: list[HeadTemplate] = []
 
-    def recognise(self, data: bytes) -> "RecognisedResult | RecognisedReply | RecognisedAnswer | None":
+    def recognise(
+        self, data: bytes
+    ) -> "RecognisedResult | RecognisedReply | RecognisedAnswer | None":
         """The head that `data` begins with, if it matches a template."""
         for template in self.known:
             found = template.match(data)
@@ -50,7 +64,11 @@ class _Kind:
         template = template_of(head, self._compiler)
         found = template.match(head.raw) if template is not None else None
         # A reply that has no body, whatever its Content-Length says, is another one.
-        if template is not None and found and self._recognised(template, found).body_length == head.body_length:
+        if (
+            template is not None
+            and found
+            and self._recognised(template, found).body_length == head.body_length
+        ):
             self.known = [template, *self.known[: _TEMPLATES_LIMIT - 1]]
 
 
@@ -70,7 +88,12 @@ class HeadTemplates:
 
     def remember(self, call: ParsedCall) -> None:
         """Keep a poll, if it may come again as it is."""
-        if call.kind == POLL and call.forwarded is call.raw and not call.closes and not call.body_length:
+        if (
+            call.kind == POLL
+            and call.forwarded is call.raw
+            and not call.closes
+            and not call.body_length
+        ):
             self.poll = call
 
 

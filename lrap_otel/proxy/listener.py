@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 # Out of descriptors or threads: until one is free, new connections wait in the kernel's queue.
 _PAUSE_S = 0.05
-_PASSING_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EINTR))
+_PASSING_ERRORS = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EINTR)
+)
 # The listener has been closed, or listens no more.
 _ENDED_ERRORS = frozenset((errno.EBADF, errno.EINVAL))
 # Any other error, accept(2) lists a dozen, may pass as well; it may take longer.

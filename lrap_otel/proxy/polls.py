@@ -33,7 +33,9 @@ class Event:
 
     __slots__ = ("body", "head", "payload")
 
-    def __init__(self, head: "Reply", body: "Sequence[bytes | memoryview]", payload: "bytes | memoryview") -> None:
+    def __init__(
+        self, head: "Reply", body: "Sequence[bytes | memoryview]", payload: "bytes | memoryview"
+    ) -> None:
         self.head = head
         self.body = body
         self.payload = payload
@@ -63,14 +65,18 @@ class Polls:
         """It has its event, or has gone: the polls it still holds are parked."""
         while held:
             self.park(held.pop())
-        del self.waiting[runtime]  # not before: until then, others see that something is about to come
+        del self.waiting[
+            runtime
+        ]  # not before: until then, others see that something is about to come
         if self.has_surplus:
             self.has_surplus = any(len(polls) > 1 for polls in self.waiting.copy().values())
 
     def park(self, poll: "Poll") -> None:
         """Keep a poll on which no runtime waits, until one does."""
         if isinstance(poll, Stream):
-            poll.is_reused = True  # who takes it over may make it again if upstream ends it meanwhile
+            poll.is_reused = (
+                True  # who takes it over may make it again if upstream ends it meanwhile
+            )
         self.parked.append(poll)
         self.parked_event.set()
 
@@ -101,7 +107,9 @@ class Polls:
             if isinstance(poll, Event) or poll.buffered:
                 return _claim(held, poll)
             streams.append(poll)
-        ready = runtime.wait_for_any((self.parked_event, *streams), None if streams else _LOOK_AGAIN_MS)
+        ready = runtime.wait_for_any(
+            (self.parked_event, *streams), None if streams else _LOOK_AGAIN_MS
+        )
         for poll in streams:
             if poll in ready:
                 return _claim(held, poll)

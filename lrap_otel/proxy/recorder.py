@@ -78,7 +78,9 @@ class Recorder:
             self._count(error)
             return None
 
-    def prepare(self, tracer: "Tracer", event: "Event", now_ns: int, closes: bool) -> "Delivery | None":
+    def prepare(
+        self, tracer: "Tracer", event: "Event", now_ns: int, closes: bool
+    ) -> "Delivery | None":
         """See `Tracer.prepare`; None if it fails."""
         try:
             return tracer.prepare(event, now_ns, closes)
@@ -124,7 +126,9 @@ class Recorder:
                 context = invocation.context
                 if context.trace_id_hex:
                     head, payload = event.head.raw, event.payload
-                    message = delivered(delivery, invocation, context, overhead_ns, len(head), len(payload))
+                    message = delivered(
+                        delivery, invocation, context, overhead_ns, len(head), len(payload)
+                    )
                     if len(payload) <= SMALL_BYTES:
                         channel.offer(message, head + payload)
                     else:
@@ -133,7 +137,12 @@ class Recorder:
             self._count(error)
 
     def finished(
-        self, invocation: "Invocation", call: "Call", capture: Capture, is_refused: bool, connection: object
+        self,
+        invocation: "Invocation",
+        call: "Call",
+        capture: Capture,
+        is_refused: bool,
+        connection: object,
     ) -> None:
         """A result or an error has gone over `connection`, or broke off.
 
@@ -142,8 +151,14 @@ class Recorder:
         try:
             try:
                 if invocation.context.trace_id_hex:
-                    duration_ns = (capture.ended_ns or monotonic_ns()) - invocation.delivered_monotonic_ns
-                    head = call.raw if len(call.raw) <= HEAD_CAPTURE_BYTES else call.raw[:HEAD_CAPTURE_BYTES]
+                    duration_ns = (
+                        capture.ended_ns or monotonic_ns()
+                    ) - invocation.delivered_monotonic_ns
+                    head = (
+                        call.raw
+                        if len(call.raw) <= HEAD_CAPTURE_BYTES
+                        else call.raw[:HEAD_CAPTURE_BYTES]
+                    )
                     message = finished(invocation, call.kind, duration_ns, len(head), capture)
                     payload = head + capture.first + capture.last
                     if is_refused or self.has_refused:
@@ -160,7 +175,8 @@ class Recorder:
         self.failures += 1
         if self.failures == 1:
             log.warning(
-                f"a fault of our own, {type(error).__name__} at {_place_of(error)}: some telemetry is missing or lacks "
+                f"a fault of our own, {type(error).__name__} at {_place_of(error)}: some telemetry "
+                f"is missing or lacks "
                 "its context. The function is not affected. Please report this"
             )
 
@@ -174,7 +190,9 @@ class Recorder:
         self.kept[message[0]] = message
         self.offer(message)
 
-    def _settle_refused(self, invocation: "Invocation", message: "Message", payload: bytes, is_refused: bool) -> None:
+    def _settle_refused(
+        self, invocation: "Invocation", message: "Message", payload: bytes, is_refused: bool
+    ) -> None:
         """Keep the record of a result that was refused by us, since the same invocation may still
         have another one.
 

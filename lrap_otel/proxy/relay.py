@@ -7,7 +7,12 @@ import select
 from time import monotonic, monotonic_ns
 
 from lrap_otel.http1.bodies import body_of, dechunk
-from lrap_otel.http1.errors import SERVER, DisconnectedError, LocalProtocolError, RemoteProtocolError
+from lrap_otel.http1.errors import (
+    SERVER,
+    DisconnectedError,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from lrap_otel.http1.heads import CHUNKED, UNTIL_CLOSE
 from lrap_otel.http1.stream import RECEIVE_BYTES, ReusedMemory
 from lrap_otel.proxy.calls import ParsedCall
@@ -57,9 +62,21 @@ class Relay:
     """
 
     __slots__ = (
-        "_answered", "_connections", "_head_sent_ns", "_learn_answer", "_parked_event", "_recognise", "_recognise_result", "_recorder", "_remember", "_watch",
-        "_watched", "memory", "runtime", "upstream",
-    )  # fmt: skip
+        "_answered",
+        "_connections",
+        "_head_sent_ns",
+        "_learn_answer",
+        "_parked_event",
+        "_recognise",
+        "_recognise_result",
+        "_recorder",
+        "_remember",
+        "_watch",
+        "_watched",
+        "memory",
+        "runtime",
+        "upstream",
+    )
 
     def __init__(self, runtime: "Stream", shared: "SharedState") -> None:
         self.runtime = runtime
@@ -113,7 +130,10 @@ class Relay:
         return call
 
     def forward(
-        self, call: "Call", capture: "Capture | None", at_reply: "Callable[[Reply], None] | None" = None
+        self,
+        call: "Call",
+        capture: "Capture | None",
+        at_reply: "Callable[[Reply], None] | None" = None,
     ) -> bool:
         """Pass a call on, its body as it arrives, and its reply back. True if the connection goes
         on.
@@ -220,7 +240,9 @@ class Relay:
         return None
 
     def _early_answer(self) -> "Reply | None":
-        """What upstream says before the body's end; None if it was interim, and has been passed on."""
+        """What upstream says before the body's end; None if it was interim, and has
+        been passed on.
+        """
         while True:
             reply = self._read_reply_head(b"POST")
             if reply.status >= 200:
@@ -235,7 +257,9 @@ class Relay:
         try:
             self.runtime.send(reply.forwarded)
         except OSError:
-            return  # a runtime that has gone is noticed where it matters: a poll's event must not be lost for it
+            # a runtime that has gone is noticed where it matters: a poll's event must not be lost
+            # for it
+            return
 
     def read_reply(self, method: bytes) -> "Reply":
         """The head of the final reply; interim ones are passed on.
@@ -310,7 +334,9 @@ class Relay:
             self.runtime.send(data)
 
     def read_event(self, reply: "Reply") -> Event | None:
-        """The whole reply; None if it streams through as it is, with nothing of its body used up."""
+        """The whole reply; None if it streams through as it is, with nothing of its
+        body used up.
+        """
         length = reply.body_length
         if reply.status != 200 or length == UNTIL_CLOSE or length > EVENT_LIMIT_BYTES:
             return None
@@ -328,7 +354,11 @@ class Relay:
             if received is None:
                 return None
             payload = (
-                dechunk(received) if length == CHUNKED else b"".join(received) if len(received) > 1 else received[0]
+                dechunk(received)
+                if length == CHUNKED
+                else b"".join(received)
+                if len(received) > 1
+                else received[0]
             )
             if len(payload) > EVENT_LIMIT_BYTES:
                 upstream.buffered = b"".join(received) + upstream.buffered

@@ -24,7 +24,8 @@ _DEADLINE_DIGITS = 19
 _FRAMING = HOP_BY_HOP | {b"content-length", b"transfer-encoding", b"trailer"}
 # What `inject.field_names` may name; an old one beside it would contradict it.
 _WITH_CONTEXT = _FRAMING.union(
-    b"traceparent tracestate x-amzn-trace-id b3 x-b3-traceid x-b3-spanid x-b3-sampled x-b3-flags".split()
+    b"traceparent tracestate x-amzn-trace-id b3 x-b3-traceid x-b3-spanid x-b3-sampled "
+    b"x-b3-flags".split()
 )
 _WITH_XRAY = _WITH_CONTEXT | {TRACE_ID}
 _CLOSE = b"\r\nConnection: close"
@@ -52,11 +53,20 @@ class HeadRewrite:
         self.names = names
         self.closes = closes
         self.replaced = _WITH_XRAY if writes_xray else _WITH_CONTEXT if names else _FRAMING
-        fields = [*enumerate(names), *([(_XRAY_VALUE, "lambda-runtime-trace-id")] if writes_xray else [])]
+        fields = [
+            *enumerate(names),
+            *([(_XRAY_VALUE, "lambda-runtime-trace-id")] if writes_xray else []),
+        ]
         pieces: list[Piece] = []
         for number, name in fields:
             pieces += f"\r\n{_SPELLINGS.get(name, name)}: ".encode(), number
-        self.added = (*pieces, _CLOSE if closes else b"", b"\r\nContent-Length: ", len(names), b"\r\n\r\n")
+        self.added = (
+            *pieces,
+            _CLOSE if closes else b"",
+            b"\r\nContent-Length: ",
+            len(names),
+            b"\r\n\r\n",
+        )
 
 
 class ParsedReply(Response):
@@ -128,7 +138,9 @@ class ParsedReply(Response):
             added = b"\r\nLambda-Runtime-Client-Context: " + client_context + added
             replaced |= {CLIENT_CONTEXT}
         if b"content-type" not in self.fields:
-            added = b"\r\nContent-Type: application/json" + added  # Python's client crashes without one
+            added = (
+                b"\r\nContent-Type: application/json" + added
+            )  # Python's client crashes without one
         if self.closes and not rewrite.closes:
             added = _CLOSE + added
         return self.without(replaced) + added

@@ -20,7 +20,15 @@ HAND_OVER = (b"lrap-log-group", b"lrap-log-stream", b"lrap-execution-env", b"lra
 class SharedState:
     """One for each proxy. `channel` and `tracer` are None if telemetry is off."""
 
-    __slots__ = ("heads", "invocations", "is_managed_instances", "polls", "recorder", "tracer", "upstream")
+    __slots__ = (
+        "heads",
+        "invocations",
+        "is_managed_instances",
+        "polls",
+        "recorder",
+        "tracer",
+        "upstream",
+    )
 
     def __init__(
         self,
@@ -41,7 +49,9 @@ class SharedState:
         self.recorder = Recorder(invocations, channel)
 
     def meet_runtime(self, hello: "Hello") -> None:
-        """Record what the wrapper handed over, and remember how to see whether the runtime lives."""
+        """Record what the wrapper handed over, and remember how to see whether the
+        runtime lives.
+        """
         handed_over = [hello.fields.get(name, b"").decode("utf-8", "replace") for name in HAND_OVER]
         self.recorder.offer_and_keep(records.runtime(*handed_over))
         if hello.lives is not None:

@@ -50,7 +50,10 @@ class Tracer:
     )
 
     def __init__(
-        self, settings: "Settings", invocations: "Invocations", templates: "EventTemplates | None" = None
+        self,
+        settings: "Settings",
+        invocations: "Invocations",
+        templates: "EventTemplates | None" = None,
     ) -> None:
         self._templates = templates
         self._invocations = invocations
@@ -103,8 +106,12 @@ class Tracer:
             invocation = Invocation(request_id, invocation_id, deadline_ms)
             self._decide(invocation, reply, carrier, is_durable, now_ns)
         context = invocation.context
-        keeps_xray = (self._keeps_sampled_xray and reply.is_traced()) or (is_durable and self._keeps_durable_xray)
-        rewrite = self._rewrites[context.trace_state != ""][self._writes_xray and not keeps_xray][closes]
+        keeps_xray = (self._keeps_sampled_xray and reply.is_traced()) or (
+            is_durable and self._keeps_durable_xray
+        )
+        rewrite = self._rewrites[context.trace_state != ""][self._writes_xray and not keeps_xray][
+            closes
+        ]
         names = rewrite.names
         values = inject.field_values(context, names, reply.lineage())
         written = carrier.write(payload, names, values) if carrier is not None and names else None
@@ -124,7 +131,12 @@ class Tracer:
             self._templates.learn(event.payload, scanned)
 
     def _decide(
-        self, invocation: Invocation, reply: "Reply", carrier: "Carrier | None", is_durable: bool, now_ns: int
+        self,
+        invocation: Invocation,
+        reply: "Reply",
+        carrier: "Carrier | None",
+        is_durable: bool,
+        now_ns: int,
     ) -> None:
         """Ids, sampling and link of a new invocation."""
         parent = reply.parent() if self._injects else None
@@ -147,13 +159,17 @@ class Tracer:
         if from_xray.trace_id_hex:
             # X-Ray, CloudWatch and the trace then agree on the id.
             self._start_trace(invocation, from_xray.trace_id_hex, 0)
-            is_in_execution = is_in_its_trace and from_xray.parent_id_hex and from_xray.sampled is not False
+            is_in_execution = (
+                is_in_its_trace and from_xray.parent_id_hex and from_xray.sampled is not False
+            )
             # The execution's own spans, sampled or undecided, are children of that span: ours is
             # beside them.
             if is_in_execution or xray.is_traced(from_xray):
                 invocation.link = (from_xray.trace_id_hex, from_xray.parent_id_hex)
         else:
-            self._start_trace(invocation, f"{now_ns // 1_000_000_000:08x}{urandom(12).hex()}", RANDOM)
+            self._start_trace(
+                invocation, f"{now_ns // 1_000_000_000:08x}{urandom(12).hex()}", RANDOM
+            )
 
     def _parent_of(self, headers: "Headers", reply: "Reply") -> SpanContext | None:
         return extract.parent_of(self._propagators, headers, reply.trace())
@@ -172,7 +188,9 @@ class Tracer:
         parent.trace_flags = flags & RANDOM | sampled
         invocation.context = parent
 
-    def _say(self, invocation: Invocation, reply: "Reply", rewrite: HeadRewrite, *, is_in_event: bool) -> None:
+    def _say(
+        self, invocation: Invocation, reply: "Reply", rewrite: HeadRewrite, *, is_in_event: bool
+    ) -> None:
         """What was decided, without a payload and without a header's value."""
         context = invocation.context
         if self._injects and reply.parent() is not None:
@@ -184,7 +202,8 @@ class Tracer:
             parent = "none (X-Ray's trace)" if is_xrays else "none (a new trace)"
         where = "reply and event" if is_in_event else "reply"
         log.debug(
-            f"{invocation.request_id}: trace {context.trace_id_hex}, span {context.span_id_hex}, parent {parent}, "
+            f"{invocation.request_id}: trace {context.trace_id_hex}, span {context.span_id_hex}, "
+            f"parent {parent}, "
             f"flags {context.trace_flags}, link {invocation.link[1] or 'none'}; "
             f"injected {', '.join(rewrite.names) or 'nothing'} into the {where}"
         )

@@ -11,7 +11,9 @@ from lrap_otel.http1.stream import Stream
 # here.
 CONNECT_TIMEOUT_S = 1.0
 # Of these an address is not the cause.
-_OUR_ERRORS = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL))
+_OUR_ERRORS = frozenset(
+    (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+)
 
 
 class Upstream:
@@ -42,7 +44,8 @@ class Upstream:
             if self._address == address:  # else another thread has found out as well
                 self._address = self._lambdas
                 log.warning(
-                    f"LRAP_RUNTIME_API_ENDPOINT={address[0]}:{address[1]} does not answer ({error}); from now on the runtime's "
+                    f"LRAP_RUNTIME_API_ENDPOINT={address[0]}:{address[1]} does not answer "
+                    f"({error}); from now on the runtime's "
                     "calls go to AWS_LAMBDA_RUNTIME_API"
                 )
             return stream

@@ -22,7 +22,10 @@ class Condition:
         self.is_awaited = False
 
     def wait_while(
-        self, condition: "Callable[[], bool]", timeout_s: float, interval_s: "Callable[[], float] | None" = None
+        self,
+        condition: "Callable[[], bool]",
+        timeout_s: float,
+        interval_s: "Callable[[], float] | None" = None,
     ) -> None:
         """Wait until `condition` returns False, but at most `timeout_s`.
 
@@ -31,7 +34,9 @@ class Condition:
         end_s = monotonic() + timeout_s
         self.is_awaited = True
         while condition() and (left_s := end_s - monotonic()) > 0:
-            self._nothing_new.acquire(timeout=left_s if interval_s is None else min(left_s, interval_s()))
+            self._nothing_new.acquire(
+                timeout=left_s if interval_s is None else min(left_s, interval_s())
+            )
         self.is_awaited = False
 
     def notify(self) -> None:

@@ -99,7 +99,9 @@ class Invocations:
         self.results = 0
 
     def find(self, request_id: str, invocation_id: str) -> Invocation | None:
-        """The open invocation of this request id; not another attempt's, where Lambda numbers them."""
+        """The open invocation of this request id; not another attempt's, where Lambda
+        numbers them.
+        """
         invocation = self._open.get(request_id)
         if invocation is None and not self._earlier_attempts:
             return None
@@ -145,7 +147,10 @@ class Invocations:
         if invocation.connection is None and connection is not None:
             self._opens_connection_for_each_call = True
         attempts = self._earlier_attempts
-        if not attempts or attempts.pop((request_id, invocation.invocation_id), None) is not invocation:
+        if (
+            not attempts
+            or attempts.pop((request_id, invocation.invocation_id), None) is not invocation
+        ):
             self._ended[request_id] = None
             if self._open.get(request_id) is invocation:
                 self._open.pop(request_id, None)
@@ -171,7 +176,9 @@ class Invocations:
         It says nothing where the runtime's process is known, which says it better; where the end
         was announced; or where the runtime opens a connection for each call, as Ruby's client does.
         """
-        says_nothing = as_announced or self._opens_connection_for_each_call or self._runtime_lives is not None
+        says_nothing = (
+            as_announced or self._opens_connection_for_each_call or self._runtime_lives is not None
+        )
         for invocation in self._open.copy().values():
             if invocation.connection is connection:
                 invocation.connection = None
@@ -187,7 +194,11 @@ class Invocations:
         invocation = self._open.get(request_id)
         if invocation is None or invocation.is_released:
             return False
-        return invocation.connection is not None or self._runtime_lives is None or self._runtime_lives()
+        return (
+            invocation.connection is not None
+            or self._runtime_lives is None
+            or self._runtime_lives()
+        )
 
     @property
     def open_count(self) -> int:
@@ -211,7 +222,9 @@ class Invocations:
 
         For one waiter alone.
         """
-        self.condition.wait_while(condition, timeout_s, lambda: _LOOK_AGAIN_S if self._is_any_in_doubt() else timeout_s)
+        self.condition.wait_while(
+            condition, timeout_s, lambda: _LOOK_AGAIN_S if self._is_any_in_doubt() else timeout_s
+        )
 
     def _is_any_in_doubt(self) -> bool:
         return any(invocation.connection is None for invocation in self._open.copy().values())

@@ -1,8 +1,9 @@
 """A fresh telemetry process in the place of one that died: a script, started by its path.
 
-``telemetry/__main__.py ROOT RECORD...``, with the channel's far end as stdin, its event_fd as stdout and its
-lifeline as descriptor 3 and, if there is one, the Telemetry API's port as 4. Each RECORD is in hex: one about the sandbox that the process before has
-had. They come again, before what is on the channel.
+``telemetry/__main__.py ROOT RECORD...``, with the channel's far end as stdin, its event_fd as
+stdout and its lifeline as descriptor 3 and, if there is one, the Telemetry API's port as 4. Each
+RECORD is in hex: one about the sandbox that the process before has had. They come again, before
+what is on the channel.
 """
 
 import _socket

@@ -129,7 +129,9 @@ class ExponentialHistogram:
         point.minimum, point.maximum = self._minimum, self._maximum
         if self._counts:
             point.scale, point.offset = self._scale, min(self._counts)
-            point.counts = [self._counts.get(index, 0) for index in range(point.offset, max(self._counts) + 1)]
+            point.counts = [
+                self._counts.get(index, 0) for index in range(point.offset, max(self._counts) + 1)
+            ]
         point.exemplars = self._exemplars
         self._exemplars, self._offered = [], 0
         return point

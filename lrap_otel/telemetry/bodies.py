@@ -70,7 +70,10 @@ def _without_seams(lines: list[bytes]) -> bytes:
     parts = lines[:1]
     is_seam = False
     for number, line in enumerate(lines[1:], start=1):
-        was_seam, is_seam = is_seam, not is_seam and number < len(lines) - 1 and _chunk_size(line) is not None
+        was_seam, is_seam = (
+            is_seam,
+            not is_seam and number < len(lines) - 1 and _chunk_size(line) is not None,
+        )
         if not is_seam:
             parts.append(line if was_seam else b"\r\n" + line)
     return b"".join(parts)

@@ -30,7 +30,9 @@ class Failure:
 
     __slots__ = ("is_exception", "message", "stack", "type")
 
-    def __init__(self, error_type: str, message: str = "", stack: str = "", is_exception: bool = True) -> None:
+    def __init__(
+        self, error_type: str, message: str = "", stack: str = "", is_exception: bool = True
+    ) -> None:
         self.type = error_type
         self.message = message
         self.stack = stack
@@ -47,7 +49,10 @@ def from_error(head: Head, body: Body) -> Failure:
     told = json_text.leading_members(body.first.decode("utf-8", "replace"))
     cause = _first_exception(head.get(_XRAY_CAUSE_FIELD))
     return Failure(
-        _text(told.get("errorType")) or _text(cause.get("type")) or head.get(ERROR_TYPE_FIELD) or OTHER,
+        _text(told.get("errorType"))
+        or _text(cause.get("type"))
+        or head.get(ERROR_TYPE_FIELD)
+        or OTHER,
         _text(told.get("errorMessage")) or _text(cause.get("message")),
         _stack(told.get("stackTrace") or told.get("trace") or cause.get("stack")),
     )
@@ -71,7 +76,9 @@ def from_refusal(status: int) -> Failure:
     """The failure of a result that the Runtime API refused. 413 has a name of Lambda's own; other
     failures are named after their status.
     """
-    return Failure("Function.ResponseSizeTooLarge" if status == 413 else str(status), is_exception=False)
+    return Failure(
+        "Function.ResponseSizeTooLarge" if status == 413 else str(status), is_exception=False
+    )
 
 
 TRUNCATED = Failure("Runtime.TruncatedResponse", is_exception=False)

@@ -103,8 +103,8 @@ def trailing_member(text: str, name: str) -> Any:
 
 
 def elements(text: str, beginning: str) -> tuple[list[Any], int]:
-    """The elements of an array, and how many parts of it are no JSON: each goes from where it fails to
-    the next `beginning` of an element, and so does the end if it is cut.
+    """The elements of an array, and how many parts of it are no JSON: each goes from where it fails
+    to the next `beginning` of an element, and so does the end if it is cut.
     """
     whole = parse(text)
     if isinstance(whole, list):
@@ -112,7 +112,9 @@ def elements(text: str, beginning: str) -> tuple[list[Any], int]:
     found: list[Any] = []
     malformed = 0
     position = _skip(text, 0)
-    position = _skip(text, position + 1) if text[position : position + 1] == "[" else text.find(beginning)
+    position = (
+        _skip(text, position + 1) if text[position : position + 1] == "[" else text.find(beginning)
+    )
     while 0 <= position < len(text) and text[position] != "]":
         try:
             value, position = _scan(text, position)

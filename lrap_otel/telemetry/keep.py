@@ -34,7 +34,14 @@ class Keeper:
     have been recorded.
     """
 
-    __slots__ = ("_bound", "_follows_parent", "_keeps_cold", "_keeps_errors", "_max_attributes", "_slow_ns")
+    __slots__ = (
+        "_bound",
+        "_follows_parent",
+        "_keeps_cold",
+        "_keeps_errors",
+        "_max_attributes",
+        "_slow_ns",
+    )
 
     def __init__(self, rules: "dict[str, float]", sampler: str, max_attributes: int) -> None:
         """`rules` as `setting_keep.parse` returns them; `sampler` is the sampler's name."""
@@ -61,9 +68,14 @@ class Keeper:
                 earlier = state.threshold
                 # A sampler before that has not gone by its own threshold: nobody knows by what.
                 is_known = earlier is not None and earlier <= randomness
-                threshold = max(earlier, threshold) if earlier is not None and is_known else _UNKNOWN
+                threshold = (
+                    max(earlier, threshold) if earlier is not None and is_known else _UNKNOWN
+                )
         span.context = SpanContext(
-            context.trace_id_hex, context.span_id_hex, context.trace_flags, state.with_threshold(threshold)
+            context.trace_id_hex,
+            context.span_id_hex,
+            context.trace_flags,
+            state.with_threshold(threshold),
         )
         if len(span.attributes) < self._max_attributes:
             span.attributes = {**span.attributes, semconv.LRAP_SAMPLING_KEPT_BY: rule}

@@ -51,5 +51,7 @@ class Limits:
 
 
 def encodable(text: str) -> str:
-    """`text` with a question mark for each lone surrogate, which JSON may contain and UTF-8 cannot."""
+    """`text` with a question mark for each lone surrogate, which JSON may contain and
+    UTF-8 cannot.
+    """
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -41,7 +41,8 @@ OVERHEAD_BUCKETS_S = (
     0.05,
     0.1,
 )
-# 1 ms (a synchronous call) to a day (a queue that somebody forgot); what is older is older than that.
+# 1 ms (a synchronous call) to a day (a queue that somebody forgot); what is older is older than
+# that.
 AGE_BUCKETS_S = (
     0.001,
     0.002,
@@ -64,7 +65,8 @@ AGE_BUCKETS_S = (
     21_600,
     86_400,
 )
-# The convention's list ends at 10 s; Lambda lets a function run for 900, and Managed Instances for 5,400.
+# The convention's list ends at 10 s; Lambda lets a function run for 900, and Managed Instances for
+# 5,400.
 DURATION_BUCKETS_S = (
     0.005,
     0.01,
@@ -92,18 +94,56 @@ DURATION_BUCKETS_S = (
 # 16 MiB to 10 GiB, the most that a function may have.
 MEMORY_BUCKETS_BYTES = tuple(
     float(mib * 1_048_576)
-    for mib in (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1_024, 1_536, 2_048, 3_072, 4_096, 6_144, 8_192, 10_240)
+    for mib in (
+        16,
+        32,
+        64,
+        96,
+        128,
+        192,
+        256,
+        384,
+        512,
+        768,
+        1_024,
+        1_536,
+        2_048,
+        3_072,
+        4_096,
+        6_144,
+        8_192,
+        10_240,
+    )
 )
 # 0.1 ms to the two seconds that some extensions take to flush.
-EXTENSION_BUCKETS_S = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2)
+EXTENSION_BUCKETS_S = (
+    0.0001,
+    0.0002,
+    0.0005,
+    0.001,
+    0.002,
+    0.005,
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+)
 
 
 class Instrument:
-    """One metric: its kind is ``histogram`` or ``counter``; `buckets` are a histogram's upper bounds."""
+    """One metric: its kind is ``histogram`` or ``counter``; `buckets` are a histogram's upper
+    bounds.
+    """
 
     __slots__ = ("buckets", "description", "kind", "name", "unit")
 
-    def __init__(self, name: str, kind: str, unit: str, description: str, buckets: tuple[float, ...] = ()) -> None:
+    def __init__(
+        self, name: str, kind: str, unit: str, description: str, buckets: tuple[float, ...] = ()
+    ) -> None:
         self.name = name
         self.kind = kind
         self.unit = unit
@@ -126,10 +166,14 @@ INSTRUMENTS = (
         "Measures the duration of the function's logic execution.",
         DURATION_BUCKETS_S,
     ),
-    Instrument(semconv.FAAS_INVOCATIONS, "counter", "{invocation}", "Number of successful invocations."),
+    Instrument(
+        semconv.FAAS_INVOCATIONS, "counter", "{invocation}", "Number of successful invocations."
+    ),
     Instrument(semconv.FAAS_ERRORS, "counter", "{error}", "Number of invocation errors."),
     Instrument(semconv.FAAS_TIMEOUTS, "counter", "{timeout}", "Number of invocation timeouts."),
-    Instrument(semconv.FAAS_COLDSTARTS, "counter", "{coldstart}", "Number of invocation cold starts."),
+    Instrument(
+        semconv.FAAS_COLDSTARTS, "counter", "{coldstart}", "Number of invocation cold starts."
+    ),
     Instrument(
         semconv.FAAS_INIT_DURATION,
         "histogram",
@@ -162,7 +206,8 @@ INSTRUMENTS = (
         semconv.LRAP_EXTENSION_OVERHEAD,
         "histogram",
         "s",
-        "Time from the runtime's end of an invocation to that of all extensions, as Lambda measured it.",
+        "Time from the runtime's end of an invocation to that of all extensions, as Lambda "
+        "measured it.",
         EXTENSION_BUCKETS_S,
     ),
     Instrument(
@@ -179,13 +224,23 @@ INSTRUMENTS = (
         "Records that functions gave back as failed in batches that otherwise succeeded.",
     ),
     Instrument(
-        semconv.LRAP_FLUSH_BILLED, "counter", "ms", "Time that invocations waited for flushes, which Lambda bills."
+        semconv.LRAP_FLUSH_BILLED,
+        "counter",
+        "ms",
+        "Time that invocations waited for flushes, which Lambda bills.",
     ),
-    Instrument(semconv.LRAP_RECORDS_DROPPED, "counter", "{record}", "Records that never became telemetry."),
-    Instrument(semconv.LRAP_SPANS_DROPPED, "counter", "{span}", "Finished spans that were given up."),
+    Instrument(
+        semconv.LRAP_RECORDS_DROPPED, "counter", "{record}", "Records that never became telemetry."
+    ),
+    Instrument(
+        semconv.LRAP_SPANS_DROPPED, "counter", "{span}", "Finished spans that were given up."
+    ),
     Instrument(semconv.LRAP_LOGS_DROPPED, "counter", "{record}", "Log records that were given up."),
     Instrument(
-        semconv.LRAP_EXPORTS_FAILED, "counter", "{export}", "Export attempts that the collector did not accept."
+        semconv.LRAP_EXPORTS_FAILED,
+        "counter",
+        "{export}",
+        "Export attempts that the collector did not accept.",
     ),
 )
 
@@ -195,13 +250,17 @@ _BUCKETS = {one.name: one.buckets for one in INSTRUMENTS}
 class Metrics:
     """The instruments of one resource. A new resource (a restored snapshot) needs new ones.
 
-    A series is what one instrument measured with the same attributes. These are fixed words, so that series are few.
+    A series is what one instrument measured with the same attributes. These are fixed words, so
+    that series are few.
     """
 
     def __init__(self, settings: "ExportSettings", resource: "Resource") -> None:
         self._resource = resource
-        self._is_exponential = settings.histogram_aggregation == "base2_exponential_bucket_histogram"
-        # The third preference differs from delta for observable instruments alone, and there are none.
+        self._is_exponential = (
+            settings.histogram_aggregation == "base2_exponential_bucket_histogram"
+        )
+        # The third preference differs from delta for observable instruments alone, and there are
+        # none.
         self._is_delta = settings.metric_temporality != "cumulative"
         self._exemplar_filter = settings.exemplar_filter
         self._start_ns = time_ns()
@@ -213,7 +272,12 @@ class Metrics:
         if invocation.delivered.cold_start:
             self._count(semconv.FAAS_COLDSTARTS, 1, _trigger(invocation))
         if invocation.event_age_s is not None:
-            self._record(semconv.LRAP_EVENT_AGE, invocation.event_age_s, _source(invocation), _span_of(invocation))
+            self._record(
+                semconv.LRAP_EVENT_AGE,
+                invocation.event_age_s,
+                _source(invocation),
+                _span_of(invocation),
+            )
 
     def overhead(self, endpoint: str, overhead_ns: int, invocation: "Invocation") -> None:
         """What the proxy added to one call: `endpoint` is ``next``, ``response`` or ``error``."""
@@ -222,9 +286,13 @@ class Metrics:
         self._record(semconv.LRAP_PROXY_OVERHEAD, overhead_s, key, _span_of(invocation))
 
     def end(self, invocation: "Invocation") -> None:
-        """An invocation has ended. An HTTP status of 5xx is the function's answer: to Lambda it succeeded."""
+        """An invocation has ended. An HTTP status of 5xx is the function's answer: to Lambda it
+        succeeded.
+        """
         trigger = _trigger(invocation)
-        duration_s = (invocation.end_ns - invocation.delivered.delivered_ns) * _SECONDS_PER_NANOSECOND
+        duration_s = (
+            invocation.end_ns - invocation.delivered.delivered_ns
+        ) * _SECONDS_PER_NANOSECOND
         self._record(semconv.FAAS_INVOKE_DURATION, duration_s, trigger, _span_of(invocation))
         if invocation.is_timeout:
             self._count(semconv.FAAS_TIMEOUTS, 1, trigger)
@@ -232,14 +300,23 @@ class Metrics:
             self._count(semconv.FAAS_ERRORS, 1, trigger)
         else:
             self._count(semconv.FAAS_INVOCATIONS, 1, trigger)
-        self._count(semconv.LRAP_BATCH_ITEM_FAILURES, invocation.item_failures or 0, _source(invocation))
+        self._count(
+            semconv.LRAP_BATCH_ITEM_FAILURES, invocation.item_failures or 0, _source(invocation)
+        )
 
     def init(self, duration_s: float, kind: str) -> None:
         """The platform has reported an init or a restore, by its initialization type."""
-        self._record(semconv.FAAS_INIT_DURATION, duration_s, ((semconv.LRAP_INIT_TYPE, kind),) if kind else (), None)
+        self._record(
+            semconv.FAAS_INIT_DURATION,
+            duration_s,
+            ((semconv.LRAP_INIT_TYPE, kind),) if kind else (),
+            None,
+        )
 
     def report(self, measured: "Measured", trigger: str, span: SpanContext | None) -> None:
-        """The platform has reported an invocation; `trigger` and `span` are empty and None if the proxy has not seen it."""
+        """The platform has reported an invocation; `trigger` and `span` are empty and None if the
+        proxy has not seen it.
+        """
         for name, value in (
             (semconv.FAAS_MEM_USAGE, measured.memory_bytes),
             (semconv.LRAP_PLATFORM_INVOKE_DURATION, measured.duration_s),
@@ -251,7 +328,9 @@ class Metrics:
 
     def fail(self, trigger: str, *, is_timeout: bool) -> None:
         """The platform reports a bad end of an invocation that the proxy saw succeed."""
-        self._count(semconv.FAAS_TIMEOUTS if is_timeout else semconv.FAAS_ERRORS, 1, _trigger_key(trigger))
+        self._count(
+            semconv.FAAS_TIMEOUTS if is_timeout else semconv.FAAS_ERRORS, 1, _trigger_key(trigger)
+        )
 
     def drop_records(self, count: int, reason: str) -> None:
         """Records were lost for `reason`."""
@@ -271,10 +350,16 @@ class Metrics:
 
     def fail_export(self, signal: str, reason: str) -> None:
         """An export of `signal` failed for `reason`."""
-        self._count(semconv.LRAP_EXPORTS_FAILED, 1, ((semconv.LRAP_SIGNAL, signal), (semconv.ERROR_TYPE, reason)))
+        self._count(
+            semconv.LRAP_EXPORTS_FAILED,
+            1,
+            ((semconv.LRAP_SIGNAL, signal), (semconv.ERROR_TYPE, reason)),
+        )
 
     def collect(self) -> MetricsData | None:
-        """What was measured since the last call (delta) or the start (cumulative); None where nothing was."""
+        """What was measured since the last call (delta) or the start (cumulative); None where
+        nothing was.
+        """
         start_ns, end_ns = self._start_ns, max(time_ns(), self._start_ns)
         temporality = DELTA if self._is_delta else CUMULATIVE
         metrics = []
@@ -292,7 +377,9 @@ class Metrics:
         series = self._histograms.setdefault(name, {})
         histogram = series.get(key)
         if histogram is None:
-            histogram = ExponentialHistogram() if self._is_exponential else Histogram(_BUCKETS[name])
+            histogram = (
+                ExponentialHistogram() if self._is_exponential else Histogram(_BUCKETS[name])
+            )
             series[key] = histogram
         histogram.record(value, span if self._makes_exemplar(span) else None)
 
@@ -308,7 +395,9 @@ class Metrics:
         if span is None:
             return False
         is_sampled = bool(span.trace_flags & SAMPLED)
-        return self._exemplar_filter == "always_on" or (self._exemplar_filter == "trace_based" and is_sampled)
+        return self._exemplar_filter == "always_on" or (
+            self._exemplar_filter == "trace_based" and is_sampled
+        )
 
 
 def _span_of(invocation: "Invocation") -> SpanContext:

@@ -29,13 +29,15 @@ _EARLY_LIMIT = 64
 
 
 class Invocation:
-    """One invocation. What its event and its result say is read when they come; the payloads are not kept.
+    """One invocation. What its event and its result say is read when they come; the payloads are
+    not kept.
 
-    `event_age_s` is how old its event, or the oldest record of its batch, was at the delivery; None where that is not known.
+    `event_age_s` is how old its event, or the oldest record of its batch, was at the delivery; None
+    where that is not known.
 
-    Set at its end: `end_ns`, `failure` (None of a success), `http_status` (None where there is none), `item_failures` (how
-    many records of a batch the result gave back, None where it does not tell) and `refused_status` (the Runtime API's, 0
-    where it took the result).
+    Set at its end: `end_ns`, `failure` (None of a success), `http_status` (None where there is
+    none), `item_failures` (how many records of a batch the result gave back, None where it does not
+    tell) and `refused_status` (the Runtime API's, 0 where it took the result).
     """
 
     __slots__ = (
@@ -58,7 +60,9 @@ class Invocation:
         self.delivered = delivered
         self.privacy = options.privacy
         self.deadline_ms = head.deadline_ms
-        self.head_attributes = _arn_attributes(head.get("lambda-runtime-invoked-function-arn"), function_version)
+        self.head_attributes = _arn_attributes(
+            head.get("lambda-runtime-invoked-function-arn"), function_version
+        )
         self.description = _describe(head, payload[delivered.head_length :], options)
         self.event_age_s = times.age_s(self.description.made_s, delivered.delivered_ns)
         self.end_ns = 0
@@ -77,17 +81,27 @@ class Invocation:
         """``error.type`` of the span; empty of a success."""
         if self.failure is not None:
             return self.failure.type
-        return str(self.http_status) if self.http_status is not None and self.http_status >= 500 else ""
+        return (
+            str(self.http_status)
+            if self.http_status is not None and self.http_status >= 500
+            else ""
+        )
 
     @property
     def is_timeout(self) -> bool:
-        return self.failure is not None and self.failure.type == TIMEOUT and not self.failure.is_exception
+        return (
+            self.failure is not None
+            and self.failure.type == TIMEOUT
+            and not self.failure.is_exception
+        )
 
     def finish(self, finished: Finished) -> None:
         """The result or the error has gone, or broke off."""
         payload = finished.payload or b""
         head = Head(payload[: finished.head_length])
-        body = Body(head, payload[finished.head_length :], finished.first_length, finished.body_length)
+        body = Body(
+            head, payload[finished.head_length :], finished.first_length, finished.body_length
+        )
         self.end_ns = self.delivered.delivered_ns + max(finished.duration_ns, 0)
         self.refused_status = finished.status if finished.status >= 400 else 0
         if finished.endpoint == "error":
@@ -109,7 +123,9 @@ class Invocation:
             self.item_failures = results.item_failures(body)
 
     def close(self, reason: str, now_ns: int) -> None:
-        """The sandbox ends and no result came. A time-out ended at its deadline, even if we hear of it later."""
+        """The sandbox ends and no result came. A time-out ended at its deadline, even if we hear of
+        it later.
+        """
         self.failure = SHUTDOWN_FAILURES.get(reason, SHUTDOWN_OTHER)
         deadline_ns = (self.deadline_ms or 0) * _NANOSECONDS_PER_MILLISECOND
         if reason == TIMEOUT and 0 < deadline_ns < now_ns:
@@ -128,8 +144,9 @@ class Invocations:
         self._limit = limit
 
     def keep_early(self, record: Finished) -> Finished | None:
-        """Keep a result whose event is not known yet: a runtime may answer on another connection, and that thread's record
-        may overtake. Beyond the limit the oldest is given back: its event never came.
+        """Keep a result whose event is not known yet: a runtime may answer on another connection,
+        and that thread's record may overtake. Beyond the limit the oldest is given back: its event
+        never came.
         """
         self._early[record.request_id, record.invocation_id] = record
         return self._early.pop(next(iter(self._early))) if len(self._early) > _EARLY_LIMIT else None
@@ -144,7 +161,9 @@ class Invocations:
         return self._open.get((record.request_id, record.invocation_id))
 
     def open(self, invocation: Invocation) -> Invocation | None:
-        """Keep it until it ends. Beyond the limit the oldest is given back: it never had a result."""
+        """Keep it until it ends. Beyond the limit the oldest is given back: it never
+        had a result.
+        """
         record = invocation.delivered
         self._open[record.request_id, record.invocation_id] = invocation
         return self._open.pop(next(iter(self._open))) if len(self._open) > self._limit else None
@@ -152,7 +171,8 @@ class Invocations:
     def take(self, record: Finished) -> Invocation | None:
         """The invocation that `record` ends; None if it is not open.
 
-        Not every runtime echoes the invocation id: then the request id decides, if one invocation alone has it.
+        Not every runtime echoes the invocation id: then the request id decides, if one invocation
+        alone has it.
         """
         exact = self._open.pop((record.request_id, record.invocation_id), None)
         if exact is not None or record.invocation_id:
@@ -181,7 +201,9 @@ def _transport_failure(finished: Finished) -> Failure | None:
 
 
 def _arn_attributes(arn: str, function_version: str) -> Attributes:
-    """``cloud.resource_id`` is the function's, with the version in place of an alias; the invoked one stays as it is."""
+    """``cloud.resource_id`` is the function's, with the version in place of an alias; the invoked
+    one stays as it is.
+    """
     parts = arn.split(":")
     if len(parts) < _QUALIFIED_ARN_PARTS - 1:
         return {}

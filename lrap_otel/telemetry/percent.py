@@ -41,7 +41,8 @@ def quoted_plus(text: str) -> str:
     ``_.-~`` as ``%XX``.
     """
     return "".join(
-        chr(byte) if byte in _UNRESERVED else "+" if byte == 0x20 else f"%{byte:02X}" for byte in text.encode()
+        chr(byte) if byte in _UNRESERVED else "+" if byte == 0x20 else f"%{byte:02X}"
+        for byte in text.encode()
     )
 
 

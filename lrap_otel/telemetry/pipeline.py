@@ -5,7 +5,15 @@ from __future__ import annotations
 from posix import urandom
 from time import monotonic, time_ns
 
-from lrap_otel.ipc.records import Delivered, Finished, InitError, Restored, Runtime, Started, Subscribed
+from lrap_otel.ipc.records import (
+    Delivered,
+    Finished,
+    InitError,
+    Restored,
+    Runtime,
+    Started,
+    Subscribed,
+)
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.telemetry import failures
@@ -115,13 +123,15 @@ class Pipeline:
     def flush(self, deadline: Deadline, *, is_last: bool = False) -> bool:
         """Export what is finished before `deadline`; whether the collector has it.
 
-        Metrics go with the first flush, with one that comes `OTEL_METRIC_EXPORT_INTERVAL` or more after they last went, with
-        the one after a failure, and with the last. They go at the same time as the spans: a function is billed for it.
+        Metrics go with the first flush, with one that comes `OTEL_METRIC_EXPORT_INTERVAL` or more
+        after they last went, with the one after a failure, and with the last. They go at the same
+        time as the spans: a function is billed for it.
         """
         has_logs = self._logs is not None and self._logs.seconds_until_due() is not None
         if self._made is None and not has_logs and not is_last:
             return True
-        # In a pause after a failure metrics stay here, and that is no failure: to wait for the spans is worth it.
+        # In a pause after a failure metrics stay here, and that is no failure: to wait for the
+        # spans is worth it.
         measured = is_last or (self._takes_metrics and self._exporter.may_send_metrics)
         has_all = self._export(deadline, measured=measured, is_last=is_last)
         if is_last:
@@ -154,12 +164,15 @@ class Pipeline:
             due.append(monotonic() + logs_s)
         if self._oldest_measurement_s is not None:
             interval_s = self._settings.metric_interval_ms / 1_000
-            interval_s = max(interval_s, _AFTER_FAILURE_S) if self._last_metrics_failed else interval_s
+            interval_s = (
+                max(interval_s, _AFTER_FAILURE_S) if self._last_metrics_failed else interval_s
+            )
             due.append(max(self._oldest_measurement_s + interval_s, self._metrics_allowed_s))
         return max(min(due) - monotonic(), 0) if due else None
 
     def export_due(self, event_fd: EventFd) -> None:
-        """Export what is due, as OpenTelemetry's batching does. Where nobody sends flushes, this alone exports.
+        """Export what is due, as OpenTelemetry's batching does. Where nobody sends flushes, this
+        alone exports.
 
         A slow collector is given up for what `event_fd` rings for.
         """
@@ -226,11 +239,15 @@ class Pipeline:
 
     @property
     def _function_name(self) -> str:
-        return self._settings.function_name or (self._started.function_name if self._started else "")
+        return self._settings.function_name or (
+            self._started.function_name if self._started else ""
+        )
 
     @property
     def _function_version(self) -> str:
-        return self._settings.function_version or (self._started.function_version if self._started else "")
+        return self._settings.function_version or (
+            self._started.function_version if self._started else ""
+        )
 
     def _deliver(self, record: Delivered) -> None:
         known = self._invocations.find(record)
@@ -287,7 +304,9 @@ class Pipeline:
         failure = failures.from_error(head, Body(head, rest, len(rest), len(rest)))
         failure = self._options.privacy.of_failure(failure)
         start_ns = told_ns or (self._started.at_ns if self._started else record.at_ns)
-        span = init_span(context, start_ns, record.at_ns, failure, self._sandbox.resource, self.limits)
+        span = init_span(
+            context, start_ns, record.at_ns, failure, self._sandbox.resource, self.limits
+        )
         self.add(span, is_sampled=is_sampled, is_cold=True)
 
     def _restore(self) -> None:
@@ -303,7 +322,9 @@ class Pipeline:
         """Keep a finished span until the next export, if it is to be sent."""
         if not is_sampled and self._keeper is None:
             return
-        if self._keeper is not None and not self._keeper.keeps(span, is_sampled=is_sampled, is_cold=is_cold):
+        if self._keeper is not None and not self._keeper.keeps(
+            span, is_sampled=is_sampled, is_cold=is_cold
+        ):
             return
         self._exporter.add(span, self._sandbox.metrics)
         if self._oldest_span_s is None and self._exporter.has_spans:
@@ -313,7 +334,14 @@ class Pipeline:
         if count > 0:
             self.metrics.drop_records(count, reason)
 
-    def _export(self, deadline: Deadline, *, spans: bool = True, measured: bool = True, is_last: bool = False) -> bool:
+    def _export(
+        self,
+        deadline: Deadline,
+        *,
+        spans: bool = True,
+        measured: bool = True,
+        is_last: bool = False,
+    ) -> bool:
         """Whether the collector has all that was to be sent."""
         # Before the attempt: were it to raise, this must not be due again at once.
         if spans:
@@ -335,7 +363,9 @@ class Pipeline:
             apart = deadline.apart()
             sandbox, logs, exporter = self._sandbox, self._logs, self._exporter
             (has_spans, has_metrics), has_logs = at_once(
-                lambda: exporter.export(sandbox.metrics, deadline, spans=spans, measured=measured, is_last=is_last),
+                lambda: exporter.export(
+                    sandbox.metrics, deadline, spans=spans, measured=measured, is_last=is_last
+                ),
                 lambda: logs.send(sandbox.resource, apart, is_last=is_last),
             )
             if logs.has_notes:
@@ -369,7 +399,9 @@ def _keeper(settings: ExportSettings) -> Keeper | None:
 
 
 def _options(settings: ExportSettings) -> Options:
-    named = frozenset(method.strip() for method in settings.known_http_methods.split(",") if method.strip())
+    named = frozenset(
+        method.strip() for method in settings.known_http_methods.split(",") if method.strip()
+    )
     privacy = Privacy.of_names(
         settings.redacted_names,
         has_query=settings.captures_query,

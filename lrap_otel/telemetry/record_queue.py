@@ -1,6 +1,7 @@
 """What has come over the channel and waits to be worked off.
 
-A thread of its own reads from the first moment, so that the channel never fills while the rest is being imported.
+A thread of its own reads from the first moment, so that the channel never fills while the rest is
+being imported.
 """
 
 from __future__ import annotations
@@ -18,19 +19,23 @@ if TYPE_CHECKING:
 
 LIMIT_RECORDS = 10_000
 LIMIT_BYTES = 32 * 1024 * 1024
-# Of batches among them: a function may print faster than we read, and its spans must find room beside that.
+# Of batches among them: a function may print faster than we read, and its spans must find room
+# beside that.
 LIMIT_BATCHES_BYTES = 8 * 1024 * 1024
 # What a batch counts at least, so that small ones do not take all places.
 _BATCH_BYTES = 4_096
 # How the platform's events begin.
 _EVENT_BEGINS = b'{"time"'
-# Records are worked off together: while one alone is, the function that shares our CPU waits behind a cold cache.
+# Records are worked off together: while one alone is, the function that shares our CPU waits behind
+# a cold cache.
 TOGETHER_RECORDS = 64
 TOGETHER_S = 0.1
 
 
 class QueuedRecord:
-    """One record and when it came, in monotonic seconds. `record` is None at the end of the channel."""
+    """One record and when it came, in monotonic seconds. `record` is None at the end of the
+    channel.
+    """
 
     __slots__ = ("at_s", "record")
 
@@ -40,8 +45,8 @@ class QueuedRecord:
 
 
 class Batch(Record):
-    """What the Telemetry API has delivered with one request: its body is the payload, and it came at `received_ns` (Unix
-    time). It does not cross the channel.
+    """What the Telemetry API has delivered with one request: its body is the payload, and it came
+    at `received_ns` (Unix time). It does not cross the channel.
     """
 
     __slots__ = ("received_ns",)
@@ -49,14 +54,18 @@ class Batch(Record):
 
 
 class RecordQueue:
-    """A bounded queue between the reading thread and the worker. What does not fit is dropped and counted; a flush and
-    a shutdown always fit.
+    """A bounded queue between the reading thread and the worker. What does not fit is dropped and
+    counted; a flush and a shutdown always fit.
     """
 
-    def __init__(self, receive: Callable[[], Record | None], rest: Callable[[], None] = lambda: None) -> None:
-        """`receive` waits for the next record; None or OSError is the end. `rest` is called after each but the commands.
+    def __init__(
+        self, receive: Callable[[], Record | None], rest: Callable[[], None] = lambda: None
+    ) -> None:
+        """`receive` waits for the next record; None or OSError is the end. `rest` is called after
+        each but the commands.
 
-        `event_fd` rings while something waits in it that somebody else waits for. OSError where no descriptor is free.
+        `event_fd` rings while something waits in it that somebody else waits for. OSError where no
+        descriptor is free.
         """
         self.event_fd = new_event_fd()
         self._commands = 0
@@ -70,7 +79,8 @@ class RecordQueue:
         self._is_due = False
         self._together_s = TOGETHER_S
         self._lock = allocate_lock()
-        # Nobody holds it from when there is news until the worker, who alone waits for it, has taken note.
+        # Nobody holds it from when there is news until the worker, who alone waits for it, has
+        # taken note.
         self._no_news = allocate_lock()
         self._no_news.acquire()
 
@@ -86,8 +96,8 @@ class RecordQueue:
     def take(self, timeout_s: float | None) -> QueuedRecord | None:
         """The oldest record; None if none is due within `timeout_s`.
 
-        Due are all that are there when a flush, a shutdown or the end comes, when there are `TOGETHER_RECORDS`, or when the
-        oldest has waited for `TOGETHER_S`.
+        Due are all that are there when a flush, a shutdown or the end comes, when there are
+        `TOGETHER_RECORDS`, or when the oldest has waited for `TOGETHER_S`.
         """
         end_s = None if timeout_s is None else monotonic() + timeout_s
         while True:
@@ -191,7 +201,11 @@ def _is_command(record: Record | None) -> bool:
 
 def _is_awaited(record: Record | None) -> bool:
     """Somebody waits for what it asks; or nobody ever will again, which is as urgent."""
-    return record is None or isinstance(record, Shutdown) or (isinstance(record, Flush) and record.budget_ms > 0)
+    return (
+        record is None
+        or isinstance(record, Shutdown)
+        or (isinstance(record, Flush) and record.budget_ms > 0)
+    )
 
 
 def _size(record: Record | None) -> int:

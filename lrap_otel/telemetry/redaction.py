@@ -98,7 +98,9 @@ class Privacy:
         self.exception = exception
 
     @classmethod
-    def of_names(cls, names: tuple[str, ...], *, has_query: bool, has_client_address: bool, exception: str) -> Privacy:
+    def of_names(
+        cls, names: tuple[str, ...], *, has_query: bool, has_client_address: bool, exception: str
+    ) -> Privacy:
         """The same from names as the user writes them. `exception` says how much of an exception is
         sent: ``type``, ``message`` or ``stack``, each with those before it.
         """
@@ -137,13 +139,19 @@ class Privacy:
         return replaced
 
     def of_query(self, query: str) -> str:
-        """A URL's query (without its question mark) with the values of secret parameters replaced."""
+        """A URL's query (without its question mark) with the values of secret
+        parameters replaced.
+        """
         return "&".join(self._pair(pair, 1) for pair in query[:_LIMIT_CHARACTERS].split("&"))
 
     def is_secret(self, name: str) -> bool:
         """Whether the value of a parameter of this name, percent-encoded or not, is withheld."""
         plain = _normalized(name)
-        return plain in SECRET_NAMES or plain in self.names or any(part in plain for part in SECRET_PARTS)
+        return (
+            plain in SECRET_NAMES
+            or plain in self.names
+            or any(part in plain for part in SECRET_PARTS)
+        )
 
     def _value(self, name: str, value: Value) -> Value:
         if not isinstance(value, str):
@@ -167,7 +175,10 @@ class Privacy:
         """
         if "=" not in value and "%" not in value:
             return False
-        if any(found[4] and self.is_secret(found[3]) for found in _patterns().PARAMETER.finditer("&" + value)):
+        if any(
+            found[4] and self.is_secret(found[3])
+            for found in _patterns().PARAMETER.finditer("&" + value)
+        ):
             return True
         plain = unquoted_plus(value) if "%" in value else value
         return plain != value and (depth >= _DEEPEST or self._holds_secret(plain, depth + 1))

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 _BYTES_PER_MB = 1_048_576
 
 
-def build_resource(settings: "ExportSettings", started: "Started | None", runtime: "Runtime | None") -> Resource:
+def build_resource(
+    settings: "ExportSettings", started: "Started | None", runtime: "Runtime | None"
+) -> Resource:
     """A resource with a new ``service.instance.id``. Attributes that the user sets replace ours.
 
     `started` and `runtime` are None if that record has not come.
@@ -54,7 +56,8 @@ def _function(settings: "ExportSettings", started: "Started | None") -> "Attribu
     found: Attributes = {
         semconv.FAAS_NAME: name,
         semconv.SERVICE_NAME: name or "unknown_service",
-        semconv.FAAS_VERSION: settings.function_version or (started.function_version if started else ""),
+        semconv.FAAS_VERSION: settings.function_version
+        or (started.function_version if started else ""),
         semconv.CLOUD_REGION: settings.region,
         semconv.CLOUD_ACCOUNT_ID: (started.account_id or "") if started else "",
         semconv.FAAS_MAX_MEMORY: settings.function_memory_mb * _BYTES_PER_MB,

@@ -43,7 +43,10 @@ def is_streamed(head: Head) -> bool:
     prelude's content type.
     """
     mode = head.get("lambda-runtime-function-response-mode").lower()
-    return mode == "streaming" or head.get("content-type").partition(";")[0].strip().lower() == _PRELUDE_TYPE
+    return (
+        mode == "streaming"
+        or head.get("content-type").partition(";")[0].strip().lower() == _PRELUDE_TYPE
+    )
 
 
 def item_failures(body: Body) -> int | None:

@@ -162,7 +162,8 @@ LRAP_LINK_SOURCE = "source"
 LRAP_LINK_SOURCE_XRAY = "x-ray-env"
 LRAP_LINK_SOURCE_INIT = "init"
 
-# What Lambda measured of an invocation, in the words of the Telemetry API and of X-Ray's annotations.
+# What Lambda measured of an invocation, in the words of the Telemetry API and of X-Ray's
+# annotations.
 AWS_RESPONSE_LATENCY = "aws.responseLatency"
 AWS_RESPONSE_DURATION = "aws.responseDuration"
 AWS_RUNTIME_OVERHEAD = "aws.runtimeOverhead"

@@ -8,7 +8,13 @@ Options"; "Resource SDK", "Specifying resource information via an environment va
 import posix
 
 from lrap_otel.environment import Environment, quoted
-from lrap_otel.settings import DEFAULT_SAMPLER, LONGEST_MS, MANAGED_INSTANCES, SAMPLERS, telemetry_types
+from lrap_otel.settings import (
+    DEFAULT_SAMPLER,
+    LONGEST_MS,
+    MANAGED_INSTANCES,
+    SAMPLERS,
+    telemetry_types,
+)
 from lrap_otel.telemetry.percent import unquoted
 from lrap_otel.telemetry.url import Url
 
@@ -37,7 +43,8 @@ _PROTOCOLS = ("http/protobuf", "http/json", "grpc")
 GRPC = "otlp_proto_grpc"
 # Prints, in the place of sending.
 _CONSOLE = "console"
-# What a reference to a secret begins with (export/aws/references.py); OpenTelemetry has no such thing.
+# What a reference to a secret begins with (export/aws/references.py); OpenTelemetry has no such
+# thing.
 REFERENCE = "${arn:"
 _EXPORTER_NAME_MARKS = "-_."
 _EXPORTER_NAME_LIMIT = 64
@@ -94,9 +101,14 @@ class SignalSettings:
         self.url = url(read, f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", default)
         self.headers = _headers(read, own_or_common("HEADERS"))
         common_timeout_ms = _timeout_ms(read, "OTEL_EXPORTER_OTLP_TIMEOUT", 10_000)
-        self.timeout_ms = _timeout_ms(read, f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", common_timeout_ms)
+        self.timeout_ms = _timeout_ms(
+            read, f"OTEL_EXPORTER_OTLP_{signal}_TIMEOUT", common_timeout_ms
+        )
         if is_grpc and self.has_references:
-            read.warn("references to secrets are not looked up for grpc, whose exporter reads its variables itself")
+            read.warn(
+                "references to secrets are not looked up for grpc, whose exporter reads its "
+                "variables itself"
+            )
         self.compression = one_of("COMPRESSION", "none", ("none", "gzip"))
         self.certificate = read.text(own_or_common("CERTIFICATE"))
         self.client_key = read.text(own_or_common("CLIENT_KEY"))
@@ -119,7 +131,9 @@ class SignalSettings:
 
     @property
     def shown_url(self) -> str:
-        """The address for people: without credentials and the query, and without what a secret holds."""
+        """The address for people: without credentials and the query, and without what a secret
+        holds.
+        """
         return "the address that a secret holds" if self.is_referenced_url else str(Url(self.url))
 
     def replaced(self, url: str, headers: dict[str, str]) -> "SignalSettings":
@@ -131,27 +145,34 @@ class SignalSettings:
         return copy
 
     def _read_exporters(self, read: Environment, signal: str) -> bool:
-        """Set `enabled`: whether we send it, as OTLP over HTTP; `is_json`: whether as JSON; `has_console`: whether
-        it is printed; and `others`: the exporters of packages, by the names that these register, each with what asks
-        for it. Whether OTLP goes by gRPC.
+        """Set `enabled`: whether we send it, as OTLP over HTTP; `is_json`: whether as JSON;
+        `has_console`: whether it is printed; and `others`: the exporters of packages, by the names
+        that these register, each with what asks for it. Whether OTLP goes by gRPC.
         """
         own, common = f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"
         says = f"{_PROTOCOLS[0]} (also known: {', '.join(_PROTOCOLS[1:])})"
         protocol = read.one_of(common, _PROTOCOLS[0], _PROTOCOLS, says)
-        protocol = read.one_of(own, protocol, _PROTOCOLS, says if protocol == _PROTOCOLS[0] else protocol)
+        protocol = read.one_of(
+            own, protocol, _PROTOCOLS, says if protocol == _PROTOCOLS[0] else protocol
+        )
         names = _exporters(read, signal)
         if (
             protocol == "grpc"
             and _aws_endpoint(read, signal)
             and not read.text(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT")
         ):
-            read.warn(f"AWS takes OTLP over HTTP alone, so with {EXPORT_VARIABLE}=aws {_PROTOCOLS[0]} is used for grpc")
+            read.warn(
+                f"AWS takes OTLP over HTTP alone, so with {EXPORT_VARIABLE}=aws {_PROTOCOLS[0]} is "
+                f"used for grpc"
+            )
             protocol = _PROTOCOLS[0]
         is_grpc = "otlp" in names and protocol == "grpc"
         self.enabled = "otlp" in names and not is_grpc
         self.is_json = protocol == "http/json"
         self.has_console = _CONSOLE in names
-        self.others = {name: f"OTEL_{signal}_EXPORTER" for name in names if name not in {"otlp", _CONSOLE}}
+        self.others = {
+            name: f"OTEL_{signal}_EXPORTER" for name in names if name not in {"otlp", _CONSOLE}
+        }
         if is_grpc:
             asked_by = own if read.text(own).lower() == "grpc" else common
             self.others = {GRPC: f"{asked_by}=grpc", **self.others}
@@ -175,8 +196,9 @@ class NetworkSettings:
 
 
 class SpoolSettings:
-    """The file of spans that no export could deliver: where it lies, and how long it may get. With 0
-    bytes there is none. `has_snapshot`: this init may end in a snapshot, in which there must be none.
+    """The file of spans that no export could deliver: where it lies, and how long it may get. With
+    0 bytes there is none. `has_snapshot`: this init may end in a snapshot, in which there must be
+    none.
     """
 
     __slots__ = ("has_snapshot", "limit_bytes", "path")
@@ -274,11 +296,17 @@ class ExportSettings:
         # Of what is not used, nobody need be warned: an SDK in the function may read it.
         self.logs = SignalSettings(read if is_wanted else Environment(read.variables), "LOGS")
         # What is printed would come back as an extension's line.
-        asked = [*self.logs.others.values(), *(["OTEL_LOGS_EXPORTER=console"] if self.logs.has_console else [])]
+        asked = [
+            *self.logs.others.values(),
+            *(["OTEL_LOGS_EXPORTER=console"] if self.logs.has_console else []),
+        ]
         if not is_wanted:
             self.logs.others, self.logs.has_console, self.logs.enabled = {}, False, False
         elif asked:
-            read.warn(f"{', '.join(asked)} is not offered for logs; OTLP over http/protobuf is used instead")
+            read.warn(
+                f"{', '.join(asked)} is not offered for logs; OTLP over http/protobuf is used "
+                f"instead"
+            )
             self.logs.others, self.logs.has_console, self.logs.enabled = {}, False, True
         self.logs_level = read.one_of("LRAP_LOGS_LEVEL", "trace", LOGS_LEVELS)
         self.logs_rate = read.number("LRAP_LOGS_RATE", 0, 0, _LARGEST)
@@ -294,14 +322,20 @@ class ExportSettings:
     def _read_metrics(self, read: Environment) -> None:
         self.metric_interval_ms = read.number("OTEL_METRIC_EXPORT_INTERVAL", 60_000, 1, _LARGEST)
         # One attempt has two limits: this one and OTLP's own.
-        self.metrics.timeout_ms = min(self.metrics.timeout_ms, _timeout_ms(read, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000))
+        self.metrics.timeout_ms = min(
+            self.metrics.timeout_ms, _timeout_ms(read, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000)
+        )
         self.exemplar_filter = read.one_of(
-            "OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", ("always_on", "always_off", "trace_based")
+            "OTEL_METRICS_EXEMPLAR_FILTER",
+            "trace_based",
+            ("always_on", "always_off", "trace_based"),
         )
         # OpenTelemetry's default is cumulative, which would make a series of its own of each
         # short-lived sandbox.
         self.metric_temporality = read.one_of(
-            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta", ("delta", "cumulative", "lowmemory")
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            "delta",
+            ("delta", "cumulative", "lowmemory"),
         )
         self.histogram_aggregation = read.one_of(
             "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
@@ -320,17 +354,27 @@ class ExportSettings:
             str(every_length) if every_length else _NO_LIMIT,
         )
         every_count = read.number("OTEL_ATTRIBUTE_COUNT_LIMIT", 128, 0, _LARGEST)
-        self.max_attributes = read.number("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST)
+        self.max_attributes = read.number(
+            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST
+        )
         self.max_events = read.number("OTEL_SPAN_EVENT_COUNT_LIMIT", 128, 0, _LARGEST)
         self.max_links = read.number("OTEL_SPAN_LINK_COUNT_LIMIT", 128, 0, _LARGEST)
-        self.max_event_attributes = read.number("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST)
-        self.max_link_attributes = read.number("OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST)
+        self.max_event_attributes = read.number(
+            "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST
+        )
+        self.max_link_attributes = read.number(
+            "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT", every_count, 0, _LARGEST
+        )
 
     def _read_privacy(self, read: Environment) -> None:
         self.captures_query = read.switch("LRAP_CAPTURE_QUERY", default=True)
         self.captures_client_address = read.switch("LRAP_CAPTURE_CLIENT_ADDRESS", default=True)
-        self.captured_exception = read.one_of("LRAP_CAPTURE_EXCEPTION", "stack", ("type", "message", "stack"))
-        self.redacted_names = tuple(filter(None, map(str.strip, read.text("LRAP_REDACT").split(","))))
+        self.captured_exception = read.one_of(
+            "LRAP_CAPTURE_EXCEPTION", "stack", ("type", "message", "stack")
+        )
+        self.redacted_names = tuple(
+            filter(None, map(str.strip, read.text("LRAP_REDACT").split(",")))
+        )
 
 
 def _keep(read: Environment) -> dict[str, float]:
@@ -343,7 +387,9 @@ def _keep(read: Environment) -> dict[str, float]:
     try:
         return setting_keep.parse(text)
     except ValueError:
-        read.warn(f"LRAP_KEEP={quoted(text)} cannot be used; every span that is sampled is sent instead")
+        read.warn(
+            f"LRAP_KEEP={quoted(text)} cannot be used; every span that is sampled is sent instead"
+        )
         return {}
 
 
@@ -356,7 +402,9 @@ def _in_either_case(read: Environment, name: str) -> str:
 def in_force(settings: "Settings") -> str:
     """One line for the log: where telemetry goes, without credentials, and what is traced."""
     export = ExportSettings(settings.environment.variables)
-    traces, metrics = (", ".join(_named_ways(signal)) or "nowhere" for signal in (export.traces, export.metrics))
+    traces, metrics = (
+        ", ".join(_named_ways(signal)) or "nowhere" for signal in (export.traces, export.metrics)
+    )
     ratio = f" ({settings.sampler_argument})" if settings.sampler_argument else ""
     logs = f", logs to {export.logs.shown_url}" if export.logs.enabled else ""
     return (
@@ -378,9 +426,13 @@ def _aws_endpoint(read: Environment, signal: str) -> str:
 
     region = read.text("AWS_REGION", read.text("AWS_DEFAULT_REGION"))
     if not is_region(region):
-        read.warn(f"{EXPORT_VARIABLE}=aws needs AWS_REGION; OTEL_EXPORTER_OTLP_ENDPOINT is used instead")
+        read.warn(
+            f"{EXPORT_VARIABLE}=aws needs AWS_REGION; OTEL_EXPORTER_OTLP_ENDPOINT is used instead"
+        )
         return ""
-    return otlp_endpoint(signal.lower(), region, is_fips=read.text("AWS_USE_FIPS_ENDPOINT").lower() == "true")
+    return otlp_endpoint(
+        signal.lower(), region, is_fips=read.text("AWS_USE_FIPS_ENDPOINT").lower() == "true"
+    )
 
 
 def _timeout_ms(read: Environment, name: str, default: int) -> int:
@@ -412,8 +464,9 @@ def _any_url(read: Environment, name: str, default: str) -> str:
 
 
 def _exporters(read: Environment, signal: str) -> list[str]:
-    """The exporters that a signal's variable names, each once: ``otlp``, ``console``, or what a package registers;
-    none if it says ``none`` alone. What cannot be one is left out with a warning; if nothing is left, it is ``otlp``.
+    """The exporters that a signal's variable names, each once: ``otlp``, ``console``, or what a
+    package registers; none if it says ``none`` alone. What cannot be one is left out with a
+    warning; if nothing is left, it is ``otlp``.
 
     With LRAP_EXPORT=aws metrics are sent only if they are asked for: AWS bills them apart.
     """
@@ -426,7 +479,9 @@ def _exporters(read: Environment, signal: str) -> list[str]:
         return []
     found = []
     for number, each in enumerate(asked, 1):
-        is_name = all(mark.isascii() and (mark.isalnum() or mark in _EXPORTER_NAME_MARKS) for mark in each)
+        is_name = all(
+            mark.isascii() and (mark.isalnum() or mark in _EXPORTER_NAME_MARKS) for mark in each
+        )
         if each.lower() in {"otlp", _CONSOLE}:
             found.append(each.lower())
         elif each.lower() == "none" or not is_name or len(each) > _EXPORTER_NAME_LIMIT:
@@ -488,7 +543,9 @@ def _header_fault(key: str, value: str) -> str:
 
 
 def _reference_fault(text: str) -> str:
-    """What is wrong with the references to secrets in `text`; empty if nothing is, or there are none."""
+    """What is wrong with the references to secrets in `text`; empty if nothing is, or there are
+    none.
+    """
     if REFERENCE not in text:
         return ""
     from lrap_otel.telemetry.export.aws.references import references_in  # noqa: PLC0415 - few have any

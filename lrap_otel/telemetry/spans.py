@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.semconv import Attributes
 
 
-def invocation_span(invocation: "Invocation", resource: "Resource", function_name: str, limits: "Limits") -> Span:
+def invocation_span(
+    invocation: "Invocation", resource: "Resource", function_name: str, limits: "Limits"
+) -> Span:
     """The span of an invocation that has ended: SERVER, named after the route where there is one,
     else the function.
     """
@@ -23,13 +25,20 @@ def invocation_span(invocation: "Invocation", resource: "Resource", function_nam
     span = Span(
         invocation.description.span_name or function_name,
         SERVER,
-        SpanContext(delivered.trace_id_hex, delivered.span_id_hex, delivered.trace_flags, delivered.trace_state),
+        SpanContext(
+            delivered.trace_id_hex,
+            delivered.span_id_hex,
+            delivered.trace_flags,
+            delivered.trace_state,
+        ),
         delivered.parent_span_id_hex,
         delivered.delivered_ns,
         invocation.end_ns,
         resource,
     )
-    span.attributes, span.dropped_attributes = limits.applied(_attributes(invocation), limits.max_attributes)
+    span.attributes, span.dropped_attributes = limits.applied(
+        _attributes(invocation), limits.max_attributes
+    )
     _add_links(span, [*_segment_links(delivered), *invocation.description.links], limits)
     _add_exception(span, invocation.failure, limits)
     if invocation.error_type:
@@ -40,7 +49,12 @@ def invocation_span(invocation: "Invocation", resource: "Resource", function_nam
 
 
 def init_span(
-    context: SpanContext, start_ns: int, end_ns: int, failure: "Failure", resource: "Resource", limits: "Limits"
+    context: SpanContext,
+    start_ns: int,
+    end_ns: int,
+    failure: "Failure",
+    resource: "Resource",
+    limits: "Limits",
 ) -> Span:
     """The span of an initialization that failed: INTERNAL, a trace of its own."""
     span = Span("init", INTERNAL, context, "", min(start_ns, end_ns), end_ns, resource)
@@ -77,7 +91,9 @@ def _attributes(invocation: "Invocation") -> "Attributes":
 
 def _add_links(span: Span, links: "list[LinkTo]", limits: "Limits") -> None:
     kept = links[: limits.max_links]
-    span.links = [Link(to.context, *limits.applied(to.attributes, limits.max_link_attributes)) for to in kept]
+    span.links = [
+        Link(to.context, *limits.applied(to.attributes, limits.max_link_attributes)) for to in kept
+    ]
     span.dropped_links = len(links) - len(kept)
 
 

@@ -81,7 +81,10 @@ def _host_and_port(address: str) -> tuple[str, int]:
     if not host or any(not " " < character != "\x7f" or character in "[]\\" for character in host):
         raise ValueError("it has no host")
     if port and not (
-        port.isascii() and port.isdigit() and len(port) <= _PORT_DIGITS and 0 < int(port) <= _HIGHEST_PORT
+        port.isascii()
+        and port.isdigit()
+        and len(port) <= _PORT_DIGITS
+        and 0 < int(port) <= _HIGHEST_PORT
     ):
         raise ValueError("it has a port that is none")
     return host.lower(), int(port or 0)
@@ -100,7 +103,8 @@ def _quoted(path: str) -> str:
     if path.isascii() and path.isprintable() and " " not in path:
         return path
     return "".join(
-        chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}" for byte in path.encode("utf-8", "surrogateescape")
+        chr(byte) if 0x20 < byte < 0x7F else f"%{byte:02X}"
+        for byte in path.encode("utf-8", "surrogateescape")
     )
 
 

@@ -97,14 +97,18 @@ class Finding:
 
 
 def check_variables(variables: "Mapping[bytes, bytes]") -> "list[Finding]":
-    """The findings that the extension can make from its own variables, without knowing the runtime."""
+    """The findings that the extension can make from its own variables, without knowing
+    the runtime.
+    """
     return [*check_wrapper(variables), *check_settings(variables)]
 
 
 def check_wrapper(variables: "Mapping[bytes, bytes]") -> "list[Finding]":
     """Whether Lambda starts the runtime through our wrapper."""
     read = Settings(variables)
-    wrapper, following = (read.environment.text(name) for name in (WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE))
+    wrapper, following = (
+        read.environment.text(name) for name in (WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE)
+    )
     found: list[Finding] = []
     if wrapper.endswith((_OWN_ENDING, SHORT_WRAPPER)):
         if following.endswith(_OWN_ENDING):
@@ -122,8 +126,10 @@ def check_wrapper(variables: "Mapping[bytes, bytes]") -> "list[Finding]":
             Finding(
                 "no-wrapper",
                 ERROR,
-                f"{WRAPPER_VARIABLE} is not set, so Lambda does not start the runtime through our wrapper.",
-                f"Set {WRAPPER_VARIABLE}={WRAPPER}; a bootstrap or an entry point of your own starts that file instead.",
+                f"{WRAPPER_VARIABLE} is not set, so Lambda does not start the runtime through our "
+                f"wrapper.",
+                f"Set {WRAPPER_VARIABLE}={WRAPPER}; a bootstrap or an entry point of your own "
+                f"starts that file instead.",
             )
         )
     elif wrapper == WEB_ADAPTER:
@@ -140,7 +146,8 @@ def _check_web_adapter(read: Settings) -> "Iterator[Finding]":
         yield Finding(
             "web-adapter",
             ERROR,
-            f"The wrapper is AWS Lambda Web Adapter's, which calls Lambda past us: {WEB_ADAPTER_PROXY} {is_missing}.",
+            f"The wrapper is AWS Lambda Web Adapter's, which calls Lambda past us: "
+            f"{WEB_ADAPTER_PROXY} {is_missing}.",
             f"Set {WEB_ADAPTER_PROXY}=127.0.0.1:{read.listener_port}.",
         )
 
@@ -151,13 +158,19 @@ def _other_wrapper(wrapper: str) -> Finding:
         "other-wrapper",
         ERROR if owner else WARNING,
         f"{WRAPPER_VARIABLE} names {shown(wrapper)}"
-        + (f" of {owner}, so ours never starts and nothing is traced." if owner else ", not our wrapper."),
-        f"Set {WRAPPER_VARIABLE}={WRAPPER} and {NEXT_WRAPPER_VARIABLE}={shown(wrapper)}, which then starts after ours"
-        + ("." if owner else ", unless that file starts ours by itself."),
+        + (
+            f" of {owner}, so ours never starts and nothing is traced."
+            if owner
+            else ", not our wrapper."
+        ),
+        f"Set {WRAPPER_VARIABLE}={WRAPPER} and {NEXT_WRAPPER_VARIABLE}={shown(wrapper)}, which "
+        f"then starts after ours" + ("." if owner else ", unless that file starts ours by itself."),
     )
 
 
-def check_settings(variables: "Mapping[bytes, bytes]", unknown: "Collection[str]" = ()) -> "list[Finding]":
+def check_settings(
+    variables: "Mapping[bytes, bytes]", unknown: "Collection[str]" = ()
+) -> "list[Finding]":
     """The consequences of our own and OpenTelemetry's variables.
 
     `unknown` are names of variables whose values are not known here.
@@ -169,7 +182,8 @@ def check_settings(variables: "Mapping[bytes, bytes]", unknown: "Collection[str]
             Finding(
                 "switched-off",
                 WARNING,
-                "LRAP_ENABLED=false or OTEL_SDK_DISABLED=true switches everything off: nothing is traced.",
+                "LRAP_ENABLED=false or OTEL_SDK_DISABLED=true switches everything off: nothing is "
+                "traced.",
                 "Remove the variable to have traces again.",
             )
         )
@@ -177,7 +191,10 @@ def check_settings(variables: "Mapping[bytes, bytes]", unknown: "Collection[str]
     found += _check_what_is_sent(settings, export)
     endpoints = {
         place.variable: place
-        for place in (_Place(export, "TRACES", export.traces), _Place(export, "METRICS", export.metrics))
+        for place in (
+            _Place(export, "TRACES", export.traces),
+            _Place(export, "METRICS", export.metrics),
+        )
         if place.is_known and place.variable not in unknown and not _is_shadowed(place, unknown)
     }
     for place in endpoints.values():
@@ -191,7 +208,11 @@ def _check_grpc(export: ExportSettings) -> "Iterator[Finding]":
         if GRPC not in signal.others:
             continue
         asked_by = signal.others[GRPC]
-        if not signal.is_referenced_url and (host := split_url(signal.url)[1]) and aws_service(host):
+        if (
+            not signal.is_referenced_url
+            and (host := split_url(signal.url)[1])
+            and aws_service(host)
+        ):
             yield Finding(
                 "aws-endpoint",
                 ERROR,
@@ -202,7 +223,8 @@ def _check_grpc(export: ExportSettings) -> "Iterator[Finding]":
             yield Finding(
                 "grpc-secrets",
                 ERROR,
-                f"{asked_by}: the exporter over gRPC reads its variables itself, and knows no references to secrets.",
+                f"{asked_by}: the exporter over gRPC reads its variables itself, and knows no "
+                f"references to secrets.",
                 "Send over HTTP (http/protobuf), or give it the secret itself.",
             )
 
@@ -255,11 +277,15 @@ class _Place:
         is_common = bool(text(ENDPOINT_VARIABLE)) and text(EXPORT_VARIABLE).lower() != "aws"
         self.variable = own if self.is_own else ENDPOINT_VARIABLE if is_common else ""
         # A value that is no URL has a warning of its own, and the default is used.
-        faults = tuple(f"{self.variable} {fault}" for fault in ("is no http", "has a reference", "is no ARN"))
+        faults = tuple(
+            f"{self.variable} {fault}" for fault in ("is no http", "has a reference", "is no ARN")
+        )
         is_malformed = any(warning.startswith(faults) for warning in export.warnings)
         is_sent = settings.enabled and bool(self.variable)
         self.is_known = is_sent and not is_malformed and not settings.is_referenced_url
-        self.scheme, self.host, self.port, self.path = split_url(settings.url) if self.is_known else ("", "", 0, "")
+        self.scheme, self.host, self.port, self.path = (
+            split_url(settings.url) if self.is_known else ("", "", 0, "")
+        )
         if not self.is_own:
             self.path = self.path.removesuffix(f"/v1/{self.signal}")
 
@@ -292,13 +318,18 @@ def _check_aws(place: _Place, service: str) -> "Iterator[Finding]":
         yield Finding(
             "aws-endpoint",
             ERROR,
-            f"{place.variable}: {place.host} takes {signal} alone, and gets {place.signal if place.is_own else 'every signal'}.",
-            f"Set OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT instead, one for each signal, or {EXPORT_VARIABLE}=aws.",
+            f"{place.variable}: {place.host} takes {signal} alone, and gets "
+            f"{place.signal if place.is_own else 'every signal'}.",
+            f"Set OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT instead, one for each signal, or "
+            f"{EXPORT_VARIABLE}=aws.",
         )
 
 
 def _check_scheme(place: _Place) -> "Iterator[Finding]":
-    name, origin = place.variable, f"{place.scheme}://{place.host}" + (f":{place.port}" if place.port else "")
+    name, origin = (
+        place.variable,
+        f"{place.scheme}://{place.host}" + (f":{place.port}" if place.port else ""),
+    )
     takes_https_alone = any(is_within(place.host, vendor) for vendor in _HTTPS_ONLY)
     if place.port == 4317:
         yield Finding(
@@ -312,15 +343,22 @@ def _check_scheme(place: _Place) -> "Iterator[Finding]":
             "http-for-https",
             ERROR,
             f"{name}: {origin} takes https alone.",
-            f"Write https://{place.host}" + (f":{place.port}." if place.port not in {0, 80, 443} else "."),
+            f"Write https://{place.host}"
+            + (f":{place.port}." if place.port not in {0, 80, 443} else "."),
         )
     elif place.scheme == "https" and place.port == 80:
-        yield Finding("https-for-http", ERROR, f"{name}: port 80 speaks no TLS.", "Write http://, or the port of TLS.")
+        yield Finding(
+            "https-for-http",
+            ERROR,
+            f"{name}: port 80 speaks no TLS.",
+            "Write http://, or the port of TLS.",
+        )
     elif place.scheme == "http" and is_public(place.host):
         yield Finding(
             "plain-http",
             WARNING,
-            f"{name}: {origin} is a public host, and what is sent, credentials included, can be read on the way.",
+            f"{name}: {origin} is a public host, and what is sent, credentials included, can be "
+            f"read on the way.",
             "Write https:// if it takes that, or reach it by a private network.",
         )
     elif place.scheme == "https" and (place.is_loopback or place.port == 4318):
@@ -332,7 +370,10 @@ def _check_scheme(place: _Place) -> "Iterator[Finding]":
         )
     elif place.scheme == "http" and not place.port:
         yield Finding(
-            "no-port", NOTE, f"{name}: without a port {origin} is port 80.", "Write :4318 if a collector listens there."
+            "no-port",
+            NOTE,
+            f"{name}: without a port {origin} is port 80.",
+            "Write :4318 if a collector listens there.",
         )
 
 
@@ -381,7 +422,9 @@ def is_public(host: str) -> bool:
         return packed[0] & 0xFE != 0xFC and packed[:2] != b"\xfe\x80" and any(packed[:15])
     first, second = packed[0], packed[1]
     is_private = first in {0, 10, 127} or (first, second) in {(192, 168), (169, 254)}
-    return not (is_private or (first == 172 and 16 <= second < 32) or (first == 100 and 64 <= second < 128))
+    return not (
+        is_private or (first == 172 and 16 <= second < 32) or (first == 100 and 64 <= second < 128)
+    )
 
 
 def _packed(host: str) -> "bytes | None":

@@ -29,11 +29,13 @@ _OUT_OF_MEMORY_SCORE = b"1000"
 _SHUTDOWN_S = 2.0
 # What SHUTDOWN's deadline must leave for the answer to arrive and both processes to end.
 _SHUTDOWN_MARGIN_S = 0.1
-# What the last attempt gets all the same, where the imports have taken that time: it may be done before the proxy kills us.
+# What the last attempt gets all the same, where the imports have taken that time: it may be done
+# before the proxy kills us.
 _LATE_SHUTDOWN_S = 0.5
 # The proxy has gone and nobody waits for us; what is finished deserves one quick attempt.
 _ORPHAN_EXPORT_S = 1.0
-# How old an attempt may get for which Lambda does not wait any more, if nothing comes for which it does.
+# How old an attempt may get for which Lambda does not wait any more, if nothing comes for which it
+# does.
 _UNAWAITED_EXPORT_S = 2.0
 _WARNINGS_LIMIT = 100
 # How long, of the two seconds that a sandbox has for its end, the platform's last word may take.
@@ -46,7 +48,8 @@ def run(
     variables: Mapping[bytes, bytes],
     platform: _socket.socket | None = None,
 ) -> None:
-    """Be the telemetry process, in a child forked for it, until the channel ends or a shutdown is answered.
+    """Be the telemetry process, in a child forked for it, until the channel ends or a shutdown is
+    answered.
 
     `far`, `event_fd` and `platform` are the channel's. Nothing is raised.
     """
@@ -126,7 +129,9 @@ def _work(inbox: RecordQueue, pipeline: Pipeline, end: TelemetryEnd, warnings: _
     return is_over
 
 
-def _work_off(arrival: QueuedRecord, inbox: RecordQueue, pipeline: Pipeline, end: TelemetryEnd) -> bool:
+def _work_off(
+    arrival: QueuedRecord, inbox: RecordQueue, pipeline: Pipeline, end: TelemetryEnd
+) -> bool:
     """Whether this was the last."""
     record = arrival.record
     if record is None:
@@ -146,7 +151,9 @@ def _work_off(arrival: QueuedRecord, inbox: RecordQueue, pipeline: Pipeline, end
         if isinstance(record, Shutdown):
             _hear_platform_out(inbox, pipeline)
             pipeline.close_open(record.reason)
-        has_all = pipeline.flush(_deadline(record, arrival.at_s, inbox.event_fd), is_last=isinstance(record, Shutdown))
+        has_all = pipeline.flush(
+            _deadline(record, arrival.at_s, inbox.event_fd), is_last=isinstance(record, Shutdown)
+        )
     finally:
         if not is_superseded:
             end.reply(records.flushed(record.number, has_all))
@@ -154,7 +161,9 @@ def _work_off(arrival: QueuedRecord, inbox: RecordQueue, pipeline: Pipeline, end
 
 
 def _hear_platform_out(inbox: RecordQueue, pipeline: Pipeline) -> None:
-    """What became of the last invocation, Lambda reports while the sandbox ends, which it does not bill."""
+    """What became of the last invocation, Lambda reports while the sandbox ends, which it does not
+    bill.
+    """
     inbox.hurry()
     end_s = monotonic() + _PLATFORM_S
     while pipeline.awaits_platform and (left_s := end_s - monotonic()) > 0:
@@ -166,8 +175,9 @@ def _hear_platform_out(inbox: RecordQueue, pipeline: Pipeline) -> None:
 
 
 def _deadline(record: Flush | Shutdown, arrived_s: float, event_fd: EventFd) -> Deadline:
-    """A flush's budget runs from when it came, not from when we got to it: while it runs, Lambda waits. Once it is over
-    nobody waits, and the attempt is made and goes on all the same, beside whatever the function does next.
+    """A flush's budget runs from when it came, not from when we got to it: while it runs, Lambda
+    waits. Once it is over nobody waits, and the attempt is made and goes on all the same, beside
+    whatever the function does next.
     """
     if isinstance(record, Shutdown):
         # A clock that was set back since must not have us attempt until we are killed.
@@ -177,7 +187,9 @@ def _deadline(record: Flush | Shutdown, arrived_s: float, event_fd: EventFd) -> 
 
 
 def _step_back() -> None:
-    """Out of the function's way: no output of our own, last in line for the CPU, first for the out-of-memory killer."""
+    """Out of the function's way: no output of our own, last in line for the CPU, first for the
+    out-of-memory killer.
+    """
     _signal.signal(_signal.SIGTERM, _signal.SIG_IGN)
     _signal.signal(_signal.SIGINT, _signal.SIG_IGN)
     # The kernel's, to one that is stopped when its process group is orphaned.

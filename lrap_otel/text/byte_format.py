@@ -37,7 +37,9 @@ class ByteFormat:
         numbers = [piece if isinstance(piece, int) else next(literals) for piece in pieces]
         # With one number alone it would not make a tuple.
         self._take: Callable[[Sequence[bytes]], tuple[bytes, ...]] = (
-            itemgetter(*numbers) if len(numbers) > 1 else lambda values: tuple([values[number] for number in numbers])
+            itemgetter(*numbers)
+            if len(numbers) > 1
+            else lambda values: tuple([values[number] for number in numbers])
         )
 
     def fill(self, values: tuple[bytes, ...]) -> bytes:

@@ -99,7 +99,9 @@ def outline(text: str, position: int) -> "tuple[Any, int]":
         raise ValueError("JSON nested too deep") from None
 
 
-def members(text: str, position: int = 0, stop_name: str = "", stop_after: int = _NEVER) -> "dict[str, Member]":
+def members(
+    text: str, position: int = 0, stop_name: str = "", stop_after: int = _NEVER
+) -> "dict[str, Member]":
     """The members of the object that starts at `position`; of equal names the last.
 
     The search ends, with nothing behind it read, after position `stop_after` as soon as the member

@@ -37,7 +37,15 @@ class PatternCompiler:
 
                 self._matcher = Matcher()
             return self._matcher.compile(parts)
-        except (ImportError, AttributeError, LookupError, RuntimeError, TypeError, ValueError, OverflowError):
+        except (
+            ImportError,
+            AttributeError,
+            LookupError,
+            RuntimeError,
+            TypeError,
+            ValueError,
+            OverflowError,
+        ):
             self.is_off = True
             return None
 

@@ -73,7 +73,9 @@ class Matcher:
                 groups += 1
             else:
                 code += self._code_of(part)
-        pattern: re.Pattern[bytes] = self._compile(b"", 0, [*code, _SUCCESS], groups, {}, (None,) * (groups + 1))
+        pattern: re.Pattern[bytes] = self._compile(
+            b"", 0, [*code, _SUCCESS], groups, {}, (None,) * (groups + 1)
+        )
         return pattern
 
     def _code_of(self, part: "bytes | Value") -> list[int]:

@@ -42,19 +42,27 @@ def main(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m opt.layer", description=__doc__, allow_abbrev=False)
+    parser = argparse.ArgumentParser(
+        prog="python -m opt.layer", description=__doc__, allow_abbrev=False
+    )
     parser.add_argument("what", nargs="?", choices=("zip", "image"), default="zip")
     parser.add_argument(
         "--python",
         default="",
         metavar="SOURCE",
-        help="where the interpreters come from: debian, uv, or two folders, X86_64:AARCH64; default: the first that works",
+        help="where the interpreters come from: debian, uv, or two folders, X86_64:AARCH64; "
+        "default: the first that works",
     )
     parser.add_argument("--arch", choices=ARCHITECTURES, help="one architecture; default: both")
     parser.add_argument(
-        "--flavour", choices=content.FLAVOURS, default="default", help="sdk: with the SDK and its exporters"
+        "--flavour",
+        choices=content.FLAVOURS,
+        default="default",
+        help="sdk: with the SDK and its exporters",
     )
-    parser.add_argument("--build", type=Path, default=BUILD, help="the folder to write to; default: build")
+    parser.add_argument(
+        "--build", type=Path, default=BUILD, help="the folder to write to; default: build"
+    )
     return parser
 
 

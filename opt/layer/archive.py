@@ -1,4 +1,6 @@
-"""Archives that are the same in each build: names sorted, times fixed, modes by the kind of file."""
+"""Archives that are the same in each build: names sorted, times fixed, modes by the
+kind of file.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,11 @@ def entries(root: Path) -> list[Entry]:
         if path.is_dir():
             found.append(Entry(f"{name}/", 0o040755, b""))
         else:
-            found.append(Entry(name, 0o100755 if path.stat().st_mode & 0o111 else 0o100644, path.read_bytes()))
+            found.append(
+                Entry(
+                    name, 0o100755 if path.stat().st_mode & 0o111 else 0o100644, path.read_bytes()
+                )
+            )
     return sorted(found)
 
 
@@ -65,7 +71,9 @@ def write_zip(root: Path, target: Path, deflate: Deflate) -> dict[str, int]:
             name = entry.name.encode()
             method = _DEFLATED if packed else 0
             sizes = (zlib.crc32(entry.content), len(packed), len(entry.content), len(name), 0)
-            local = struct.pack("<IHHHHHIIIHH", 0x04034B50, _VERSION, 0, method, _DOS_TIME, _DOS_DATE, *sizes)
+            local = struct.pack(
+                "<IHHHHHIIIHH", 0x04034B50, _VERSION, 0, method, _DOS_TIME, _DOS_DATE, *sizes
+            )
             central = struct.pack(
                 "<IHHHHHHIIIHHHHHII",
                 0x02014B50,
@@ -88,7 +96,9 @@ def write_zip(root: Path, target: Path, deflate: Deflate) -> dict[str, int]:
             offset += len(local) + len(name) + len(packed)
         index = b"".join(directory)
         count = len(directory)
-        file.write(index + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(index), offset, 0))
+        file.write(
+            index + struct.pack("<IHHHHIIH", 0x06054B50, 0, 0, count, count, len(index), offset, 0)
+        )
     return taken
 
 

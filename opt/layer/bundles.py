@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 # What loads a bundle is loaded from its own file.
 _LOADER = ("lrap_otel.bundle",)
-# In the order in which a process loads them. The telemetry process is forked once `start` is loaded.
+# In the order in which a process loads them. The telemetry process is forked once `start` is
+# loaded.
 BUNDLES = {
     "boot": ("lrap_otel.boot",),
     "start": ("lrap_otel.ipc.channel", "lrap_otel.ipc.telemetry_port", "lrap_otel.handshake"),
@@ -30,11 +31,17 @@ BUNDLES = {
         "lrap_otel.telemetry.platform.observer",
     ),
 }
-# Of the proxy's, what a module of the telemetry process may import later (tests/test_layers.py says what else it may not); and
-# of the telemetry process's, what the proxy imports at LRAP_LOG_LEVEL=info. They have files as well.
+# Of the proxy's, what a module of the telemetry process may import later (tests/test_layers.py says
+# what else it may not); and of the telemetry process's, what the proxy imports at
+# LRAP_LOG_LEVEL=info. They have files as well.
 SHARED = {"environment", "log", "propagation", "settings", "text"}
 ALSO_OF_THE_PROXY = ("lrap_otel.telemetry.settings", "lrap_otel.telemetry.variable_checks")
-LOADED_BEFORE = {"boot": (), "start": ("boot",), "proxy": ("boot", "start"), "telemetry": ("boot", "start")}
+LOADED_BEFORE = {
+    "boot": (),
+    "start": ("boot",),
+    "proxy": ("boot", "start"),
+    "telemetry": ("boot", "start"),
+}
 
 
 def modules_of(bundle: str, package: Path) -> dict[str, Path]:
@@ -49,7 +56,9 @@ def modules_of(bundle: str, package: Path) -> dict[str, Path]:
 def without_files(package: Path) -> set[Path]:
     """The sources of modules that the layer has in bundles alone."""
     of = {bundle: set(modules_of(bundle, package).values()) for bundle in BUNDLES}
-    shared = {path for path in of["proxy"] if path.relative_to(package).with_suffix("").parts[0] in SHARED}
+    shared = {
+        path for path in of["proxy"] if path.relative_to(package).with_suffix("").parts[0] in SHARED
+    }
     return (of["boot"] | of["start"] | of["telemetry"] | of["proxy"] - shared) - {
         *_closure(ALSO_OF_THE_PROXY, package, {}).values()
     }
@@ -66,7 +75,10 @@ def _closure(names: Iterable[str], package: Path, known: Mapping[str, Path]) -> 
         under_way.add(name)
         parent = name.rpartition(".")[0]
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        for each in (parent, *sorted(imported(tree, name if _is_package(path) else parent, is_deep=False))):
+        for each in (
+            parent,
+            *sorted(imported(tree, name if _is_package(path) else parent, is_deep=False)),
+        ):
             visit(each)
         found[name] = path
 

@@ -22,7 +22,8 @@ _OPTIMIZE = {"stdlib": 2, "package": 2, "packages": 0}
 
 
 class WithoutAnnotations(ast.NodeTransformer):
-    """Drops what only type checkers read: the annotations of functions, and blocks for type checkers.
+    """Drops what only type checkers read: the annotations of functions, and blocks for type
+    checkers.
 
     To evaluate and keep annotations is a tenth of the instructions of our package's import.
     """
@@ -65,12 +66,16 @@ if __name__ == "__main__":
         kind, source, target, name, module = line.rstrip("\n").split("\t")
         code, content = _compile(kind, source, name)
         if module:
-            bundles.setdefault(target, []).append((module, name.partition("/")[2], marshal.dumps(code)))
+            bundles.setdefault(target, []).append(
+                (module, name.partition("/")[2], marshal.dumps(code))
+            )
             continue
         Path(target).parent.mkdir(parents=True, exist_ok=True)
         Path(target).write_bytes(_code_to_hash_pyc(code, source_hash(content), checked=False))
     for target, modules in bundles.items():
         index = marshal.dumps([(module, name, len(code)) for module, name, code in modules])
         codes = (code for _, _, code in modules)
-        Path(target).write_bytes(b"".join((MAGIC_NUMBER, len(index).to_bytes(4, "little"), index, *codes)))
+        Path(target).write_bytes(
+            b"".join((MAGIC_NUMBER, len(index).to_bytes(4, "little"), index, *codes))
+        )
     print(sys.implementation.cache_tag)  # noqa: T201 - the build reads it

@@ -82,7 +82,9 @@ class Built:
     source: str
 
 
-def build(source: Source, architectures: Sequence[str], flavour: str, folder: Path, say: Say) -> Built:
+def build(
+    source: Source, architectures: Sequence[str], flavour: str, folder: Path, say: Say
+) -> Built:
     """Write `folder`/opt anew. Raises SourceError if something that is needed is not available."""
     opt = folder / "opt"
     shutil.rmtree(opt, ignore_errors=True)
@@ -91,7 +93,9 @@ def build(source: Source, architectures: Sequence[str], flavour: str, folder: Pa
     _copy_package(opt / "lrap_otel", source.native(), flavour)
     requirements = FLAVOURS[flavour]
     stdlib = source.native().stdlib
-    wanted = _whole(source.native()) if has_packages(flavour) else closure(package_sources(), stdlib)
+    wanted = (
+        _whole(source.native()) if has_packages(flavour) else closure(package_sources(), stdlib)
+    )
     frozen = source.native().frozen_modules() - {_LANDMARK}
     wanted.stdlib = {name: path for name, path in wanted.stdlib.items() if name not in frozen}
     _copy_stdlib(opt / "lrap-otel/lib", wanted, source.native())
@@ -109,7 +113,9 @@ def build(source: Source, architectures: Sequence[str], flavour: str, folder: Pa
     _write_licences(opt / "lrap-otel/licenses", parts)
     left_out = _left_out(wanted, frozen, stdlib)
     _write_trimmed(folder / "left-out.txt", left_out)
-    (opt / "lrap-otel/VERSION").write_text("\n".join(_version_lines(flavour, architectures, parts)) + "\n")
+    (opt / "lrap-otel/VERSION").write_text(
+        "\n".join(_version_lines(flavour, architectures, parts)) + "\n"
+    )
     return Built(opt, flavour, tuple(architectures), tuple(parts), left_out, source.name)
 
 
@@ -151,7 +157,8 @@ def is_script(source: Path) -> bool:
     """Whether a file is started by its path, which needs the source."""
     tree = ast.parse(source.read_text(encoding="utf-8"))
     return any(
-        isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'" for node in ast.walk(tree)
+        isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+        for node in ast.walk(tree)
     )
 
 
@@ -194,7 +201,14 @@ def _copy_stdlib(target: Path, wanted: Closure, interpreter: Interpreter) -> Non
     jobs = []
     for path in sorted(wanted.stdlib.values()):
         name = path.relative_to(interpreter.stdlib)
-        jobs.append(Job("stdlib", path, (folder / name).with_suffix(".pyc"), f"python{interpreter.version}/{name}"))
+        jobs.append(
+            Job(
+                "stdlib",
+                path,
+                (folder / name).with_suffix(".pyc"),
+                f"python{interpreter.version}/{name}",
+            )
+        )
     _compile(jobs, interpreter)
 
 
@@ -209,7 +223,9 @@ def _compile_packages(folder: Path, interpreter: Interpreter, native: Interprete
 
 
 def _compile(jobs: list[Job], interpreter: Interpreter) -> None:
-    lines = "".join("\t".join(map(str, job._replace(target=job.target.absolute()))) + "\n" for job in jobs)
+    lines = "".join(
+        "\t".join(map(str, job._replace(target=job.target.absolute()))) + "\n" for job in jobs
+    )
     # The order of a set of strings in bytecode depends on their hashes.
     done = subprocess.run(
         # Without the column of each instruction, which only tracebacks print: a fifth of the
@@ -252,7 +268,9 @@ def _whole(interpreter: Interpreter) -> Closure:
     whole, stdlib = Closure(), interpreter.stdlib
     for path in sorted(stdlib.rglob("*.py")):
         parts = path.relative_to(stdlib).parts
-        if parts[0] in NOT_IN_ANY_LAYER or {"packages", "dist-packages", "test", "tests"} & set(parts):
+        if parts[0] in NOT_IN_ANY_LAYER or {"packages", "dist-packages", "test", "tests"} & set(
+            parts
+        ):
             continue
         whole.stdlib[".".join(parts).removesuffix(".py").removesuffix(".__init__")] = path
     for path in (stdlib / "lib-dynload").glob("*.so"):
@@ -271,7 +289,11 @@ def _has_its_libraries(path: Path, interpreter: Interpreter) -> bool:
 
 
 def _write_certificates(target: Path, source: Source) -> None:
-    files = sorted(source.certificates.glob("*.crt")) if source.certificates.is_dir() else [source.certificates]
+    files = (
+        sorted(source.certificates.glob("*.crt"))
+        if source.certificates.is_dir()
+        else [source.certificates]
+    )
     text = "".join(path.read_text(encoding="utf-8").strip() + "\n" for path in files)
     if "-----BEGIN CERTIFICATE-----" not in text:
         raise SourceError(f"{source.certificates} holds no CA certificate")
@@ -298,7 +320,11 @@ def _left_out(wanted: Closure, frozen: set[str], stdlib: Path) -> dict[str, str]
         if name.parts[0] == "lib-dynload" and path.name.partition(".")[0] in wanted.extensions:
             continue
         module = ".".join(name.with_suffix("").parts).removesuffix(".__init__")
-        reason = UNUSED.get(module) or NOT_IN_ANY_LAYER.get(name.parts[0]) or "nothing that is shipped imports it"
+        reason = (
+            UNUSED.get(module)
+            or NOT_IN_ANY_LAYER.get(name.parts[0])
+            or "nothing that is shipped imports it"
+        )
         left[str(name)] = "is in the interpreter's file" if module in frozen else reason
     return left
 
@@ -309,7 +335,10 @@ def _write_trimmed(target: Path, left_out: dict[str, str]) -> None:
 
 def _version_of(interpreter: Interpreter) -> str:
     """The version number that its maker gave it."""
-    return next((part.version for part in interpreter.parts if part.name.startswith("python")), interpreter.version)
+    return next(
+        (part.version for part in interpreter.parts if part.name.startswith("python")),
+        interpreter.version,
+    )
 
 
 def _version_lines(flavour: str, architectures: Sequence[str], parts: list[Part]) -> list[str]:
@@ -317,5 +346,7 @@ def _version_lines(flavour: str, architectures: Sequence[str], parts: list[Part]
         f"lrap-otel {version()}",
         f"flavour {flavour}",
         f"architectures {' '.join(architectures)}",
-        *sorted({f"{part.name} {part.version} {part.architecture} {part.origin}" for part in parts}),
+        *sorted(
+            {f"{part.name} {part.version} {part.architecture} {part.origin}" for part in parts}
+        ),
     ]

@@ -67,17 +67,26 @@ def source(architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
         library = f"lib{python.removesuffix('-minimal')}-stdlib"
         wanted = [python, library, *_dependencies(apt, python, f"lib{python}")]
         if is_whole:
-            wanted += [name for name in _dependencies(apt, library) if name.startswith(_OF_OTHER_MODULES)]
+            wanted += [
+                name for name in _dependencies(apt, library) if name.startswith(_OF_OTHER_MODULES)
+            ]
         names = {
             each: [f"{package}:{ARCHITECTURES[each]}" for package in wanted]
             for each in with_this_machine(architectures)
         }
         found = apt.fetch(["ca-certificates", *(name for each in names.values() for name in each)])
-        trees = {each: apt.tree(each, [found[name] for name in (*names[each], "ca-certificates")]) for each in names}
+        trees = {
+            each: apt.tree(each, [found[name] for name in (*names[each], "ca-certificates")])
+            for each in names
+        }
         deflate = _libdeflate(apt, say)
-    interpreters = {name: Interpreter(name, (root,), parts) for name, (root, parts) in trees.items()}
+    interpreters = {
+        name: Interpreter(name, (root,), parts) for name, (root, parts) in trees.items()
+    }
     root = next(iter(interpreters.values())).roots[0]
-    return Source("Debian's packages", interpreters, root / "usr/share/ca-certificates/mozilla", deflate)
+    return Source(
+        "Debian's packages", interpreters, root / "usr/share/ca-certificates/mozilla", deflate
+    )
 
 
 def cache() -> Path:
@@ -138,12 +147,20 @@ class Apt:
             command = (command[0], f"--config-file={self._configuration}", *command[1:])
         try:
             done = subprocess.run(
-                command, env=environment, cwd=cwd, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+                command,
+                env=environment,
+                cwd=cwd,
+                capture_output=True,
+                text=True,
+                timeout=_TIMEOUT_S,
+                check=False,
             )
         except subprocess.TimeoutExpired as error:
             raise SourceError(f"`{command[0]}` took longer than {_TIMEOUT_S} s") from error
         if done.returncode:
-            lines = [line for line in done.stderr.splitlines() if line.startswith("E:")] or done.stderr.splitlines()
+            lines = [
+                line for line in done.stderr.splitlines() if line.startswith("E:")
+            ] or done.stderr.splitlines()
             raise SourceError(f"`{command[0]}`: {(lines or ['it failed'])[0]}")
         return done.stdout
 
@@ -164,7 +181,11 @@ class Apt:
     def tree(self, architecture: str, packages: Sequence[Package]) -> tuple[Path, tuple[Part, ...]]:
         """Unpack these packages into one folder. Returns the folder, and what was unpacked."""
         checksums = "".join(package.sha256 for package in packages)
-        root = self.root / "trees" / f"{architecture}-{hashlib.sha256(checksums.encode()).hexdigest()[:12]}"
+        root = (
+            self.root
+            / "trees"
+            / f"{architecture}-{hashlib.sha256(checksums.encode()).hexdigest()[:12]}"
+        )
         if not root.is_dir():
             unpacked = root.with_name(f"{root.name}.unpacking")
             shutil.rmtree(unpacked, ignore_errors=True)
@@ -195,12 +216,17 @@ class Package:
         self.name_and_architecture = f"{self.name}:{fields['Architecture']}"
         self.version = fields["Version"]
         self.sha256 = fields["SHA256"]
-        self.archive = folder / f"{self.name}_{self.version.replace(':', '%3a')}_{fields['Architecture']}.deb"
+        self.archive = (
+            folder / f"{self.name}_{self.version.replace(':', '%3a')}_{fields['Architecture']}.deb"
+        )
         self._source = fields.get("Source", self.name).partition(" ")[0]
 
     def is_whole(self) -> bool:
         """Whether its file is here and has the list's checksum."""
-        return self.archive.is_file() and hashlib.sha256(self.archive.read_bytes()).hexdigest() == self.sha256
+        return (
+            self.archive.is_file()
+            and hashlib.sha256(self.archive.read_bytes()).hexdigest() == self.sha256
+        )
 
     def part(self, architecture: str, root: Path) -> Part:
         """Its description for the licences and the bill of materials, once unpacked in `root`."""
@@ -228,7 +254,10 @@ def _python_package(apt: Apt) -> str:
 def _dependencies(apt: Apt, *packages: str) -> list[str]:
     """The dependencies of these packages that are not among them."""
     shown = apt.run("apt-cache", "depends", *packages)
-    return sorted(set(re.findall(r"^\s+(?:Pre)?Depends: ([a-z0-9.+-]+)", shown, re.MULTILINE)) - set(packages[:1]))
+    return sorted(
+        set(re.findall(r"^\s+(?:Pre)?Depends: ([a-z0-9.+-]+)", shown, re.MULTILINE))
+        - set(packages[:1])
+    )
 
 
 def _libdeflate(apt: Apt, say: Say) -> Deflate:

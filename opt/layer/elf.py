@@ -18,7 +18,9 @@ _NO_BITS = 8
 
 # Sections that nothing reads while the program runs. Unwind tables are for C++ exceptions,
 # debuggers and pthread_exit's libgcc_s, none of which is in a layer: a twelfth of the zip.
-_UNREAD = frozenset({b".eh_frame", b".eh_frame_hdr", b".note.stapsdt", b".gnu_debuglink", b".comment"})
+_UNREAD = frozenset(
+    {b".eh_frame", b".eh_frame_hdr", b".note.stapsdt", b".gnu_debuglink", b".comment"}
+)
 
 
 class ElfError(ValueError):
@@ -57,7 +59,12 @@ def loader(content: bytes) -> str:
 def needed(content: bytes) -> list[str]:
     """The names of the shared libraries that a file loads (DT_NEEDED), in order."""
     segments = list(_segments(content))
-    entries = [entry for segment in segments if segment.kind == _DYNAMIC for entry in _dynamic(content, segment)]
+    entries = [
+        entry
+        for segment in segments
+        if segment.kind == _DYNAMIC
+        for entry in _dynamic(content, segment)
+    ]
     strings = next((_offset(segments, value) for tag, value in entries if tag == _STRING_TABLE), 0)
     return [_text(content, strings + value).decode() for tag, value in entries if tag == _NEEDED]
 
@@ -72,7 +79,9 @@ def trimmed(content: bytes) -> bytes:
     for name, kind, offset, size in _sections(content):
         if name in _UNREAD and kind != _NO_BITS:
             result[offset : offset + size] = bytes(size)
-    end = max(segment.offset + segment.size for segment in _segments(content) if segment.kind == _LOAD)
+    end = max(
+        segment.offset + segment.size for segment in _segments(content) if segment.kind == _LOAD
+    )
     struct.pack_into("<Q", result, 0x28, 0)
     struct.pack_into("<HH", result, 0x3C, 0, 0)
     return bytes(result[:end])
@@ -88,7 +97,9 @@ def _segments(content: bytes) -> Iterator[_Segment]:
     (table,) = struct.unpack_from("<Q", content, 0x20)
     size, count = struct.unpack_from("<HH", content, 0x36)
     for number in range(count):
-        kind, _, offset, address, _, in_file, _, _ = struct.unpack_from("<IIQQQQQQ", content, table + number * size)
+        kind, _, offset, address, _, in_file, _, _ = struct.unpack_from(
+            "<IIQQQQQQ", content, table + number * size
+        )
         yield _Segment(kind, offset, address, in_file)
 
 
@@ -114,7 +125,9 @@ def _sections(content: bytes) -> Iterator[tuple[bytes, int, int, int]]:
         return
     (names_offset,) = struct.unpack_from("<Q", content, table + names * size + 0x18)
     for number in range(count):
-        name, kind, _, _, offset, length = struct.unpack_from("<IIQQQQ", content, table + number * size)
+        name, kind, _, _, offset, length = struct.unpack_from(
+            "<IIQQQQ", content, table + number * size
+        )
         yield _text(content, names_offset + name), kind, offset, length
 
 

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from opt.layer.sources import Say
 
-_BUNDLES = ("etc/ssl/certs/ca-certificates.crt", "etc/pki/tls/certs/ca-bundle.crt", "etc/ssl/cert.pem")
+_BUNDLES = (
+    "etc/ssl/certs/ca-certificates.crt",
+    "etc/pki/tls/certs/ca-bundle.crt",
+    "etc/ssl/cert.pem",
+)
 
 
 def source(wanted: str, architectures: Sequence[str], say: Say) -> Source:
@@ -45,7 +49,10 @@ def _interpreter(root: Path) -> Interpreter:
         architecture = elf.architecture(unnamed.executable.read_bytes())
     except elf.ElfError as error:
         raise SourceError(f"{unnamed.executable}: {error}") from error
-    licence = next((path for path in sorted(root.rglob("LICENSE*")) if path.parent.name.startswith("python")), None)
+    licence = next(
+        (path for path in sorted(root.rglob("LICENSE*")) if path.parent.name.startswith("python")),
+        None,
+    )
     part = Part("python", unnamed.version, architecture, f"the folder {root.name}", "", licence)
     return Interpreter(architecture, (root,), (part,))
 
@@ -56,4 +63,6 @@ def _certificates(interpreters: dict[str, Interpreter], say: Say) -> Path:
             if (root / name).is_file():
                 say(f"CA certificates: {root / name}")
                 return root / name
-    raise SourceError(f"CA certificates are in none of {', '.join(_BUNDLES)}, of the folders or of this machine")
+    raise SourceError(
+        f"CA certificates are in none of {', '.join(_BUNDLES)}, of the folders or of this machine"
+    )

@@ -36,14 +36,23 @@ def write(built: Built, architectures: Sequence[str], folder: Path) -> str:
     shutil.rmtree(folder, ignore_errors=True)
     layout = _Layout(folder)
     found = entries(built.opt)
-    own = {name: [entry for entry in found if entry.name.startswith(f"lrap-otel/{name}/")] for name in architectures}
+    own = {
+        name: [entry for entry in found if entry.name.startswith(f"lrap-otel/{name}/")]
+        for name in architectures
+    }
     shared = [entry for entry in found if not any(entry in each for each in own.values())]
     shared_layer = layout.add_layer(shared)
     manifests = []
     for name in architectures:
-        manifest = layout.add_image(ARCHITECTURES[name], [shared_layer, layout.add_layer(own[name])])
-        manifests.append(manifest | {"platform": {"os": "linux", "architecture": ARCHITECTURES[name]}})
-    index = layout.add_json({"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests}, _INDEX)
+        manifest = layout.add_image(
+            ARCHITECTURES[name], [shared_layer, layout.add_layer(own[name])]
+        )
+        manifests.append(
+            manifest | {"platform": {"os": "linux", "architecture": ARCHITECTURES[name]}}
+        )
+    index = layout.add_json(
+        {"schemaVersion": 2, "mediaType": _INDEX, "manifests": manifests}, _INDEX
+    )
     layout.finish(index | {"annotations": {"org.opencontainers.image.ref.name": version()}})
     return str(index["digest"])
 
@@ -57,11 +66,15 @@ class _Layout:
         """A layer's descriptor, and the digest of its content before compression."""
         content = _tar(found)
         packed = io.BytesIO()
-        with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=9, mtime=0, filename="") as file:
+        with gzip.GzipFile(
+            fileobj=packed, mode="wb", compresslevel=9, mtime=0, filename=""
+        ) as file:
             file.write(content)
         return self._add(packed.getvalue(), _LAYER), f"sha256:{hashlib.sha256(content).hexdigest()}"
 
-    def add_image(self, architecture: str, layers: Sequence[tuple[dict[str, Any], str]]) -> dict[str, Any]:
+    def add_image(
+        self, architecture: str, layers: Sequence[tuple[dict[str, Any], str]]
+    ) -> dict[str, Any]:
         labels = {
             "org.opencontainers.image.title": "lrap-otel",
             "org.opencontainers.image.version": version(),
@@ -84,12 +97,16 @@ class _Layout:
         )
 
     def add_json(self, value: dict[str, Any], media_type: str) -> dict[str, Any]:
-        return self._add(json.dumps(value, sort_keys=True, separators=(",", ":")).encode(), media_type)
+        return self._add(
+            json.dumps(value, sort_keys=True, separators=(",", ":")).encode(), media_type
+        )
 
     def finish(self, index: dict[str, Any]) -> None:
         (self._folder / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
         (self._folder / "index.json").write_text(
-            json.dumps({"schemaVersion": 2, "mediaType": _INDEX, "manifests": [index]}, sort_keys=True)
+            json.dumps(
+                {"schemaVersion": 2, "mediaType": _INDEX, "manifests": [index]}, sort_keys=True
+            )
         )
 
     def _add(self, content: bytes, media_type: str) -> dict[str, Any]:
@@ -101,7 +118,9 @@ class _Layout:
 def _tar(found: Sequence[Entry]) -> bytes:
     """Everything below opt/, and the folders above it, owned by root, at the epoch."""
     names = {parent for entry in found for parent in _parents(f"opt/{entry.name}")}
-    folders = [Entry(name, 0o040755, b"") for name in names - {f"opt/{entry.name}" for entry in found}]
+    folders = [
+        Entry(name, 0o040755, b"") for name in names - {f"opt/{entry.name}" for entry in found}
+    ]
     everything = sorted([*folders, *(entry._replace(name=f"opt/{entry.name}") for entry in found)])
     return tar(everything)
 

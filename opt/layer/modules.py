@@ -34,7 +34,8 @@ UNUSED = {
     "sysconfig": "asked by `python -m lrap_otel`, not by the entrypoint",
     "platform": "uuid asks it about macOS",
     "_typing": "typing has the same in Python",
-    "hashlib": "for interpreters without a SHA-256 of their own; a layer's has _sha2, or _sha256 before 3.12",
+    "hashlib": "for interpreters without a SHA-256 of their own; a layer's has _sha2, or _sha256 "
+    "before 3.12",
     "_uuid": "uuid1 alone asks it",
     "_threading_local": "threading.local is in C",
     "traceback": "what threading prints of an error is written in C",
@@ -60,7 +61,9 @@ class Closure:
 
 
 def closure(package: Iterable[Path], stdlib: Path) -> Closure:
-    """The modules of the standard library in `stdlib` that these source files of our package need."""
+    """The modules of the standard library in `stdlib` that these source files of our
+    package need.
+    """
     found = Closure()
     waiting = list(MARGIN.items())
     for source in package:
@@ -78,7 +81,9 @@ def closure(package: Iterable[Path], stdlib: Path) -> Closure:
             found.stdlib[module], found.why[module] = source, why
             package_name = module if source.name == "__init__.py" else module.rpartition(".")[0]
             tree = ast.parse(source.read_text(encoding="utf-8"))
-            waiting += [(each, module) for each in sorted(imported(tree, package_name, is_deep=False))]
+            waiting += [
+                (each, module) for each in sorted(imported(tree, package_name, is_deep=False))
+            ]
     return found
 
 
@@ -108,7 +113,9 @@ def imported(tree: ast.AST, package: str, *, is_deep: bool) -> set[str]:
 
 
 def _executed(node: ast.AST, *, is_deep: bool) -> Iterator[ast.AST]:
-    """The nodes that run when a module is imported: without blocks for type checkers and scripts."""
+    """The nodes that run when a module is imported: without blocks for type checkers
+    and scripts.
+    """
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.If) and _is_never(child.test, is_deep=is_deep):
             for other in child.orelse:
@@ -123,7 +130,12 @@ def _is_never(test: ast.expr, *, is_deep: bool) -> bool:
     text = ast.unparse(test)
     if text.rpartition(".")[2] == "TYPE_CHECKING":
         return True
-    return not is_deep and text in {"__name__ == '__main__'", "sys.platform == 'win32'", "_WIN32", "os.name == 'nt'"}
+    return not is_deep and text in {
+        "__name__ == '__main__'",
+        "sys.platform == 'win32'",
+        "_WIN32",
+        "os.name == 'nt'",
+    }
 
 
 def _absolute(node: ast.ImportFrom, package: str) -> str:

@@ -21,7 +21,9 @@ _TIMEOUT_S = 600
 
 def are_asked_for(lock: Path) -> bool:
     """Whether a lock file names any package."""
-    return lock.exists() and any(line[:1].isalpha() for line in lock.read_text(encoding="utf-8").splitlines())
+    return lock.exists() and any(
+        line[:1].isalpha() for line in lock.read_text(encoding="utf-8").splitlines()
+    )
 
 
 def install(lock: Path, interpreter: Interpreter, target: Path) -> None:
@@ -51,7 +53,9 @@ def install(lock: Path, interpreter: Interpreter, target: Path) -> None:
     command += [f"--requirement={lock}", f"--target={target}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or [
+            "pip failed"
+        ]
         raise SourceError(f"packages for {interpreter.architecture}: {lines[0]}")
     shutil.rmtree(target / "bin", ignore_errors=True)
     for record in target.rglob("RECORD"):

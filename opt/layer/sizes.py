@@ -48,7 +48,8 @@ class Table:
     def total(self) -> Size:
         """The sum of all parts."""
         return Size(
-            sum(part.unzipped for part in self.parts.values()), sum(part.zipped for part in self.parts.values())
+            sum(part.unzipped for part in self.parts.values()),
+            sum(part.zipped for part in self.parts.values()),
         )
 
     def is_within_limits(self) -> bool:
@@ -78,7 +79,11 @@ def measure(built: Built, zipped: Mapping[str, int]) -> Table:
     """Measure /opt. `zipped`: the bytes of each entry in the zip."""
     parts = {name: Size(0, 0) for name, _ in _PARTS} | {"packages": Size(0, 0)}
     for name, taken in zipped.items():
-        part = "packages" if _PACKAGES in name else next(part for part, start in _PARTS if name.startswith(start))
+        part = (
+            "packages"
+            if _PACKAGES in name
+            else next(part for part, start in _PARTS if name.startswith(start))
+        )
         path = built.opt / name
         size = path.stat().st_size if path.is_file() else 0
         parts[part] = Size(parts[part].unzipped + size, parts[part].zipped + taken)

@@ -59,7 +59,11 @@ class Interpreter:
         """The program itself, a regular file."""
         for root in self.roots:
             for pattern in ("usr/bin/python3.*", "bin/python3.*", "usr/local/bin/python3.*"):
-                found = [path for path in root.glob(pattern) if path.name.removeprefix("python3.").isdigit()]
+                found = [
+                    path
+                    for path in root.glob(pattern)
+                    if path.name.removeprefix("python3.").isdigit()
+                ]
                 if found:
                     return max(found, key=lambda path: int(path.name.rpartition(".")[2]))
         raise SourceError(f"there is no bin/python3.X in {' or '.join(map(str, self.roots))}")
@@ -74,7 +78,9 @@ class Interpreter:
         """The folder of its standard library."""
         folder = self.executable.parent.parent / "lib" / f"python{self.version}"
         if not (folder / "os.py").is_file():
-            raise SourceError(f"{folder}/os.py is missing: the standard library is needed as source")
+            raise SourceError(
+                f"{folder}/os.py is missing: the standard library is needed as source"
+            )
         return folder
 
     @cached_property
@@ -84,7 +90,10 @@ class Interpreter:
         """
         name = Path(elf.loader(self.executable.read_bytes())).name
         if not name.startswith("ld-linux"):
-            raise SourceError(f"{self.executable} is not a dynamic program of glibc's (its loader: {name or 'none'})")
+            raise SourceError(
+                f"{self.executable} is not a dynamic program of glibc's (its loader: "
+                f"{name or 'none'})"
+            )
         return self.library(name)
 
     def library(self, name: str) -> Path:
@@ -94,7 +103,8 @@ class Interpreter:
             if found is not None:
                 return found
         raise SourceError(
-            f"{self.architecture}: {name} is needed and is nowhere in {' or '.join(map(str, self.roots))}"
+            f"{self.architecture}: {name} is needed and is nowhere in "
+            f"{' or '.join(map(str, self.roots))}"
         )
 
     def libraries(self, *programs: Path) -> dict[str, Path]:
@@ -114,19 +124,30 @@ class Interpreter:
         """
         emulator = []
         if self.architecture != platform.machine():
-            program = shutil.which(f"qemu-{self.architecture}-static") or shutil.which(f"qemu-{self.architecture}")
+            program = shutil.which(f"qemu-{self.architecture}-static") or shutil.which(
+                f"qemu-{self.architecture}"
+            )
             if program is None:
                 raise SourceError(
-                    f"bytecode is compiled by the layer's interpreter: for {self.architecture} alone, install qemu-user-static"
+                    f"bytecode is compiled by the layer's interpreter: for {self.architecture} "
+                    f"alone, install qemu-user-static"
                 )
             emulator = [program]
         folders = {str(path.parent) for path in self.libraries(self.executable).values()}
-        return [*emulator, str(self.loader), "--library-path", ":".join(sorted(folders)), str(self.executable)]
+        return [
+            *emulator,
+            str(self.loader),
+            "--library-path",
+            ":".join(sorted(folders)),
+            str(self.executable),
+        ]
 
     def frozen_modules(self) -> set[str]:
         """The modules whose bytecode is in the program itself."""
         script = "import _imp; print(*_imp._frozen_module_names())"
-        done = subprocess.run([*self.command(), "-I", "-S", "-c", script], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*self.command(), "-I", "-S", "-c", script], capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise SourceError(f"{self.executable} does not run here: {done.stderr.strip()}")
         return set(done.stdout.split())
@@ -176,4 +197,6 @@ def find(wanted: str, architectures: Sequence[str], say: Say, *, is_whole: bool)
 
 
 def _versions(source: Source) -> str:
-    return ", ".join(f"{name} {each.executable.name}" for name, each in sorted(source.interpreters.items()))
+    return ", ".join(
+        f"{name} {each.executable.name}" for name, each in sorted(source.interpreters.items())
+    )

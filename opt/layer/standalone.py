@@ -34,9 +34,13 @@ def source(architectures: Sequence[str], say: Say, *, is_whole: bool) -> Source:
             packages = glibc.fetch([f"libc6:{ARCHITECTURES[name]}", "ca-certificates"])
             libraries, parts = glibc.tree(name, list(packages.values()))
         licence = next(iter(sorted(root.rglob("LICENSE*"))), None)
-        build = Part("python-build-standalone", root.name, name, "python-build-standalone", "", licence)
+        build = Part(
+            "python-build-standalone", root.name, name, "python-build-standalone", "", licence
+        )
         interpreters[name] = Interpreter(name, (root, libraries), (build, *parts))
-    return Source("python-build-standalone", interpreters, libraries / "usr/share/ca-certificates/mozilla")
+    return Source(
+        "python-build-standalone", interpreters, libraries / "usr/share/ca-certificates/mozilla"
+    )
 
 
 def _glibc(say: Say) -> debian.Apt:
@@ -50,15 +54,29 @@ def _glibc(say: Say) -> debian.Apt:
 
 def _installed(folder: Path, request: str) -> Path:
     command = ["uv", "python", "install", "--install-dir", str(folder), request]
-    environment = {**os.environ, "UV_PYTHON_INSTALL_BIN": "0", "UV_HTTP_TIMEOUT": "15", "UV_NO_PROGRESS": "1"}
+    environment = {
+        **os.environ,
+        "UV_PYTHON_INSTALL_BIN": "0",
+        "UV_HTTP_TIMEOUT": "15",
+        "UV_NO_PROGRESS": "1",
+    }
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(
+            command,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
     except subprocess.TimeoutExpired as error:
         raise SourceError(f"uv did not get {request} within {_TIMEOUT_S} s") from error
     if done.returncode:
         causes = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         raise SourceError(f"uv cannot get {request}: {(causes or ['it failed'])[-1]}")
-    found = sorted(path for path in folder.glob(request.replace(VERSION, f"{VERSION}.*")) if path.is_dir())
+    found = sorted(
+        path for path in folder.glob(request.replace(VERSION, f"{VERSION}.*")) if path.is_dir()
+    )
     if not found:
         raise SourceError(f"uv said that it has {request}, which is not in {folder}")
     return found[-1]

@@ -1,7 +1,8 @@
 """Make a release: ``python -m opt.release [--python SOURCE] [--tag TAG] [--allow-dirty]``.
 
-Writes dist/ anew: the layer, the image, the wheel, the source distribution, a bill of materials, a table of sizes, what
-CHANGELOG.md says of the version, and the checksums of all of them. The same commit gives the same bytes.
+Writes dist/ anew: the layer, the image, the wheel, the source distribution, a bill of materials, a
+table of sizes, what CHANGELOG.md says of the version, and the checksums of all of them. The same
+commit gives the same bytes.
 """
 
 from __future__ import annotations
@@ -55,8 +56,12 @@ def _release(args: argparse.Namespace) -> None:
     if not table.is_within_limits():
         raise ReleaseError("the layer is larger than it may be")
     image.write(built, list(ARCHITECTURES), work / "image")
-    (dist / f"lrap-otel-{version}-image.tar").write_bytes(archive.tar(archive.entries(work / "image")))
-    materials = sbom.bill(built.parts, version, archive.checksum(layer), epoch_s, sbom.of_this_machine())
+    (dist / f"lrap-otel-{version}-image.tar").write_bytes(
+        archive.tar(archive.entries(work / "image"))
+    )
+    materials = sbom.bill(
+        built.parts, version, archive.checksum(layer), epoch_s, sbom.of_this_machine()
+    )
     _write_json(dist / f"lrap-otel-{version}.cdx.json", materials)
     _write_json(dist / "sizes.json", sizes.in_bytes(table))
     (dist / "NOTES.md").write_text(f"{notes}\n", encoding="utf-8")
@@ -67,7 +72,11 @@ def _release(args: argparse.Namespace) -> None:
     # Only now: a release that fails leaves the one before as it was.
     shutil.rmtree(args.dist, ignore_errors=True)
     shutil.move(dist, args.dist)
-    _say(f"{args.dist}, {'to try, not to publish' if args.allow_dirty else f'lrap-otel {version}'}:\n{sums}".rstrip())
+    _say(
+        f"{args.dist}, "
+        f"{'to try, not to publish' if args.allow_dirty else f'lrap-otel {version}'}:\n"
+        f"{sums}".rstrip()
+    )
 
 
 def _write_json(path: Path, value: object) -> None:
@@ -75,16 +84,26 @@ def _write_json(path: Path, value: object) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m opt.release", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--python", default="", metavar="SOURCE", help="as `python -m opt.layer` has it")
-    parser.add_argument("--tag", default="", help="refuse unless it is the version's: v and the version")
+    parser = argparse.ArgumentParser(
+        prog="python -m opt.release", description=__doc__, allow_abbrev=False
+    )
+    parser.add_argument(
+        "--python", default="", metavar="SOURCE", help="as `python -m opt.layer` has it"
+    )
+    parser.add_argument(
+        "--tag", default="", help="refuse unless it is the version's: v and the version"
+    )
     parser.add_argument(
         "--allow-dirty",
         action="store_true",
         help="to try: from what is not committed, without a section in CHANGELOG.md",
     )
-    parser.add_argument("--build", type=Path, default=Path("build"), help="a folder to work in; default: build")
-    parser.add_argument("--dist", type=Path, default=Path("dist"), help="the folder to write; default: dist")
+    parser.add_argument(
+        "--build", type=Path, default=Path("build"), help="a folder to work in; default: build"
+    )
+    parser.add_argument(
+        "--dist", type=Path, default=Path("dist"), help="the folder to write; default: dist"
+    )
     return parser
 
 

@@ -35,7 +35,9 @@ def check_tag(tag: str, version: str) -> None:
 
 
 def commit_time_s(root: Path) -> int:
-    """When the commit was made, in seconds since the epoch: the time of everything in its release."""
+    """When the commit was made, in seconds since the epoch: the time of everything in
+    its release.
+    """
     return int(_git(root, "log", "-1", "--format=%ct"))
 
 
@@ -47,7 +49,8 @@ def notes(changelog: str, version: str, *, is_trial: bool) -> str:
     found = _section(changelog, version) or (_section(changelog, "Unreleased") if is_trial else "")
     if not found:
         raise ReleaseError(
-            f"CHANGELOG.md says nothing of {version}: rename `## Unreleased` to `## {version} - YYYY-MM-DD`"
+            f"CHANGELOG.md says nothing of {version}: rename `## Unreleased` to `## {version} - "
+            f"YYYY-MM-DD`"
             " and commit; to try one without: make release ALLOW_DIRTY=1"
         )
     return found
@@ -61,7 +64,9 @@ def _section(changelog: str, name: str) -> str:
 
 def _git(root: Path, *arguments: str) -> str:
     try:
-        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError as error:
         raise ReleaseError("git is not installed") from error
     if done.returncode:

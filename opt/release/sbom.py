@@ -1,6 +1,7 @@
 """The bill of materials: the layer, and everything in it that others made.
 
-Source: CycloneDX 1.6, "JSON Reference"; Package URL specification, types "deb", "generic" and "pypi".
+Source: CycloneDX 1.6, "JSON Reference"; Package URL specification, types "deb", "generic" and
+"pypi".
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
     from opt.layer.sources import Part
 
-# By Debian's source package. Of ca-certificates the certificates alone are shipped, not the scripts.
+# By Debian's source package. Of ca-certificates the certificates alone are shipped, not the
+# scripts.
 _LICENCES = {
     "ca-certificates": "MPL-2.0",
     "expat": "MIT",
@@ -72,11 +74,16 @@ def bill(
             "component": subject,
         },
         "components": components,
-        "dependencies": [{"ref": subject["bom-ref"], "dependsOn": names}, *({"ref": name} for name in names)],
+        "dependencies": [
+            {"ref": subject["bom-ref"], "dependsOn": names},
+            *({"ref": name} for name in names),
+        ],
         # An interpreter that is not made of packages may hold libraries that nobody names.
         "compositions": [
             {
-                "aggregate": "complete" if all(_is_debian(part) for part in parts) else "incomplete",
+                "aggregate": "complete"
+                if all(_is_debian(part) for part in parts)
+                else "incomplete",
                 "dependencies": [subject["bom-ref"]],
             }
         ],
@@ -126,7 +133,11 @@ def _purl(group: Sequence[Part], distribution: Distribution) -> str:
 
 def _licence(part: Part) -> dict[str, str]:
     source = part.origin.rpartition(" ")[2]
-    known = _PYTHON_LICENCE if part.name.startswith(("python", "libpython")) else _LICENCES.get(source, "")
+    known = (
+        _PYTHON_LICENCE
+        if part.name.startswith(("python", "libpython"))
+        else _LICENCES.get(source, "")
+    )
     return {"id": known} if known else {"name": f"lrap-otel/licenses/{source} in the layer"}
 
 

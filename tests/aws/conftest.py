@@ -68,7 +68,9 @@ class Proxy:
 
             def _relay(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                status, headers, answer = proxy.answer(self.command, self.path, dict(self.headers), body)
+                status, headers, answer = proxy.answer(
+                    self.command, self.path, dict(self.headers), body
+                )
                 try:
                     self.send_response(status)
                     for name, value in headers.items():
@@ -119,7 +121,9 @@ class Proxy:
         _, _, answer = self._forward("GET", path.removesuffix("/configuration"), get, b"")
         configuration = json.loads(answer).get("Configuration")
         if configuration and configuration["RevisionId"] != wanted:
-            return refusal(412, "PreconditionFailedException", "The RevisionId provided does not match")
+            return refusal(
+                412, "PreconditionFailedException", "The RevisionId provided does not match"
+            )
         return None
 
     def _forward(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -131,7 +135,9 @@ class Proxy:
         finally:
             connection.close()
         kept = {
-            name: value for name, value in response.getheaders() if name.lower() in {"content-type", "x-amzn-errortype"}
+            name: value
+            for name, value in response.getheaders()
+            if name.lower() in {"content-type", "x-amzn-errortype"}
         }
         path = unquote(urlsplit(target).path)
         if response.status == 200 and content.startswith(b"{"):
@@ -160,7 +166,11 @@ class Aws:
         self.role = self._role("role")
 
     def _role(self, name: str) -> str:
-        return str(self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"]["Arn"])
+        return str(
+            self.client("iam").create_role(RoleName=name, AssumeRolePolicyDocument="{}")["Role"][
+                "Arn"
+            ]
+        )
 
     def edge_role(self) -> str:
         return self._role("my-lambda-edge-role")
@@ -168,7 +178,9 @@ class Aws:
     def client(self, service: str = "lambda", region: str = REGION) -> Any:
         key = service, region
         if key not in self._clients:
-            self._clients[key] = boto3.client(service, region_name=region, endpoint_url=self._moto_url)
+            self._clients[key] = boto3.client(
+                service, region_name=region, endpoint_url=self._moto_url
+            )
         return self._clients[key]
 
     def function(self, name: str, region: str = REGION, variables: Any = None, **more: Any) -> str:
@@ -187,7 +199,9 @@ class Aws:
     def layer(self, name: str = "lrap-otel", region: str = REGION, content: bytes = b"") -> str:
         """Publish a layer's version; its ARN."""
         body = content or zipped({"some": name + os.urandom(4).hex()})
-        made = self.client(region=region).publish_layer_version(LayerName=name, Content={"ZipFile": body})
+        made = self.client(region=region).publish_layer_version(
+            LayerName=name, Content={"ZipFile": body}
+        )
         return str(made["LayerVersionArn"])
 
     def configuration(self, name: str, region: str = REGION) -> dict[str, Any]:
@@ -200,9 +214,14 @@ class Aws:
         return [layer["Arn"] for layer in self.configuration(name, region).get("Layers", [])]
 
     def snapshot(self, region: str = REGION) -> dict[str, str]:
-        """Every function's whole configuration, byte for byte but for the time of its last change."""
+        """Every function's whole configuration, byte for byte but for the time of its
+        last change.
+        """
         listed = self.client(region=region).list_functions()["Functions"]
-        return {function["FunctionName"]: json.dumps({**function, "LastModified": ""}) for function in listed}
+        return {
+            function["FunctionName"]: json.dumps({**function, "LastModified": ""})
+            for function in listed
+        }
 
     def environment(self, **more: str) -> dict[str, str]:
         """The variables that the command is started with."""
@@ -266,8 +285,12 @@ LAYER = zipped(
 
 @pytest.fixture(scope="session")
 def read_once() -> Iterator[None]:
-    """The description of AWS's services is read once, not for each client: a third of the tests' time."""
-    with mock.patch.object(JSONFileLoader, "load_file", staticmethod(functools.cache(JSONFileLoader().load_file))):
+    """The description of AWS's services is read once, not for each client: a third of the tests'
+    time.
+    """
+    with mock.patch.object(
+        JSONFileLoader, "load_file", staticmethod(functools.cache(JSONFileLoader().load_file))
+    ):
         yield
 
 

@@ -1,4 +1,6 @@
-"""``instrument`` and ``uninstrument`` against an AWS that is slow, busy, half-hidden or being edited."""
+"""``instrument`` and ``uninstrument`` against an AWS that is slow, busy, half-hidden or being
+edited.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,10 @@ def test_without_yes_and_without_anybody_to_ask_nothing_is_changed(aws: Aws) -> 
     aws.function("f")
     before = aws.snapshot()
     done = aws.run("instrument", "f", *ZIP)
-    assert (done.returncode, done.stderr) == (2, "failed: nobody is here to confirm this; add --yes\n")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "failed: nobody is here to confirm this; add --yes\n",
+    )
     assert "+ AWS_LAMBDA_EXEC_WRAPPER" in done.stdout
     assert aws.snapshot() == before
 
@@ -70,7 +75,11 @@ def test_a_person_is_asked(aws: Aws, answer: bytes, status: int) -> None:
     aws.function("f")
     ours, theirs = pty.openpty()
     with subprocess.Popen(
-        [*COMMAND, "instrument", "f", *ZIP], env=aws.environment(), stdin=theirs, stdout=subprocess.PIPE, text=True
+        [*COMMAND, "instrument", "f", *ZIP],
+        env=aws.environment(),
+        stdin=theirs,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         os.write(ours, answer)
         out, _ = process.communicate(timeout=60)
@@ -85,7 +94,9 @@ def test_a_terminal_shows_what_is_being_waited_for(aws: Aws) -> None:
     aws.function("f")
     ours, theirs = pty.openpty()
     command = [*COMMAND, "instrument", "f", *ZIP, "--yes"]
-    with subprocess.Popen(command, env=aws.environment(), stdin=subprocess.DEVNULL, stdout=theirs) as process:
+    with subprocess.Popen(
+        command, env=aws.environment(), stdin=subprocess.DEVNULL, stdout=theirs
+    ) as process:
         assert process.wait(60) == 0
     shown = os.read(ours, 65_536).decode()
     os.close(ours)
@@ -104,17 +115,26 @@ def test_functions_are_chosen_by_name_arn_prefix_tag_and_region(aws: Aws) -> Non
     def chosen(*arguments: str) -> set[str]:
         done = aws.run("instrument", *ZIP, "--dry-run", "--json", *arguments)
         assert done.returncode == 0, done.stderr
-        return {f"{entry['region'][:2]} {entry['function']}" for entry in json.loads(done.stdout)["functions"]}
+        return {
+            f"{entry['region'][:2]} {entry['function']}"
+            for entry in json.loads(done.stdout)["functions"]
+        }
 
     assert chosen("other") == {"eu other"}
-    assert chosen("arn:aws:lambda:us-east-1:123456789012:function:other", "shop-a") == {"us other", "eu shop-a"}
+    assert chosen("arn:aws:lambda:us-east-1:123456789012:function:other", "shop-a") == {
+        "us other",
+        "eu shop-a",
+    }
     assert chosen("--prefix", "shop-") == {"eu shop-a", "eu shop-b"}
     assert chosen("--tag", "stage=live") == {"eu shop-a", "eu other"}
     assert chosen("--tag", "stage=live", "--tag", "team=shop") == {"eu shop-a"}
     assert chosen("--tag", "stage=live", "--prefix", "shop", "shop-b") == {"eu shop-a", "eu shop-b"}
     assert chosen("--all", "--region", "us-east-1") == {"us shop-a", "us shop-b", "us other"}
     assert chosen("--region", "us-east-1", "other") == {"us other"}
-    assert chosen("other", "--region", "us-east-1", "--region", "eu-west-1") == {"us other", "eu other"}
+    assert chosen("other", "--region", "us-east-1", "--region", "eu-west-1") == {
+        "us other",
+        "eu other",
+    }
 
 
 def test_a_layer_is_published_once_for_each_region_and_not_again(aws: Aws) -> None:
@@ -126,9 +146,15 @@ def test_a_layer_is_published_once_for_each_region_and_not_again(aws: Aws) -> No
     assert aws.run("uninstrument", "--yes").returncode == 0
     assert aws.run("instrument", *ZIP, *both, "--yes").returncode == 0
     for region in ("eu-west-1", "us-east-1"):
-        found = aws.client(region=region).list_layer_versions(LayerName="lrap-otel")["LayerVersions"]
-        assert [(version["Version"], version["LicenseInfo"]) for version in found] == [(1, "Apache-2.0")]
-        assert aws.layers("g", region) == [f"arn:aws:lambda:{region}:123456789012:layer:lrap-otel:1"]
+        found = aws.client(region=region).list_layer_versions(LayerName="lrap-otel")[
+            "LayerVersions"
+        ]
+        assert [(version["Version"], version["LicenseInfo"]) for version in found] == [
+            (1, "Apache-2.0")
+        ]
+        assert aws.layers("g", region) == [
+            f"arn:aws:lambda:{region}:123456789012:layer:lrap-otel:1"
+        ]
 
 
 def test_without_a_layer_named_the_account_s_newest_is_taken(aws: Aws) -> None:
@@ -150,7 +176,12 @@ def test_a_layer_may_be_named_for_each_region(aws: Aws) -> None:
     one = aws.run("instrument", *both, "--layer", arns["eu-west-1"])
     assert one.returncode == 2
     assert "no --layer for us-east-1" in one.stderr
-    assert aws.run("instrument", *both, "--layer", arns["eu-west-1"].replace("eu-west-1", "{region}")).returncode == 0
+    assert (
+        aws.run(
+            "instrument", *both, "--layer", arns["eu-west-1"].replace("eu-west-1", "{region}")
+        ).returncode
+        == 0
+    )
     assert aws.run("uninstrument", "--yes").returncode == 0
     assert [aws.layers("f", region) for region in arns] == [[], []]
     several = [part for arn in arns.values() for part in ("--layer", arn)]
@@ -186,7 +217,9 @@ def test_what_passes_by_itself_is_tried_again(aws: Aws, answer: Answer) -> None:
     assert sum(is_update(*seen) for seen in aws.proxy.seen) == 3
 
 
-def test_a_conflict_that_never_ends_is_given_up_and_said(aws: Aws, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_conflict_that_never_ends_is_given_up_and_said(
+    aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("lrap_otel.aws.change.LONGEST_PAUSE_S", 0.01)
     aws.function("f")
     aws.proxy.rules.append(first(1_000, refusal(409, "ResourceConflictException")))
@@ -223,7 +256,9 @@ def test_it_waits_until_lambda_has_carried_the_change_out(aws: Aws) -> None:
     def edit(method: str, path: str, document: dict[str, Any]) -> None:
         if any(is_update(*seen) for seen in aws.proxy.seen) and "Configuration" in document:
             looks.append(path)
-            document["Configuration"]["LastUpdateStatus"] = "InProgress" if len(looks) < 3 else "Successful"
+            document["Configuration"]["LastUpdateStatus"] = (
+                "InProgress" if len(looks) < 3 else "Successful"
+            )
 
     aws.proxy.edits.append(edit)
     assert aws.run("instrument", "f", *ZIP, "--yes").returncode == 0
@@ -235,7 +270,9 @@ def test_a_change_that_lambda_takes_and_then_fails_is_said_with_its_reason(aws: 
 
     def edit(method: str, path: str, document: dict[str, Any]) -> None:
         if any(is_update(*seen) for seen in aws.proxy.seen) and "Configuration" in document:
-            document["Configuration"].update(LastUpdateStatus="Failed", LastUpdateStatusReason="No subnet")
+            document["Configuration"].update(
+                LastUpdateStatus="Failed", LastUpdateStatusReason="No subnet"
+            )
 
     aws.proxy.edits.append(edit)
     done = aws.run("instrument", "f", *ZIP, "--yes")
@@ -245,7 +282,9 @@ def test_a_change_that_lambda_takes_and_then_fails_is_said_with_its_reason(aws: 
 
 def test_no_secret_is_printed_though_aws_repeats_it(aws: Aws) -> None:
     aws.function("f", variables={"PASSWORD": "hunter22"})
-    message = 'exceeded the 4KB limit; hunter22. String measured: {"PASSWORD":"hunter22","TOKEN":"t0k3n"}'
+    message = (
+        'exceeded the 4KB limit; hunter22. String measured: {"PASSWORD":"hunter22","TOKEN":"t0k3n"}'
+    )
     aws.proxy.rules.append(first(99, refusal(400, "InvalidParameterValueException", message)))
     done = aws.run("instrument", "f", *ZIP, "--yes", "--json", "--env", "TOKEN", TOKEN="t0k3n")
     assert done.returncode == 1
@@ -260,7 +299,9 @@ def test_variables_that_may_not_be_read_are_left_alone(aws: Aws) -> None:
 
     def edit(method: str, path: str, document: dict[str, Any]) -> None:
         if "Configuration" in document:
-            document["Configuration"]["Environment"] = {"Error": {"ErrorCode": "AccessDeniedException"}}
+            document["Configuration"]["Environment"] = {
+                "Error": {"ErrorCode": "AccessDeniedException"}
+            }
 
     aws.proxy.edits.append(edit)
     done = aws.run("instrument", "f", *ZIP, "--yes")
@@ -282,7 +323,10 @@ def test_a_named_function_that_cannot_be_instrumented_is_another_status(aws: Aws
 def test_a_function_of_the_edge_is_passed_over_unless_it_is_named(aws: Aws) -> None:
     aws.function("edge", "us-east-1", Role=aws.edge_role())
     before = aws.snapshot("us-east-1")
-    assert "Lambda@Edge" in aws.run("instrument", "--all", "--region", "us-east-1", *ZIP, "--yes").stdout
+    assert (
+        "Lambda@Edge"
+        in aws.run("instrument", "--all", "--region", "us-east-1", *ZIP, "--yes").stdout
+    )
     assert aws.snapshot("us-east-1") == before
     named = aws.run("instrument", "edge", "--region", "us-east-1", *ZIP, "--yes")
     assert named.returncode == 0
@@ -314,7 +358,10 @@ def test_versions_stay_as_they_are_unless_asked(aws: Aws) -> None:
     assert WRAPPER in published["Environment"]["Variables"].values()
 
     client.update_alias(
-        FunctionName="f", Name="live", FunctionVersion="2", RoutingConfig={"AdditionalVersionWeights": {"1": 0.1}}
+        FunctionName="f",
+        Name="live",
+        FunctionVersion="2",
+        RoutingConfig={"AdditionalVersionWeights": {"1": 0.1}},
     )
     shared = aws.run("instrument", "f", *ZIP, "--alias", "live", "--yes")
     assert shared.returncode == 1
@@ -331,9 +378,14 @@ def test_taking_off_publishes_no_version_of_others(aws: Aws) -> None:
     done = aws.run("uninstrument", "--all", "--publish", "--yes")
     assert done.returncode == 0
     client = aws.client()
-    versions = {name: client.list_versions_by_function(FunctionName=name)["Versions"] for name in ("f", "other")}
+    versions = {
+        name: client.list_versions_by_function(FunctionName=name)["Versions"]
+        for name in ("f", "other")
+    }
     assert {name: len(found) for name, found in versions.items()} == {"f": 3, "other": 1}
-    assert "Environment" not in client.get_function(FunctionName="f", Qualifier="2")["Configuration"]
+    assert (
+        "Environment" not in client.get_function(FunctionName="f", Qualifier="2")["Configuration"]
+    )
 
 
 def test_the_document_is_alone_on_standard_output(aws: Aws) -> None:
@@ -361,9 +413,14 @@ def test_the_document_is_alone_on_standard_output(aws: Aws) -> None:
 
 def test_without_an_endpoint_it_is_said_where_traces_go(aws: Aws) -> None:
     aws.function("f")
-    assert "no --endpoint" in aws.run("instrument", "f", "--zip", "lrap-otel.zip", "--dry-run").stdout
+    assert (
+        "no --endpoint" in aws.run("instrument", "f", "--zip", "lrap-otel.zip", "--dry-run").stdout
+    )
     aws.function("g", variables={"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x"})
-    assert "no --endpoint" not in aws.run("instrument", "g", "--zip", "lrap-otel.zip", "--dry-run").stdout
+    assert (
+        "no --endpoint"
+        not in aws.run("instrument", "g", "--zip", "lrap-otel.zip", "--dry-run").stdout
+    )
 
 
 def test_ctrl_c_finishes_what_has_begun_and_a_second_run_the_rest(aws: Aws) -> None:
@@ -403,7 +460,12 @@ def test_the_undo_file_is_its_owner_s_alone_and_there_before_the_first_change(aw
         return None
 
     aws.proxy.rules.append(rule)
-    assert aws.run("instrument", "f", *ZIP, "--env", "TOKEN=new", "--undo-file", "undo.json", "--yes").returncode == 0
+    assert (
+        aws.run(
+            "instrument", "f", *ZIP, "--env", "TOKEN=new", "--undo-file", "undo.json", "--yes"
+        ).returncode
+        == 0
+    )
     record = found[0]["functions"]["arn:aws:lambda:eu-west-1:123456789012:function:f"]
     assert record["variables"]["TOKEN"] == {"before": "old", "after": "new"}
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -411,7 +473,9 @@ def test_the_undo_file_is_its_owner_s_alone_and_there_before_the_first_change(aw
     assert aws.variables("f") == {"TOKEN": "old"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": "lrap-otel undo", "version": 2, "functions": {}}', "\xff"])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"format": "lrap-otel undo", "version": 2, "functions": {}}', "\xff"]
+)
 def test_an_undo_file_that_is_none_is_never_overwritten(aws: Aws, text: str) -> None:
     aws.function("f")
     path = aws.folder / "lrap-otel-undo.json"
@@ -463,7 +527,9 @@ def test_a_function_deleted_since_does_not_stop_the_undoing(aws: Aws) -> None:
 def test_a_region_can_be_undone_by_itself(aws: Aws) -> None:
     for region in ("eu-west-1", "us-east-1"):
         aws.function("f", region)
-    assert aws.run("instrument", "f", *ZIP, "--region", "eu-west-1,us-east-1", "--yes").returncode == 0
+    assert (
+        aws.run("instrument", "f", *ZIP, "--region", "eu-west-1,us-east-1", "--yes").returncode == 0
+    )
     assert aws.run("uninstrument", "--region", "us-east-1", "--yes").returncode == 0
     assert aws.variables("f", "us-east-1") == {}
     assert aws.variables("f") != {}
@@ -499,7 +565,11 @@ def test_without_the_undo_file_what_is_ours_is_removed_by_rule(aws: Aws) -> None
         (["instrument", "f", "--layer", "arn:x"], 2, "make deploy"),
         (["instrument", "f", "--zip", "nothing.zip"], 2, "`make layer` builds it"),
         (["instrument", "f:3", *ZIP], 2, "published version"),
-        (["instrument", "arn:aws:lambda:eu-west-1:123456789012:web-function/w", *ZIP], 2, "Web Function"),
+        (
+            ["instrument", "arn:aws:lambda:eu-west-1:123456789012:web-function/w", *ZIP],
+            2,
+            "Web Function",
+        ),
         (["instrument", "--prefix", "none", *ZIP], 2, "no function was chosen"),
         (["instrument", "f", "--endpoint", "collector:4318"], 2, "http://"),
         (["instrument", "f", "--endpoint", "https://[x"], 2, "http://"),
@@ -511,7 +581,9 @@ def test_without_the_undo_file_what_is_ours_is_removed_by_rule(aws: Aws) -> None
         (["instrument", "f", "--region", "Nowhere!", *ZIP], 1, "is the region's name right"),
     ],
 )
-def test_what_cannot_be_meant_is_said_with_what_to_do(aws: Aws, arguments: list[str], status: int, says: str) -> None:
+def test_what_cannot_be_meant_is_said_with_what_to_do(
+    aws: Aws, arguments: list[str], status: int, says: str
+) -> None:
     aws.function("f")
     done = aws.run(*arguments, "--yes")
     assert done.returncode == status, done
@@ -544,7 +616,9 @@ def test_without_credentials_or_region_or_boto3_it_is_said_what_to_do(aws: Aws) 
     assert no_profile.returncode == 2
     assert "AWS_PROFILE" in no_profile.stderr
 
-    code = "import sys; sys.modules['boto3'] = None; from lrap_otel.cli import main; sys.exit(main())"
+    code = (
+        "import sys; sys.modules['boto3'] = None; from lrap_otel.cli import main; sys.exit(main())"
+    )
     no_boto = subprocess.run(
         [sys.executable, "-c", code, "instrument", "f", *ZIP],
         capture_output=True,
@@ -564,7 +638,10 @@ def test_tags_that_may_not_be_read_choose_nothing(aws: Aws) -> None:
     def edit(method: str, path: str, document: dict[str, Any]) -> None:
         if "Configuration" in document:
             document.pop("Tags", None)
-            document["TagsError"] = {"ErrorCode": "AccessDeniedException", "Message": "not authorized"}
+            document["TagsError"] = {
+                "ErrorCode": "AccessDeniedException",
+                "Message": "not authorized",
+            }
 
     aws.proxy.edits.append(edit)
     done = aws.run("instrument", "--tag", "a=b", *ZIP, "--yes")

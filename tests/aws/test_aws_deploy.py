@@ -64,7 +64,9 @@ def test_a_region_whose_number_lags_is_named_and_aligned_when_asked(aws: Aws) ->
         (region, arn(region, 4), "") for region in REGIONS
     ]
     # What was published in between is removed; version 1 may be in use.
-    versions = aws.client(region="eu-west-1").list_layer_versions(LayerName="lrap-otel")["LayerVersions"]
+    versions = aws.client(region="eu-west-1").list_layer_versions(LayerName="lrap-otel")[
+        "LayerVersions"
+    ]
     assert [version["Version"] for version in versions] == [4, 1]
 
 
@@ -82,7 +84,11 @@ def test_a_region_that_fails_is_named_and_the_others_have_it(aws: Aws) -> None:
     def rule(method: str, path: str, body: bytes) -> Answer | None:
         if method == "POST" and b'"lrap-otel' in body and not failed:
             failed.append(path)
-            return refusal(403, "AccessDeniedException", "not authorized to perform: lambda:PublishLayerVersion")
+            return refusal(
+                403,
+                "AccessDeniedException",
+                "not authorized to perform: lambda:PublishLayerVersion",
+            )
         return None
 
     failed: list[str] = []
@@ -109,7 +115,9 @@ def test_what_lambda_has_afterwards_is_checked(aws: Aws) -> None:
     ("options", "condition"),
     [(["--public"], None), (["--organization", "o-a1b2c3d4e5"], "o-a1b2c3d4e5")],
 )
-def test_it_can_be_shared_with_all_or_an_organization(aws: Aws, options: list[str], condition: str | None) -> None:
+def test_it_can_be_shared_with_all_or_an_organization(
+    aws: Aws, options: list[str], condition: str | None
+) -> None:
     given: list[dict[str, str]] = []
 
     def rule(method: str, path: str, body: bytes) -> Answer | None:
@@ -156,13 +164,26 @@ def test_without_a_region_it_is_said_how_to_name_some(aws: Aws) -> None:
 
 def test_make_deploy_publishes_to_its_regions(aws: Aws) -> None:
     make = subprocess.run(
-        ["make", "-s", "-n", "-C", ROOT, "deploy", "REGIONS=eu-west-1 us-east-1", "PUBLIC=1", "ALIGN=1"],
+        [
+            "make",
+            "-s",
+            "-n",
+            "-C",
+            ROOT,
+            "deploy",
+            "REGIONS=eu-west-1 us-east-1",
+            "PUBLIC=1",
+            "ALIGN=1",
+        ],
         capture_output=True,
         text=True,
         check=True,
     )
     line = next(line for line in make.stdout.splitlines() if "deploy" in line)
-    assert line.split()[1:] == ["deploy", *["--region", "eu-west-1", "--region", "us-east-1", "--public", "--align"]]
+    assert line.split()[1:] == [
+        "deploy",
+        *["--region", "eu-west-1", "--region", "us-east-1", "--public", "--align"],
+    ]
     done = aws.run(*line.split()[1:], "--zip", "lrap-otel.zip")
     assert done.returncode == 0, done.stderr
     assert arn("us-east-1", 1) in done.stdout

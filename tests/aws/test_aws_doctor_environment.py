@@ -100,7 +100,9 @@ def test_files_that_are_missing_or_not_executable(opt: Path) -> None:
     assert offline(opt) == {"no-wrapper-file": "error", "no-extension-file": "error"}
 
 
-def test_a_layer_for_another_architecture_or_without_its_interpreter(opt: Path, tmp_path: Path) -> None:
+def test_a_layer_for_another_architecture_or_without_its_interpreter(
+    opt: Path, tmp_path: Path
+) -> None:
     machine = opt / "lrap-otel" / platform.machine()
     (machine / "python").unlink()
     assert offline(opt) == {"no-interpreter": "error"}
@@ -135,13 +137,20 @@ def test_without_a_wrapper_variable_a_child_of_the_runtime_shows_that_it_ran(opt
 
 
 def test_a_child_of_a_runtime_that_started_past_us(opt: Path) -> None:
-    direct = {"AWS_EXECUTION_ENV": "AWS_Lambda_python3.13", "AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001"}
+    direct = {
+        "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
+        "AWS_LAMBDA_RUNTIME_API": "169.254.100.1:9001",
+    }
     assert offline(opt, **direct) == {"past-us": "warning"}
     assert offline(opt, **{**direct, "AWS_EXECUTION_ENV": ""}) == {}
     # Ours, though it cannot be seen whose it is.
     with socket.create_server(("127.0.0.1", 0)) as ours:
         port = str(ours.getsockname()[1])
-        behind = {**direct, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}", "LRAP_LISTENER_PORT": port}
+        behind = {
+            **direct,
+            "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{port}",
+            "LRAP_LISTENER_PORT": port,
+        }
         assert offline(opt, **behind) == {}
         other = {**behind, "LRAP_RUNTIME_API_ENDPOINT": "127.0.0.1:9"}
         assert offline(opt, **other) == {}
@@ -149,7 +158,11 @@ def test_a_child_of_a_runtime_that_started_past_us(opt: Path) -> None:
 
 def test_what_the_extension_would_warn_of(opt: Path) -> None:
     variables = {"LRAP_FLUSH_BUDGET_MS": "soon", "LRAP_LOGLEVEL": "info", "OTEL_LOG_LEVEL": "debug"}
-    assert offline(opt, **variables) == {"malformed-value": "warning", "misspelled": "warning", "not-used": "note"}
+    assert offline(opt, **variables) == {
+        "malformed-value": "warning",
+        "misspelled": "warning",
+        "not-used": "note",
+    }
     assert offline(opt, **{ENDPOINT: "localhost:4318"}) == {"malformed-endpoint": "error"}
 
 
@@ -166,14 +179,18 @@ def test_a_port_that_another_process_has_is_named_with_the_process(opt: Path) ->
         done = run(opt, "--offline", LRAP_LISTENER_PORT=port)
     assert done.returncode == 3
     name = Path(sys.executable).name
-    assert f"  error    Port {port} cannot be used: the process {name} listens there." in done.stdout
+    assert (
+        f"  error    Port {port} cannot be used: the process {name} listens there." in done.stdout
+    )
     assert offline(opt, LRAP_LISTENER_PORT=port) == {}
 
 
 def test_the_extension_itself_at_its_port_is_no_finding(opt: Path) -> None:
     api, port = Upstream(), str(free_port())
     environment = {"PATH": os.environ["PATH"], "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.port}"}
-    with subprocess.Popen([ROOT / "opt/entrypoint"], env={**environment, "LRAP_LISTENER_PORT": port}) as extension:
+    with subprocess.Popen(
+        [ROOT / "opt/entrypoint"], env={**environment, "LRAP_LISTENER_PORT": port}
+    ) as extension:
         lambda_side = api.accept()
         lambda_side.read_message()
         lambda_side.send(REGISTERED)
@@ -210,7 +227,9 @@ def test_what_the_collectors_answer_says(opt: Path, status: int, expected: dict[
     server.close()
 
 
-@pytest.mark.parametrize(("status", "expected"), [(403, {"aws-answer": "error"}), (400, {}), (200, {})])
+@pytest.mark.parametrize(
+    ("status", "expected"), [(403, {"aws-answer": "error"}), (400, {}), (200, {})]
+)
 def test_awss_own_endpoint_is_asked_with_a_signature_and_its_refusal_explained(
     opt: Path, status: int, expected: dict[str, str]
 ) -> None:
@@ -233,18 +252,30 @@ def test_awss_own_endpoint_is_asked_with_a_signature_and_its_refusal_explained(
     assert fields["Authorization"].startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
 
 
-def test_an_endpoint_whose_settings_refer_to_secrets_is_not_asked(opt: Path, collector: HttpAnswers) -> None:
+def test_an_endpoint_whose_settings_refer_to_secrets_is_not_asked(
+    opt: Path, collector: HttpAnswers
+) -> None:
     secret = "${arn:aws:secretsmanager:eu-west-1:123456789012:secret:name-AbCdEf}"
-    assert found(opt, **{ENDPOINT: collector.url, HEADERS: f"api-key={secret}"}) == {"secrets": "note"}
+    assert found(opt, **{ENDPOINT: collector.url, HEADERS: f"api-key={secret}"}) == {
+        "secrets": "note"
+    }
     assert collector.asked == []
 
 
 def test_no_secret_is_printed_whatever_goes_wrong(opt: Path) -> None:
     server = HttpAnswers(otherwise=401)
     url = server.url.replace("//", "//me:s3cr3t1@") + "/s3cr3t2?key=s3cr3t3"
-    secrets = {ENDPOINT: url, HEADERS: "api-key=s3cr3t4", "OTHER": "s3cr3t5", "LRAP_TYPO": "s3cr3t6"}
+    secrets = {
+        ENDPOINT: url,
+        HEADERS: "api-key=s3cr3t4",
+        "OTHER": "s3cr3t5",
+        "LRAP_TYPO": "s3cr3t6",
+    }
     done = run(opt, **secrets)
-    silent = run(opt, **{**secrets, ENDPOINT: f"http://me:s3cr3t1@127.0.0.1:{free_port()}/s3cr3t2?key=s3cr3t3"})
+    silent = run(
+        opt,
+        **{**secrets, ENDPOINT: f"http://me:s3cr3t1@127.0.0.1:{free_port()}/s3cr3t2?key=s3cr3t3"},
+    )
     server.close()
     assert (done.returncode, silent.returncode) == (3, 3)
     assert "s3cr3t" not in done.stdout + done.stderr + silent.stdout + silent.stderr
@@ -253,10 +284,14 @@ def test_no_secret_is_printed_whatever_goes_wrong(opt: Path) -> None:
 def test_nobody_at_the_endpoint_is_said_with_where_it_was_asked_from(opt: Path) -> None:
     done = run(opt, **{ENDPOINT: f"http://127.0.0.1:{free_port()}"})
     assert done.returncode == 3
-    assert f"cannot be reached from here ({socket.gethostname()}): connection refused." in done.stdout
+    assert (
+        f"cannot be reached from here ({socket.gethostname()}): connection refused." in done.stdout
+    )
 
 
-def test_an_endpoint_that_speaks_no_tls_or_does_not_answer_at_all(opt: Path, collector: HttpAnswers) -> None:
+def test_an_endpoint_that_speaks_no_tls_or_does_not_answer_at_all(
+    opt: Path, collector: HttpAnswers
+) -> None:
     assert found(opt, **{ENDPOINT: collector.url.replace("http", "https")}) == {
         "https-for-http": "warning",
         "unreachable": "error",
@@ -270,13 +305,20 @@ def test_an_endpoint_that_speaks_no_tls_or_does_not_answer_at_all(opt: Path, col
 
 
 def test_a_certificate_file_that_is_not_there(opt: Path, collector: HttpAnswers) -> None:
-    variables: dict[str, Any] = {ENDPOINT: collector.url, "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such.pem"}
+    variables: dict[str, Any] = {
+        ENDPOINT: collector.url,
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such.pem",
+    }
     assert found(opt, **variables) == {}  # plain http needs none
     variables[ENDPOINT] = collector.url.replace("http", "https")
     assert found(opt, **variables)["unusable-endpoint"] == "error"
 
 
-def test_nothing_is_asked_offline_or_if_everything_is_switched_off(opt: Path, collector: HttpAnswers) -> None:
+def test_nothing_is_asked_offline_or_if_everything_is_switched_off(
+    opt: Path, collector: HttpAnswers
+) -> None:
     assert offline(opt, **{ENDPOINT: collector.url}) == {}
-    assert found(opt, **{ENDPOINT: collector.url, "LRAP_ENABLED": "false"}) == {"switched-off": "warning"}
+    assert found(opt, **{ENDPOINT: collector.url, "LRAP_ENABLED": "false"}) == {
+        "switched-off": "warning"
+    }
     assert collector.asked == []

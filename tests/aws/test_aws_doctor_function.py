@@ -29,25 +29,35 @@ XRAY = {
 def layer(aws: Aws) -> str:
     """Our layer, made for x86_64 alone."""
     made = aws.client().publish_layer_version(
-        LayerName="lrap-otel", Content={"ZipFile": zipped({"a": "b"})}, CompatibleArchitectures=["x86_64"]
+        LayerName="lrap-otel",
+        Content={"ZipFile": zipped({"a": "b"})},
+        CompatibleArchitectures=["x86_64"],
     )
     return str(made["LayerVersionArn"])
 
 
 def examine(aws: Aws, *arguments: str) -> tuple[int, dict[str, dict[str, str]], str]:
-    """Exit status; for each function its checks and their severities; and everything that was printed."""
+    """Exit status; for each function its checks and their severities; and everything that was
+    printed.
+    """
     done = aws.run("doctor", *arguments, "--json", "--offline")
     if done.returncode not in {0, 1, 3}:
         return done.returncode, {}, done.stdout + done.stderr
     found = {
-        entry["subject"].partition("  ")[2]: {finding["check"]: finding["severity"] for finding in entry["findings"]}
+        entry["subject"].partition("  ")[2]: {
+            finding["check"]: finding["severity"] for finding in entry["findings"]
+        }
         for entry in json.loads(done.stdout)["subjects"]
     }
     return done.returncode, found, done.stdout + done.stderr
 
 
 def sound(aws: Aws, layer: str, name: str = "f", variables: Any = None, **more: Any) -> None:
-    aws.function(name, variables={**WRAPPED, **(variables or {})}, **{"Layers": [layer], "MemorySize": 512, **more})
+    aws.function(
+        name,
+        variables={**WRAPPED, **(variables or {})},
+        **{"Layers": [layer], "MemorySize": 512, **more},
+    )
 
 
 def test_a_function_that_is_well_set_up_gives_no_findings(aws: Aws, layer: str) -> None:
@@ -65,7 +75,9 @@ def test_findings_are_lines_for_people_the_gravest_first(aws: Aws, layer: str) -
     done = aws.run("doctor", "f", "--offline")
     assert done.returncode == 3
     lines = done.stdout.splitlines()
-    names = "AWS_LAMBDA_EXEC_WRAPPER names /opt/otel-handler of OpenTelemetry's layers for languages"
+    names = (
+        "AWS_LAMBDA_EXEC_WRAPPER names /opt/otel-handler of OpenTelemetry's layers for languages"
+    )
     ours = f"AWS_LAMBDA_EXEC_WRAPPER={OURS}"
     assert lines[:5] == [
         "eu-west-1  f",
@@ -89,9 +101,13 @@ def test_the_exit_status_is_that_of_the_gravest_finding(aws: Aws, layer: str) ->
     assert aws.run("doctor", "missing", "error", "--offline").returncode == 3
 
 
-def test_a_function_that_is_not_ours_is_an_error_only_if_it_was_asked_for(aws: Aws, layer: str) -> None:
+def test_a_function_that_is_not_ours_is_an_error_only_if_it_was_asked_for(
+    aws: Aws, layer: str
+) -> None:
     sound(aws, layer)
-    aws.function("theirs", variables={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/datadog_wrapper", "SECRET": "s3cr3t"})
+    aws.function(
+        "theirs", variables={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/datadog_wrapper", "SECRET": "s3cr3t"}
+    )
     assert examine(aws, "theirs")[:2] == (3, {"theirs": {"not-instrumented": "error"}})
     status, found, printed = examine(aws, "--all")
     assert (status, found) == (0, {"f": {}, "theirs": {"not-instrumented": "note"}})
@@ -111,7 +127,9 @@ def test_an_architecture_that_the_layer_is_not_made_for(aws: Aws, layer: str) ->
     sound(aws, layer, "arm", Architectures=["arm64"])
     sound(aws, layer, "intel")
     both = aws.client().publish_layer_version(
-        LayerName="lrap-otel", Content={"ZipFile": zipped({"b": "c"})}, CompatibleArchitectures=["x86_64", "arm64"]
+        LayerName="lrap-otel",
+        Content={"ZipFile": zipped({"b": "c"})},
+        CompatibleArchitectures=["x86_64", "arm64"],
     )
     sound(aws, str(both["LayerVersionArn"]), "both", Architectures=["arm64"])
     found = examine(aws, "arm", "intel", "both")[1]
@@ -135,7 +153,11 @@ def test_a_layer_that_another_account_shares_is_looked_up_by_its_arn(aws: Aws, l
     def rule(method: str, path: str, body: bytes) -> Answer | None:
         versions = [{"Version": 5}, {"Version": 4, "CompatibleArchitectures": ["arm64"]}]
         answer = json.dumps({"LayerVersions": versions}).encode()
-        return (200, {"Content-Type": "application/json"}, answer) if f"layers/{shared}/" in path else None
+        return (
+            (200, {"Content-Type": "application/json"}, answer)
+            if f"layers/{shared}/" in path
+            else None
+        )
 
     aws.proxy.edits.append(edit)
     aws.proxy.rules.append(rule)
@@ -150,7 +172,9 @@ def test_our_layer_by_another_name(aws: Aws) -> None:
 
 
 def answering(path: str, answer: Answer) -> Rule:
-    return lambda method, asked, body: answer if path.encode() in asked.encode() + b" " + body else None
+    return lambda method, asked, body: (
+        answer if path.encode() in asked.encode() + b" " + body else None
+    )
 
 
 def simulated(**decisions: str) -> Answer:
@@ -163,11 +187,21 @@ def simulated(**decisions: str) -> Answer:
 
 
 def destination(name: str, status: str = "ACTIVE") -> Answer:
-    return 200, {"Content-Type": "application/json"}, json.dumps({"Destination": name, "Status": status}).encode()
+    return (
+        200,
+        {"Content-Type": "application/json"},
+        json.dumps({"Destination": name, "Status": status}).encode(),
+    )
 
 
-ALLOWED = simulated(xray_PutSpans="allowed", xray_PutSpansForIndexing="allowed", cloudwatch_PutMetricData="allowed")
-DENIED = simulated(xray_PutSpans="implicitDeny", xray_PutSpansForIndexing="allowed", cloudwatch_PutMetricData="allowed")
+ALLOWED = simulated(
+    xray_PutSpans="allowed", xray_PutSpansForIndexing="allowed", cloudwatch_PutMetricData="allowed"
+)
+DENIED = simulated(
+    xray_PutSpans="implicitDeny",
+    xray_PutSpansForIndexing="allowed",
+    cloudwatch_PutMetricData="allowed",
+)
 SEARCH, POLICY = "/GetTraceSegmentDestination", "SimulatePrincipalPolicy"
 NO_XML = (403, {"Content-Type": "text/xml"}, b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error></ErrorResponse>")  # fmt: skip
 
@@ -179,9 +213,19 @@ NO_XML = (403, {"Content-Type": "text/xml"}, b"<ErrorResponse><Error><Code>Acces
         (destination("XRay"), ALLOWED, {"transaction-search": "error"}),
         (destination("CloudWatchLogs", "PENDING"), ALLOWED, {"transaction-search": "warning"}),
         (destination("CloudWatchLogs"), DENIED, {"permission": "error"}),
-        (refusal(403, "AccessDeniedException"), NO_XML, {"transaction-search": "note", "permission": "note"}),
+        (
+            refusal(403, "AccessDeniedException"),
+            NO_XML,
+            {"transaction-search": "note", "permission": "note"},
+        ),
     ],
-    ids=["all is well", "search is off", "search comes on", "a permission is missing", "we may not look"],
+    ids=[
+        "all is well",
+        "search is off",
+        "search comes on",
+        "a permission is missing",
+        "we may not look",
+    ],
 )
 def test_what_aws_itself_asks_for_as_a_backend(
     aws: Aws, layer: str, search: Answer, policy: Answer, expected: dict[str, str]
@@ -199,7 +243,9 @@ PARAMETER = "arn:aws:ssm:eu-west-1:123456789012:parameter/collector/url"
 
 
 @pytest.mark.parametrize(
-    ("decision", "expected"), [("allowed", {}), ("implicitDeny", {"permission": "error"})], ids=["may", "may not"]
+    ("decision", "expected"),
+    [("allowed", {}), ("implicitDeny", {"permission": "error"})],
+    ids=["may", "may not"],
 )
 def test_whether_the_function_may_read_the_secrets_of_its_settings(
     aws: Aws, layer: str, decision: str, expected: dict[str, str]
@@ -207,19 +253,32 @@ def test_whether_the_function_may_read_the_secrets_of_its_settings(
     policy = simulated(secretsmanager_GetSecretValue=decision, ssm_GetParameter=decision)
     aws.proxy.rules.append(answering(POLICY, policy))
     headers = f"api-key=${{{SECRET}:key::}},x=${{{SECRET}}}"
-    sound(aws, layer, variables={ENDPOINT: f"${{{PARAMETER}}}", "OTEL_EXPORTER_OTLP_HEADERS": headers})
+    sound(
+        aws, layer, variables={ENDPOINT: f"${{{PARAMETER}}}", "OTEL_EXPORTER_OTLP_HEADERS": headers}
+    )
     _, found, printed = examine(aws, "f")
 
     assert found["f"] == expected
     assert (f"{SECRET} cannot be read" in printed) is bool(expected)
     assert (f"{PARAMETER} cannot be read" in printed) is bool(expected)
-    assert len([path for _, path in aws.proxy.seen if "2015-03-31" not in path and "2018-10-31" not in path]) == 2
+    assert (
+        len(
+            [
+                path
+                for _, path in aws.proxy.seen
+                if "2015-03-31" not in path and "2018-10-31" not in path
+            ]
+        )
+        == 2
+    )
 
 
 def test_without_aws_as_a_backend_nothing_is_asked_about_it(aws: Aws, layer: str) -> None:
     sound(aws, layer)
     examine(aws, "f")
-    assert [path for _, path in aws.proxy.seen if "2015-03-31" not in path and "2018-10-31" not in path] == []
+    assert [
+        path for _, path in aws.proxy.seen if "2015-03-31" not in path and "2018-10-31" not in path
+    ] == []
 
 
 def test_versions_that_may_not_be_listed_are_said_to_be_unknown(aws: Aws, layer: str) -> None:
@@ -238,9 +297,13 @@ def test_what_the_api_says_of_a_function_is_used(aws: Aws, layer: str) -> None:
         if name == "failed":
             configuration["LastUpdateStatus"] = "Failed"
         if name == "unreadable":
-            configuration["Environment"] = {"Error": {"ErrorCode": "AccessDeniedException", "Message": "kms"}}
+            configuration["Environment"] = {
+                "Error": {"ErrorCode": "AccessDeniedException", "Message": "kms"}
+            }
         if name == "replica":
-            configuration["MasterArn"] = configuration["FunctionArn"].replace("replica", "original") + ":1"
+            configuration["MasterArn"] = (
+                configuration["FunctionArn"].replace("replica", "original") + ":1"
+            )
         if name == "large":
             configuration["CodeSize"] = 230_000_000
         if name == "fits":
@@ -256,7 +319,9 @@ def test_what_the_api_says_of_a_function_is_used(aws: Aws, layer: str) -> None:
     secret = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cr3t"}
     sound(aws, layer, "key", variables=secret)
     sound(aws, layer, "plain", variables=secret)
-    _, found, printed = examine(aws, "failed", "unreadable", "replica", "large", "fits", "key", "plain")
+    _, found, printed = examine(
+        aws, "failed", "unreadable", "replica", "large", "fits", "key", "plain"
+    )
     assert found == {
         "failed": {"last-update": "warning"},
         "unreadable": {"variables-unreadable": "warning"},
@@ -276,7 +341,9 @@ def test_a_role_of_the_edge_is_a_question(aws: Aws) -> None:
 
 
 def test_an_image_is_told_what_to_put_into_its_dockerfile(aws: Aws) -> None:
-    aws.function("f", PackageType="Image", MemorySize=512, variables={ENDPOINT: "https://collector.example"})
+    aws.function(
+        "f", PackageType="Image", MemorySize=512, variables={ENDPOINT: "https://collector.example"}
+    )
     status, found, printed = examine(aws, "f")
     assert (status, found) == (0, {"f": {"image": "note"}})
     assert "COPY --from=LRAP_OTEL_IMAGE /opt /opt" in printed
@@ -294,7 +361,10 @@ def test_an_image_that_nothing_of_ours_is_said_of_is_left_alone_unless_asked_for
 
 def test_a_vpc_is_a_question(aws: Aws, layer: str) -> None:
     def edit(method: str, path: str, document: dict[str, Any]) -> None:
-        document.get("Configuration", {})["VpcConfig"] = {"VpcId": "vpc-1", "SubnetIds": ["subnet-1"]}
+        document.get("Configuration", {})["VpcConfig"] = {
+            "VpcId": "vpc-1",
+            "SubnetIds": ["subnet-1"],
+        }
 
     aws.proxy.edits.append(edit)
     sound(aws, layer, "asked", {ENDPOINT: "https://collector.example"})
@@ -304,7 +374,9 @@ def test_a_vpc_is_a_question(aws: Aws, layer: str) -> None:
 
 def test_functions_and_templates_are_examined_together(aws: Aws, layer: str) -> None:
     sound(aws, layer)
-    (aws.folder / "t.json").write_text(json.dumps({"Resources": {"F": {"Type": "AWS::Lambda::Function"}}}))
+    (aws.folder / "t.json").write_text(
+        json.dumps({"Resources": {"F": {"Type": "AWS::Lambda::Function"}}})
+    )
     done = aws.run("doctor", "t.json", "f", "--offline")
     assert [line for line in done.stdout.splitlines() if not line.startswith(" ")] == [
         "t.json  F",
@@ -328,7 +400,9 @@ def test_what_cannot_be_meant_is_said(aws: Aws, arguments: list[str], text: str)
 
 
 def test_what_was_found_is_told_though_aws_cannot_be_asked(aws: Aws) -> None:
-    (aws.folder / "t.json").write_text(json.dumps({"Resources": {"F": {"Type": "AWS::Lambda::Function"}}}))
+    (aws.folder / "t.json").write_text(
+        json.dumps({"Resources": {"F": {"Type": "AWS::Lambda::Function"}}})
+    )
     done = aws.run("doctor", "t.json", "--all", "--json", "--offline", AWS_REGION="")
     assert done.returncode == 2
     assert "failed: no region" in done.stderr
@@ -338,7 +412,10 @@ def test_what_was_found_is_told_though_aws_cannot_be_asked(aws: Aws) -> None:
 @pytest.fixture
 def proxied() -> Iterator[HttpAnswers]:
     proxy = HttpAnswers(
-        {"http://collector.example:4318/wrong/v1/traces": 404, "http://collector.example/v1/traces": 401}
+        {
+            "http://collector.example:4318/wrong/v1/traces": 404,
+            "http://collector.example/v1/traces": 401,
+        }
     )
     yield proxy
     proxy.close()
@@ -355,7 +432,11 @@ def test_an_endpoint_is_asked_from_here_without_the_functions_credentials(
     aws: Aws, layer: str, proxied: HttpAnswers
 ) -> None:
     secret = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cr3t"}
-    sound(aws, layer, variables={ENDPOINT: "http://me:s3cr3t@collector.example:4318/?key=s3cr3t", **secret})
+    sound(
+        aws,
+        layer,
+        variables={ENDPOINT: "http://me:s3cr3t@collector.example:4318/?key=s3cr3t", **secret},
+    )
     assert reach(aws, proxied, "f") == {}
     assert [path for path, _, _ in proxied.asked] == [
         "http://collector.example:4318/v1/traces",
@@ -363,7 +444,9 @@ def test_an_endpoint_is_asked_from_here_without_the_functions_credentials(
     ]
     assert {body for _, _, body in proxied.asked} == {b""}
     assert "s3cr3t" not in str(proxied.asked)
-    assert {"api-key", "Authorization"} & {name for _, headers, _ in proxied.asked for name in headers} == set()
+    assert {"api-key", "Authorization"} & {
+        name for _, headers, _ in proxied.asked for name in headers
+    } == set()
 
 
 def test_a_path_that_takes_nothing_is_found_and_a_refusal_without_credentials_says_nothing(
@@ -375,7 +458,9 @@ def test_a_path_that_takes_nothing_is_found_and_a_refusal_without_credentials_sa
     assert reach(aws, proxied, "refused") == {}
 
 
-def test_an_endpoint_of_many_functions_is_asked_once(aws: Aws, layer: str, proxied: HttpAnswers) -> None:
+def test_an_endpoint_of_many_functions_is_asked_once(
+    aws: Aws, layer: str, proxied: HttpAnswers
+) -> None:
     for name in ("a", "b"):
         sound(aws, layer, name, {ENDPOINT: "http://collector.example:4318/wrong"})
     done = aws.run("doctor", "--all", http_proxy=proxied.url, no_proxy="127.0.0.1")
@@ -383,7 +468,9 @@ def test_an_endpoint_of_many_functions_is_asked_once(aws: Aws, layer: str, proxi
     assert len(proxied.asked) == 2
 
 
-def test_a_host_that_does_not_answer_from_here_is_a_warning_that_says_from_where(aws: Aws, layer: str) -> None:
+def test_a_host_that_does_not_answer_from_here_is_a_warning_that_says_from_where(
+    aws: Aws, layer: str
+) -> None:
     sound(aws, layer, variables={ENDPOINT: "https://collector.invalid"})
     done = aws.run("doctor", "f", https_proxy="http://127.0.0.1:1", no_proxy="127.0.0.1")
     assert done.returncode == 1

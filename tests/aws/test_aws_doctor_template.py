@@ -1,4 +1,6 @@
-"""``doctor`` on templates: every check of a configuration fires where it should, and nothing is concluded from what is not known."""
+"""``doctor`` on templates: every check of a configuration fires where it should, and nothing is
+concluded from what is not known.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +36,21 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, dict[str, Any]]]:
+def doctor(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, dict[str, Any]]]:
     """Examine a template: the exit status, and the findings of each subject."""
 
-    def examine(document: Any, *options: str, name: str = "template.yaml") -> tuple[int, dict[str, Any]]:
+    def examine(
+        document: Any, *options: str, name: str = "template.yaml"
+    ) -> tuple[int, dict[str, Any]]:
         path = tmp_path / name
         path.write_text(document if isinstance(document, str) else json.dumps(document))
         status = main(["doctor", str(path), "--json", "--offline", *options])
         subjects = json.loads(capsys.readouterr().out)["subjects"]
-        named = {entry["subject"].rpartition("  ")[2].rpartition("/")[2]: entry for entry in subjects}
+        named = {
+            entry["subject"].rpartition("  ")[2].rpartition("/")[2]: entry for entry in subjects
+        }
         return status, named
 
     return examine
@@ -108,7 +116,8 @@ CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
     ("managed-instances", "note", {"CapacityProviderConfig": {}}, {"CapacityProviderConfig": {}, "AutoPublishAlias": "live"}),
     ("memory", "warning", {"MemorySize": 128}, {"MemorySize": 256}),
     ("memory", "warning", {"MemorySize": "192"}, {"MemorySize": {"Ref": "M"}}),
-    # Of the checks of variables alone (tests/test_variable_checks.py), one that shows that they are made.
+    # Of the checks of variables alone (tests/test_variable_checks.py), one that shows that they are
+    # made.
     ("plain-http", "warning", {"variables": {ENDPOINT: "http://collector.example:4318"}}, {"variables": {ENDPOINT: "http://collector:4318"}}),
 ]  # fmt: skip
 
@@ -132,15 +141,24 @@ def test_a_function_that_is_well_set_up_gives_no_findings(found: Examine) -> Non
 
 
 def test_every_check_has_a_test() -> None:
-    sources = [*(ROOT / "lrap_otel/aws/doctor").glob("*.py"), ROOT / "lrap_otel/telemetry/variable_checks.py"]
-    checks = {name for source in sources for name in re.findall(r'Finding\(\s*f?"([a-z{}-]+)"', source.read_text())}
+    sources = [
+        *(ROOT / "lrap_otel/aws/doctor").glob("*.py"),
+        ROOT / "lrap_otel/telemetry/variable_checks.py",
+    ]
+    checks = {
+        name
+        for source in sources
+        for name in re.findall(r'Finding\(\s*f?"([a-z{}-]+)"', source.read_text())
+    }
     tests = "".join(test.read_text() for test in [*ROOT.glob("tests/aws/test_aws_doctor_*.py"), ROOT / "tests/test_variable_checks.py"])  # fmt: skip
     expanded = (checks - {"no-{name}-file"}) | {"no-extension-file", "no-wrapper-file"}
     assert len(expanded) > 40
     assert [check for check in sorted(expanded) if f'"{check}"' not in tests] == []
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*/template.yaml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("examples/*/template.yaml")), ids=lambda path: path.parent.name
+)
 def test_the_examples_are_well_set_up(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", str(path), "--offline"]) == 0
     assert "0 errors, 0 warnings" in capsys.readouterr().out
@@ -179,7 +197,9 @@ Resources:
 
 def test_globals_are_added_to_layers_and_variables_and_give_way_elsewhere(doctor: Any) -> None:
     status, subjects = doctor(SAM)
-    found = {name: [finding["check"] for finding in subjects[name]["findings"]] for name in subjects}
+    found = {
+        name: [finding["check"] for finding in subjects[name]["findings"]] for name in subjects
+    }
     assert found == {"Usual": [], "Own": ["other-wrapper", "memory"], "Plain": ["not-instrumented"]}
     assert status == 3
 
@@ -229,12 +249,18 @@ Resources:
 
 def test_nothing_is_concluded_from_what_a_deployment_decides(doctor: Any) -> None:
     status, subjects = doctor(OPEN)
-    assert {name: entry["findings"] for name, entry in subjects.items()} == {"A": [], "B": [], "C": []}
+    assert {name: entry["findings"] for name, entry in subjects.items()} == {
+        "A": [],
+        "B": [],
+        "C": [],
+    }
     assert status == 0
 
 
 def test_a_layer_of_the_template_itself_is_known_by_its_name_and_architectures(doctor: Any) -> None:
-    text = OPEN.replace("Architectures: [arm64]\n", "Architectures: [x86_64]\n").replace("!ImportValue layer", OTHER)
+    text = OPEN.replace("Architectures: [arm64]\n", "Architectures: [x86_64]\n").replace(
+        "!ImportValue layer", OTHER
+    )
     status, subjects = doctor(text)
     assert [finding["check"] for finding in subjects["B"]["findings"]] == ["architecture"]
     assert "runs on x86_64" in subjects["B"]["findings"][0]["what"]
@@ -242,9 +268,13 @@ def test_a_layer_of_the_template_itself_is_known_by_its_name_and_architectures(d
 
 
 def test_a_layer_that_the_template_makes_may_be_ours_by_any_name(doctor: Any) -> None:
-    layer = "\n  Other: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: build/opt}}\n"
+    layer = (
+        "\n  Other: {Type: AWS::Serverless::LayerVersion, Properties: {ContentUri: build/opt}}\n"
+    )
     text = SAM.replace(f"[{LAYER}]", "[!Ref Other]")
-    assert doctor(text.replace("\nResources:\n", "\nResources:" + layer))[1]["Usual"]["findings"] == []
+    assert (
+        doctor(text.replace("\nResources:\n", "\nResources:" + layer))[1]["Usual"]["findings"] == []
+    )
 
 
 def test_our_layer_may_have_another_name(doctor: Any) -> None:
@@ -254,9 +284,13 @@ def test_our_layer_may_have_another_name(doctor: Any) -> None:
 
 
 def test_a_loop_is_said_not_to_be_looked_at(doctor: Any) -> None:
-    loop = {"Fn::ForEach::Functions": ["Name", ["a"], {"F${Name}": {"Type": "AWS::Lambda::Function"}}]}
+    loop = {
+        "Fn::ForEach::Functions": ["Name", ["a"], {"F${Name}": {"Type": "AWS::Lambda::Function"}}]
+    }
     status, subjects = doctor({"Resources": loop})
-    assert [finding["check"] for finding in subjects["template.yaml"]["findings"]] == ["not-looked-at"]
+    assert [finding["check"] for finding in subjects["template.yaml"]["findings"]] == [
+        "not-looked-at"
+    ]
     assert status == 0
     assert "not-looked-at" not in str(doctor(SAM))
 
@@ -293,41 +327,71 @@ def test_what_is_no_template_is_said_to_be_none(doctor: Any, text: str, reason: 
     assert status == 2
 
 
-def test_a_file_that_is_not_there_is_said_beside_what_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_there_is_said_beside_what_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     missing = tmp_path / "none.yaml"
-    assert main(["doctor", str(missing), str(ROOT / "examples/sam/template.yaml"), "--offline"]) == 2
+    assert (
+        main(["doctor", str(missing), str(ROOT / "examples/sam/template.yaml"), "--offline"]) == 2
+    )
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == f"{missing}: cannot be looked at: cannot read {missing}: No such file or directory"
+    assert (
+        lines[0]
+        == f"{missing}: cannot be looked at: cannot read {missing}: No such file or directory"
+    )
     assert lines[1].endswith("Pets: nothing found")
 
 
 ODD: Any = st.recursive(
     st.one_of(
-        st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.sampled_from([LAYER, OURS])
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=8),
+        st.sampled_from([LAYER, OURS]),
     ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
         st.dictionaries(
-            st.one_of(st.text(max_size=5), st.sampled_from(["Ref", "Fn::Sub", "Fn::If"])), inner, max_size=3
+            st.one_of(st.text(max_size=5), st.sampled_from(["Ref", "Fn::Sub", "Fn::If"])),
+            inner,
+            max_size=3,
         ),
     ),
     max_leaves=6,
 )
 PROPERTIES = st.dictionaries(
     st.sampled_from(
-        ["Runtime", "MemorySize", "Layers", "Environment", "Architectures", "VpcConfig", "SnapStart", "PackageType"]
+        [
+            "Runtime",
+            "MemorySize",
+            "Layers",
+            "Environment",
+            "Architectures",
+            "VpcConfig",
+            "SnapStart",
+            "PackageType",
+        ]
     ),
     ODD | st.fixed_dictionaries({"Variables": ODD}),
 )
 
 
 @hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(globals_=ODD | st.fixed_dictionaries({"Function": PROPERTIES}), properties=ODD | PROPERTIES, layer=ODD)
+@given(
+    globals_=ODD | st.fixed_dictionaries({"Function": PROPERTIES}),
+    properties=ODD | PROPERTIES,
+    layer=ODD,
+)
 def test_no_template_makes_it_fail(doctor: Any, globals_: Any, properties: Any, layer: Any) -> None:
     resources = {
         "F": {"Type": "AWS::Serverless::Function", "Properties": properties},
         "L": {"Type": "AWS::Lambda::LayerVersion", "Properties": layer},
-        "\ud800": {"Type": "AWS::Lambda::Function", "Properties": {"Environment": {"Variables": {"\udfff": "\ud800"}}}},
+        "\ud800": {
+            "Type": "AWS::Lambda::Function",
+            "Properties": {"Environment": {"Variables": {"\udfff": "\ud800"}}},
+        },
     }
     status, subjects = doctor({"Globals": globals_, "Resources": resources})
     assert status in {0, 1, 3}
@@ -348,12 +412,28 @@ def test_neither_boto3_nor_its_credentials_are_needed_for_a_template(tmp_path: P
     assert "Pets: nothing found" in done.stdout
 
 
-def test_a_template_in_yaml_says_what_it_needs_and_one_in_json_needs_nothing(tmp_path: Path) -> None:
-    code = "import sys; sys.modules['yaml'] = None; from lrap_otel.cli import main; sys.exit(main())"
+def test_a_template_in_yaml_says_what_it_needs_and_one_in_json_needs_nothing(
+    tmp_path: Path,
+) -> None:
+    code = (
+        "import sys; sys.modules['yaml'] = None; from lrap_otel.cli import main; sys.exit(main())"
+    )
     path = tmp_path / "t.json"
-    path.write_text(json.dumps({"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": {}}}}))
-    command = [sys.executable, "-c", code, "doctor", str(path), str(ROOT / "examples/sam/template.yaml"), "--offline"]
-    done = subprocess.run(command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
+    path.write_text(
+        json.dumps({"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": {}}}})
+    )
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "doctor",
+        str(path),
+        str(ROOT / "examples/sam/template.yaml"),
+        "--offline",
+    ]
+    done = subprocess.run(
+        command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 2
     assert "F\n  note     Neither our layer nor our wrapper" in done.stdout
     assert f"needs PyYAML: {remedy('aws')}" in done.stdout

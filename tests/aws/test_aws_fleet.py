@@ -30,29 +30,45 @@ ARGUMENTS = [
 
 
 def make_fleet(aws: Aws, usual: int, odd: int) -> dict[str, str]:
-    """Usual functions, and so many of each odd kind, whose names begin with it; their configurations."""
+    """Usual functions, and so many of each odd kind, whose names begin with it; their
+    configurations.
+    """
     old, older = aws.layer(), aws.layer()
     other = [aws.layer(f"other-{number}") for number in range(5)]
     vendor = aws.layer("Datadog-Extension")
     for number in range(usual):
         aws.function(
-            f"usual-{number:03}", variables={"SECRET": f"s3cr3t-{number}", "B": "2"}, Layers=other[: number % 4]
+            f"usual-{number:03}",
+            variables={"SECRET": f"s3cr3t-{number}", "B": "2"},
+            Layers=other[: number % 4],
         )
     kinds = {
-        "wrapped": {"variables": {"A": "1", "AWS_LAMBDA_EXEC_WRAPPER": "/opt/their-wrapper", "Z": "é"}},
+        "wrapped": {
+            "variables": {"A": "1", "AWS_LAMBDA_EXEC_WRAPPER": "/opt/their-wrapper", "Z": "é"}
+        },
         "full": {"Layers": other},
         "image": {"PackageType": "Image"},
         "older": {
             "Layers": [other[0], old, other[1]],
-            "variables": {"AWS_LAMBDA_EXEC_WRAPPER": WRAPPER, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://old.example"},
+            "variables": {
+                "AWS_LAMBDA_EXEC_WRAPPER": WRAPPER,
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://old.example",
+            },
         },
         "twice": {
             "Layers": [older, other[2], old],
-            "variables": {"LRAP_NEXT_WRAPPER": WRAPPER, "AWS_LAMBDA_EXEC_WRAPPER": WRAPPER, "Q": "q"},
+            "variables": {
+                "LRAP_NEXT_WRAPPER": WRAPPER,
+                "AWS_LAMBDA_EXEC_WRAPPER": WRAPPER,
+                "Q": "q",
+            },
         },
         "bare": {"variables": None},
         "big": {"variables": {"BIG": "x" * 4_050}},
-        "vendor": {"Layers": [vendor], "variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/datadog_wrapper"}},
+        "vendor": {
+            "Layers": [vendor],
+            "variables": {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/datadog_wrapper"},
+        },
         "unknown": {"Runtime": "cobol1985"},
         "vanishing": {"variables": {"A": "1"}},
         "provided": {"Runtime": "provided.al2023", "variables": {"A": "1"}},
@@ -78,12 +94,18 @@ def let_vanish(aws: Aws) -> None:
 
 
 def run_and_kill(aws: Aws, count: int, *arguments: str) -> None:
-    """Run the command, and SIGKILL it when it sends its `count`th change, before that has arrived."""
+    """Run the command, and SIGKILL it when it sends its `count`th change, before that
+    has arrived.
+    """
     counted = threading.Semaphore(count - 1)
     with aws.start(*arguments) as process:
 
         def rule(method: str, path: str, body: bytes) -> Answer | None:
-            if method == "PUT" and path.endswith("/configuration") and not counted.acquire(blocking=False):
+            if (
+                method == "PUT"
+                and path.endswith("/configuration")
+                and not counted.acquire(blocking=False)
+            ):
                 process.kill()
             return None
 
@@ -119,7 +141,8 @@ def test_200_functions_are_instrumented_and_restored_though_a_run_is_killed(aws:
         by_kind.setdefault(name.partition("-")[0], set()).add(status)
     refused = {"full", "image", "big", "go"}
     assert by_kind == {
-        kind: {"refused"} if kind in refused else {"gone"} if kind == "vanishing" else {"changed"} for kind in by_kind
+        kind: {"refused"} if kind in refused else {"gone"} if kind == "vanishing" else {"changed"}
+        for kind in by_kind
     }
     assert "layers" in statuses["full-0"]["reason"]
     assert "image" in statuses["image-0"]["reason"]
@@ -135,7 +158,12 @@ def test_200_functions_are_instrumented_and_restored_though_a_run_is_killed(aws:
     assert aws.layers("twice-0") == [ours, others[2]]
     assert aws.layers("short-0") == [ours]
     added = {"OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT, "OTEL_SERVICE_NAME": "x"}
-    assert aws.variables("usual-003") == {"SECRET": "s3cr3t-3", "B": "2", "AWS_LAMBDA_EXEC_WRAPPER": WRAPPER, **added}
+    assert aws.variables("usual-003") == {
+        "SECRET": "s3cr3t-3",
+        "B": "2",
+        "AWS_LAMBDA_EXEC_WRAPPER": WRAPPER,
+        **added,
+    }
     assert aws.variables("wrapped-0") == {
         "A": "1",
         "AWS_LAMBDA_EXEC_WRAPPER": WRAPPER,

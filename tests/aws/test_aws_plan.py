@@ -26,7 +26,9 @@ OURS = layer("lrap-otel", 7)
 WISH = Wish(OURS, {"OTEL_EXPORTER_OTLP_ENDPOINT": "https://collector.example"})
 
 
-def function(layers: list[str] | None = None, variables: dict[str, str] | None = None, **more: Any) -> Function:
+def function(
+    layers: list[str] | None = None, variables: dict[str, str] | None = None, **more: Any
+) -> Function:
     configuration = {
         "FunctionName": "f",
         "FunctionArn": "arn:aws:lambda:eu-west-1:123456789012:function:f",
@@ -48,7 +50,9 @@ def test_the_layer_is_added_before_all_others_so_that_it_replaces_no_file_of_the
     assert plan.layers == (OURS, layer("a"), layer("b"))
 
 
-@pytest.mark.parametrize("older", [layer("lrap-otel", 6), layer("lrap-otel", 9), layer("lrap-otel", 6, "999999999999")])
+@pytest.mark.parametrize(
+    "older", [layer("lrap-otel", 6), layer("lrap-otel", 9), layer("lrap-otel", 6, "999999999999")]
+)
 def test_another_version_of_the_layer_is_replaced_where_it_stands(older: str) -> None:
     plan = instrumented(function([layer("a"), older, layer("b")]), WISH)
     assert plan.layers == (layer("a"), OURS, layer("b"))
@@ -61,7 +65,10 @@ def test_a_layer_that_only_begins_with_our_name_is_not_ours() -> None:
 
 def test_a_layer_of_another_name_is_updated_in_place_by_that_name() -> None:
     wish = replace(WISH, layer_arn=layer("our-tracing", 4))
-    assert instrumented(function([layer("a"), layer("our-tracing", 3)]), wish).layers == (layer("a"), wish.layer_arn)
+    assert instrumented(function([layer("a"), layer("our-tracing", 3)]), wish).layers == (
+        layer("a"),
+        wish.layer_arn,
+    )
 
 
 def test_a_full_function_that_has_an_older_version_can_be_updated() -> None:
@@ -73,7 +80,9 @@ def test_a_full_function_that_has_an_older_version_can_be_updated() -> None:
 
 
 def test_an_existing_wrapper_comes_after_ours() -> None:
-    plan = instrumented(function(variables={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel-instrument"}), WISH)
+    plan = instrumented(
+        function(variables={"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel-instrument"}), WISH
+    )
     assert plan.variables["AWS_LAMBDA_EXEC_WRAPPER"] == WRAPPER
     assert plan.variables["LRAP_NEXT_WRAPPER"] == "/opt/otel-instrument"
     assert any("/opt/otel-instrument" in note for note in plan.notes)
@@ -88,8 +97,13 @@ def test_a_second_wrapper_that_had_no_effect_gives_way() -> None:
 
 def test_the_short_wrapper_is_ours_only_where_our_layer_is() -> None:
     variables = {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/wrapper"}
-    assert "LRAP_NEXT_WRAPPER" not in instrumented(function([layer("lrap-otel")], variables), WISH).variables
-    assert instrumented(function([], variables), WISH).variables["LRAP_NEXT_WRAPPER"] == "/opt/wrapper"
+    assert (
+        "LRAP_NEXT_WRAPPER"
+        not in instrumented(function([layer("lrap-otel")], variables), WISH).variables
+    )
+    assert (
+        instrumented(function([], variables), WISH).variables["LRAP_NEXT_WRAPPER"] == "/opt/wrapper"
+    )
 
 
 def test_our_wrapper_never_starts_itself() -> None:
@@ -98,7 +112,9 @@ def test_our_wrapper_never_starts_itself() -> None:
 
 
 @pytest.mark.parametrize("runtime", ["provided", "provided.al2", "provided.al2023", "custom"])
-def test_a_runtime_without_wrappers_gets_the_layer_and_is_told_the_line_it_needs(runtime: str) -> None:
+def test_a_runtime_without_wrappers_gets_the_layer_and_is_told_the_line_it_needs(
+    runtime: str,
+) -> None:
     plan = instrumented(function(Runtime=runtime), WISH)
     assert plan.layers == (OURS,)
     assert "AWS_LAMBDA_EXEC_WRAPPER" not in plan.variables
@@ -110,17 +126,25 @@ def test_a_runtime_without_wrappers_gets_the_layer_and_is_told_the_line_it_needs
     [
         ({"PackageType": "Image", "Runtime": None}, "Dockerfile"),
         (
-            {"FunctionName": "us-east-1.f", "MasterArn": "arn:aws:lambda:us-east-1:123456789012:function:f:3"},
+            {
+                "FunctionName": "us-east-1.f",
+                "MasterArn": "arn:aws:lambda:us-east-1:123456789012:function:f:3",
+            },
             "Lambda@Edge",
         ),
         ({"Runtime": "go1.x"}, "current runtime"),
         ({"Runtime": "nodejs8.10"}, "current runtime"),
         ({"Runtime": "python3.7"}, "current runtime"),
-        ({"Environment": {"Error": {"ErrorCode": "AccessDeniedException", "Message": "kms"}}}, "kms:Decrypt"),
+        (
+            {"Environment": {"Error": {"ErrorCode": "AccessDeniedException", "Message": "kms"}}},
+            "kms:Decrypt",
+        ),
         ({"State": "Deleting"}, "deleted"),
     ],
 )
-def test_what_cannot_be_instrumented_is_refused_with_the_reason(configuration: dict[str, Any], says: str) -> None:
+def test_what_cannot_be_instrumented_is_refused_with_the_reason(
+    configuration: dict[str, Any], says: str
+) -> None:
     plan = instrumented(function(**configuration), WISH)
     assert says in plan.refusal
     assert not plan.changes
@@ -130,7 +154,16 @@ def test_what_publishes_versions_only_is_told_so() -> None:
     assert "SnapStart" in notes(function(SnapStart={"ApplyOn": "PublishedVersions"}))[0]
     assert "Managed Instances" in notes(function(CapacityProviderConfig={"X": {}}))[0]
     assert "not known" in notes(function(Runtime="cobol1985"))[0]
-    known = ["python3.15", "nodejs26.x", "java25", "java8.al2", "java17.al2023", "dotnet10", "dotnetcore3.1", "ruby4.0"]
+    known = [
+        "python3.15",
+        "nodejs26.x",
+        "java25",
+        "java8.al2",
+        "java17.al2023",
+        "dotnet10",
+        "dotnetcore3.1",
+        "ruby4.0",
+    ]
     assert [notes(function(Runtime=runtime)) for runtime in known] == [[]] * len(known)
 
 
@@ -146,9 +179,18 @@ def test_the_limits_are_lambda_s() -> None:
 
 
 def test_a_reply_with_nothing_but_the_name_is_read() -> None:
-    reply = {"Configuration": {"FunctionName": "f", "FunctionArn": "arn:aws:lambda:r:1:function:f:$LATEST"}}
+    reply = {
+        "Configuration": {
+            "FunctionName": "f",
+            "FunctionArn": "arn:aws:lambda:r:1:function:f:$LATEST",
+        }
+    }
     read = Function.from_reply("r", reply)
-    assert (read.arn, read.package_type, read.architectures) == ("arn:aws:lambda:r:1:function:f", "Zip", ("x86_64",))
+    assert (read.arn, read.package_type, read.architectures) == (
+        "arn:aws:lambda:r:1:function:f",
+        "Zip",
+        ("x86_64",),
+    )
     assert obstacle(read) == ""
 
 
@@ -207,7 +249,9 @@ def test_without_a_record_a_function_that_has_nothing_of_ours_stays() -> None:
 
 @pytest.mark.parametrize("wrapper", [WRAPPER, "/opt/wrapper"])
 def test_without_a_record_our_wrapper_goes_by_either_name(wrapper: str) -> None:
-    assert uninstrumented(function([OURS], {"AWS_LAMBDA_EXEC_WRAPPER": wrapper}), None).variables == {}
+    assert (
+        uninstrumented(function([OURS], {"AWS_LAMBDA_EXEC_WRAPPER": wrapper}), None).variables == {}
+    )
 
 
 def test_what_others_changed_since_stays() -> None:
@@ -216,18 +260,29 @@ def test_what_others_changed_since_stays() -> None:
     edited = replace(
         after(plan),
         layers=(layer("new"), *plan.layers),
-        variables={**plan.variables, "A": "2", "B": "3", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs"},
+        variables={
+            **plan.variables,
+            "A": "2",
+            "B": "3",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs",
+        },
     )
     restored = uninstrumented(edited, record)
     assert restored.layers == (layer("new"), layer("a"))
-    assert restored.variables == {"A": "2", "B": "3", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs"}
+    assert restored.variables == {
+        "A": "2",
+        "B": "3",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs",
+    }
     assert len(restored.notes) == 2
 
 
 def test_an_older_version_returns_though_the_layers_were_changed_since() -> None:
     older = layer("lrap-otel", 2)
     plan = instrumented(function([layer("a"), older], {"AWS_LAMBDA_EXEC_WRAPPER": WRAPPER}), WISH)
-    restored = uninstrumented(replace(after(plan), layers=(*plan.layers, layer("new"))), Record.of(plan))
+    restored = uninstrumented(
+        replace(after(plan), layers=(*plan.layers, layer("new"))), Record.of(plan)
+    )
     assert restored.layers == (layer("a"), older, layer("new"))
     assert restored.variables["AWS_LAMBDA_EXEC_WRAPPER"] == WRAPPER
 
@@ -240,12 +295,18 @@ def test_no_function_keeps_a_wrapper_that_no_layer_of_it_holds() -> None:
 
 
 def test_variables_that_cannot_be_read_are_never_written() -> None:
-    unreadable = function([OURS], Environment={"Error": {"ErrorCode": "AccessDenied", "Message": ""}})
+    unreadable = function(
+        [OURS], Environment={"Error": {"ErrorCode": "AccessDenied", "Message": ""}}
+    )
     assert "kms:Decrypt" in uninstrumented(unreadable, None).refusal
 
 
 def test_the_difference_shows_what_changes_and_no_secret() -> None:
-    variables = {"SECRET": "s3cr3t", "OTEL_EXPORTER_OTLP_HEADERS": "key=t0k3n", "AWS_LAMBDA_EXEC_WRAPPER": "/opt/x"}
+    variables = {
+        "SECRET": "s3cr3t",
+        "OTEL_EXPORTER_OTLP_HEADERS": "key=t0k3n",
+        "AWS_LAMBDA_EXEC_WRAPPER": "/opt/x",
+    }
     wish = Wish(
         OURS,
         {
@@ -267,16 +328,28 @@ def test_the_difference_shows_what_changes_and_no_secret() -> None:
 
 
 NAMES = st.sampled_from(
-    ["A", "B", "AWS_LAMBDA_EXEC_WRAPPER", "LRAP_NEXT_WRAPPER", "LRAP_FLUSH", "OTEL_EXPORTER_OTLP_ENDPOINT"]
+    [
+        "A",
+        "B",
+        "AWS_LAMBDA_EXEC_WRAPPER",
+        "LRAP_NEXT_WRAPPER",
+        "LRAP_FLUSH",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+    ]
 )
-VALUES = st.sampled_from(["", "1", "é", WRAPPER, "/opt/wrapper", "/opt/theirs", "https://collector.example"])
+VALUES = st.sampled_from(
+    ["", "1", "é", WRAPPER, "/opt/wrapper", "/opt/theirs", "https://collector.example"]
+)
 LAYERS = st.lists(
     st.sampled_from([layer("a"), layer("b"), OURS, layer("lrap-otel", 6), layer("lrap-otel", 5)]),
     unique=True,
     max_size=5,
 )
 FUNCTIONS = st.builds(
-    function, LAYERS, st.dictionaries(NAMES, VALUES), Runtime=st.sampled_from(["python3.13", "provided.al2023", "x"])
+    function,
+    LAYERS,
+    st.dictionaries(NAMES, VALUES),
+    Runtime=st.sampled_from(["python3.13", "provided.al2023", "x"]),
 )
 WISHES = st.builds(
     Wish,
@@ -296,9 +369,13 @@ def test_instrumenting_twice_is_instrumenting_once(before: Function, wish: Wish)
     assert not instrumented(once, wish).changes
 
 
-@example(function([OURS], {"LRAP_NEXT_WRAPPER": WRAPPER, "A": ""}), [Wish(OURS, {}), Wish(OURS, {})])
+@example(
+    function([OURS], {"LRAP_NEXT_WRAPPER": WRAPPER, "A": ""}), [Wish(OURS, {}), Wish(OURS, {})]
+)
 @given(FUNCTIONS, st.lists(WISHES, min_size=1, max_size=3))
-def test_however_often_it_was_instrumented_it_is_restored_to_the_byte(before: Function, wishes: list[Wish]) -> None:
+def test_however_often_it_was_instrumented_it_is_restored_to_the_byte(
+    before: Function, wishes: list[Wish]
+) -> None:
     current, record = before, None
     for wish in wishes:
         plan = instrumented(current, wish)
@@ -308,7 +385,9 @@ def test_however_often_it_was_instrumented_it_is_restored_to_the_byte(before: Fu
 
 
 @given(FUNCTIONS, WISHES, WISHES)
-def test_a_change_recorded_and_never_made_is_no_hindrance(before: Function, wish: Wish, other: Wish) -> None:
+def test_a_change_recorded_and_never_made_is_no_hindrance(
+    before: Function, wish: Wish, other: Wish
+) -> None:
     lost = Record.of(instrumented(before, wish))
     assert same(after(uninstrumented(before, lost)), before)
     plan = instrumented(before, other)

@@ -72,15 +72,33 @@ def cache() -> Path:
 def fingerprint(sources: Path) -> str:
     """A short hash of every source file's path and bytes."""
     said = hashlib.sha256()
-    for path in sorted(path for path in sources.rglob("*") if path.is_file() and path.suffix != ".pyc"):
+    for path in sorted(
+        path for path in sources.rglob("*") if path.is_file() and path.suffix != ".pyc"
+    ):
         said.update(f"{path.relative_to(sources)}\0".encode() + path.read_bytes())
     return said.hexdigest()[:12]
 
 
 def python(folder: Path) -> None:
     """``dependencies``: the client and the SDK."""
-    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--target", "dependencies"]
-    run(folder, sys.executable, "-m", "pip", "install", *options, "--requirement", "requirements.txt")
+    options = [
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--require-hashes",
+        "--target",
+        "dependencies",
+    ]
+    run(
+        folder,
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        *options,
+        "--requirement",
+        "requirements.txt",
+    )
 
 
 def go(folder: Path) -> None:
@@ -100,7 +118,17 @@ def node(folder: Path) -> None:
 def rust(folder: Path) -> None:
     """``bootstrap``. The dependencies' objects are kept for the next change of the function."""
     objects = cache() / "rust-target"
-    run(folder, "cargo", "build", "--release", "--locked", "--jobs", "1", "--target-dir", str(objects))
+    run(
+        folder,
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "--jobs",
+        "1",
+        "--target-dir",
+        str(objects),
+    )
     shutil.copy2(objects / "release" / "bootstrap", folder / "bootstrap")
 
 
@@ -109,7 +137,17 @@ def composed(folder: Path) -> None:
     kept as well.
     """
     objects = cache() / "composed-target"
-    run(folder, "cargo", "build", "--release", "--locked", "--jobs", "1", "--target-dir", str(objects))
+    run(
+        folder,
+        "cargo",
+        "build",
+        "--release",
+        "--locked",
+        "--jobs",
+        "1",
+        "--target-dir",
+        str(objects),
+    )
     for name in ("passthrough", "web-adapter"):
         shutil.copy2(objects / "release" / name, folder / name)
 
@@ -121,14 +159,30 @@ def java(folder: Path) -> None:
 
 def collector(folder: Path) -> None:
     """``otelcol``: a collector with the components of both tiers of examples/collector."""
-    run(folder, "go", "run", COLLECTOR_BUILDER, "--config", "builder.yaml", GOFLAGS="-p=1 -buildvcs=false")
+    run(
+        folder,
+        "go",
+        "run",
+        COLLECTOR_BUILDER,
+        "--config",
+        "builder.yaml",
+        GOFLAGS="-p=1 -buildvcs=false",
+    )
 
 
 def run(folder: Path, *command: str, **environment: str) -> None:
     """Run one step at the lowest priority; its output goes to stderr."""
     if shutil.which(command[0]) is None:
-        raise FileNotFoundError(f"{command[0]} is not installed; this client cannot be built without it")
-    subprocess.run(["nice", "-n", "19", *command], cwd=folder, env=os.environ | environment, stdout=2, check=True)
+        raise FileNotFoundError(
+            f"{command[0]} is not installed; this client cannot be built without it"
+        )
+    subprocess.run(
+        ["nice", "-n", "19", *command],
+        cwd=folder,
+        env=os.environ | environment,
+        stdout=2,
+        check=True,
+    )
 
 
 def say(text: str) -> None:

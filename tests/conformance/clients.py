@@ -63,7 +63,13 @@ def python(folder: Path) -> Client:
     """``awslambdaric``."""
     command = [sys.executable, "-m", "awslambdaric"]
     env = {"PYTHONPATH": str(folder / "dependencies")}
-    return Client("python", [*command, "function.handler"], folder, traced=[*command, "traced.handler"], env=env)
+    return Client(
+        "python",
+        [*command, "function.handler"],
+        folder,
+        traced=[*command, "traced.handler"],
+        env=env,
+    )
 
 
 def bash(folder: Path) -> Client:
@@ -91,7 +97,13 @@ def node(folder: Path) -> Client:
     ric = str(folder / "node_modules/aws-lambda-ric/index.mjs")
     command = [str(binary), ric]
     traced = [str(binary), "--import", str(folder / "tracing.mjs"), ric, "traced.handler"]
-    return Client("node", [*command, "index.handler"], folder, stream=[*command, "index.stream"], traced=traced)
+    return Client(
+        "node",
+        [*command, "index.handler"],
+        folder,
+        stream=[*command, "index.stream"],
+        traced=traced,
+    )
 
 
 def java(folder: Path) -> Client:
@@ -99,7 +111,10 @@ def java(folder: Path) -> Client:
     path = f"{folder}/target/classes:{folder}/target/dependency/*"
     entry = "com.amazonaws.services.lambda.runtime.api.client.AWSLambda"
     command = ["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-cp", path, entry]
-    traced = [*command, "io.opentelemetry.instrumentation.awslambdacore.v1_0.TracingRequestStreamWrapper"]
+    traced = [
+        *command,
+        "io.opentelemetry.instrumentation.awslambdacore.v1_0.TracingRequestStreamWrapper",
+    ]
     env = {
         "OTEL_INSTRUMENTATION_AWS_LAMBDA_HANDLER": "Function::handleRequest",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",

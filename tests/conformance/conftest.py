@@ -23,7 +23,9 @@ matrix = Matrix()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whatever has to be built first gets the time for it."""
     for item in items:
-        if any(item.get_closest_marker(name) and not builds.is_ready(name) for name in builds.BUILDS):
+        if any(
+            item.get_closest_marker(name) and not builds.is_ready(name) for name in builds.BUILDS
+        ):
             item.add_marker(pytest.mark.timeout(BUILD_TIMEOUT_S))
 
 

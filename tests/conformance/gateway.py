@@ -36,16 +36,30 @@ class Collector:
     """One collector. It is ready once the object exists."""
 
     def __init__(
-        self, executable: Path, scratch: Path, name: str, config: Path | None, changes: dict[str, Any]
+        self,
+        executable: Path,
+        scratch: Path,
+        name: str,
+        config: Path | None,
+        changes: dict[str, Any],
     ) -> None:
         """Start it with the configuration in the file `config`, over which `changes` are merged."""
         self.name = name
         (self._metrics_port,) = free_ports(1)
-        reader = {"pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": self._metrics_port}}}}
-        changes["service"] = changes.get("service", {}) | {"telemetry": {"metrics": {"readers": [reader]}}}
+        reader = {
+            "pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": self._metrics_port}}}
+        }
+        changes["service"] = changes.get("service", {}) | {
+            "telemetry": {"metrics": {"readers": [reader]}}
+        }
         overrides = scratch / f"{name}.json"
         overrides.write_text(json.dumps(changes))
-        self._command = [executable, *(("--config", config) if config else ()), "--config", overrides]
+        self._command = [
+            executable,
+            *(("--config", config) if config else ()),
+            "--config",
+            overrides,
+        ]
         self._log = scratch / f"{name}.log"
         self.cpu_s = self.peak_memory_mb = 0.0
         self.start()
@@ -54,7 +68,10 @@ class Collector:
         """Start it (again). Returns when it accepts requests."""
         self._log.write_bytes(b"")
         # The variables that a deployment has to set.
-        environment = os.environ | {"BACKEND_ENDPOINT": "http://127.0.0.1:1", "BACKEND_AUTHORIZATION": "Bearer key"}
+        environment = os.environ | {
+            "BACKEND_ENDPOINT": "http://127.0.0.1:1",
+            "BACKEND_AUTHORIZATION": "Bearer key",
+        }
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(self._command, stdout=log, stderr=log, env=environment)
         end_s = time.monotonic() + PATIENCE_S
@@ -84,10 +101,14 @@ class Collector:
 
     def count(self, name: str) -> int:
         """One of its own counters, added up over all labels; 0 if nothing was counted."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=10) as answer:
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self._metrics_port}/metrics", timeout=10
+        ) as answer:
             lines = answer.read().decode().splitlines()
         values = [line.rpartition(" ") for line in lines]
-        return sum(int(float(value)) for series, _, value in values if series.partition("{")[0] == name)
+        return sum(
+            int(float(value)) for series, _, value in values if series.partition("{")[0] == name
+        )
 
 
 @dataclass
@@ -155,16 +176,28 @@ def running(stack: ExitStack, executable: Path, scratch: Path, *, audits: bool =
         return made[-1]
 
     traces = [scratch / f"traces-{number}.jsonl" for number in range(samplers)]
-    received = [scratch / f"received-{number}.jsonl" for number in range(samplers)] if audits else []
+    received = (
+        [scratch / f"received-{number}.jsonl" for number in range(samplers)] if audits else []
+    )
     metrics = scratch / "metrics.jsonl"
     backend = start("backend", None, _backend(backend_ports, traces, metrics))
     second_tier = [
-        start(f"sampler-{number}", EXAMPLE / "sampler.yaml", _sampler(own, backend_port, received[number : number + 1]))
-        for number, (own, backend_port) in enumerate(zip(sampler_ports, backend_ports, strict=False))
+        start(
+            f"sampler-{number}",
+            EXAMPLE / "sampler.yaml",
+            _sampler(own, backend_port, received[number : number + 1]),
+        )
+        for number, (own, backend_port) in enumerate(
+            zip(sampler_ports, backend_ports, strict=False)
+        )
     ]
     ports = free_ports(balancers)
     first_tier = [
-        start(f"balancer-{number}", EXAMPLE / "balancer.yaml", _balancer(own, sampler_ports, backend_ports[-1]))
+        start(
+            f"balancer-{number}",
+            EXAMPLE / "balancer.yaml",
+            _balancer(own, sampler_ports, backend_ports[-1]),
+        )
         for number, own in enumerate(ports)
     ]
     endpoints = [f"http://127.0.0.1:{port}" for port in ports]
@@ -185,7 +218,11 @@ def _balancer(port: int, samplers: list[int], backend: int) -> dict[str, Any]:
 
 def _sampler(port: int, backend: int, received: list[Path]) -> dict[str, Any]:
     return {
-        "service": {"pipelines": {"traces/audit": {"receivers": ["otlp"], "exporters": ["file"]}} if received else {}},
+        "service": {
+            "pipelines": {"traces/audit": {"receivers": ["otlp"], "exporters": ["file"]}}
+            if received
+            else {}
+        },
         "extensions": _health_check(),
         "receivers": {"otlp": {"protocols": {"grpc": {"endpoint": f"127.0.0.1:{port}"}}}},
         "processors": {"tail_sampling": {"decision_wait": f"{DECISION_WAIT_S}s"}},
@@ -210,7 +247,8 @@ def _backend(ports: list[int], traces: list[Path], metrics: Path) -> dict[str, A
             for label, port in zip(labels, ports, strict=True)
         },
         "exporters": {
-            f"file/{label}": {"path": str(path)} for label, path in zip(labels, (*traces, metrics), strict=True)
+            f"file/{label}": {"path": str(path)}
+            for label, path in zip(labels, (*traces, metrics), strict=True)
         },
         "service": {
             "pipelines": {

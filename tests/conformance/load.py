@@ -67,7 +67,9 @@ def simulate(load: Load, gateway: Gateway) -> Run:
     with ExitStack() as stack:
         parts = []
         for number in range(load.parts):
-            part = stack.enter_context(_part(load, number, gateway.endpoints[number % len(gateway.endpoints)]))
+            part = stack.enter_context(
+                _part(load, number, gateway.endpoints[number % len(gateway.endpoints)])
+            )
             stack.callback(part.kill)
             parts.append(part)
         for part in parts:
@@ -94,8 +96,17 @@ def simulate(load: Load, gateway: Gateway) -> Run:
 
 
 def _part(load: Load, number: int, endpoint: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "tests.conformance.sandboxes", json.dumps(asdict(load)), str(number), endpoint]
-    return subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "tests.conformance.sandboxes",
+        json.dumps(asdict(load)),
+        str(number),
+        endpoint,
+    ]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
 
 
 def _disturb(load: Load, gateway: Gateway, parts: list[subprocess.Popen[str]]) -> int:
@@ -150,9 +161,13 @@ def main() -> None:
     for tier, collectors in (("balancer", gateway.balancers), ("sampler", gateway.samplers)):
         cpu_s = sum(run.cpu_s[collector.name] for collector in collectors)
         memory_mb = max(run.peak_memory_mb[collector.name] for collector in collectors)
-        say(f"{len(collectors)} {tier}s: {cpu_s * million:.0f} CPU s for a million spans, {memory_mb:.0f} MB each")
+        say(
+            f"{len(collectors)} {tier}s: {cpu_s * million:.0f} CPU s for a million spans, {memory_mb:.0f} MB each"
+        )
     p99_ms = quantiles(run.flush_ms, n=100)[98]
-    say(f"{run.spans} spans, {run.accepted} at tier 2, {kept} kept; {len(FREEZES_S)} freezes, {run.seconds:.0f} s")
+    say(
+        f"{run.spans} spans, {run.accepted} at tier 2, {kept} kept; {len(FREEZES_S)} freezes, {run.seconds:.0f} s"
+    )
     say(
         f"{run.connections} connections; {len(run.flush_ms)} exports, p50 {median(run.flush_ms):.1f} ms, p99 {p99_ms:.1f}"
     )

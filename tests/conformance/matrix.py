@@ -8,7 +8,9 @@ WIDTH = max(map(len, NAMES)) + 2
 
 
 class Matrix:
-    """How each case went with each client; a case with several parameters is as good as its worst."""
+    """How each case went with each client; a case with several parameters is as good as
+    its worst.
+    """
 
     def __init__(self) -> None:
         self._cells: dict[str, dict[str, str]] = {}
@@ -22,11 +24,16 @@ class Matrix:
             cells[client] = "ok" if is_good and cells.get(client, "ok") == "ok" else "FAILED"
 
     def lines(self) -> list[str]:
-        """The table; nothing if nothing has run. A client that cannot do what the case asks has an empty cell."""
+        """The table; nothing if nothing has run. A client that cannot do what the case asks has an
+        empty cell.
+        """
         if not self._cells:
             return []
         head = "".join(name.ljust(WIDTH) for name in NAMES)
-        return [head, *("".join(_columns(cells)) + case for case, cells in sorted(self._cells.items()))]
+        return [
+            head,
+            *("".join(_columns(cells)) + case for case, cells in sorted(self._cells.items())),
+        ]
 
 
 def _columns(cells: dict[str, str]) -> list[str]:

@@ -27,7 +27,10 @@ EVENT = Event(
             "routeKey": "GET /pets/{id}",
             "rawPath": "/pets/42",
             "headers": {"traceparent": PARENT},
-            "requestContext": {"domainName": "api.example.com", "http": {"method": "GET", "path": "/pets/42"}},
+            "requestContext": {
+                "domainName": "api.example.com",
+                "http": {"method": "GET", "path": "/pets/42"},
+            },
         }
     ).encode(),
     # Runtimes do not pass `w3c` on, or do not know it.
@@ -70,7 +73,9 @@ def table(client: Client) -> Iterator[str]:
 
 def _flat(found: dict[str, Any]) -> dict[str, str]:
     """The event's headers and the client context's members as places of their own."""
-    headers = {f"event headers {name}": value for name, value in found.pop("event")["headers"].items()}
+    headers = {
+        f"event headers {name}": value for name, value in found.pop("event")["headers"].items()
+    }
     for name, value in found.items():
         if isinstance(value, dict):
             headers |= {f"{name} {key}": value[key]["traceparent"] for key in ("custom", "w3c")}

@@ -48,7 +48,8 @@ class Seen:
     def results(self) -> list[dict[str, Any]]:
         """How each invocation ended, as its caller and the platform see it."""
         return [
-            {"status": outcome.status, "reason": outcome.reason, "result": outcome.result} for outcome in self.outcomes
+            {"status": outcome.status, "reason": outcome.reason, "result": outcome.result}
+            for outcome in self.outcomes
         ]
 
     def invocation_calls(self) -> list[Call]:
@@ -61,7 +62,10 @@ class Seen:
 
     def other_calls(self) -> list[Call]:
         """All other requests, whose times vary."""
-        return sorted((call for call in self.calls if "/runtime/" not in call.target), key=lambda call: call.target)
+        return sorted(
+            (call for call in self.calls if "/runtime/" not in call.target),
+            key=lambda call: call.target,
+        )
 
 
 @dataclass(frozen=True)
@@ -78,31 +82,45 @@ def request_id(number: int) -> str:
     return f"00000000-0000-4000-8000-{number:012d}"
 
 
-def direct(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
+def direct(
+    client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str
+) -> Seen:
     """The outcomes of events with nothing between the client and the Runtime API; ``env`` adds to
     the function's variables.
     """
     return asyncio.run(_run(_config(client, scratch, DIRECT, streams=streams), events, env))
 
 
-def through(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
+def through(
+    client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str
+) -> Seen:
     """The outcomes of events with the extension between them."""
-    return asyncio.run(_run(_config(client, scratch, WRAPPER, streams=streams, extensions=EXTENSION), events, env))
+    return asyncio.run(
+        _run(_config(client, scratch, WRAPPER, streams=streams, extensions=EXTENSION), events, env)
+    )
 
 
-def direct_at_once(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
+def direct_at_once(
+    client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str
+) -> Seen:
     """The same as `direct` under Managed Instances: all events at once, for three workers."""
     config = _config(client, scratch, DIRECT, streams=streams, initialization_type=MANAGED)
     return asyncio.run(_run(config, events, THREE_WORKERS | env, at_once=True))
 
 
-def through_at_once(client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str) -> Seen:
+def through_at_once(
+    client: Client, scratch: Path, *events: Event, streams: bool = False, **env: str
+) -> Seen:
     """The same as `through` under Managed Instances."""
-    config = _config(client, scratch, WRAPPER, streams=streams, initialization_type=MANAGED, extensions=EXTENSION)
+    config = _config(
+        client, scratch, WRAPPER, streams=streams, initialization_type=MANAGED, extensions=EXTENSION
+    )
     return asyncio.run(_run(config, events, THREE_WORKERS | env, at_once=True))
 
 
-def _config(client: Client, scratch: Path, wrapper: Path, *, streams: bool, **options: Any) -> dict[str, Any]:
+def _config(
+    client: Client, scratch: Path, wrapper: Path, *, streams: bool, **options: Any
+) -> dict[str, Any]:
     command = (client.stream or client.command) if streams else client.command
     if client.has_bootstrap:
         bootstrap = scratch / f"bootstrap-{wrapper.name}"
@@ -115,7 +133,9 @@ def _config(client: Client, scratch: Path, wrapper: Path, *, streams: bool, **op
     return options | {"timeout_s": 30.0, "init_timeout_s": 60.0}
 
 
-async def _run(config: dict[str, Any], events: Sequence[Event], env: dict[str, str], *, at_once: bool = False) -> Seen:
+async def _run(
+    config: dict[str, Any], events: Sequence[Event], env: dict[str, str], *, at_once: bool = False
+) -> Seen:
     tap = Tap()
     address = await tap.start()
     config["env"] |= {"CONFORMANCE_TAP": address, "LRAP_RUNTIME_API_ENDPOINT": address} | env
@@ -124,7 +144,11 @@ async def _run(config: dict[str, Any], events: Sequence[Event], env: dict[str, s
         async with Emulator(Config(**{"telemetry": NO_TELEMETRY_API} | config)) as emulator:
             tap.upstream = emulator.runtime_api
             sent = [_send(emulator, event, number) for number, event in enumerate(events)]
-            seen.outcomes = list(await asyncio.gather(*sent)) if at_once else [await outcome for outcome in sent]
+            seen.outcomes = (
+                list(await asyncio.gather(*sent))
+                if at_once
+                else [await outcome for outcome in sent]
+            )
             seen.reports = [report for outcome in seen.outcomes for report in outcome.reports]
             seen.reports += await emulator.shutdown()
             seen.spans = list(emulator.otlp.received)

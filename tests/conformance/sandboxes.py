@@ -60,7 +60,11 @@ class Load:
 
     def _trace(self, chance: Random, start_s: float) -> Iterator[Invocation]:
         """One to eight invocations, each called by an earlier one."""
-        trace_id, is_error, is_slow = f"{chance.getrandbits(128):032x}", chance.random() < 0.05, chance.random() < 0.03
+        trace_id, is_error, is_slow = (
+            f"{chance.getrandbits(128):032x}",
+            chance.random() < 0.05,
+            chance.random() < 0.03,
+        )
         spans: list[str] = []
         for number in range(chance.randint(1, 8)):
             # A tenth of the sandboxes does half of the work.
@@ -179,7 +183,8 @@ def run(load: Load, part: int, endpoint: str, scratch: Path) -> Report:
     report = Report()
     plan = [one for one in load.plan() if one.sandbox % load.parts == part]
     sandboxes = {
-        number: Sandbox(number, endpoint, scratch / str(number), report) for number in {one.sandbox for one in plan}
+        number: Sandbox(number, endpoint, scratch / str(number), report)
+        for number in {one.sandbox for one in plan}
     }
     later: dict[int, float] = {}
     pauses: list[float | None] = []
@@ -201,4 +206,6 @@ def run(load: Load, part: int, endpoint: str, scratch: Path) -> Report:
 if __name__ == "__main__":
     wanted, own_part, to = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folders:
-        json.dump(asdict(run(Load(**json.loads(wanted)), int(own_part), to, Path(folders))), sys.stdout)
+        json.dump(
+            asdict(run(Load(**json.loads(wanted)), int(own_part), to, Path(folders))), sys.stdout
+        )

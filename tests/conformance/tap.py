@@ -74,7 +74,9 @@ class Tap:
             await asyncio.gather(*directions, return_exceptions=True)
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, recorder: _Recorder | None) -> None:
+async def _copy(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, recorder: _Recorder | None
+) -> None:
     while data := await reader.read(1 << 18):
         if recorder:
             recorder.feed(data)
@@ -94,7 +96,9 @@ class _Recorder:
         self._h11.receive_data(data)
         while (event := self._h11.next_event()) is not h11.NEED_DATA:
             if isinstance(event, h11.Request):
-                self._call = Call(event.method.decode(), event.target.decode(), _comparable(event.headers))
+                self._call = Call(
+                    event.method.decode(), event.target.decode(), _comparable(event.headers)
+                )
                 self._calls.append(self._call)
             elif isinstance(event, h11.Data):
                 self._call.body += event.data
@@ -115,5 +119,9 @@ class _Recorder:
 
 
 def _comparable(headers: h11.Headers) -> list[tuple[bytes, bytes]]:
-    raw = [(name, value) for name, value in headers.raw_items() if name.lower() not in OF_THE_CONNECTION]
+    raw = [
+        (name, value)
+        for name, value in headers.raw_items()
+        if name.lower() not in OF_THE_CONNECTION
+    ]
     return [(name, b"..." if name.lower() in OF_THE_RUN else value) for name, value in raw]

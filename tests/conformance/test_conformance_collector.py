@@ -25,7 +25,9 @@ READY = "Everything is ready."
 
 
 def test_the_collector_accepts_the_configuration(collector: Path) -> None:
-    checked = subprocess.run([collector, "validate", "--config", CONFIG], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [collector, "validate", "--config", CONFIG], capture_output=True, text=True, check=False
+    )
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -45,9 +47,15 @@ def test_what_goes_over_grpc_arrives_as_well(collector: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_what_goes_as_json_arrives_as_well(collector: Path, tmp_path: Path, compression: str) -> None:
+def test_what_goes_as_json_arrives_as_well(
+    collector: Path, tmp_path: Path, compression: str
+) -> None:
     with running(collector, tmp_path) as (endpoint, _):
-        emulate(endpoint, "OTEL_EXPORTER_OTLP_PROTOCOL=http/json", f"OTEL_EXPORTER_OTLP_COMPRESSION={compression}")
+        emulate(
+            endpoint,
+            "OTEL_EXPORTER_OTLP_PROTOCOL=http/json",
+            f"OTEL_EXPORTER_OTLP_COMPRESSION={compression}",
+        )
     assert_all_has_arrived(tmp_path / "exported.jsonl")
 
 
@@ -55,9 +63,15 @@ def assert_all_has_arrived(exported: Path) -> None:
     """What the examples make is in the file that the collector writes."""
     lines = [json.loads(line) for line in exported.read_text().splitlines()]
     spans = list(_items(lines, "resourceSpans", "scopeSpans", "spans"))
-    assert len([span for span in spans if span["kind"] == 2]) == 3  # SERVER; init has one of its own
-    assert ("/pets/{id}", "4bf92f3577b34da6a3ce929d0e0e4736") in {(span["name"], span["traceId"]) for span in spans}
-    metrics = {metric["name"] for metric in _items(lines, "resourceMetrics", "scopeMetrics", "metrics")}
+    assert (
+        len([span for span in spans if span["kind"] == 2]) == 3
+    )  # SERVER; init has one of its own
+    assert ("/pets/{id}", "4bf92f3577b34da6a3ce929d0e0e4736") in {
+        (span["name"], span["traceId"]) for span in spans
+    }
+    metrics = {
+        metric["name"] for metric in _items(lines, "resourceMetrics", "scopeMetrics", "metrics")
+    }
     assert "lrap.proxy.overhead" in metrics
 
 
@@ -65,15 +79,20 @@ def assert_all_has_arrived(exported: Path) -> None:
 def running(
     collector: Path, scratch: Path, grpc: int = 0, *, is_batched: bool = True
 ) -> Iterator[tuple[str, list[str]]]:
-    """The collector with our configuration on ports of its own, ended by SIGTERM: its endpoint, and the lines that it prints.
+    """The collector with our configuration on ports of its own, ended by SIGTERM: its endpoint, and
+    the lines that it prints.
 
     If it is not batched, all that was acknowledged is in the file.
     """
     http, grpc = free_port(), grpc or free_port()
-    (scratch / "overrides.yaml").write_text(overrides(http, grpc, scratch / "exported.jsonl", is_batched=is_batched))
+    (scratch / "overrides.yaml").write_text(
+        overrides(http, grpc, scratch / "exported.jsonl", is_batched=is_batched)
+    )
     command = [collector, "--config", CONFIG, "--config", scratch / "overrides.yaml"]
     printed: list[str] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
         ready = threading.Event()
         reader = threading.Thread(target=read_lines, args=(process, printed, ready))
         reader.start()
@@ -111,13 +130,17 @@ def overrides(http: int, grpc: int, exported: Path, *, is_batched: bool) -> str:
                     }
                 }
             },
-            "exporters": {"file": {"path": str(exported)}, "file/logs": {"path": f"{exported}.logs"}},
+            "exporters": {
+                "file": {"path": str(exported)},
+                "file/logs": {"path": f"{exported}.logs"},
+            },
             "service": {
                 "telemetry": {"metrics": {"level": "none"}},
                 "pipelines": {
                     "traces": pipeline,
                     "metrics": pipeline,
-                    # With a file of their own: one that three pipelines share is closed too early at the end.
+                    # With a file of their own: one that three pipelines share is closed too early
+                    # at the end.
                     "logs": {"exporters": ["debug", "file/logs"], **batched},
                 },
             },
@@ -127,8 +150,17 @@ def overrides(http: int, grpc: int, exported: Path, *, is_batched: bool) -> str:
 
 def emulate(endpoint: str, *variables: str) -> None:
     """What `make run` does, with the collector in place of the terminal."""
-    events = [str(ROOT / "examples/events" / name) for name in ("http.json", "sqs.json", "error.json")]
-    emulator = [sys.executable, "-m", "lrap_otel.emulator", "emulate", "--extension", "lrap-otel=opt/entrypoint"]
+    events = [
+        str(ROOT / "examples/events" / name) for name in ("http.json", "sqs.json", "error.json")
+    ]
+    emulator = [
+        sys.executable,
+        "-m",
+        "lrap_otel.emulator",
+        "emulate",
+        "--extension",
+        "lrap-otel=opt/entrypoint",
+    ]
     options = [
         "--wrapper",
         "opt/wrapper",
@@ -149,7 +181,9 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _items(exported: list[dict[str, Any]], resources: str, scopes: str, items: str) -> Iterator[dict[str, Any]]:
+def _items(
+    exported: list[dict[str, Any]], resources: str, scopes: str, items: str
+) -> Iterator[dict[str, Any]]:
     for line in exported:
         for resource in line.get(resources, []):
             for scope in resource[scopes]:

@@ -1,8 +1,9 @@
-"""Ours beside somebody else's, from the Rust registry: a caller, and Lambda, cannot tell whether ours is there as well.
+"""Ours beside somebody else's, from the Rust registry: a caller, and Lambda, cannot tell whether
+ours is there as well.
 
-`aws_lambda_runtime_proxy` itself makes a connection for each call and ends it unannounced, writes field names in small
-letters, and holds each reply until it is whole. AWS's Lambda Web Adapter is a runtime, which is told where Lambda is by a
-variable of its own.
+`aws_lambda_runtime_proxy` itself makes a connection for each call and ends it unannounced, writes
+field names in small letters, and holds each reply until it is whole. AWS's Lambda Web Adapter is a
+runtime, which is told where Lambda is by a variable of its own.
 """
 
 from __future__ import annotations
@@ -23,7 +24,16 @@ from lrap_otel.emulator.emulator import Emulator
 from tests.conformance import builds
 from tests.conformance.clients import Client, client
 from tests.conformance.conftest import BUILD_TIMEOUT_S
-from tests.conformance.sandbox import DIRECT, EXTENSION, ROOT, TRACE_HEADER, WRAPPER, Event, Seen, request_id
+from tests.conformance.sandbox import (
+    DIRECT,
+    EXTENSION,
+    ROOT,
+    TRACE_HEADER,
+    WRAPPER,
+    Event,
+    Seen,
+    request_id,
+)
 from tests.conformance.tap import Tap
 from tests.extension.extension_process import Extension
 from tests.proxy.wire import NEXT
@@ -40,7 +50,10 @@ if TYPE_CHECKING:
     Order = Callable[..., Seen]
 
 NAME = "composed"
-pytestmark = [pytest.mark.rust, *([] if builds.is_ready(NAME) else [pytest.mark.timeout(BUILD_TIMEOUT_S)])]
+pytestmark = [
+    pytest.mark.rust,
+    *([] if builds.is_ready(NAME) else [pytest.mark.timeout(BUILD_TIMEOUT_S)]),
+]
 
 MAX_BYTES = 6 * 1024 * 1024
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -54,7 +67,12 @@ REQUEST = {
         "accountId": "123456789012",
         "apiId": "api",
         "domainName": "api.example.com",
-        "http": {"method": "POST", "path": "/pets/42", "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1"},
+        "http": {
+            "method": "POST",
+            "path": "/pets/42",
+            "protocol": "HTTP/1.1",
+            "sourceIp": "192.0.2.1",
+        },
         "requestId": "id",
         "stage": "$default",
         "time": "01/Jan/2026:00:00:00 +0000",
@@ -76,7 +94,9 @@ def function(request: pytest.FixtureRequest) -> Client:
     """A client that ends when its result is refused, and one that streams and does not."""
     if request.param == "rust":
         return client("rust")
-    return Client("python", [sys.executable, "-m", "awslambdaric", "function.handler"], builds.HERE / "python")
+    return Client(
+        "python", [sys.executable, "-m", "awslambdaric", "function.handler"], builds.HERE / "python"
+    )
 
 
 def event(**fields: object) -> Event:
@@ -90,19 +110,30 @@ def free_port() -> int:
 
 def theirs_alone(function: Client, scratch: Path, composed: Path, *events: Event) -> Seen:
     """Function, theirs, Lambda."""
-    return run(function, [str(DIRECT), *theirs(composed, free_port()), *function.command], {}, events)
+    return run(
+        function, [str(DIRECT), *theirs(composed, free_port()), *function.command], {}, events
+    )
 
 
 def ours_next_to_lambda(function: Client, scratch: Path, composed: Path, *events: Event) -> Seen:
     """Function, theirs, ours, Lambda."""
-    return run(function, [str(WRAPPER), *theirs(composed, free_port()), *function.command], EXTENSION, events)
+    return run(
+        function,
+        [str(WRAPPER), *theirs(composed, free_port()), *function.command],
+        EXTENSION,
+        events,
+    )
 
 
-def ours_next_to_the_function(function: Client, scratch: Path, composed: Path, *events: Event) -> Seen:
+def ours_next_to_the_function(
+    function: Client, scratch: Path, composed: Path, *events: Event
+) -> Seen:
     """Function, ours, theirs, Lambda."""
     port = free_port()
     extension = scratch / "lrap-otel"
-    extension.write_text(f"#!/bin/sh\nLRAP_RUNTIME_API_ENDPOINT=127.0.0.1:{port} exec '{ROOT}/opt/entrypoint'\n")
+    extension.write_text(
+        f"#!/bin/sh\nLRAP_RUNTIME_API_ENDPOINT=127.0.0.1:{port} exec '{ROOT}/opt/entrypoint'\n"
+    )
     extension.chmod(0o755)
     command = [str(DIRECT), *theirs(composed, port), str(WRAPPER), *function.command]
     return run(function, command, {"lrap-otel": extension}, events)
@@ -113,12 +144,16 @@ def theirs(composed: Path, port: int) -> list[str]:
     return ["/usr/bin/env", f"AWS_LAMBDA_RUNTIME_PROXY_PORT={port}", str(composed / "passthrough")]
 
 
-def run(function: Client, command: list[str], extensions: Mapping[str, Path], events: Sequence[Event]) -> Seen:
+def run(
+    function: Client, command: list[str], extensions: Mapping[str, Path], events: Sequence[Event]
+) -> Seen:
     """The events' fates, one after the other."""
     return asyncio.run(_run(function, command, extensions, events))
 
 
-async def _run(function: Client, command: list[str], extensions: Mapping[str, Path], events: Sequence[Event]) -> Seen:
+async def _run(
+    function: Client, command: list[str], extensions: Mapping[str, Path], events: Sequence[Event]
+) -> Seen:
     tap = Tap()
     address = await tap.start()
     env = {"CONFORMANCE_TAP": address, "LRAP_RUNTIME_API_ENDPOINT": address}
@@ -158,7 +193,8 @@ EVENTS = {
     "over the limit": [event(do="large", bytes=MAX_BYTES + 101), event(text="after it")],
     "errors": [event(do="fail", depth=0), event(do="fail", depth=500), event(text="after it")],
     "crash": [event(text="before it"), event(do="crash"), event(text="after it")],
-    # Python's client does not stream and gives these back; Rust's writes the second one's error into the stream.
+    # Python's client does not stream and gives these back; Rust's writes the second one's error
+    # into the stream.
     "streams": [event(do="stream"), event(do="break stream"), event(text="after it")],
 }
 
@@ -172,7 +208,11 @@ def test_what_comes_out_of_another_proxy_is_what_came_out_of_it_without_us(
     seen = order(function, tmp_path, composed, *events)
     assert seen.results() == without.results()
     assert seen.invocation_calls() == without.invocation_calls()
-    assert len(seen.spans) == len({span.attributes["faas.invocation_id"] for span in seen.spans}) == len(events)
+    assert (
+        len(seen.spans)
+        == len({span.attributes["faas.invocation_id"] for span in seen.spans})
+        == len(events)
+    )
     assert all(report.is_clean for report in seen.reports), seen.reports
 
 
@@ -181,11 +221,18 @@ def test_the_context_reaches_the_function_from_either_side_of_another_proxy(
     function: Client, composed: Path, tmp_path: Path, order: Order
 ) -> None:
     context = json.dumps({"custom": {"traceparent": PARENT}, "env": {}})
-    seen = order(function, tmp_path, composed, Event(json.dumps(REQUEST | {"do": "trace"}).encode(), context))
+    seen = order(
+        function, tmp_path, composed, Event(json.dumps(REQUEST | {"do": "trace"}).encode(), context)
+    )
     (span,), (outcome,) = seen.spans, seen.outcomes
     told = json.loads(outcome.payload)
-    assert (span.trace_id_hex, span.parent_id_hex) == ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
-    assert told["event"]["headers"]["traceparent"] == f"00-{span.trace_id_hex}-{span.span_id_hex}-01"
+    assert (span.trace_id_hex, span.parent_id_hex) == (
+        "4bf92f3577b34da6a3ce929d0e0e4736",
+        "00f067aa0ba902b7",
+    )
+    assert (
+        told["event"]["headers"]["traceparent"] == f"00-{span.trace_id_hex}-{span.span_id_hex}-01"
+    )
     assert f";Parent={span.span_id_hex};Sampled=1" in told["environment"]
 
 
@@ -202,7 +249,9 @@ def test_a_poll_that_another_proxy_gives_up_loses_its_event_without_us(composed:
     lambda_side.close()
 
 
-def test_a_poll_that_another_proxy_gives_up_keeps_its_event_where_we_are_next_to_lambda(composed: Path) -> None:
+def test_a_poll_that_another_proxy_gives_up_keeps_its_event_where_we_are_next_to_lambda(
+    composed: Path,
+) -> None:
     extension = Extension()
     extension.register()
     with started_proxy(composed, extension.port) as port:
@@ -219,7 +268,9 @@ def started_proxy(composed: Path, upstream_port: int) -> Iterator[int]:
     """The other proxy with nothing behind it but a test: its port."""
     port = free_port()
     env = {**os.environ, "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{upstream_port}"}
-    with subprocess.Popen([*theirs(composed, port), "/bin/cat"], env=env, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [*theirs(composed, port), "/bin/cat"], env=env, stdin=subprocess.PIPE
+    ) as process:
         while not is_open(port):
             assert process.poll() is None
         try:
@@ -249,16 +300,25 @@ def test_a_web_application_behind_awss_adapter_answers_as_ever_and_is_told_its_p
     (_, without), none = web_application(composed, mode, is_ours_there=False)
     (status, answer), (span,) = web_application(composed, mode, is_ours_there=True)
     assert none == []
-    assert (span.parent_id_hex, span.attributes["http.response.status_code"]) == ("00f067aa0ba902b7", 201)
+    assert (span.parent_id_hex, span.attributes["http.response.status_code"]) == (
+        "00f067aa0ba902b7",
+        201,
+    )
     assert (without.pop("traceparent"), answer.pop("traceparent")) == (
         PARENT,
         f"00-{span.trace_id_hex}-{span.span_id_hex}-01",
     )
     assert status == 201
-    assert answer == without == {"method": "POST", "target": "/pets/42?a=b", "body": "Grüße", "accept": "text/plain"}
+    assert (
+        answer
+        == without
+        == {"method": "POST", "target": "/pets/42?a=b", "body": "Grüße", "accept": "text/plain"}
+    )
 
 
-def web_application(composed: Path, mode: str, *, is_ours_there: bool) -> tuple[tuple[int, dict[str, str]], list[Span]]:
+def web_application(
+    composed: Path, mode: str, *, is_ours_there: bool
+) -> tuple[tuple[int, dict[str, str]], list[Span]]:
     """Status and body that a caller gets for `REQUEST`, and the spans."""
     return asyncio.run(_web_application(composed, mode, is_ours_there=is_ours_there))
 
@@ -272,7 +332,10 @@ async def _web_application(
         env["AWS_LWA_LAMBDA_RUNTIME_API_PROXY"] = f"127.0.0.1:{ours}"
     config = Config(
         command=[sys.executable, str(composed / "application.py"), application],
-        extensions={"lambda-adapter": composed / "web-adapter", **(EXTENSION if is_ours_there else {})},
+        extensions={
+            "lambda-adapter": composed / "web-adapter",
+            **(EXTENSION if is_ours_there else {}),
+        },
         env=env,
         timeout_s=20.0,
         telemetry=NO_TELEMETRY_API,
@@ -285,7 +348,9 @@ async def _web_application(
 
 
 def answer_in(payload: bytes) -> tuple[int, dict[str, str]]:
-    """Status and body of a result, which is JSON, or a prelude of JSON, eight NUL bytes and the body."""
+    """Status and body of a result, which is JSON, or a prelude of JSON, eight NUL bytes and the
+    body.
+    """
     head, is_streamed, body = payload.partition(bytes(8))
     told = json.loads(head)
     return told["statusCode"], json.loads(body if is_streamed else told["body"])

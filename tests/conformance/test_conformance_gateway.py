@@ -1,4 +1,6 @@
-"""The gateway tier of examples/collector, as it is deployed and with a thousand simulated sandboxes in front of it."""
+"""The gateway tier of examples/collector, as it is deployed and with a thousand simulated sandboxes
+in front of it.
+"""
 
 from __future__ import annotations
 
@@ -27,23 +29,38 @@ DEPLOYMENTS = ("ecs.yaml", "kubernetes.yaml")
 
 
 def command_lines(deployment: str) -> list[list[str]]:
-    """The values of ``--config`` of each container, in order; the file for what ECS passes in a variable."""
+    """The values of ``--config`` of each container, in order; the file for what ECS passes in a
+    variable.
+    """
     text = (EXAMPLE / deployment).read_text()
     containers = re.split(r"^ +(?:Command|args):\n", text, flags=re.MULTILINE)[1:]
-    lines = [re.findall(r"^ +- \"?--config=(.+?)\"?$", container, re.MULTILINE) for container in containers]
+    lines = [
+        re.findall(r"^ +- \"?--config=(.+?)\"?$", container, re.MULTILINE)
+        for container in containers
+    ]
     files = iter(re.findall(r"parameter/lrap-otel/(\w+)$", text, re.MULTILINE))
-    return [[f"{next(files)}.yaml" if value == "env:CONFIG" else value for value in line] for line in lines]
+    return [
+        [f"{next(files)}.yaml" if value == "env:CONFIG" else value for value in line]
+        for line in lines
+    ]
 
 
 def validated(collector: Path, values: list[str]) -> subprocess.CompletedProcess[str]:
     options = [f"--config={value.removeprefix('/etc/collectors/')}" for value in values]
-    environment = os.environ | {"BACKEND_ENDPOINT": "https://backend.example", "BACKEND_AUTHORIZATION": "Bearer key"}
+    environment = os.environ | {
+        "BACKEND_ENDPOINT": "https://backend.example",
+        "BACKEND_AUTHORIZATION": "Bearer key",
+    }
     command = [collector, "validate", *options]
-    return subprocess.run(command, cwd=EXAMPLE, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=EXAMPLE, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS)
-def test_the_collector_accepts_both_tiers_as_they_are_deployed(deployment: str, collector: Path) -> None:
+def test_the_collector_accepts_both_tiers_as_they_are_deployed(
+    deployment: str, collector: Path
+) -> None:
     lines = command_lines(deployment)
     assert [len(line) for line in lines] == [2, 1]
     for line in lines:
@@ -69,7 +86,9 @@ def run(gateway: Gateway) -> Run:
     return simulate(A_THOUSAND, gateway)
 
 
-def test_no_span_is_lost_between_a_thousand_sandboxes_and_tier_2(run: Run, gateway: Gateway) -> None:
+def test_no_span_is_lost_between_a_thousand_sandboxes_and_tier_2(
+    run: Run, gateway: Gateway
+) -> None:
     assert [report.sandboxes_with_loss for report in run.reports] == [0] * len(run.reports)
     planned = A_THOUSAND.plan()
     assert run.spans == len(planned)
@@ -86,7 +105,11 @@ def test_all_spans_of_a_trace_come_to_one_sampler(run: Run, gateway: Gateway) ->
     for number, span in gateway.spans():
         samplers[span["traceId"]].add(number)
     assert {len(numbers) for numbers in samplers.values()} == {1}
-    assert Counter(number for numbers in samplers.values() for number in numbers).keys() == {0, 1, 2}
+    assert Counter(number for numbers in samplers.values() for number in numbers).keys() == {
+        0,
+        1,
+        2,
+    }
 
 
 def test_a_trace_is_kept_whole_or_not_at_all_and_each_error_and_each_slow_one_is_kept(

@@ -1,4 +1,6 @@
-"""``emulate`` with nothing but a handler: the function's own interpreter and its real runtime client are found."""
+"""``emulate`` with nothing but a handler: the function's own interpreter and its real runtime
+client are found.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What the clients' functions print and log arrives at a real collector in the span that printed it, once."""
+"""What the clients' functions print and log arrives at a real collector in the span that printed
+it, once.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,11 @@ WARN = 13
 
 
 def python(client: Client, _: Path) -> dict[str, Any]:
-    return {"command": [*client.command[:-1], "logging_function.handler"], "cwd": LOGGING, "wrapper": WRAPPER}
+    return {
+        "command": [*client.command[:-1], "logging_function.handler"],
+        "cwd": LOGGING,
+        "wrapper": WRAPPER,
+    }
 
 
 def node(client: Client, _: Path) -> dict[str, Any]:
@@ -55,7 +61,11 @@ def java(client: Client, scratch: Path) -> dict[str, Any]:
     # As the managed runtime starts it: else its client cannot write to Lambda's pipe for logs.
     opened = ["--add-opens", "java.base/java.io=ALL-UNNAMED"]
     command[1:1] = opened
-    return {"command": [*command, f"{scratch}:{path}", entry, "Logging"], "cwd": scratch, "wrapper": WRAPPER}
+    return {
+        "command": [*command, f"{scratch}:{path}", entry, "Logging"],
+        "cwd": scratch,
+        "wrapper": WRAPPER,
+    }
 
 
 # How each client's function is started; the clients themselves are built already.
@@ -69,7 +79,9 @@ STARTS: dict[str, Callable[[Client, Path], dict[str, Any]]] = {
 
 
 def bootstrap(scratch: Path, program: Path) -> str:
-    """A ``bootstrap`` that starts the program through our wrapper, as users of custom runtimes write it."""
+    """A ``bootstrap`` that starts the program through our wrapper, as users of custom runtimes
+    write it.
+    """
     path = scratch / "bootstrap"
     path.write_text(f"#!/bin/sh\nexec {WRAPPER} {program}\n")
     path.chmod(0o755)
@@ -93,7 +105,10 @@ async def invoke(config: Config) -> list[str]:
     async with Emulator(config) as emulator:
         for number in range(EVENTS):
             outcome = await emulator.invoke(b'{"n": %d}' % number)
-            assert (outcome.status, outcome.payload.strip()) == ("success", b'{"n": %d}' % number) or outcome.payload
+            assert (outcome.status, outcome.payload.strip()) == (
+                "success",
+                b'{"n": %d}' % number,
+            ) or outcome.payload
         await emulator.shutdown()
         assert [line for source, line in emulator.output if source == "lrap-otel"] == []
         return [outcome.request_id for outcome in emulator.outcomes]
@@ -108,7 +123,12 @@ def test_what_a_function_prints_and_logs_is_in_its_span_once(
     with running(collector, tmp_path, is_batched=False) as (endpoint, _):
         env = {"OTEL_LOGS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, **client.env}
         config = Config(
-            **start, extensions=EXTENSION, env=env, timeout_s=30.0, init_timeout_s=60.0, log_format=log_format
+            **start,
+            extensions=EXTENSION,
+            env=env,
+            timeout_s=30.0,
+            init_timeout_s=60.0,
+            log_format=log_format,
         )
         request_ids = asyncio.run(invoke(config))
 
@@ -117,11 +137,19 @@ def test_what_a_function_prints_and_logs_is_in_its_span_once(
         attributes(span).get("faas.invocation_id"): span
         for span in items(exported, "resourceSpans", "scopeSpans", "spans")
     }
-    records = list(items(tmp_path / "exported.jsonl.logs", "resourceLogs", "scopeLogs", "logRecords"))
+    records = list(
+        items(tmp_path / "exported.jsonl.logs", "resourceLogs", "scopeLogs", "logRecords")
+    )
     for request_id in request_ids:
         span = spans[request_id]
-        mine = [record for record in records if attributes(record).get("faas.invocation_id") == request_id]
-        assert {(record["traceId"], record["spanId"]) for record in mine} == {(span["traceId"], span["spanId"])}
+        mine = [
+            record
+            for record in records
+            if attributes(record).get("faas.invocation_id") == request_id
+        ]
+        assert {(record["traceId"], record["spanId"]) for record in mine} == {
+            (span["traceId"], span["spanId"])
+        }
         bodies = {record["body"]["stringValue"]: record.get("severityNumber", 0) for record in mine}
         # Java's logger leaves the level in its text.
         logged = "[WARN] logged" if client.name == "java" and log_format == "Text" else "logged"

@@ -25,7 +25,9 @@ INTERPRETERS = {version: found for version in VERSIONS if (found := find(version
 
 
 @pytest.mark.parametrize("version", INTERPRETERS)
-def test_a_function_of_any_python_is_traced_and_sees_nothing_of_ours(version: str, tmp_path: Path) -> None:
+def test_a_function_of_any_python_is_traced_and_sees_nothing_of_ours(
+    version: str, tmp_path: Path
+) -> None:
     interpreter = INTERPRETERS[version]
     folder = _built(version, interpreter)
     command = [str(interpreter), "-m", "awslambdaric", "function.handler"]
@@ -53,7 +55,16 @@ def _built(version: str, interpreter: Path) -> Path:
             "dependencies",
         ]
         try:
-            builds.run(ready, str(interpreter), "-m", "pip", "install", *options, "--requirement", "requirements.txt")
+            builds.run(
+                ready,
+                str(interpreter),
+                "-m",
+                "pip",
+                "install",
+                *options,
+                "--requirement",
+                "requirements.txt",
+            )
         except BaseException:
             shutil.rmtree(ready, ignore_errors=True)
             raise

@@ -1,4 +1,6 @@
-"""A caller, and Lambda itself, cannot tell whether the extension is there: with every real client."""
+"""A caller, and Lambda itself, cannot tell whether the extension is there: with every
+real client.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,15 @@ import json
 from typing import TYPE_CHECKING
 
 from tests.conformance.clients import CONCURRENT, NAMES, STREAMING, each
-from tests.conformance.sandbox import Event, Seen, direct, direct_at_once, request_id, through, through_at_once
+from tests.conformance.sandbox import (
+    Event,
+    Seen,
+    direct,
+    direct_at_once,
+    request_id,
+    through,
+    through_at_once,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +55,9 @@ def span_statuses(seen: Seen) -> list[str]:
 
 
 @each(*NAMES)
-def test_an_ordinary_event_and_its_result_are_what_they_were(client: Client, tmp_path: Path) -> None:
+def test_an_ordinary_event_and_its_result_are_what_they_were(
+    client: Client, tmp_path: Path
+) -> None:
     seen = same(client, tmp_path, event(text="Grüße", numbers=[1, 2.5]), event(text="again"))
     assert [json.loads(outcome.payload) for outcome in seen.outcomes] == [
         {"text": "Grüße", "numbers": [1, 2.5]},
@@ -77,15 +89,21 @@ def test_a_result_over_the_limit_is_refused_and_the_client_does_what_it_always_d
 
 
 def heads(seen: Seen) -> list[object]:
-    """The requests about events without their bodies: Lambda refuses Java's second try at its head, and how much of the body still
-    leaves a process that dies of the refusal is chance.
+    """The requests about events without their bodies: Lambda refuses Java's second try at its head,
+    and how much of the body still leaves a process that dies of the refusal is chance.
     """
     return [(call.method, call.target, call.headers) for call in seen.invocation_calls()]
 
 
 @each(*NAMES)
 def test_an_error_arrives_with_all_of_its_stack(client: Client, tmp_path: Path) -> None:
-    seen = same(client, tmp_path, event(do="fail", depth=0), event(do="fail", depth=500), event(text="after it"))
+    seen = same(
+        client,
+        tmp_path,
+        event(do="fail", depth=0),
+        event(do="fail", depth=500),
+        event(text="after it"),
+    )
     for outcome in seen.outcomes[:2]:
         assert "it broke" in json.loads(outcome.payload)["errorMessage"]
     assert seen.outcomes[2].status == "success"
@@ -94,14 +112,18 @@ def test_an_error_arrives_with_all_of_its_stack(client: Client, tmp_path: Path) 
 
 @each(*NAMES)
 def test_after_a_crash_the_next_event_is_served(client: Client, tmp_path: Path) -> None:
-    seen = same(client, tmp_path, event(text="before it"), event(do="crash"), event(text="after it"))
+    seen = same(
+        client, tmp_path, event(text="before it"), event(do="crash"), event(text="after it")
+    )
     assert [outcome.status for outcome in seen.outcomes] == ["success", "crash", "success"]
     assert seen.outcomes[1].reason == "Runtime exited with error: exit status 3"
 
 
 @each(*NAMES)
 def test_a_crash_leaves_its_span_and_those_before_it(client: Client, tmp_path: Path) -> None:
-    seen = through(client, tmp_path, event(text="before it"), event(do="crash"), event(text="after it"))
+    seen = through(
+        client, tmp_path, event(text="before it"), event(do="crash"), event(text="after it")
+    )
     assert span_statuses(seen) == ["UNSET", "ERROR", "UNSET"]
 
 
@@ -114,7 +136,9 @@ def test_curl_may_ask_before_it_sends_a_large_body(client: Client, tmp_path: Pat
 
 
 @each("go")
-def test_the_extension_that_a_client_registers_for_itself_goes_through(client: Client, tmp_path: Path) -> None:
+def test_the_extension_that_a_client_registers_for_itself_goes_through(
+    client: Client, tmp_path: Path
+) -> None:
     seen = same(client, tmp_path, event(text="an event"))
     assert [call.target for call in seen.other_calls()] == [
         "/2020-01-01/extension/event/next",
@@ -127,7 +151,10 @@ def test_the_extension_that_a_client_registers_for_itself_goes_through(client: C
 @each(*STREAMING)
 def test_a_streamed_result_arrives_as_it_was_sent(client: Client, tmp_path: Path) -> None:
     seen = same(client, tmp_path, event(do="stream"), event(do="stream"), streams=True)
-    assert [outcome.payload.endswith(b"first half,second half") for outcome in seen.outcomes] == [True, True]
+    assert [outcome.payload.endswith(b"first half,second half") for outcome in seen.outcomes] == [
+        True,
+        True,
+    ]
     assert [outcome.result.response_mode for outcome in seen.outcomes] == ["streaming", "streaming"]
     assert span_statuses(seen) == ["UNSET", "UNSET"]
 
@@ -137,24 +164,38 @@ def test_a_stream_that_breaks_is_broken_for_lambda_too(client: Client, tmp_path:
     seen = same(client, tmp_path, event(do="break stream"), event(do="stream"), streams=True)
     assert b"first half," in seen.calls_with_results()[0].body
     assert seen.outcomes[1].payload.endswith(b"first half,second half")
-    # Rust's client writes the error into the stream and ends it in good order, so that nobody can tell.
+    # Rust's client writes the error into the stream and ends it in good order, so that nobody can
+    # tell.
     assert span_statuses(seen) == ["UNSET" if client.name == "rust" else "ERROR", "UNSET"]
 
 
 @each(*CONCURRENT)
-def test_events_that_are_served_at_once_get_each_the_result_they_got(client: Client, tmp_path: Path) -> None:
+def test_events_that_are_served_at_once_get_each_the_result_they_got(
+    client: Client, tmp_path: Path
+) -> None:
     few = [event(text="small"), event(do="fail", depth=0), event(text="x" * 1_000_000)]
-    events = [Event(one.payload.replace(b"{", b'{"number": %d, ' % number, 1)) for number, one in enumerate(few * 4)]
+    events = [
+        Event(one.payload.replace(b"{", b'{"number": %d, ' % number, 1))
+        for number, one in enumerate(few * 4)
+    ]
     assert_same_at_once(client, tmp_path, *events)
 
 
 @each(*[name for name in STREAMING if name in CONCURRENT])
-def test_streams_that_are_sent_at_once_end_each_as_they_ended(client: Client, tmp_path: Path) -> None:
-    assert_same_at_once(client, tmp_path, *[event(do="stream"), event(do="break stream")] * 3, streams=True)
+def test_streams_that_are_sent_at_once_end_each_as_they_ended(
+    client: Client, tmp_path: Path
+) -> None:
+    assert_same_at_once(
+        client, tmp_path, *[event(do="stream"), event(do="break stream")] * 3, streams=True
+    )
 
 
-def assert_same_at_once(client: Client, scratch: Path, *events: Event, streams: bool = False) -> None:
-    """Which worker takes which event is chance, and so is what Node finds on its stack; how each event ends is not."""
+def assert_same_at_once(
+    client: Client, scratch: Path, *events: Event, streams: bool = False
+) -> None:
+    """Which worker takes which event is chance, and so is what Node finds on its stack; how each
+    event ends is not.
+    """
     without = direct_at_once(client, scratch, *events, streams=streams)
     behind = through_at_once(client, scratch, *events, streams=streams)
     assert ends(behind) == ends(without)
@@ -166,7 +207,12 @@ def assert_same_at_once(client: Client, scratch: Path, *events: Event, streams: 
 def ends(seen: Seen) -> list[object]:
     """What each caller got, without stacks."""
     return [
-        (outcome.status, outcome.result.response_mode, without_stack(outcome.payload), sorted(outcome.trailers))
+        (
+            outcome.status,
+            outcome.result.response_mode,
+            without_stack(outcome.payload),
+            sorted(outcome.trailers),
+        )
         for outcome in seen.outcomes
     ]
 
@@ -183,6 +229,11 @@ def ends_for_lambda(seen: Seen) -> list[object]:
     """The requests that brought the results, in the order of the events."""
     calls = sorted(seen.calls_with_results(), key=lambda call: call.target)
     return [
-        (call.target, [name for name, _ in call.headers], [name for name, _ in call.trailers], call.is_whole)
+        (
+            call.target,
+            [name for name, _ in call.headers],
+            [name for name, _ in call.trailers],
+            call.is_whole,
+        )
         for call in calls
     ]

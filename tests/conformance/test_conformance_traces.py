@@ -1,4 +1,6 @@
-"""What a function sees of the trace, in every place where its client puts one, and the span that it names."""
+"""What a function sees of the trace, in every place where its client puts one, and the span that it
+names.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,16 @@ TRACED_BY_XRAY = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8a
 
 
 @each(*NAMES)
-def test_lambdas_own_notation_names_our_span_wherever_the_client_puts_it(client: Client, tmp_path: Path) -> None:
+def test_lambdas_own_notation_names_our_span_wherever_the_client_puts_it(
+    client: Client, tmp_path: Path
+) -> None:
     without = told(direct(client, tmp_path, EVENT))
     seen = through(client, tmp_path, EVENT)
     (span,) = seen.spans
     ours = f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={span.span_id_hex};Sampled=1;Lineage=1:a87bd80c:0"
-    assert {name for name, value in without.items() if value == TRACE_HEADER} == XRAY_PLACES[client.name]
+    assert {name for name, value in without.items() if value == TRACE_HEADER} == XRAY_PLACES[
+        client.name
+    ]
     assert {name for name, value in told(seen).items() if value == ours} == XRAY_PLACES[client.name]
 
 
@@ -44,12 +50,16 @@ def test_a_header_in_which_x_ray_traces_the_function_is_left_to_it_unless_we_are
     seen = through(client, tmp_path, event, LRAP_XRAY_HEADER="always")
     (span,) = seen.spans
     ours = f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={span.span_id_hex};Sampled=1"
-    assert {name for name, value in left.items() if value == TRACED_BY_XRAY} == XRAY_PLACES[client.name]
+    assert {name for name, value in left.items() if value == TRACED_BY_XRAY} == XRAY_PLACES[
+        client.name
+    ]
     assert {name for name, value in told(seen).items() if value == ours} == XRAY_PLACES[client.name]
 
 
 @each(*NAMES)
-def test_the_events_headers_name_our_span_and_the_rest_of_it_is_what_it_was(client: Client, tmp_path: Path) -> None:
+def test_the_events_headers_name_our_span_and_the_rest_of_it_is_what_it_was(
+    client: Client, tmp_path: Path
+) -> None:
     without = told(direct(client, tmp_path, EVENT))["event"]
     seen = through(client, tmp_path, EVENT)
     (span,) = seen.spans
@@ -63,7 +73,9 @@ def test_the_events_headers_name_our_span_and_the_rest_of_it_is_what_it_was(clie
 
 
 @each(*NAMES)
-def test_nothing_in_the_client_context_changes_but_the_id_of_the_parent(client: Client, tmp_path: Path) -> None:
+def test_nothing_in_the_client_context_changes_but_the_id_of_the_parent(
+    client: Client, tmp_path: Path
+) -> None:
     without = told(direct(client, tmp_path, EVENT))
     seen = through(client, tmp_path, EVENT)
     (span,) = seen.spans
@@ -74,7 +86,9 @@ def test_nothing_in_the_client_context_changes_but_the_id_of_the_parent(client: 
 
 
 @each(*NAMES)
-def test_the_span_is_the_callers_child_and_names_the_invocation(client: Client, tmp_path: Path) -> None:
+def test_the_span_is_the_callers_child_and_names_the_invocation(
+    client: Client, tmp_path: Path
+) -> None:
     seen = through(client, tmp_path, EVENT)
     (span,) = seen.spans
     assert (span.trace_id_hex, span.parent_id_hex) == (
@@ -88,16 +102,23 @@ def test_the_span_is_the_callers_child_and_names_the_invocation(client: Client, 
 
 
 @each(*CONCURRENT)
-def test_events_that_are_served_at_once_have_each_their_own_span(client: Client, tmp_path: Path) -> None:
+def test_events_that_are_served_at_once_have_each_their_own_span(
+    client: Client, tmp_path: Path
+) -> None:
     seen = through_at_once(client, tmp_path, *[EVENT] * 9)
     spans = {span.attributes["faas.invocation_id"]: span for span in seen.spans}
     assert len(seen.spans) == len(spans) == 9
     for outcome in seen.outcomes:
         found = json.loads(outcome.payload)
         ours = spans[outcome.request_id].span_id_hex
-        assert found["event"]["headers"]["traceparent"] == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{ours}-01"
+        assert (
+            found["event"]["headers"]["traceparent"]
+            == f"00-4bf92f3577b34da6a3ce929d0e0e4736-{ours}-01"
+        )
         place = "environment" if client.name == "python" else "context"
-        assert found[place].startswith(f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={ours};Sampled=1")
+        assert found[place].startswith(
+            f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={ours};Sampled=1"
+        )
     assert most_polls(seen) > 1
     assert all(report.is_clean for report in seen.reports), seen.reports
 

@@ -1,4 +1,6 @@
-"""The whole product in the emulator: the extension through opt/entrypoint, a real runtime client through opt/wrapper."""
+"""The whole product in the emulator: the extension through opt/entrypoint, a real runtime client
+through opt/wrapper.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ HTTP_EVENT = {
     "routeKey": "GET /pets/{id}",
     "rawPath": "/pets/42",
     "rawQueryString": "",
-    "headers": {"host": "api.example.com", "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"},
+    "headers": {
+        "host": "api.example.com",
+        "traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+    },
     "requestContext": {
         "domainName": "api.example.com",
         "http": {

@@ -1,4 +1,6 @@
-"""A runtime as Java's: where Lambda refuses a result, it reports that as an error of the same invocation, and goes on."""
+"""A runtime as Java's: where Lambda refuses a result, it reports that as an error of the same
+invocation, and goes on.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ def main() -> None:
     while True:
         api.request("GET", "/2018-06-01/runtime/invocation/next")
         event = api.getresponse()
-        invocation = "/2018-06-01/runtime/invocation/" + event.headers["Lambda-Runtime-Aws-Request-Id"]
+        invocation = (
+            "/2018-06-01/runtime/invocation/" + event.headers["Lambda-Runtime-Aws-Request-Id"]
+        )
         status = post(api, f"{invocation}/response", b"x" * json.load(event)["bytes"])
         if status != 202:
             told = {"errorMessage": f"Failed to post: {status}", "errorType": "ClientException"}

@@ -1,4 +1,6 @@
-"""A runtime of its own: it streams each result in two halves, or breaks off between them as the event's ``do`` says."""
+"""A runtime of its own: it streams each result in two halves, or breaks off between them as the
+event's ``do`` says.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def main() -> None:
 
 
 def stream(api: HTTPConnection, request_id: str, event: dict[str, str]) -> None:
-    """Both halves, or an error instead of the second: told in trailers, or by an end of the connection."""
+    """Both halves, or an error instead of the second: told in trailers, or by an end of the
+    connection.
+    """
     api.putrequest("POST", f"/2018-06-01/runtime/invocation/{request_id}/response")
     api.putheader("Content-Type", "application/octet-stream")
     api.putheader("Lambda-Runtime-Function-Response-Mode", "streaming")
@@ -32,7 +36,10 @@ def stream(api: HTTPConnection, request_id: str, event: dict[str, str]) -> None:
         api.sock.shutdown(socket.SHUT_RDWR)
         os._exit(3)
     if event["do"] == "fail":
-        api.send(b"0\r\n%s: Function.Broken\r\n%s: e30=\r\n\r\n" % tuple(name.encode() for name in TRAILERS))
+        api.send(
+            b"0\r\n%s: Function.Broken\r\n%s: e30=\r\n\r\n"
+            % tuple(name.encode() for name in TRAILERS)
+        )
     else:
         api.send(b"b\r\nsecond half\r\n0\r\n\r\n")
     api.getresponse().read()

@@ -1,4 +1,6 @@
-"""Two of our proxies in a row: an event passes the outer one first, then the inner one, which the function talks to."""
+"""Two of our proxies in a row: an event passes the outer one first, then the inner one, which the
+function talks to.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,15 @@ def two_in_a_row(folder: Path, **options: Any) -> Config:
         "outer": launcher(folder, "outer", LRAP_LISTENER_PORT=str(outer)),
         "inner": launcher(folder, "inner", LRAP_RUNTIME_API_ENDPOINT=f"127.0.0.1:{outer}"),
     }
-    return function(**{"extensions": extensions, "env": {"LRAP_LISTENER_PORT": str(inner)}, **options})
+    return function(
+        **{"extensions": extensions, "env": {"LRAP_LISTENER_PORT": str(inner)}, **options}
+    )
 
 
 def launcher(folder: Path, name: str, **variables: str) -> Path:
-    """Our extension with a name and variables of its own, where Lambda gives all extensions the same ones."""
+    """Our extension with a name and variables of its own, where Lambda gives all extensions the
+    same ones.
+    """
     path = folder / name
     settings = {**variables, "LRAP_EXTENSION_NAME": name, "OTEL_SERVICE_NAME": name}
     assignments = " ".join(f"{variable}={value}" for variable, value in settings.items())
@@ -42,11 +48,17 @@ def launcher(folder: Path, name: str, **variables: str) -> Path:
 
 
 async def spans_of(emulator: Emulator, outcome: Outcome) -> tuple[Span, Span]:
-    """The outer proxy's span of an invocation and the inner one's, once both are there; each proxy has made one."""
+    """The outer proxy's span of an invocation and the inner one's, once both are there; each proxy
+    has made one.
+    """
 
     def found() -> list[Span]:
         spans = emulator.otlp.received
-        return [span for span in spans if span.attributes.get("faas.invocation_id") == outcome.request_id]
+        return [
+            span
+            for span in spans
+            if span.attributes.get("faas.invocation_id") == outcome.request_id
+        ]
 
     assert await emulator.otlp.wait(lambda: len(found()) >= 2, 30.0), found()
     inner, outer = sorted(found(), key=lambda span: str(span.resource["service.name"]))
@@ -60,14 +72,18 @@ def fates(config: Config, events: list[dict[str, Any]]) -> list[tuple[object, ..
 
     async def script(emulator: Emulator) -> None:
         for event in events:
-            outcome = await emulator.invoke(json.dumps(event).encode(), request_id=f"request-{len(seen)}")
+            outcome = await emulator.invoke(
+                json.dumps(event).encode(), request_id=f"request-{len(seen)}"
+            )
             seen.append((outcome.status, outcome.reason, outcome.result))
 
     emulated(config, script)
     return seen
 
 
-def test_two_proxies_make_one_trace_in_which_the_inner_span_is_the_outer_ones_child(tmp_path: Path) -> None:
+def test_two_proxies_make_one_trace_in_which_the_inner_span_is_the_outer_ones_child(
+    tmp_path: Path,
+) -> None:
     async def script(emulator: Emulator) -> None:
         outcome, result = await invoke(emulator, HTTP_EVENT)
         outer, inner = await spans_of(emulator, outcome)
@@ -84,14 +100,17 @@ def test_two_proxies_make_one_trace_in_which_the_inner_span_is_the_outer_ones_ch
 
 
 @pytest.mark.parametrize("tracing", ["none", "passive", "active"])
-def test_an_event_without_a_parent_is_one_trace_too_and_the_outer_span_its_root(tmp_path: Path, tracing: str) -> None:
+def test_an_event_without_a_parent_is_one_trace_too_and_the_outer_span_its_root(
+    tmp_path: Path, tracing: str
+) -> None:
     async def script(emulator: Emulator) -> None:
         outcome, result = await invoke(emulator, {})
         outer, inner = await spans_of(emulator, outcome)
         assert outer.trace_id_hex == inner.trace_id_hex
         assert (outer.parent_id_hex, inner.parent_id_hex) == ("", outer.span_id_hex)
         if tracing == "active":
-            # X-Ray traces the function: its header stays as it came, and its segment is linked once.
+            # X-Ray traces the function: its header stays as it came, and its segment is linked
+            # once.
             assert result["xray"] == outcome.trace_header
             assert (len(outer.links), inner.links) == (1, [])
         else:
@@ -149,7 +168,11 @@ def test_an_error_in_mid_stream_is_both_spans(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("event", "error_type"),
-    [({"do": "raise"}, "ValueError"), ({"do": "exit"}, "crash"), ({"do": "sleep", "s": 30}, "timeout")],
+    [
+        ({"do": "raise"}, "ValueError"),
+        ({"do": "exit"}, "crash"),
+        ({"do": "sleep", "s": 30}, "timeout"),
+    ],
     ids=["error", "crash", "timeout"],
 )
 def test_however_an_invocation_fails_both_spans_say_so_and_nothing_is_held_back(
@@ -178,7 +201,9 @@ def test_two_proxies_export_under_managed_instances(tmp_path: Path) -> None:
 
     ports = free_ports(1)
     env = {"LRAP_LISTENER_PORT": str(ports[0]), "OTEL_BSP_SCHEDULE_DELAY": "100"}
-    emulated(two_in_a_row(tmp_path, initialization_type="lambda-managed-instances", env=env), script)
+    emulated(
+        two_in_a_row(tmp_path, initialization_type="lambda-managed-instances", env=env), script
+    )
 
 
 def test_an_extension_that_is_there_twice_traces_once_and_says_so(tmp_path: Path) -> None:

@@ -1,4 +1,6 @@
-"""Whatever fails, the function behaves as if we were not there: SHUTDOWN is seen, no time is added, the event is answered."""
+"""Whatever fails, the function behaves as if we were not there: SHUTDOWN is seen, no time is added,
+the event is answered.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def test_a_refused_result_and_the_error_that_reports_it_are_one_invocation() -> 
         assert (refused.error_type, after.payload) == ("Function.ResponseSizeTooLarge", b"xx")
         await emulator.shutdown()
         # What Lambda tells the caller, and not what the runtime made of it.
-        assert [(span.status, span.attributes.get("error.type")) for span in emulator.otlp.received] == [
+        assert [
+            (span.status, span.attributes.get("error.type")) for span in emulator.otlp.received
+        ] == [
             ("ERROR", "Function.ResponseSizeTooLarge"),
             ("UNSET", None),
         ]
@@ -107,7 +111,8 @@ def test_a_telemetry_process_that_fails_costs_the_function_nothing(how: signal.S
         os.kill(child, how)
         outcomes = [(await invoke(emulator, HTTP_EVENT))[0] for _ in range(6)]
         assert [outcome.status for outcome in outcomes] == ["success"] * 6
-        # A dead one is noticed at once; a hanging one costs its budget three times and is then no longer waited for.
+        # A dead one is noticed at once; a hanging one costs its budget three times and is then no
+        # longer waited for.
         assert [outcome.billed_ms >= 600 for outcome in outcomes[3:]] == [False] * 3
         (report,) = await emulator.shutdown()
         assert not report.killed
@@ -138,7 +143,10 @@ def test_a_collector_that_never_answers_is_not_waited_for_beyond_the_budget() ->
 
     with socket.create_server(("127.0.0.1", 0)) as mute:
         endpoint = f"http://127.0.0.1:{mute.getsockname()[1]}"
-        emulated(function(env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "LRAP_FLUSH_BUDGET_MS": "200"}), script)
+        emulated(
+            function(env={"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "LRAP_FLUSH_BUDGET_MS": "200"}),
+            script,
+        )
 
 
 def test_spans_that_a_collector_refused_are_sent_when_it_is_back() -> None:
@@ -153,7 +161,10 @@ def test_spans_that_a_collector_refused_are_sent_when_it_is_back() -> None:
         second, _ = await invoke(emulator, {})
         await emulator.shutdown()
         spans = await collector.spans(2)
-        assert [span.attributes["faas.invocation_id"] for span in spans] == [first.request_id, second.request_id]
+        assert [span.attributes["faas.invocation_id"] for span in spans] == [
+            first.request_id,
+            second.request_id,
+        ]
         await collector.close()
 
     emulated(function(env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}), script)
@@ -175,11 +186,15 @@ def test_at_shutdown_a_line_says_what_was_lost_and_another_what_was_kept_and_why
     reason = f"the last because http://127.0.0.1:{port}/v1/metrics: connection refused"
     assert re.fullmatch(rf"lrap-otel: warning: lost since \S+Z: 1 metric request; {reason}", lost)
     sends = "which the next start of this sandbox sends; if there is none, they are lost"
-    assert re.fullmatch(rf"lrap-otel: warning: not delivered since \S+Z: 3 spans, {sends}; {reason}", kept)
+    assert re.fullmatch(
+        rf"lrap-otel: warning: not delivered since \S+Z: 3 spans, {sends}; {reason}", kept
+    )
 
 
 def telemetry_process() -> int:
-    """The process id of the extension's telemetry process; the extension descends from this process."""
+    """The process id of the extension's telemetry process; the extension descends from this
+    process.
+    """
     (proxy,) = proxies_of(os.getpid())
     (telemetry,) = children(proxy)
     return telemetry

@@ -18,7 +18,10 @@ def test_an_http_event_reaches_the_function_with_our_span_as_its_parent() -> Non
         assert span.trace_id_hex == "4bf92f3577b34da6a3ce929d0e0e4736"
         assert span.parent_id_hex == "00f067aa0ba902b7"
         assert result["headers"]["traceparent"] == f"00-{span.trace_id_hex}-{span.span_id_hex}-01"
-        assert f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={span.span_id_hex};Sampled=1" in result["xray"]
+        assert (
+            f"Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent={span.span_id_hex};Sampled=1"
+            in result["xray"]
+        )
         assert (span.name, span.kind) == ("/pets/{id}", "SERVER")
         assert span.attributes["faas.invocation_id"] == outcome.request_id
         assert span.attributes["faas.trigger"] == "http"
@@ -56,8 +59,16 @@ def test_each_invocation_has_one_span_and_the_first_is_the_cold_start() -> None:
         outcomes = [(await invoke(emulator, {}))[0] for _ in range(5)]
         await emulator.shutdown()  # a busy sandbox's last spans leave with it
         spans = await emulator.otlp.spans(5)
-        assert [span.attributes["faas.invocation_id"] for span in spans] == [outcome.request_id for outcome in outcomes]
-        assert [span.attributes["faas.coldstart"] for span in spans] == [True, False, False, False, False]
+        assert [span.attributes["faas.invocation_id"] for span in spans] == [
+            outcome.request_id for outcome in outcomes
+        ]
+        assert [span.attributes["faas.coldstart"] for span in spans] == [
+            True,
+            False,
+            False,
+            False,
+            False,
+        ]
         await emulator.shutdown()
         assert len(emulator.otlp.received) == 5
 
@@ -102,7 +113,8 @@ def test_a_sandbox_that_ends_right_after_its_first_event_exports_its_span() -> N
         assert report.is_clean
         assert emulator.otlp.find_span(outcome.request_id) is not None
 
-    # Without a budget nothing is held back for the flush, so SHUTDOWN comes while the SDK is still being imported.
+    # Without a budget nothing is held back for the flush, so SHUTDOWN comes while the SDK is still
+    # being imported.
     emulated(function(env={"LRAP_FLUSH_BUDGET_MS": "0"}), script)
 
 
@@ -124,7 +136,9 @@ def test_a_setting_that_cannot_be_used_gives_one_warning_and_its_default() -> No
         assert len(await emulator.otlp.spans()) == 1
 
     warnings = emulated(function(env={"LRAP_FLUSH_BUDGET_MS": "soon"}), script)
-    assert warnings == ["lrap-otel: warning: LRAP_FLUSH_BUDGET_MS='soon' cannot be used; 500 is used instead"]
+    assert warnings == [
+        "lrap-otel: warning: LRAP_FLUSH_BUDGET_MS='soon' cannot be used; 500 is used instead"
+    ]
 
 
 def test_what_is_kept_is_decided_at_the_end_and_the_headers_say_what_the_sampler_decided() -> None:
@@ -136,7 +150,11 @@ def test_what_is_kept_is_decided_at_the_end_and_the_headers_say_what_the_sampler
         (span,) = emulator.otlp.received
         assert span.attributes["faas.invocation_id"] == failed.request_id
         assert span.attributes["lrap.sampling.kept_by"] == "errors"
-        counts = [metric for metric in emulator.otlp.metrics if metric.name in {"faas.invocations", "faas.errors"}]
+        counts = [
+            metric
+            for metric in emulator.otlp.metrics
+            if metric.name in {"faas.invocations", "faas.errors"}
+        ]
         assert sum(point.value for metric in counts for point in metric.points) == 2
 
     assert emulated(function(env={"LRAP_KEEP": "errors"}), script) == []
@@ -145,12 +163,19 @@ def test_what_is_kept_is_decided_at_the_end_and_the_headers_say_what_the_sampler
 def test_managed_instances_export_without_any_invoke_event() -> None:
     async def script(emulator: Emulator) -> None:
         outcome, _ = await invoke(emulator, {})
-        await emulator.otlp.wait(lambda: emulator.otlp.find_span(outcome.request_id) is not None, 5.0)
+        await emulator.otlp.wait(
+            lambda: emulator.otlp.find_span(outcome.request_id) is not None, 5.0
+        )
         assert emulator.otlp.find_span(outcome.request_id) is not None
         (report,) = await emulator.shutdown()
         assert report.is_clean
 
-    emulated(function(initialization_type="lambda-managed-instances", env={"OTEL_BSP_SCHEDULE_DELAY": "100"}), script)
+    emulated(
+        function(
+            initialization_type="lambda-managed-instances", env={"OTEL_BSP_SCHEDULE_DELAY": "100"}
+        ),
+        script,
+    )
 
 
 def test_a_function_that_cannot_be_loaded_leaves_a_span_that_says_why() -> None:

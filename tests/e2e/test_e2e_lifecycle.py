@@ -1,4 +1,6 @@
-"""From the first start to SHUTDOWN: names, resets, deadlines, and what else stands in the environment."""
+"""From the first start to SHUTDOWN: names, resets, deadlines, and what else stands in the
+environment.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +20,21 @@ if TYPE_CHECKING:
 
     from lrap_otel.emulator.emulator import Emulator
 
-PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+PROXY_VARIABLES = (
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+)
 
 
 def test_a_layer_works_under_whatever_name_its_extension_has(tmp_path: Path) -> None:
     # H2: Lambda wants it registered under the name of its file
-    shutil.copytree(ROOT / "lrap_otel", tmp_path / "opt/lrap_otel", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "lrap_otel", tmp_path / "opt/lrap_otel", ignore=shutil.ignore_patterns("__pycache__")
+    )
     (tmp_path / "opt/extensions").mkdir()
     shutil.copy(ROOT / ".lrap-paths", tmp_path / "opt/.lrap-paths")
     shutil.copy(ROOT / "opt/wrapper", tmp_path / "opt/wrapper")
@@ -51,7 +62,9 @@ def test_each_sandbox_after_a_reset_is_traced_again_on_the_same_port() -> None:
             assert [report.is_clean for report in crash.reports] == [True]
         after, result = await invoke(emulator, HTTP_EVENT)
         assert "traceparent" in result["headers"]
-        assert await emulator.otlp.wait(lambda: emulator.otlp.find_span(after.request_id) is not None, 30.0)
+        assert await emulator.otlp.wait(
+            lambda: emulator.otlp.find_span(after.request_id) is not None, 30.0
+        )
 
     assert emulated(function(), script) == []
 
@@ -83,7 +96,12 @@ def test_after_a_runtime_that_would_not_go_there_is_still_time_for_the_export() 
         await collector.close()
 
     (port,) = free_ports(1)
-    emulated(function("stubborn.handler", env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}), script)
+    emulated(
+        function(
+            "stubborn.handler", env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
+        ),
+        script,
+    )
 
 
 def test_a_collector_that_takes_no_connection_is_not_waited_for_beyond_the_end() -> None:

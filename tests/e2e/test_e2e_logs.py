@@ -1,4 +1,6 @@
-"""What a real runtime prints and logs arrives with the ids of its invocation, once, in both formats."""
+"""What a real runtime prints and logs arrives with the ids of its invocation, once, in both
+formats.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ def run(*events: bytes, env: dict[str, str] | None = None, **options: Any) -> Em
 
     async def story() -> Emulator:
         variables = {"OTEL_LOGS_EXPORTER": "otlp", **(env or {})}
-        made = function("logging_function.handler", env=variables, **{"telemetry": TelemetryFaults(), **options})
+        made = function(
+            "logging_function.handler", env=variables, **{"telemetry": TelemetryFaults(), **options}
+        )
         async with Emulator(made) as emulator:
             for event in events:
                 await emulator.invoke(event)
@@ -34,8 +38,12 @@ def of(emulator: Emulator, request_id: str) -> list[LogRecord]:
     """The records of one invocation, each checked to be in its span."""
     span = emulator.otlp.find_span(request_id)
     assert span is not None
-    found = [log for log in emulator.otlp.logs if log.attributes.get("faas.invocation_id") == request_id]
-    assert {(log.trace_id_hex, log.span_id_hex) for log in found} == {(span.trace_id_hex, span.span_id_hex)}
+    found = [
+        log for log in emulator.otlp.logs if log.attributes.get("faas.invocation_id") == request_id
+    ]
+    assert {(log.trace_id_hex, log.span_id_hex) for log in found} == {
+        (span.trace_id_hex, span.span_id_hex)
+    }
     return found
 
 
@@ -56,14 +64,21 @@ def test_each_record_is_in_the_span_of_its_invocation_once(log_format: str) -> N
     (before,) = (log for log in emulator.otlp.logs if log.body == "while it starts")
     assert (before.trace_id_hex, before.span_id_hex) == ("", "")
     assert len(emulator.otlp.logs) == 7
-    assert all(log.resource["aws.log.group.names"] == ["/aws/lambda/function"] for log in emulator.otlp.logs)
+    assert all(
+        log.resource["aws.log.group.names"] == ["/aws/lambda/function"]
+        for log in emulator.otlp.logs
+    )
     assert all(log.resource["aws.log.stream.names"] for log in emulator.otlp.logs)
     assert [line for source, line in emulator.output if source == "lrap-otel"] == []
 
 
 def test_an_error_that_the_runtime_logs_is_one_record_with_its_stack() -> None:
     emulator = run(b'{"do": "raise"}', log_format="JSON")
-    (error,) = (log for log in of(emulator, emulator.outcomes[0].request_id) if "exception.type" in log.attributes)
+    (error,) = (
+        log
+        for log in of(emulator, emulator.outcomes[0].request_id)
+        if "exception.type" in log.attributes
+    )
     assert (error.severity, error.attributes["exception.type"]) == ("ERROR", "ValueError")
     assert "it broke" in error.attributes["exception.message"]
     assert "logging_function.py" in error.attributes["exception.stacktrace"]

@@ -1,4 +1,6 @@
-"""The whole product with the emulator's Telemetry API: init in the trace, what Lambda measured, why an invocation ended."""
+"""The whole product with the emulator's Telemetry API: init in the trace, what Lambda measured, why
+an invocation ended.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ def run(*events: bytes, handler: str = "function.handler", **options: Any) -> Em
     """Send the events, then SHUTDOWN."""
 
     async def story() -> Emulator:
-        async with Emulator(function(handler, **{"telemetry": TelemetryFaults()} | options)) as emulator:
+        async with Emulator(
+            function(handler, **{"telemetry": TelemetryFaults()} | options)
+        ) as emulator:
             for event in events:
                 await emulator.invoke(event)
             await emulator.shutdown()
@@ -33,7 +37,9 @@ def named(emulator: Emulator, name: str) -> list[Span]:
 
 
 def measured(emulator: Emulator, name: str) -> list[Any]:
-    return [point for metric in emulator.otlp.metrics if metric.name == name for point in metric.points]
+    return [
+        point for metric in emulator.otlp.metrics if metric.name == name for point in metric.points
+    ]
 
 
 def test_a_trace_has_its_init_and_lambdas_figures_are_measured() -> None:
@@ -47,7 +53,12 @@ def test_a_trace_has_its_init_and_lambdas_figures_are_measured() -> None:
     assert first.trace_id_hex != second.trace_id_hex
     assert [point.count for point in measured(emulator, "faas.init_duration")] == [1]
     # The second one's report comes while the sandbox ends.
-    for name in ("faas.mem_usage", "lrap.billed_duration", "lrap.extension.overhead", "lrap.platform.invoke_duration"):
+    for name in (
+        "faas.mem_usage",
+        "lrap.billed_duration",
+        "lrap.extension.overhead",
+        "lrap.platform.invoke_duration",
+    ):
         assert sum(point.count for point in measured(emulator, name)) == 2
     assert [line for source, line in emulator.output if source == "lrap-otel"] == []
 
@@ -58,7 +69,9 @@ def test_the_setting_decides(choice: str) -> None:
     assert len(named(emulator, "init")) == (choice != "off")
 
 
-@pytest.mark.parametrize("fault", [{"status": 202}, {"status": 400}, {"status": 403}, {"is_silent": True}])
+@pytest.mark.parametrize(
+    "fault", [{"status": 202}, {"status": 400}, {"status": 403}, {"is_silent": True}]
+)
 def test_without_the_telemetry_api_all_else_is_as_it_was(fault: dict[str, Any]) -> None:
     emulator = run(b"{}", telemetry=TelemetryFaults(**fault))
     assert [outcome.status for outcome in emulator.outcomes] == ["success"]
@@ -85,12 +98,20 @@ def test_a_time_out_is_one() -> None:
 
 
 def test_managed_instances_report_by_request_id() -> None:
-    emulator = run(b"{}", b"{}", initialization_type="lambda-managed-instances", env={"OTEL_BSP_SCHEDULE_DELAY": "100"})
+    emulator = run(
+        b"{}",
+        b"{}",
+        initialization_type="lambda-managed-instances",
+        env={"OTEL_BSP_SCHEDULE_DELAY": "100"},
+    )
     (init,) = named(emulator, "init")
     first, second = sorted(named(emulator, "function"), key=lambda span: span.start_ns)
     assert init.parent_id_hex == ""
     # It is reported before or after the first event.
-    assert [link.span_id_hex for link in first.links + init.links] in ([init.span_id_hex], [first.span_id_hex])
+    assert [link.span_id_hex for link in first.links + init.links] in (
+        [init.span_id_hex],
+        [first.span_id_hex],
+    )
     assert second.links == []
     assert sum(point.count for point in measured(emulator, "lrap.platform.invoke_duration")) == 2
     assert measured(emulator, "lrap.billed_duration") == []
@@ -104,4 +125,6 @@ def test_a_restore_is_in_the_trace_and_the_snapshots_init_is_not() -> None:
     assert (restore.trace_id_hex, restore.parent_id_hex) == (first.trace_id_hex, first.span_id_hex)
     assert restore.end_ns <= first.start_ns
     points = measured(emulator, "faas.init_duration")
-    assert [(point.attributes, point.count) for point in points] == [({"lrap.init.type": "snap-start"}, 1)]
+    assert [(point.attributes, point.count) for point in points] == [
+        ({"lrap.init.type": "snap-start"}, 1)
+    ]

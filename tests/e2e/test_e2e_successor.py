@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from lrap_otel.emulator.emulator import Emulator
 
 LIMIT_S = 30.0
-# More than any machine needs: no flush ends for want of time, only with the process that it waits for.
+# More than any machine needs: no flush ends for want of time, only with the process that it waits
+# for.
 PATIENT = {"LRAP_FLUSH_BUDGET_MS": "8000"}
 
 
@@ -69,7 +70,8 @@ def test_records_that_a_killed_process_left_unread_are_exported_by_its_successor
         assert (await ended).status == "success"
         _, of_successor = await emulator.otlp.spans(2, LIMIT_S)
         assert of_successor.attributes["faas.invocation_id"] == unread.request_id
-        # What only the predecessor had been told: by Lambda's answer to the registration, and by the wrapper.
+        # What only the predecessor had been told: by Lambda's answer to the registration, and by
+        # the wrapper.
         of_first = emulator.otlp.find_span(first.request_id)
         assert of_first is not None
         told = dict(of_first.resource)
@@ -80,7 +82,9 @@ def test_records_that_a_killed_process_left_unread_are_exported_by_its_successor
         assert report.is_clean
 
     warnings = emulated(function(env=PATIENT), script)
-    assert ["has ended (-9); another one takes over" in warning for warning in warnings] == [True], warnings
+    assert ["has ended (-9); another one takes over" in warning for warning in warnings] == [
+        True
+    ], warnings
 
 
 def test_a_process_that_is_killed_again_and_again_is_given_up_and_the_function_goes_on() -> None:
@@ -123,11 +127,15 @@ def test_a_process_that_is_killed_while_it_starts_has_a_successor_too() -> None:
     emulated(function(), script)
 
 
-def test_one_whose_files_are_missing_has_no_successor_that_would_miss_them_again(tmp_path: Path) -> None:
+def test_one_whose_files_are_missing_has_no_successor_that_would_miss_them_again(
+    tmp_path: Path,
+) -> None:
     root = Path(__file__).parents[2]
     (tmp_path / "extensions").mkdir()
     shutil.copytree(
-        root / "lrap_otel", tmp_path / "lrap_otel", ignore=shutil.ignore_patterns("pipeline.py*", "__pycache__")
+        root / "lrap_otel",
+        tmp_path / "lrap_otel",
+        ignore=shutil.ignore_patterns("pipeline.py*", "__pycache__"),
     )
     shutil.copy(root / ".lrap-paths", tmp_path / ".lrap-paths")
     entrypoint = tmp_path / "extensions/lrap-otel"
@@ -141,6 +149,8 @@ def test_one_whose_files_are_missing_has_no_successor_that_would_miss_them_again
         (report,) = await emulator.shutdown()
         assert report.is_clean
 
-    last, first = sorted(emulated(function(extensions={"lrap-otel": entrypoint}), script), reverse=True)
+    last, first = sorted(
+        emulated(function(extensions={"lrap-otel": entrypoint}), script), reverse=True
+    )
     assert "telemetry ends: ModuleNotFoundError" in first
     assert "no more telemetry from this sandbox" in last

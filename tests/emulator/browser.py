@@ -53,7 +53,13 @@ class Browser:
 
     async def __aenter__(self) -> Self:
         self._folder = tempfile.mkdtemp(prefix="lrap-browser-")
-        options = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars"]
+        options = [
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--hide-scrollbars",
+        ]
         self._process = await asyncio.create_subprocess_exec(
             program(),
             "--headless",
@@ -76,7 +82,9 @@ class Browser:
         self._drain = asyncio.ensure_future(self._process.stderr.read())
         async with self._session.get(f"http://{where[1].decode()}/json/list") as answer:
             target = next(one for one in await answer.json() if one["type"] == "page")
-        self._socket = await self._session.ws_connect(target["webSocketDebuggerUrl"], max_msg_size=0)
+        self._socket = await self._session.ws_connect(
+            target["webSocketDebuggerUrl"], max_msg_size=0
+        )
         self._number = 0
         self.errors: list[str] = []
         for domain in ("Page", "Runtime", "Log", "Accessibility"):
@@ -84,7 +92,10 @@ class Browser:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         await self._socket.close()
         await self._session.close()
@@ -112,19 +123,29 @@ class Browser:
         if message.get("method") == "Log.entryAdded" and parameters["entry"]["level"] == "error":
             self.errors.append(parameters["entry"]["text"])
 
-    async def open(self, url: str, width: int = 1280, height: int = 900, *, is_dark: bool = False) -> None:
+    async def open(
+        self, url: str, width: int = 1280, height: int = 900, *, is_dark: bool = False
+    ) -> None:
         """Load a page in a window of that size."""
         await self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         await self.call("Emulation.setEmulatedMedia", features=[scheme])
         await self.call("Page.navigate", url=url)
-        await self.until(f"document.readyState === 'complete' && location.href.startsWith({json.dumps(url)})")
+        await self.until(
+            f"document.readyState === 'complete' && location.href.startsWith({json.dumps(url)})"
+        )
 
     async def run(self, script: str) -> Any:
         """The value of an expression in the page; a promise is waited for."""
-        answer = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        answer = await self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
@@ -139,8 +160,15 @@ class Browser:
 
     async def press(self, key: str, modifiers: int = 0) -> None:
         """One key, as the keyboard sends it."""
-        code, number, text = KEYS[key] if key in KEYS else (f"Key{key.upper()}", ord(key.upper()), key)
-        about: dict[str, Any] = {"key": key, "code": code, "windowsVirtualKeyCode": number, "modifiers": modifiers}
+        code, number, text = (
+            KEYS[key] if key in KEYS else (f"Key{key.upper()}", ord(key.upper()), key)
+        )
+        about: dict[str, Any] = {
+            "key": key,
+            "code": code,
+            "windowsVirtualKeyCode": number,
+            "modifiers": modifiers,
+        }
         await self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **about)
         await self.call("Input.dispatchKeyEvent", type="keyUp", **about)
 

@@ -14,7 +14,8 @@ from lrap_otel.emulator import Config
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# To sh, a line that does nothing and an exec; to Python, a string. A `#!` line would end at a space in the interpreter's path.
+# To sh, a line that does nothing and an exec; to Python, a string. A `#!` line would end at a space
+# in the interpreter's path.
 PREAMBLE = f"""#!/bin/sh
 ''':'
 exec "{sys.executable}" -S "$0" "$@"
@@ -59,8 +60,13 @@ def script(tmp_path: Path) -> Callable[[str, str], Path]:
 def config(script: Callable[[str, str], Path], tmp_path: Path) -> Callable[..., Config]:
     """A configuration from the sources of a runtime and its extensions."""
 
-    def make(source: str = ECHO, extensions: dict[str, str] | None = None, **settings: Any) -> Config:
-        files = {name: script(f"extensions/{name}", source) for name, source in (extensions or {}).items()}
+    def make(
+        source: str = ECHO, extensions: dict[str, str] | None = None, **settings: Any
+    ) -> Config:
+        files = {
+            name: script(f"extensions/{name}", source)
+            for name, source in (extensions or {}).items()
+        }
         command = [sys.executable, "-S", str(script("runtime.py", source))]
         return Config(command=command, cwd=tmp_path, extensions=files, **settings)
 

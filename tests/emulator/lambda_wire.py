@@ -1,4 +1,6 @@
-"""A Runtime API client on a bare socket, for scripted runtimes and extensions; imports nothing that is slow to start."""
+"""A Runtime API client on a bare socket, for scripted runtimes and extensions; imports nothing that
+is slow to start.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +43,14 @@ class Client:
             headers.append((name, value))
         return Reply(status, headers, self._body(status, dict(headers)))
 
-    def call(self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Reply:
-        fields = {"Host": "x", **({"Content-Length": len(body)} if body or method == "POST" else {}), **(headers or {})}
+    def call(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""
+    ) -> Reply:
+        fields = {
+            "Host": "x",
+            **({"Content-Length": len(body)} if body or method == "POST" else {}),
+            **(headers or {}),
+        }
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         self.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + body)
         return self.receive()
@@ -51,17 +59,33 @@ class Client:
         return self.call("GET", NEXT)
 
     def respond(
-        self, request_id: str, body: bytes = b"{}", headers: dict[str, str] | None = None, kind: str = "response"
+        self,
+        request_id: str,
+        body: bytes = b"{}",
+        headers: dict[str, str] | None = None,
+        kind: str = "response",
     ) -> Reply:
-        return self.call("POST", f"/2018-06-01/runtime/invocation/{request_id}/{kind}", headers, body)
+        return self.call(
+            "POST", f"/2018-06-01/runtime/invocation/{request_id}/{kind}", headers, body
+        )
 
     def register(
-        self, name: str, body: bytes = b'{"events":["INVOKE","SHUTDOWN"]}', headers: dict[str, str] | None = None
+        self,
+        name: str,
+        body: bytes = b'{"events":["INVOKE","SHUTDOWN"]}',
+        headers: dict[str, str] | None = None,
     ) -> Reply:
-        return self.call("POST", f"{EXTENSION}/register", {"Lambda-Extension-Name": name, **(headers or {})}, body)
+        return self.call(
+            "POST",
+            f"{EXTENSION}/register",
+            {"Lambda-Extension-Name": name, **(headers or {})},
+            body,
+        )
 
     def next_event(self, identifier: str) -> Reply:
-        return self.call("GET", f"{EXTENSION}/event/next", {"Lambda-Extension-Identifier": identifier})
+        return self.call(
+            "GET", f"{EXTENSION}/event/next", {"Lambda-Extension-Identifier": identifier}
+        )
 
     def close(self) -> None:
         self.file.close()
@@ -78,7 +102,9 @@ class Client:
         return self.file.read(int(headers.get("Content-Length", 0))) if status >= 200 else b""
 
 
-def call(api: str, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b"") -> Reply:
+def call(
+    api: str, method: str, path: str, headers: dict[str, str] | None = None, body: bytes = b""
+) -> Reply:
     """One request on a connection of its own."""
     client = Client(api)
     try:

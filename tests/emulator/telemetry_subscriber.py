@@ -1,4 +1,6 @@
-"""Who is told by the Telemetry API: a server that keeps what it is sent, and the extension that subscribes it."""
+"""Who is told by the Telemetry API: a server that keeps what it is sent, and the extension that
+subscribes it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ while True:
 
 
 class Subscriber:
-    """``batches`` are lists of events, as they came; ``answers`` are the statuses of the next batches, then 200."""
+    """``batches`` are lists of events, as they came; ``answers`` are the statuses of the next
+    batches, then 200.
+    """
 
     def __init__(self) -> None:
         self.batches: list[list[dict[str, Any]]] = []
@@ -64,7 +68,10 @@ class Subscriber:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._server.shutdown()
         self._server.server_close()

@@ -70,7 +70,19 @@ def test_the_example_events_run_through_and_exit_0(capsys: pytest.CaptureFixture
     events = [str(EXAMPLES / "events" / name) for name in ("http.json", "sqs.json", "error.json")]
     command = [sys.executable, "-m", "awslambdaric", "app.handler"]
     assert (
-        run(["emulate", "--without-lrap", "--cwd", str(EXAMPLES / "python"), "--event", *events, "--", *command]) == 0
+        run(
+            [
+                "emulate",
+                "--without-lrap",
+                "--cwd",
+                str(EXAMPLES / "python"),
+                "--event",
+                *events,
+                "--",
+                *command,
+            ]
+        )
+        == 0
     )
     out, err = capsys.readouterr()
     assert err == ""
@@ -84,14 +96,24 @@ def test_the_readmes_example_of_a_function_of_ones_own_runs_as_it_is_written() -
     root = Path(__file__).parents[2]
     blocks = re.findall(r"```sh\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
     (example,) = (block for block in blocks if "lrap-otel" in block and "app.py" in block)
-    ran = subprocess.run(["sh", "-e", "-c", example], cwd=root, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(
+        ["sh", "-e", "-c", example],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert (ran.returncode, ran.stderr) == (0, "")
     assert 'returned    "hello you"' in ran.stdout
     assert re.search(r"trace [0-9a-f]{32}\n +function server ", ran.stdout)
 
 
 def test_traces_and_overhead_are_shown_and_required(
-    config: Callable[..., Config], event: str, exporting: list[str], capsys: pytest.CaptureFixture[str]
+    config: Callable[..., Config],
+    event: str,
+    exporting: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     common = ["emulate", "--without-lrap", "--event", event, "--require-traces", *exporting]
     assert run([*common, "--env", "PARENT=00f067aa0ba902b7", "--", *config().command]) == 0
@@ -103,7 +125,10 @@ def test_traces_and_overhead_are_shown_and_required(
 
 
 def test_a_span_with_another_parent_than_the_events_fails(
-    config: Callable[..., Config], event: str, exporting: list[str], capsys: pytest.CaptureFixture[str]
+    config: Callable[..., Config],
+    event: str,
+    exporting: list[str],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert (
         run(
@@ -135,7 +160,11 @@ def test_a_span_with_another_parent_than_the_events_fails(
     ],
 )
 def test_a_step_that_fails_is_one_clear_line(
-    config: Callable[..., Config], event: str, capsys: pytest.CaptureFixture[str], extension: str, said: str
+    config: Callable[..., Config],
+    event: str,
+    capsys: pytest.CaptureFixture[str],
+    extension: str,
+    said: str,
 ) -> None:
     made = config(extensions={"mine": extension})
     assert (
@@ -164,7 +193,17 @@ def test_a_crash_in_the_middle_of_an_invocation_fails(
     config: Callable[..., Config], event: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert (
-        run(["emulate", "--without-lrap", "--event", event, "--", *config("client.next()\nsys.exit(1)").command]) == 1
+        run(
+            [
+                "emulate",
+                "--without-lrap",
+                "--event",
+                event,
+                "--",
+                *config("client.next()\nsys.exit(1)").command,
+            ]
+        )
+        == 1
     )
     assert (
         "failed: Runtime exited with error: exit status 1; see what the function printed above"
@@ -173,7 +212,10 @@ def test_a_crash_in_the_middle_of_an_invocation_fails(
 
 
 def test_an_extension_that_exits_with_an_error_fails(
-    config: Callable[..., Config], good_extension: str, event: str, capsys: pytest.CaptureFixture[str]
+    config: Callable[..., Config],
+    good_extension: str,
+    event: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     made = config(extensions={"bad": good_extension.replace("sys.exit(0)", "sys.exit(5)")})
     assert (
@@ -191,7 +233,10 @@ def test_an_extension_that_exits_with_an_error_fails(
         )
         == 1
     )
-    assert "failed: extension bad ended with 5 after SHUTDOWN; it must exit with 0" in capsys.readouterr().err
+    assert (
+        "failed: extension bad ended with 5 after SHUTDOWN; it must exit with 0"
+        in capsys.readouterr().err
+    )
 
 
 def test_traces_that_go_elsewhere_are_said_to(
@@ -199,9 +244,15 @@ def test_traces_that_go_elsewhere_are_said_to(
 ) -> None:
     elsewhere = "https://user:secret@collector.example:4318/here?token=secret"
     environment = ["--env", f"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT={elsewhere}"]
-    assert run(["emulate", "--without-lrap", "--event", event, *environment, "--", *config().command]) == 0
+    assert (
+        run(["emulate", "--without-lrap", "--event", event, *environment, "--", *config().command])
+        == 0
+    )
     out = capsys.readouterr().out.replace("\n              ", "")
-    assert "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT sends to https://collector.example:4318/here: look there" in out
+    assert (
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT sends to https://collector.example:4318/here: look there"
+        in out
+    )
     assert "secret" not in out
 
 
@@ -209,7 +260,20 @@ def test_an_init_that_is_too_slow_twice_is_told_with_an_option_that_there_is(
     config: Callable[..., Config], event: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--init-timeout", "0.3", "--timeout", "0.5"]
-    assert run(["emulate", "--without-lrap", *options, "--event", event, "--", *config("time.sleep(60)").command]) == 1
+    assert (
+        run(
+            [
+                "emulate",
+                "--without-lrap",
+                *options,
+                "--event",
+                event,
+                "--",
+                *config("time.sleep(60)").command,
+            ]
+        )
+        == 1
+    )
     out, err = capsys.readouterr()
     assert "Lambda runs init again, within the first invocation and its time-out" in out
     assert "init did not end within 0.5 s: the runtime did not ask for an event" in err
@@ -223,22 +287,34 @@ def test_each_option_that_a_message_advises_exists(capsys: pytest.CaptureFixture
             run([command, "--help"])
         known += capsys.readouterr().out
     sources = (Path(__file__).parents[2] / "lrap_otel" / "emulator").glob("*.py")
-    advised = {option for source in sources for option in re.findall(r"(?<![\w-])--[a-z-]+", source.read_text())}
+    advised = {
+        option
+        for source in sources
+        for option in re.findall(r"(?<![\w-])--[a-z-]+", source.read_text())
+    }
     assert advised
     assert [option for option in sorted(advised) if option not in known] == []
 
 
 def test_a_late_trace_is_shown_below_the_invocation_that_it_belongs_to(
-    config: Callable[..., Config], exporting: list[str], event: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Callable[..., Config],
+    exporting: list[str],
+    event: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     path = exporting[1].partition("=")[2]
     late = (
         Path(path)
         .read_text()
-        .replace('    export("/v1/traces", traces)', '    kept = [traces] + globals().get("kept", [])')
+        .replace(
+            '    export("/v1/traces", traces)', '    kept = [traces] + globals().get("kept", [])'
+        )
     )
     late = late.replace(
-        "metrics = Export", 'for traces in kept:\n    export("/v1/traces", traces)\nmetrics = Export', 1
+        "metrics = Export",
+        'for traces in kept:\n    export("/v1/traces", traces)\nmetrics = Export',
+        1,
     )
     Path(path).write_text(late)
     second = tmp_path / "second.json"
@@ -268,7 +344,10 @@ def test_a_missing_event_file_and_a_taken_port_are_told(
     assert run(["emulate", "--without-lrap", "--event", "/nowhere.json", "--", "true"]) == 1
     assert "there is no file /nowhere.json" in capsys.readouterr().err
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        assert run(["emulate", "--without-lrap", "--port", str(taken.getsockname()[1]), "--", "true"]) == 1
+        assert (
+            run(["emulate", "--without-lrap", "--port", str(taken.getsockname()[1]), "--", "true"])
+            == 1
+        )
     assert "choose another --port" in capsys.readouterr().err
 
 
@@ -278,7 +357,9 @@ def test_a_setting_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]
     assert "--env" in capsys.readouterr().err
 
 
-def test_without_events_it_serves_until_ctrl_c(config: Callable[..., Config], exporting: list[str], event: str) -> None:
+def test_without_events_it_serves_until_ctrl_c(
+    config: Callable[..., Config], exporting: list[str], event: str
+) -> None:
     argv = [
         sys.executable,
         "-m",
@@ -297,14 +378,20 @@ def test_without_events_it_serves_until_ctrl_c(config: Callable[..., Config], ex
         "COLUMNS": "100",
         "PYTHONIOENCODING": "utf-8",
     }
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as serving:
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+    ) as serving:
         assert serving.stdout
         try:
             tried = next(
-                found[1] for line in serving.stdout if (found := re.search(r"try +lrap-otel (invoke.*)", line))
+                found[1]
+                for line in serving.stdout
+                if (found := re.search(r"try +lrap-otel (invoke.*)", line))
             )
             invoke = [sys.executable, "-m", "lrap_otel.emulator", *tried.split()[:-1], event]
-            posted = subprocess.run(invoke, capture_output=True, text=True, check=True, env=environment)
+            posted = subprocess.run(
+                invoke, capture_output=True, text=True, check=True, env=environment
+            )
             assert json.loads(posted.stdout) == json.loads(ECHO_EVENT)
             assert any("invocation server" in line for line in serving.stdout)
             serving.send_signal(signal.SIGINT)
@@ -315,7 +402,9 @@ def test_without_events_it_serves_until_ctrl_c(config: Callable[..., Config], ex
     assert serving.returncode == 0
 
 
-def test_ctrl_c_in_the_middle_of_an_event_ends_everything(config: Callable[..., Config], event: str) -> None:
+def test_ctrl_c_in_the_middle_of_an_event_ends_everything(
+    config: Callable[..., Config], event: str
+) -> None:
     made = config("client.next()\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
     argv = [
         sys.executable,
@@ -330,10 +419,20 @@ def test_ctrl_c_in_the_middle_of_an_event_ends_everything(config: Callable[..., 
         "--",
         *made.command,
     ]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment) as running:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONIOENCODING": "utf-8",
+    }
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+    ) as running:
         assert running.stdout
-        pid = next(int(found[1]) for line in running.stdout if (found := re.search(r"function \| (\d+)", line)))
+        pid = next(
+            int(found[1])
+            for line in running.stdout
+            if (found := re.search(r"function \| (\d+)", line))
+        )
         running.send_signal(signal.SIGINT)
         running.stdout.read()
     assert running.returncode in {1, 130}
@@ -346,22 +445,44 @@ def test_invoking_nobody_says_so(event: str, capsys: pytest.CaptureFixture[str])
     assert "is an emulator listening on port 1?" in capsys.readouterr().err
 
 
-def test_the_second_of_two_emulators_says_which_port_it_took(config: Callable[..., Config], event: str) -> None:
-    argv = [sys.executable, "-m", "lrap_otel.emulator", "emulate", "--without-lrap", "--", *config().command]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "PYTHONIOENCODING": "utf-8"}
+def test_the_second_of_two_emulators_says_which_port_it_took(
+    config: Callable[..., Config], event: str
+) -> None:
+    argv = [
+        sys.executable,
+        "-m",
+        "lrap_otel.emulator",
+        "emulate",
+        "--without-lrap",
+        "--",
+        *config().command,
+    ]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONIOENCODING": "utf-8",
+    }
     running: list[subprocess.Popen[str]] = []
     advice = []
     try:
         for _ in range(2):
-            one = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment)
+            one = subprocess.Popen(
+                argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
+            )
             running.append(one)
             assert one.stdout
             advice.append(
-                next(found[1] for line in one.stdout if (found := re.search(r"try +lrap-otel (invoke.*)", line)))
+                next(
+                    found[1]
+                    for line in one.stdout
+                    if (found := re.search(r"try +lrap-otel (invoke.*)", line))
+                )
             )
         for words in advice:
             invoke = [sys.executable, "-m", "lrap_otel.emulator", *words.split()[:-1], event]
-            posted = subprocess.run(invoke, capture_output=True, text=True, check=True, env=environment)
+            posted = subprocess.run(
+                invoke, capture_output=True, text=True, check=True, env=environment
+            )
             assert json.loads(posted.stdout) == json.loads(ECHO_EVENT)
     finally:
         for one in running:

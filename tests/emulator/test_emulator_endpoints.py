@@ -25,7 +25,9 @@ PROTOBUF = {"Content-Type": "application/x-protobuf"}
 JSON = {"Content-Type": "application/json"}
 
 
-def post(url: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[http.client.HTTPResponse, bytes]:
+def post(
+    url: str, body: bytes, headers: dict[str, str] | None = None
+) -> tuple[http.client.HTTPResponse, bytes]:
     where = urlsplit(url)
     connection = http.client.HTTPConnection(where.netloc)
     connection.request("POST", where.path, body, headers or {})
@@ -67,7 +69,9 @@ client.respond(event["Lambda-Runtime-Aws-Request-Id"], said.encode())
 client.next()
 """
     context = base64.b64encode(b'{"custom":{}}').decode()
-    _, body = invoke(config(runtime), b"{}", {"X-Amz-Client-Context": context, "X-Amzn-Trace-Id": "Root=1-2-3"})
+    _, body = invoke(
+        config(runtime), b"{}", {"X-Amz-Client-Context": context, "X-Amzn-Trace-Id": "Root=1-2-3"}
+    )
     assert body == b'{"custom":{}}Root=1-2-3'
 
 
@@ -84,13 +88,17 @@ def test_an_event_above_the_limit_is_refused(config: Callable[..., Config]) -> N
 def test_an_asynchronous_event_is_accepted_at_once_and_run(config: Callable[..., Config]) -> None:
     async def run() -> tuple[int, bytes]:
         async with Emulator(config()) as emulator:
-            response, _ = await to_thread(post, emulator.invoke_url, b'"later"', {"X-Amz-Invocation-Type": "Event"})
+            response, _ = await to_thread(
+                post, emulator.invoke_url, b'"later"', {"X-Amz-Invocation-Type": "Event"}
+            )
             return response.status, (await emulator.outcome(0)).payload
 
     assert asyncio.run(run()) == (202, b'"later"')
 
 
-def test_trailers_of_a_streamed_result_are_seen_by_a_plain_client(config: Callable[..., Config]) -> None:
+def test_trailers_of_a_streamed_result_are_seen_by_a_plain_client(
+    config: Callable[..., Config],
+) -> None:
     runtime = """
 request_id = client.next()["Lambda-Runtime-Aws-Request-Id"]
 client.send(f"POST /2018-06-01/runtime/invocation/{request_id}/response HTTP/1.1\\r\\nHost: x\\r\\n".encode())
@@ -110,7 +118,12 @@ def a_trace() -> ExportTraceServiceRequest:
     scoped = group.scope_spans.add(schema_url="https://example.com/1")
     scoped.scope.name = "maker"
     span = scoped.spans.add(
-        name="GET", kind=2, trace_id=b"\1" * 16, span_id=b"\2" * 8, parent_span_id=b"\3" * 8, flags=0x301
+        name="GET",
+        kind=2,
+        trace_id=b"\1" * 16,
+        span_id=b"\2" * 8,
+        parent_span_id=b"\3" * 8,
+        flags=0x301,
     )
     span.start_time_unix_nano, span.end_time_unix_nano = 1_000_000, 3_500_000
     span.status.code, span.status.message = 2, "broken"
@@ -118,7 +131,9 @@ def a_trace() -> ExportTraceServiceRequest:
     span.attributes.add(key="list").value.array_value.values.add().bool_value = True
     span.attributes.add(key="map").value.kvlist_value.values.add(key="a").value.double_value = 0.5
     span.attributes.add(key="none")
-    span.links.add(trace_id=b"\4" * 16, span_id=b"\5" * 8).attributes.add(key="source").value.string_value = "x"
+    span.links.add(trace_id=b"\4" * 16, span_id=b"\5" * 8).attributes.add(
+        key="source"
+    ).value.string_value = "x"
     span.events.add(name="exception", time_unix_nano=2)
     return message
 
@@ -146,7 +161,11 @@ def test_spans_arrive_whole_plain_or_gzipped(packed: bool) -> None:
         "broken",
         2.5,
     )
-    assert (span.trace_id_hex, span.span_id_hex, span.parent_id_hex) == ("01" * 16, "02" * 8, "03" * 8)
+    assert (span.trace_id_hex, span.span_id_hex, span.parent_id_hex) == (
+        "01" * 16,
+        "02" * 8,
+        "03" * 8,
+    )
     assert span.attributes == {"count": 3, "list": [True], "map": {"a": 0.5}, "none": None}
     assert (span.resource, span.scope.name, span.scope.schema_url) == (
         {"service.name": "shop"},
@@ -172,22 +191,44 @@ def test_metrics_of_every_kind_arrive() -> None:
     gauge, counter, histogram, empty = emulator.otlp.metrics
     assert status == 200
     assert gauge.points[0].value == 1.5
-    assert (counter.unit, counter.points[0].value, counter.points[0].temporality) == ("{call}", 7, "DELTA")
+    assert (counter.unit, counter.points[0].value, counter.points[0].temporality) == (
+        "{call}",
+        7,
+        "DELTA",
+    )
     point = histogram.points[0]
-    assert (point.count, point.sum, point.bounds, point.bucket_counts) == (3, 0.6, (0.1, 1.0), (1, 2, 0))
+    assert (point.count, point.sum, point.bounds, point.bucket_counts) == (
+        3,
+        0.6,
+        (0.1, 1.0),
+        (1, 2, 0),
+    )
     assert point.temporality == "CUMULATIVE"
     assert empty.points == []
 
 
 def test_spans_arrive_as_json() -> None:
     spans = [
-        {"traceId": "01" * 16, "spanId": "02" * 8, "parentSpanId": "03" * 8, "name": "n", "startTimeUnixNano": "7"}
+        {
+            "traceId": "01" * 16,
+            "spanId": "02" * 8,
+            "parentSpanId": "03" * 8,
+            "name": "n",
+            "startTimeUnixNano": "7",
+        }
     ]
     body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}).encode()
-    status, emulator = export("/v1/traces", gzip.compress(body), {**JSON, "Content-Encoding": "gzip"})
+    status, emulator = export(
+        "/v1/traces", gzip.compress(body), {**JSON, "Content-Encoding": "gzip"}
+    )
     (span,) = emulator.otlp.received
     assert status == 200
-    assert (span.trace_id_hex, span.span_id_hex, span.parent_id_hex, span.name) == ("01" * 16, "02" * 8, "03" * 8, "n")
+    assert (span.trace_id_hex, span.span_id_hex, span.parent_id_hex, span.name) == (
+        "01" * 16,
+        "02" * 8,
+        "03" * 8,
+        "n",
+    )
 
 
 def test_logs_arrive() -> None:
@@ -227,7 +268,9 @@ def test_waiting_for_spans_ends_with_them_or_says_how_many_came() -> None:
             with pytest.raises(TimeoutError, match=r"0 of 1 spans came within 0\.05 s"):
                 await emulator.otlp.spans(1, timeout_s=0.05)
             waiting = asyncio.ensure_future(emulator.otlp.spans(1))
-            await to_thread(post, emulator.otlp.endpoint + "/v1/traces", a_trace().SerializeToString(), PROTOBUF)
+            await to_thread(
+                post, emulator.otlp.endpoint + "/v1/traces", a_trace().SerializeToString(), PROTOBUF
+            )
             return list(await waiting)
 
     assert len(asyncio.run(run())) == 1

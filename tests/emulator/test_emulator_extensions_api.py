@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
 
-def ask(story: Callable[[str], Reply], config: Config | None = None) -> tuple[int, dict[str, str], Reply]:
+def ask(
+    story: Callable[[str], Reply], config: Config | None = None
+) -> tuple[int, dict[str, str], Reply]:
     """Status, decoded body and reply of the last call of a story, which gets the address."""
 
     async def run() -> Reply:
@@ -32,14 +34,22 @@ def ask(story: Callable[[str], Reply], config: Config | None = None) -> tuple[in
     return reply.status, json.loads(reply.body), reply
 
 
-def register(api: str, name: str = "inside", body: bytes = b'{"events":["INVOKE"]}', **headers: str) -> Reply:
-    return call(api, "POST", f"{EXTENSION}/register", {"Lambda-Extension-Name": name, **headers}, body)
+def register(
+    api: str, name: str = "inside", body: bytes = b'{"events":["INVOKE"]}', **headers: str
+) -> Reply:
+    return call(
+        api, "POST", f"{EXTENSION}/register", {"Lambda-Extension-Name": name, **headers}, body
+    )
 
 
 def test_registering_tells_about_the_function() -> None:
     status, body, reply = ask(register)
     assert status == 200
-    assert body == {"functionName": "function", "functionVersion": "$LATEST", "handler": "app.handler"}
+    assert body == {
+        "functionName": "function",
+        "functionVersion": "$LATEST",
+        "handler": "app.handler",
+    }
     assert len(reply["Lambda-Extension-Identifier"]) == 36
 
 
@@ -52,21 +62,42 @@ def test_the_account_is_told_to_those_who_ask() -> None:
     ("name", "body", "error_type", "message"),
     [
         ("", b"{}", "Extension.InvalidExtensionName", "Empty extension name"),
-        ("x", b'{"events":["BOGUS"]}', "Extension.InvalidEventType", "BOGUS: ErrorInvalidEventType"),
-        ("x", b'{"events":["SHUTDOWN"]}', "Extension.InvalidEventType", "SHUTDOWN: ErrorInvalidEventType"),
-        ("x", b'{"events":[],"configurationKeys":["a"]}', "InvalidRequestFormat", "Invalid request format"),
+        (
+            "x",
+            b'{"events":["BOGUS"]}',
+            "Extension.InvalidEventType",
+            "BOGUS: ErrorInvalidEventType",
+        ),
+        (
+            "x",
+            b'{"events":["SHUTDOWN"]}',
+            "Extension.InvalidEventType",
+            "SHUTDOWN: ErrorInvalidEventType",
+        ),
+        (
+            "x",
+            b'{"events":[],"configurationKeys":["a"]}',
+            "InvalidRequestFormat",
+            "Invalid request format",
+        ),
         ("x", b"not json", "InvalidRequestFormat", "Invalid request format"),
         ("x", b"[]", "InvalidRequestFormat", "Invalid request format"),
     ],
 )
-def test_a_bad_registration_is_refused_by_name(name: str, body: bytes, error_type: str, message: str) -> None:
+def test_a_bad_registration_is_refused_by_name(
+    name: str, body: bytes, error_type: str, message: str
+) -> None:
     status, said, _ = ask(lambda api: register(api, name, body))
     assert (status, said) == (403, {"errorMessage": message, "errorType": error_type})
 
 
 def test_managed_instances_refuse_invoke() -> None:
-    config = Config(initialization_type="lambda-managed-instances", extensions={"mine": Path("/nowhere")})
-    status, said, _ = ask(lambda api: register(api, "mine", b'{"events":["INVOKE","SHUTDOWN"]}'), config)
+    config = Config(
+        initialization_type="lambda-managed-instances", extensions={"mine": Path("/nowhere")}
+    )
+    status, said, _ = ask(
+        lambda api: register(api, "mine", b'{"events":["INVOKE","SHUTDOWN"]}'), config
+    )
     assert (status, said["errorType"], said["errorMessage"]) == (
         403,
         "Extension.InvalidEventType",
@@ -81,7 +112,9 @@ def test_a_name_registers_once() -> None:
 
 
 def test_an_eleventh_extension_is_one_too_many() -> None:
-    status, said, _ = ask(lambda api: [register(api, f"number-{number}") for number in range(11)][-1])
+    status, said, _ = ask(
+        lambda api: [register(api, f"number-{number}") for number in range(11)][-1]
+    )
     assert (status, said["errorType"]) == (403, "Extension.TooManyExtensions")
 
 
@@ -105,7 +138,11 @@ def test_after_an_error_report_there_are_no_more_events(path: str) -> None:
         me = {"Lambda-Extension-Identifier": register(api)["Lambda-Extension-Identifier"]}
         assert call(api, "POST", f"{EXTENSION}/{path}", me).status == 403
         accepted = call(
-            api, "POST", f"{EXTENSION}/{path}", {**me, "Lambda-Extension-Function-Error-Type": "Extension.X"}, b"{}"
+            api,
+            "POST",
+            f"{EXTENSION}/{path}",
+            {**me, "Lambda-Extension-Function-Error-Type": "Extension.X"},
+            b"{}",
         )
         assert (accepted.status, accepted.body) == (202, b'{"status":"OK"}\n')
         return call(api, "GET", f"{EXTENSION}/event/next", me)
@@ -138,17 +175,28 @@ def test_an_invocation_reaches_runtime_and_internal_extension_and_waits_for_both
             await to_thread(runtime.respond, event["Lambda-Runtime-Aws-Request-Id"])
             assert invocation.result.done()
             await to_thread(runtime.send, f"GET {NEXT} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-            await emulator._the_sandbox().changes.until(lambda: emulator._the_sandbox().runtime.is_ready)
+            await emulator._the_sandbox().changes.until(
+                lambda: emulator._the_sandbox().runtime.is_ready
+            )
             assert not ended.done()
             late = await to_thread(
-                call, emulator.runtime_api, "POST", f"{EXTENSION}/register", {"Lambda-Extension-Name": "late"}, b"{}"
+                call,
+                emulator.runtime_api,
+                "POST",
+                f"{EXTENSION}/register",
+                {"Lambda-Extension-Name": "late"},
+                b"{}",
             )
             assert json.loads(late.body)["errorType"] == "Extension.RegistrationClosed"
             poll = f"GET {EXTENSION}/event/next HTTP/1.1\r\nHost: x\r\nLambda-Extension-Identifier: {me}\r\n\r\n"
             await to_thread(extension.send, poll.encode())
             assert (await ended).status == "success"
             twice = await to_thread(
-                call, emulator.runtime_api, "GET", f"{EXTENSION}/event/next", {"Lambda-Extension-Identifier": me}
+                call,
+                emulator.runtime_api,
+                "GET",
+                f"{EXTENSION}/event/next",
+                {"Lambda-Extension-Identifier": me},
             )
             assert json.loads(twice.body)["errorType"] == "Extension.InvalidExtensionState"
             runtime.close()

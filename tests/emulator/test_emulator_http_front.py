@@ -55,7 +55,11 @@ while True:
 
 
 def call(
-    config: Config, method: str, target: str, headers: list[tuple[str, str]] | None = None, body: bytes | None = None
+    config: Config,
+    method: str,
+    target: str,
+    headers: list[tuple[str, str]] | None = None,
+    body: bytes | None = None,
 ) -> tuple[int, list[tuple[str, str]], bytes]:
     async def main() -> tuple[int, list[tuple[str, str]], bytes]:
         async with Emulator(config) as emulator:
@@ -78,13 +82,21 @@ def call(
 
 def test_curl_is_a_v2_event(config: Callable[..., Config]) -> None:
     async def main() -> bytes:
-        async with Emulator(config(MIRROR, http_port=0, routes=["POST /pets", "GET /pets/{id}"])) as emulator:
+        async with Emulator(
+            config(MIRROR, http_port=0, routes=["POST /pets", "GET /pets/{id}"])
+        ) as emulator:
             url = f"{emulator.http_url}pets/42?color=red&color=blue&note=a%20b"
             curl = ["curl", "-sS", "-b", "a=b; c=d", "-H", "X-One: 1", "-H", "X-One: 2", url]
-            return (await to_thread(subprocess.run, curl, capture_output=True, check=True, timeout=20)).stdout
+            return (
+                await to_thread(subprocess.run, curl, capture_output=True, check=True, timeout=20)
+            ).stdout
 
     made = json.loads(asyncio.run(main()))
-    assert (made["version"], made["routeKey"], made["rawPath"]) == ("2.0", "GET /pets/{id}", "/pets/42")
+    assert (made["version"], made["routeKey"], made["rawPath"]) == (
+        "2.0",
+        "GET /pets/{id}",
+        "/pets/42",
+    )
     assert made["rawQueryString"] == "color=red&color=blue&note=a%20b"
     assert made["queryStringParameters"] == {"color": "red,blue", "note": "a b"}
     assert made["pathParameters"] == {"id": "42"}
@@ -97,10 +109,19 @@ def test_curl_is_a_v2_event(config: Callable[..., Config]) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "trigger"),
-    [("v2", "api_gateway_http"), ("v1", "api_gateway_rest"), ("alb", "load_balancer"), ("url", "function_url")],
+    [
+        ("v2", "api_gateway_http"),
+        ("v1", "api_gateway_rest"),
+        ("alb", "load_balancer"),
+        ("url", "function_url"),
+    ],
 )
-def test_each_format_is_the_trigger_that_it_says(config: Callable[..., Config], kind: str, trigger: str) -> None:
-    status, _, body = call(config(MIRROR, http_port=0, http_format=kind), "PUT", "/pets/42?a=1&a=2", [], b"text")
+def test_each_format_is_the_trigger_that_it_says(
+    config: Callable[..., Config], kind: str, trigger: str
+) -> None:
+    status, _, body = call(
+        config(MIRROR, http_port=0, http_format=kind), "PUT", "/pets/42?a=1&a=2", [], b"text"
+    )
     assert status == 200
     made = json.loads(body)
     described = table.describe(made, Options())
@@ -111,12 +132,20 @@ def test_each_format_is_the_trigger_that_it_says(config: Callable[..., Config], 
 def test_v1_has_several_values_and_a_load_balancer_the_last() -> None:
     request = Request("GET", "/a%20b?x=1&x=%32", [("X-One", "1"), ("X-One", "2")], b"")
     made = event(request, "v1")
-    assert (made["path"], made["pathParameters"], made["resource"]) == ("/a b", {"proxy": "a b"}, "/{proxy+}")
+    assert (made["path"], made["pathParameters"], made["resource"]) == (
+        "/a b",
+        {"proxy": "a b"},
+        "/{proxy+}",
+    )
     assert (made["multiValueHeaders"]["X-One"], made["headers"]["X-One"]) == (["1", "2"], "2")
     assert made["multiValueQueryStringParameters"] == {"x": ["1", "2"]}
     assert made["body"] is None
     balanced = event(request, "alb")
-    assert (balanced["path"], balanced["queryStringParameters"], balanced["body"]) == ("/a%20b", {"x": "%32"}, "")
+    assert (balanced["path"], balanced["queryStringParameters"], balanced["body"]) == (
+        "/a%20b",
+        {"x": "%32"},
+        "",
+    )
 
 
 @pytest.mark.parametrize(
@@ -139,7 +168,9 @@ def test_a_body_is_text_or_base64(
     assert (base64.b64decode(made["body"]) if is_base64 else made["body"].encode()) == body
 
 
-def test_status_fields_cookies_and_binary_of_a_result_reach_the_caller(config: Callable[..., Config]) -> None:
+def test_status_fields_cookies_and_binary_of_a_result_reach_the_caller(
+    config: Callable[..., Config],
+) -> None:
     result = {
         "statusCode": 201,
         "headers": {"content-type": "image/png", "x-number": 7, "content-length": "999"},
@@ -147,16 +178,24 @@ def test_status_fields_cookies_and_binary_of_a_result_reach_the_caller(config: C
         "body": base64.b64encode(BINARY).decode(),
         "isBase64Encoded": True,
     }
-    status, headers, body = call(config(MIRROR, http_port=0), "GET", "/", [("answer", json.dumps(result))])
+    status, headers, body = call(
+        config(MIRROR, http_port=0), "GET", "/", [("answer", json.dumps(result))]
+    )
     assert (status, body) == (201, BINARY)
     assert [value for name, value in headers if name == "Set-Cookie"] == ["a=b; Path=/", "c=d"]
     found = {name.lower(): value for name, value in headers}
-    assert (found["content-type"], found["x-number"], found["content-length"]) == ("image/png", "7", "256")
+    assert (found["content-type"], found["x-number"], found["content-length"]) == (
+        "image/png",
+        "7",
+        "256",
+    )
 
 
 def test_several_values_of_a_field_of_v1_reach_the_caller() -> None:
     result = Result(
-        json.dumps({"statusCode": 200, "headers": {"A": "0"}, "multiValueHeaders": {"a": ["1", "2"]}}).encode()
+        json.dumps(
+            {"statusCode": 200, "headers": {"A": "0"}, "multiValueHeaders": {"a": ["1", "2"]}}
+        ).encode()
     )
     assert response(result, "v1").headers[:2] == [("a", "1"), ("a", "2")]
 
@@ -168,9 +207,19 @@ def test_several_values_of_a_field_of_v1_reach_the_caller() -> None:
         ("url", b'"hello"', 200, b"hello"),
         ("v2", b'{"statusCode": "x"}', 500, b'{"message": "Internal server error"}'),
         ("v1", b'{"pet": 42}', 502, b'{"message": "Internal server error"}'),
-        ("v1", b'{"statusCode": 200, "body": {"not": "text"}}', 502, b'{"message": "Internal server error"}'),
+        (
+            "v1",
+            b'{"statusCode": 200, "body": {"not": "text"}}',
+            502,
+            b'{"message": "Internal server error"}',
+        ),
         ("alb", b"7", 502, b"<html><body><h1>502 Bad Gateway</h1></body></html>"),
-        ("url", b'{"statusCode": 200, "headers": {"a": "b\\r\\nc: d"}}', 502, b"Internal Server Error"),
+        (
+            "url",
+            b'{"statusCode": 200, "headers": {"a": "b\\r\\nc: d"}}',
+            502,
+            b"Internal Server Error",
+        ),
         (
             "v1",
             b'{"statusCode": 200, "body": "*", "isBase64Encoded": true}',
@@ -188,7 +237,10 @@ def test_a_result_of_another_form_is_what_each_of_them_makes_of_it(
 
 @pytest.mark.parametrize(("kind", "status"), [("v2", 500), ("v1", 502), ("alb", 502), ("url", 502)])
 def test_a_functions_error_is_theirs(config: Callable[..., Config], kind: str, status: int) -> None:
-    assert call(config(MIRROR, http_port=0, http_format=kind), "GET", "/", [("fail", "1")])[0] == status
+    assert (
+        call(config(MIRROR, http_port=0, http_format=kind), "GET", "/", [("fail", "1")])[0]
+        == status
+    )
 
 
 def test_an_event_that_would_be_too_large_is_refused(config: Callable[..., Config]) -> None:
@@ -230,8 +282,14 @@ def test_a_function_url_streams_and_a_failure_half_way_does_not_look_whole(
 
 def test_a_templates_events_are_routes_and_decide_the_format(tmp_path: Path) -> None:
     path = tmp_path / "template.json"
-    events = {"One": {"Type": "Api", "Properties": {"Path": "/pets/{id}", "Method": "get"}}, "Queue": {"Type": "SQS"}}
-    function = {"Type": "AWS::Serverless::Function", "Properties": {"Events": events, "Handler": "a.b"}}
+    events = {
+        "One": {"Type": "Api", "Properties": {"Path": "/pets/{id}", "Method": "get"}},
+        "Queue": {"Type": "SQS"},
+    }
+    function = {
+        "Type": "AWS::Serverless::Function",
+        "Properties": {"Events": events, "Handler": "a.b"},
+    }
     path.write_text(json.dumps({"Resources": {"Shop": function}}))
     described = template.read(path)
     assert (described.http_format, described.routes) == ("v1", ["GET /pets/{id}"])

@@ -90,7 +90,11 @@ def test_a_synchronous_call_with_log_tail_and_client_context(config: Callable[..
         ]
 
     answer = with_boto3(config(PRINTS), call)[1]
-    assert (answer["StatusCode"], answer["Payload"], answer["ExecutedVersion"]) == (200, b'{"a": 1}', "$LATEST")
+    assert (answer["StatusCode"], answer["Payload"], answer["ExecutedVersion"]) == (
+        200,
+        b'{"a": 1}',
+        "$LATEST",
+    )
     assert "FunctionError" not in answer
     lines = base64.b64decode(answer["LogResult"]).decode().splitlines()
     request_id = answer["ResponseMetadata"]["RequestId"]
@@ -112,9 +116,17 @@ def test_a_handlers_error_is_a_function_error(config: Callable[..., Config]) -> 
     [
         ({"FunctionName": "another"}, {}, "ResourceNotFoundException"),
         ({"FunctionName": "function", "Payload": b"{"}, {}, "InvalidRequestContentException"),
-        ({"FunctionName": "function", "Payload": b'"' + b"x" * 6_291_456 + b'"'}, {}, "RequestTooLargeException"),
         (
-            {"FunctionName": "function", "Payload": b'"' + b"x" * 1_048_576 + b'"', "InvocationType": "Event"},
+            {"FunctionName": "function", "Payload": b'"' + b"x" * 6_291_456 + b'"'},
+            {},
+            "RequestTooLargeException",
+        ),
+        (
+            {
+                "FunctionName": "function",
+                "Payload": b'"' + b"x" * 1_048_576 + b'"',
+                "InvocationType": "Event",
+            },
             {},
             "RequestTooLargeException",
         ),
@@ -172,7 +184,9 @@ def test_an_asynchronous_event_that_fails_is_tried_three_times_and_buried(
             if "failed 3 times and is in" in text:
                 is_buried.set()
 
-        async with Emulator(config(FAILS, retry_wait_s=0.01, dead_letter=letters), on_step=on_step) as emulator:
+        async with Emulator(
+            config(FAILS, retry_wait_s=0.01, dead_letter=letters), on_step=on_step
+        ) as emulator:
             headers = {"X-Amz-Invocation-Type": "Event"}
             request_id = await to_thread(post, emulator.invoke_url, b'{"a":1}', headers)
             ids = [(await emulator.outcome(number)).request_id for number in range(3)]
@@ -201,7 +215,9 @@ def post(url: str, body: bytes, headers: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize("is_failing", [False, True])
-def test_a_streamed_result_arrives_while_it_is_written(config: Callable[..., Config], is_failing: bool) -> None:
+def test_a_streamed_result_arrives_while_it_is_written(
+    config: Callable[..., Config], is_failing: bool
+) -> None:
     made = config(STREAMS)
 
     def call(client: Any, _: Emulator) -> list[dict[str, Any]]:
@@ -218,9 +234,13 @@ def test_a_streamed_result_arrives_while_it_is_written(config: Callable[..., Con
     assert end["InvokeComplete"].get("ErrorCode") == ("Function.Late" if is_failing else None)
 
 
-def test_a_buffered_result_and_an_error_come_over_the_streaming_call_too(config: Callable[..., Config]) -> None:
+def test_a_buffered_result_and_an_error_come_over_the_streaming_call_too(
+    config: Callable[..., Config],
+) -> None:
     def call(client: Any, _: Emulator) -> list[dict[str, Any]]:
-        answer = client.invoke_with_response_stream(FunctionName="function", Payload=b"[1]", LogType="Tail")
+        answer = client.invoke_with_response_stream(
+            FunctionName="function", Payload=b"[1]", LogType="Tail"
+        )
         return list(answer["EventStream"])
 
     chunk, end = with_boto3(config(PRINTS), call)
@@ -260,7 +280,9 @@ def test_invoke_sends_an_example_changed_on_the_command_line(
 ) -> None:
     def call(_: Any, emulator: Emulator) -> int:
         port = str(urlsplit(emulator.invoke_url).port)
-        return run(["invoke", "--port", port, "--trigger", "sqs", "--set", "Records.0.body=hello", "--log"])
+        return run(
+            ["invoke", "--port", port, "--trigger", "sqs", "--set", "Records.0.body=hello", "--log"]
+        )
 
     assert with_boto3(config(PRINTS), call) == 0
     out, err = capsys.readouterr()
@@ -268,7 +290,9 @@ def test_invoke_sends_an_example_changed_on_the_command_line(
     assert "REPORT RequestId" in err
 
 
-def test_invoke_says_what_is_wrong_with_an_event(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_invoke_says_what_is_wrong_with_an_event(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     (tmp_path / "text").write_text("text")
     assert run(["invoke", str(tmp_path / "text"), "--set", "a=1"]) == 2
     assert "is not JSON, so that --set has nothing to change" in capsys.readouterr().err

@@ -1,4 +1,6 @@
-"""Managed Instances: a runtime whose workers poll at once, and events that do not wait for each other."""
+"""Managed Instances: a runtime whose workers poll at once, and events that do not wait for each
+other.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ def managed(config: Callable[..., Config], source: str, **settings: Any) -> Conf
     return config(source, initialization_type="lambda-managed-instances", **settings)
 
 
-def test_events_are_with_the_function_at_once_and_each_result_finds_its_caller(config: Callable[..., Config]) -> None:
+def test_events_are_with_the_function_at_once_and_each_result_finds_its_caller(
+    config: Callable[..., Config],
+) -> None:
     async def run() -> None:
         async with Emulator(managed(config, THREE_WORKERS)) as emulator:
             events = [b"%d" % number for number in range(9)]
@@ -70,7 +74,9 @@ def test_a_second_result_for_one_event_is_refused(config: Callable[..., Config])
     asyncio.run(run())
 
 
-def test_a_crash_takes_every_event_that_was_with_the_function(config: Callable[..., Config]) -> None:
+def test_a_crash_takes_every_event_that_was_with_the_function(
+    config: Callable[..., Config],
+) -> None:
     async def run() -> None:
         async with Emulator(managed(config, TWO_WORKERS)) as emulator:
             outcomes = await asyncio.gather(emulator.invoke(b"{}"), emulator.invoke(b"[]"))
@@ -81,11 +87,17 @@ def test_a_crash_takes_every_event_that_was_with_the_function(config: Callable[.
     asyncio.run(run())
 
 
-def test_a_runtime_that_cannot_start_fails_every_event_that_waits_for_it(config: Callable[..., Config]) -> None:
+def test_a_runtime_that_cannot_start_fails_every_event_that_waits_for_it(
+    config: Callable[..., Config],
+) -> None:
     async def run() -> None:
         async with Emulator(managed(config, "sys.exit(4)")) as emulator:
             outcomes = await asyncio.gather(emulator.invoke(b"1"), emulator.invoke(b"2"))
             assert [outcome.status for outcome in outcomes] == ["crash", "crash"]
-            assert outcomes[0].reason == outcomes[1].reason == "Runtime exited with error: exit status 4"
+            assert (
+                outcomes[0].reason
+                == outcomes[1].reason
+                == "Runtime exited with error: exit status 4"
+            )
 
     asyncio.run(run())

@@ -32,7 +32,10 @@ PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 HTTP_EVENT = {
     "version": "2.0",
     "headers": {"traceparent": PARENT},
-    "requestContext": {"domainName": "api.example.com", "http": {"method": "GET", "path": "/pets/42"}},
+    "requestContext": {
+        "domainName": "api.example.com",
+        "http": {"method": "GET", "path": "/pets/42"},
+    },
     "routeKey": "GET /pets/{id}",
 }
 PRINTS = """
@@ -104,18 +107,26 @@ def test_an_invocation_is_told_with_what_our_proxy_changed_and_why_its_parent_is
     assert "traceparent" not in dict(map(tuple, told["headers"]))
     assert [(context["where"], context["verdict"]) for context in told["contexts"]] == [
         ("event.headers.traceparent", "the parent"),
-        ("Lambda-Runtime-Trace-Id", "not used: another context goes first, or OTEL_PROPAGATORS leaves it out"),
+        (
+            "Lambda-Runtime-Trace-Id",
+            "not used: another context goes first, or OTEL_PROPAGATORS leaves it out",
+        ),
     ]
     assert [line["text"] for line in told["lines"]] == ["got it"]
     times = told["times"]
-    order = [times[name] for name in ("sent", "began", "delivered", "answered", "first_byte", "result", "end")]
+    order = [
+        times[name]
+        for name in ("sent", "began", "delivered", "answered", "first_byte", "result", "end")
+    ]
     assert order == sorted(order)
     assert told["init"] > 0
     assert told["usage"]["function"]["memory_bytes"] > 1_000_000
     assert told["usage"]["lrap-otel"]["cpu_ms"] > 0
 
 
-def test_what_goes_through_the_tap_is_what_would_have_gone_without_it(config: Callable[..., Config]) -> None:
+def test_what_goes_through_the_tap_is_what_would_have_gone_without_it(
+    config: Callable[..., Config],
+) -> None:
     """A large event, a chunked result with trailers, a runtime that reconnects, and one that closes
     its half.
     """
@@ -153,7 +164,10 @@ Client().next()
 
 def test_a_runtime_that_ends_is_seen_through_the_tap(config: Callable[..., Config]) -> None:
     async def main() -> str:
-        async with observed(config("client.next()\nsys.exit(3)", is_observed=True)) as (emulator, _):
+        async with observed(config("client.next()\nsys.exit(3)", is_observed=True)) as (
+            emulator,
+            _,
+        ):
             return (await emulator.invoke(b"{}")).reason
 
     assert asyncio.run(main()) == "Runtime exited with error: exit status 3"
@@ -188,9 +202,14 @@ def test_the_list_is_told_and_then_followed(config: Callable[..., Config]) -> No
     assert [row["number"] for row in rows][:: len(rows) - 1] == [1, 2]
 
 
-def test_telemetry_is_exported_as_otlp_json_lines_followed_and_imported_again(config: Callable[..., Config]) -> None:
+def test_telemetry_is_exported_as_otlp_json_lines_followed_and_imported_again(
+    config: Callable[..., Config],
+) -> None:
     async def main() -> None:
-        async with observed(traced(config)) as (emulator, asker), observed(Config(is_observed=True)) as (other, its):
+        async with (
+            observed(traced(config)) as (emulator, asker),
+            observed(Config(is_observed=True)) as (other, its),
+        ):
             outcome = await emulator.invoke(json.dumps(HTTP_EVENT).encode())
             await emulator.otlp.spans(1)
 
@@ -207,15 +226,23 @@ def test_telemetry_is_exported_as_otlp_json_lines_followed_and_imported_again(co
             followed = await to_thread(follow)
             _, lines = await asker.ask("/api/telemetry")
             assert lines.startswith(followed)
-            spans = json.loads(followed.splitlines()[-1])["resourceSpans"][0]["scopeSpans"][0]["spans"]
+            spans = json.loads(followed.splitlines()[-1])["resourceSpans"][0]["scopeSpans"][0][
+                "spans"
+            ]
             assert ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7") in [
                 (span["traceId"], span["parentSpanId"]) for span in spans
             ]
             # The collector writes a blank line now and then.
-            assert await its.json("/api/telemetry", lines + b"\n\n") == {"lines": len(lines.splitlines())}
+            assert await its.json("/api/telemetry", lines + b"\n\n") == {
+                "lines": len(lines.splitlines())
+            }
             assert other.otlp.received == emulator.otlp.received
             row = next(row for row in await its.json("/api/invocations") if row["name"] != "init")
-            assert (row["id"], row["local"], row["name"]) == (outcome.request_id, False, "/pets/{id}")
+            assert (row["id"], row["local"], row["name"]) == (
+                outcome.request_id,
+                False,
+                "/pets/{id}",
+            )
 
     asyncio.run(main())
 
@@ -240,28 +267,45 @@ def test_what_is_no_otlp_is_not_imported(lines: bytes, said: bytes) -> None:
 
 def test_every_kind_of_export_is_the_same_after_json() -> None:
     trace = ExportTraceServiceRequest()
-    span = trace.resource_spans.add().scope_spans.add().spans.add(trace_id=b"\1" * 16, span_id=b"\2" * 8, kind=2)
+    span = (
+        trace.resource_spans.add()
+        .scope_spans.add()
+        .spans.add(trace_id=b"\1" * 16, span_id=b"\2" * 8, kind=2)
+    )
     span.start_time_unix_nano = 2**63
     span.attributes.add(key="traceId").value.bytes_value = b"\xff\0"
     span.links.add(trace_id=b"\3" * 16, span_id=b"\4" * 8)
     metrics = ExportMetricsServiceRequest()
     metric = metrics.resource_metrics.add().scope_metrics.add().metrics.add(name="m").histogram
-    metric.data_points.add(count=3, bucket_counts=[1, 2], explicit_bounds=[0.5]).exemplars.add(span_id=b"\5" * 8)
+    metric.data_points.add(count=3, bucket_counts=[1, 2], explicit_bounds=[0.5]).exemplars.add(
+        span_id=b"\5" * 8
+    )
     logs = ExportLogsServiceRequest()
-    logs.resource_logs.add().scope_logs.add().log_records.add(trace_id=b"\6" * 16).body.string_value = "line\nbreak"
+    logs.resource_logs.add().scope_logs.add().log_records.add(
+        trace_id=b"\6" * 16
+    ).body.string_value = "line\nbreak"
     for message in (trace, metrics, logs):
         line = to_line(message)
         again = type(message)()
         parse(line, again)
         assert again == message
         assert "\n" not in line
-    assert json.loads(to_line(trace))["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"] == "01" * 16
+    assert (
+        json.loads(to_line(trace))["resourceSpans"][0]["scopeSpans"][0]["spans"][0]["traceId"]
+        == "01" * 16
+    )
 
 
 def test_otlp_as_json_is_received_as_protobuf_is() -> None:
     async def main() -> None:
         async with Emulator(Config()) as emulator:
-            span = {"traceId": "01" * 16, "spanId": "02" * 8, "name": "theirs", "kind": 2, "startTimeUnixNano": "5"}
+            span = {
+                "traceId": "01" * 16,
+                "spanId": "02" * 8,
+                "name": "theirs",
+                "kind": 2,
+                "startTimeUnixNano": "5",
+            }
             body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
 
             def post() -> tuple[int, bytes]:
@@ -272,7 +316,11 @@ def test_otlp_as_json_is_received_as_protobuf_is() -> None:
 
             assert await to_thread(post) == (200, b"{}")
             (received,) = emulator.otlp.received
-            assert (received.name, received.trace_id_hex, received.start_ns) == ("theirs", "01" * 16, 5)
+            assert (received.name, received.trace_id_hex, received.start_ns) == (
+                "theirs",
+                "01" * 16,
+                5,
+            )
 
     asyncio.run(main())
 
@@ -322,14 +370,18 @@ def test_the_page_may_load_and_run_nothing_but_itself() -> None:
     assert "https://" not in text
 
 
-def test_the_history_is_bounded_in_entries_bodies_spans_and_exports(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_history_is_bounded_in_entries_bodies_spans_and_exports(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in (
         ("KEPT_ENTRIES", 20), ("KEPT_BODY_BYTES", 1000), ("KEPT_SPANS", 30), ("KEPT_EXPORT_BYTES", 2000),
     ):  # fmt: skip
         monkeypatch.setattr(history, name, value)
 
     async def main() -> None:
-        async with Emulator(Config(command=[sys.executable, "-c", "0"], is_observed=True)) as emulator:
+        async with Emulator(
+            Config(command=[sys.executable, "-c", "0"], is_observed=True)
+        ) as emulator:
             kept = emulator.history
             assert kept
             for number in range(50):
@@ -347,12 +399,16 @@ def test_the_history_is_bounded_in_entries_bodies_spans_and_exports(monkeypatch:
     asyncio.run(main())
 
 
-def test_old_bodies_go_first(config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_bodies_go_first(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(history, "KEPT_BODY_BYTES", 1000)
 
     async def main() -> None:
         async with observed(config(PRINTS, is_observed=True)) as (emulator, asker):
-            ids = [(await emulator.invoke(json.dumps("x" * 200).encode())).request_id for _ in range(4)]
+            ids = [
+                (await emulator.invoke(json.dumps("x" * 200).encode())).request_id for _ in range(4)
+            ]
             told = [await asker.json(f"/api/invocations/{one}") for one in ids]
             assert [one["stripped"] for one in told] == [True, True, True, False]
             assert [len(one["event"]) for one in told] == [0, 0, 0, 202]
@@ -365,10 +421,14 @@ def test_deltas_of_a_histogram_are_added_up() -> None:
         async with Emulator(Config(is_observed=True)) as emulator:
             message = ExportMetricsServiceRequest()
             metric = (
-                message.resource_metrics.add().scope_metrics.add().metrics.add(name="lrap.proxy.overhead", unit="s")
+                message.resource_metrics.add()
+                .scope_metrics.add()
+                .metrics.add(name="lrap.proxy.overhead", unit="s")
             )
             metric.histogram.aggregation_temporality = 1
-            point = metric.histogram.data_points.add(count=2, sum=0.5, explicit_bounds=[0.1], bucket_counts=[1, 1])
+            point = metric.histogram.data_points.add(
+                count=2, sum=0.5, explicit_bounds=[0.1], bucket_counts=[1, 1]
+            )
             point.attributes.add(key="lrap.endpoint").value.string_value = "next"
             emulator.otlp.take(message)
             emulator.otlp.take(message)
@@ -382,13 +442,22 @@ def test_deltas_of_a_histogram_are_added_up() -> None:
 @pytest.mark.parametrize(
     ("event", "client_context", "where"),
     [
-        ({"multiValueHeaders": {"Traceparent": [PARENT]}}, "", "event.multiValueHeaders.Traceparent"),
+        (
+            {"multiValueHeaders": {"Traceparent": [PARENT]}},
+            "",
+            "event.multiValueHeaders.Traceparent",
+        ),
         ({"request": {"headers": {"b3": PARENT[3:52] + "-1"}}}, "", "event.request.headers.b3"),
         ({}, json.dumps({"w3c": {"traceparent": PARENT}}), "client context.w3c.traceparent"),
         (
             {
                 "Records": [
-                    {"attributes": {"AWSTraceHeader": "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=" + "0" * 16}}
+                    {
+                        "attributes": {
+                            "AWSTraceHeader": "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent="
+                            + "0" * 16
+                        }
+                    }
                 ]
             },
             "",
@@ -401,14 +470,23 @@ def test_deltas_of_a_histogram_are_added_up() -> None:
         ),
     ],
 )
-def test_every_place_of_a_context_is_found(event: dict[str, Any], client_context: str, where: str) -> None:
+def test_every_place_of_a_context_is_found(
+    event: dict[str, Any], client_context: str, where: str
+) -> None:
     (context,) = explain(json.dumps(event).encode(), client_context, "", None)
     assert (context.where, context.trace_id_hex) == (where, "4bf92f3577b34da6a3ce929d0e0e4736")
 
 
 @pytest.mark.parametrize(
     "event",
-    [b"", b"[", b"7", b"null", b'{"headers":7}', b'{"Records":[1,{"attributes":3,"messageAttributes":{"b3":4}}]}'],
+    [
+        b"",
+        b"[",
+        b"7",
+        b"null",
+        b'{"headers":7}',
+        b'{"Records":[1,{"attributes":3,"messageAttributes":{"b3":4}}]}',
+    ],
 )
 def test_an_event_of_any_shape_has_contexts_or_none(event: bytes) -> None:
     assert explain(event, "[", "", None) == []
@@ -428,7 +506,9 @@ def test_a_trace_of_many_invocations_is_shown_in_part() -> None:
             spans = message.resource_spans.add().scope_spans.add().spans
             spans.add(trace_id=b"\1" * 16, span_id=b"\1" * 8, name="root")
             for number in range(2, 5000):
-                span = spans.add(trace_id=b"\1" * 16, span_id=number.to_bytes(8, "big"), parent_span_id=b"\1" * 8)
+                span = spans.add(
+                    trace_id=b"\1" * 16, span_id=number.to_bytes(8, "big"), parent_span_id=b"\1" * 8
+                )
                 span.name, span.start_time_unix_nano = f"span {number}", number
                 span.attributes.add(key="faas.invocation_id").value.string_value = str(number)
             emulator.otlp.take(message)

@@ -55,15 +55,23 @@ def page_of(emulator: Emulator) -> str:
 def test_send_look_search_edit_and_compare_by_keyboard_alone(config: Callable[..., Config]) -> None:
     made = config(PRINTS)
     traced = Config(
-        command=made.command, cwd=made.cwd, extensions={"lrap-otel": OURS[0]}, wrapper=OURS[1], is_observed=True
+        command=made.command,
+        cwd=made.cwd,
+        extensions={"lrap-otel": OURS[0]},
+        wrapper=OURS[1],
+        is_observed=True,
     )
 
     async def main() -> None:
         async with Emulator(traced) as emulator, Browser() as browser:
             await browser.open(page_of(emulator))
-            await browser.until("document.querySelector('#rows').innerText.includes('No event yet')")
+            await browser.until(
+                "document.querySelector('#rows').innerText.includes('No event yet')"
+            )
             await send_an_event(browser)
-            inserted = await browser.run("[...document.querySelectorAll('#detail ins')].map(e => e.textContent)")
+            inserted = await browser.run(
+                "[...document.querySelectorAll('#detail ins')].map(e => e.textContent)"
+            )
             span = next(span for span in emulator.otlp.received if span.kind == "SERVER")
             assert any(f"00-{span.trace_id_hex}-{span.span_id_hex}-01" in line for line in inserted)
             await send_it_again_edited(browser)
@@ -79,7 +87,9 @@ def test_send_look_search_edit_and_compare_by_keyboard_alone(config: Callable[..
 
 async def send_an_event(browser: Browser) -> None:
     await write(browser, "s", TRACED_EVENT)
-    await browser.until(f"{TEXT}.includes('after the result, billed') && {TEXT}.includes('load_balancer')")
+    await browser.until(
+        f"{TEXT}.includes('after the result, billed') && {TEXT}.includes('load_balancer')"
+    )
     text = await browser.until(f"{TEXT}.includes('Event, as the function got it') && {TEXT}")
     assert "proxy, to the function" in text
     assert "working on it" in text
@@ -97,11 +107,15 @@ async def send_it_again_edited(browser: Browser) -> None:
 
 async def filter_and_search(browser: Browser) -> None:
     await browser.press("e")
-    await browser.until(f"{ROWS} === 1 && document.querySelector('.row').innerText.includes('Broken')")
+    await browser.until(
+        f"{ROWS} === 1 && document.querySelector('.row').innerText.includes('Broken')"
+    )
     await browser.press("e")
     await browser.press("/")
     await browser.type("TRACEPARENT")
-    await browser.until(f"{ROWS} === 1 && document.querySelector('.row').innerText.includes('load_balancer')")
+    await browser.until(
+        f"{ROWS} === 1 && document.querySelector('.row').innerText.includes('load_balancer')"
+    )
     for _ in "TRACEPARENT":
         await browser.press("Backspace")
     await browser.until(f"{ROWS} === 2")
@@ -165,7 +179,9 @@ def test_a_screen_reader_finds_names_for_all_there_is(config: Callable[..., Conf
             (option,) = [name for role, name in tree if role == "option" and "billed" in name]
             assert option.startswith("success")
             nameless = [
-                role for role, name in tree if role in {"button", "option", "listbox", "link", "searchbox"} and not name
+                role
+                for role, name in tree
+                if role in {"button", "option", "listbox", "link", "searchbox"} and not name
             ]
             assert nameless == []
             assert await browser.run("list.getAttribute('aria-activedescendant')") == "row-1"
@@ -173,7 +189,9 @@ def test_a_screen_reader_finds_names_for_all_there_is(config: Callable[..., Conf
     asyncio.run(main())
 
 
-def test_nothing_in_an_event_a_result_or_a_span_becomes_part_of_the_page(config: Callable[..., Config]) -> None:
+def test_nothing_in_an_event_a_result_or_a_span_becomes_part_of_the_page(
+    config: Callable[..., Config],
+) -> None:
     hostile = "<img src=x onerror=window.hit=1><script>window.hit=1</script></pre>"
 
     async def main() -> None:
@@ -190,7 +208,9 @@ def test_nothing_in_an_event_a_result_or_a_span_becomes_part_of_the_page(config:
             emulator.otlp.take(message)
             await browser.open(page_of(emulator))
             await browser.until(f"{TEXT}.includes('<img src=x')")
-            await browser.run("[...document.querySelectorAll('[aria-expanded]')].forEach(b => b.click())")
+            await browser.run(
+                "[...document.querySelectorAll('[aria-expanded]')].forEach(b => b.click())"
+            )
             assert await browser.run("window.hit === undefined && document.images.length === 0")
             assert browser.errors == []
 
@@ -205,14 +225,20 @@ def test_ten_thousand_rows_are_a_few_elements_and_all_of_them_can_be_reached() -
                 spans = message.resource_spans.add().scope_spans.add().spans
                 for number in range(start, start + 1000):
                     span = spans.add(
-                        trace_id=(number + 1).to_bytes(16, "big"), span_id=b"\1" * 8, name=f"span {number}"
+                        trace_id=(number + 1).to_bytes(16, "big"),
+                        span_id=b"\1" * 8,
+                        name=f"span {number}",
                     )
                     span.start_time_unix_nano = 1_700_000_000_000_000_000 + number
                     span.end_time_unix_nano = span.start_time_unix_nano + 1_000_000
-                    span.attributes.add(key="faas.invocation_id").value.string_value = f"id-{number}"
+                    span.attributes.add(
+                        key="faas.invocation_id"
+                    ).value.string_value = f"id-{number}"
                 emulator.otlp.take(message)
             await browser.open(page_of(emulator))
-            await browser.until("document.querySelector('#said').textContent === '10000 invocations'")
+            await browser.until(
+                "document.querySelector('#said').textContent === '10000 invocations'"
+            )
             assert 0 < await browser.run(ROWS) < 60
             await browser.press("End")
             await browser.until(f"{TEXT}.includes('span 0')")
@@ -224,10 +250,16 @@ def test_ten_thousand_rows_are_a_few_elements_and_all_of_them_can_be_reached() -
             await browser.until(f"{TEXT}.includes('span 1')")
             await browser.press("/")
             await browser.type("id-7777")
-            await browser.until(f"{ROWS} === 1 && document.querySelector('.row').innerText.includes('span 7777')")
+            await browser.until(
+                f"{ROWS} === 1 && document.querySelector('.row').innerText.includes('span 7777')"
+            )
             # What comes meanwhile is in the list without moving it.
             message = ExportTraceServiceRequest()
-            late = message.resource_spans.add().scope_spans.add().spans.add(trace_id=b"\7" * 16, span_id=b"\1" * 8)
+            late = (
+                message.resource_spans.add()
+                .scope_spans.add()
+                .spans.add(trace_id=b"\7" * 16, span_id=b"\1" * 8)
+            )
             late.attributes.add(key="faas.invocation_id").value.string_value = "id-77777"
             emulator.otlp.take(message)
             await browser.until(f"{ROWS} === 2")
@@ -238,7 +270,9 @@ def test_ten_thousand_rows_are_a_few_elements_and_all_of_them_can_be_reached() -
 
 
 @pytest.mark.parametrize("is_dark", [False, True])
-def test_it_fits_a_narrow_window_in_light_and_dark(config: Callable[..., Config], is_dark: bool) -> None:
+def test_it_fits_a_narrow_window_in_light_and_dark(
+    config: Callable[..., Config], is_dark: bool
+) -> None:
     async def main() -> None:
         async with Emulator(config(PRINTS, is_observed=True)) as emulator, Browser() as browser:
             await emulator.invoke(b"{}")
@@ -256,7 +290,9 @@ def test_it_fits_a_narrow_window_in_light_and_dark(config: Callable[..., Config]
     asyncio.run(main())
 
 
-def test_a_functions_own_spans_links_and_logs_are_where_they_belong_and_lead_on(config: Callable[..., Config]) -> None:
+def test_a_functions_own_spans_links_and_logs_are_where_they_belong_and_lead_on(
+    config: Callable[..., Config],
+) -> None:
     async def main() -> None:
         async with Emulator(config(PRINTS, is_observed=True)) as emulator, Browser() as browser:
             producer = await emulator.invoke(b"1")
@@ -271,11 +307,15 @@ def test_a_functions_own_spans_links_and_logs_are_where_they_belong_and_lead_on(
             await browser.until(f"{TEXT}.includes('consume')")
             bars = "[...document.querySelectorAll('.waterfall [data-key]')].map(b => b.firstChild.textContent.trim())"
             assert (await browser.run(bars))[-2:] == ["consume", "SELECT pets"]
-            rows = await browser.run("[...document.querySelectorAll('.waterfall tr:not(.more)')].map(r => r.innerText)")
+            rows = await browser.run(
+                "[...document.querySelectorAll('.waterfall tr:not(.more)')].map(r => r.innerText)"
+            )
             assert "the pets are out" in rows[-1]
             await browser.run("document.querySelector(`[data-key='${'03'.repeat(8)}']`).click()")
             await browser.run("document.querySelector('.waterfall .link').click()")
-            await browser.until(f"{TEXT}.includes('{producer.request_id}') && {TEXT}.includes('produce')")
+            await browser.until(
+                f"{TEXT}.includes('{producer.request_id}') && {TEXT}.includes('produce')"
+            )
             assert browser.errors == []
 
     asyncio.run(main())
@@ -292,14 +332,18 @@ def two_traces(producer: str, consumer: str) -> ExportTraceServiceRequest:
     got = spans.add(trace_id=b"\2" * 16, span_id=b"\3" * 8, name="consume", kind=2)
     got.attributes.add(key="faas.invocation_id").value.string_value = consumer
     got.links.add(trace_id=b"\1" * 16, span_id=b"\1" * 8)
-    spans.add(trace_id=b"\2" * 16, span_id=b"\4" * 8, parent_span_id=b"\3" * 8, name="SELECT pets", kind=3)
+    spans.add(
+        trace_id=b"\2" * 16, span_id=b"\4" * 8, parent_span_id=b"\3" * 8, name="SELECT pets", kind=3
+    )
     for number, span in enumerate(spans):
         span.start_time_unix_nano = time.time_ns() + number
         span.end_time_unix_nano = span.start_time_unix_nano + 1_000_000
     return message
 
 
-def test_what_is_copied_repeats_the_invocation_in_a_shell(config: Callable[..., Config], tmp_path: Path) -> None:
+def test_what_is_copied_repeats_the_invocation_in_a_shell(
+    config: Callable[..., Config], tmp_path: Path
+) -> None:
     event = '{"it\'s": "$HOME `id` \\\\n"}'
 
     async def main() -> None:
@@ -308,18 +352,27 @@ def test_what_is_copied_repeats_the_invocation_in_a_shell(config: Callable[..., 
             await browser.open(page_of(emulator))
             await browser.until(f"{TEXT}.includes('Copy as curl')")
             # As in a page that may not write to the clipboard: what would be copied is shown.
-            await browser.run("navigator.clipboard.writeText = () => Promise.reject(new Error('denied'))")
+            await browser.run(
+                "navigator.clipboard.writeText = () => Promise.reject(new Error('denied'))"
+            )
             invoke = f"{shlex.quote(sys.executable)} -m lrap_otel.emulator invoke"
             for button in ("Copy as curl", "Copy as lrap-otel invoke"):
                 await browser.run(
                     f"[...document.querySelectorAll('button')].find(b => b.innerText === '{button}').click()"
                 )
-                command = await browser.until("document.querySelector('dialog[open] pre')?.textContent")
+                command = await browser.until(
+                    "document.querySelector('dialog[open] pre')?.textContent"
+                )
                 await browser.press("Escape")
                 await browser.until("!document.querySelector('dialog').open")
                 command = command.replace("lrap-otel invoke", invoke)
                 ran = await asyncio.to_thread(
-                    subprocess.run, ["sh", "-c", command], capture_output=True, check=True, cwd=ROOT, timeout=30
+                    subprocess.run,
+                    ["sh", "-c", command],
+                    capture_output=True,
+                    check=True,
+                    cwd=ROOT,
+                    timeout=30,
                 )
                 assert json.loads(ran.stdout) == json.loads(event)
 
@@ -334,10 +387,17 @@ def test_a_file_of_telemetry_is_imported_and_a_bad_one_is_refused(tmp_path: Path
     async def main() -> None:
         async with Emulator(Config(is_observed=True)) as emulator, Browser() as browser:
             await browser.open(page_of(emulator))
-            await browser.until("document.querySelector('#rows').innerText.includes('No event yet')")
-            for file, said in ((bad, "Not imported: line 1: not JSON"), (good, "1 lines imported.")):
+            await browser.until(
+                "document.querySelector('#rows').innerText.includes('No event yet')"
+            )
+            for file, said in (
+                (bad, "Not imported: line 1: not JSON"),
+                (good, "1 lines imported."),
+            ):
                 root = (await browser.call("DOM.getDocument"))["root"]["nodeId"]
-                node = (await browser.call("DOM.querySelector", nodeId=root, selector="#file"))["nodeId"]
+                node = (await browser.call("DOM.querySelector", nodeId=root, selector="#file"))[
+                    "nodeId"
+                ]
                 await browser.run("window.sayings = []; say = text => sayings.push(text)")
                 await browser.call("DOM.setFileInputFiles", files=[str(file)], nodeId=node)
                 await browser.until(f"sayings.some(text => text.includes({json.dumps(said)}))")

@@ -35,7 +35,11 @@ def test_the_example_function_answers_its_three_events() -> None:
     assert body["_X_AMZN_TRACE_ID"] == http.trace_header
     assert (http.status, http.function_error) == ("success", None)
     assert json.loads(sqs.payload) == {"batchItemFailures": []}
-    assert (error.status, error.function_error, error.error_type) == ("error", "Unhandled", "Function.Unknown")
+    assert (error.status, error.function_error, error.error_type) == (
+        "error",
+        "Unhandled",
+        "Function.Unknown",
+    )
     assert json.loads(error.payload)["errorType"] == "ValueError"
 
 
@@ -63,7 +67,9 @@ def test_a_handler_that_cannot_be_imported_is_an_init_error() -> None:
 
 
 def test_the_client_context_reaches_the_handler(tmp_path: Path) -> None:
-    (tmp_path / "app.py").write_text("def handler(event, context):\n    return context.client_context.custom\n")
+    (tmp_path / "app.py").write_text(
+        "def handler(event, context):\n    return context.client_context.custom\n"
+    )
 
     async def run() -> Outcome:
         command = [sys.executable, "-m", "awslambdaric", "app.handler"]

@@ -30,7 +30,9 @@ class Played:
         self.emulator = emulator
         self.client = client
 
-    async def deliver(self, event: bytes = b'{"a":1}', **how: str) -> tuple[Reply, asyncio.Task[Outcome]]:
+    async def deliver(
+        self, event: bytes = b'{"a":1}', **how: str
+    ) -> tuple[Reply, asyncio.Task[Outcome]]:
         """Poll and invoke; the event as the runtime gets it, and the invocation."""
         polling = asyncio.ensure_future(to_thread(self.client.next))
         _, ended = self.emulator.begin(event, **how)  # type: ignore[arg-type]
@@ -62,7 +64,9 @@ def play(story: Callable[[Played], Awaitable[None]], config: Config | None = Non
 def test_an_event_has_the_headers_of_lambda_in_their_order_and_casing() -> None:
     async def story(stage: Played) -> None:
         event, ended = await stage.deliver(
-            client_context='{"custom":{}}', trace_id="Root=1-5759e988-bd862e3fe1be46a994272793", request_id="id-1"
+            client_context='{"custom":{}}',
+            trace_id="Root=1-5759e988-bd862e3fe1be46a994272793",
+            request_id="id-1",
         )
         assert [name for name, _ in event.headers] == [
             "Content-Type",
@@ -77,7 +81,10 @@ def test_an_event_has_the_headers_of_lambda_in_their_order_and_casing() -> None:
         ]
         assert event["Lambda-Runtime-Aws-Request-Id"] == "id-1"
         assert event["Lambda-Runtime-Client-Context"] == '{"custom":{}}'
-        assert event["Lambda-Runtime-Invoked-Function-Arn"] == "arn:aws:lambda:us-east-1:123456789012:function:function"
+        assert (
+            event["Lambda-Runtime-Invoked-Function-Arn"]
+            == "arn:aws:lambda:us-east-1:123456789012:function:function"
+        )
         assert event["Lambda-Runtime-Trace-Id"] == "Root=1-5759e988-bd862e3fe1be46a994272793"
         assert event.body == b'{"a":1}'
         await to_thread(stage.client.respond, "id-1")
@@ -88,19 +95,23 @@ def test_an_event_has_the_headers_of_lambda_in_their_order_and_casing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tracing", "pieces"), [("passive", ["Root", "Lineage"]), ("active", ["Root", "Parent", "Sampled"]), ("none", [""])]
+    ("tracing", "pieces"),
+    [("passive", ["Root", "Lineage"]), ("active", ["Root", "Parent", "Sampled"]), ("none", [""])],
 )
 def test_the_trace_header_looks_as_tracing_says(tracing: str, pieces: list[str]) -> None:
     async def story(stage: Played) -> None:
         event, ended = await stage.deliver()
-        assert [piece.partition("=")[0] for piece in event["Lambda-Runtime-Trace-Id"].split(";")] == pieces
+        assert [
+            piece.partition("=")[0] for piece in event["Lambda-Runtime-Trace-Id"].split(";")
+        ] == pieces
         ended.cancel()
 
     play(story, Config(tracing=tracing))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("size", "field"), [(1900, "Content-Length"), (3000, "Transfer-Encoding"), (6 * 1024 * 1024, "Transfer-Encoding")]
+    ("size", "field"),
+    [(1900, "Content-Length"), (3000, "Transfer-Encoding"), (6 * 1024 * 1024, "Transfer-Encoding")],
 )
 def test_an_event_above_two_kilobytes_is_chunked(size: int, field: str) -> None:
     async def story(stage: Played) -> None:
@@ -116,14 +127,21 @@ def test_a_result_is_accepted_and_given_to_the_caller() -> None:
     async def story(stage: Played) -> None:
         event, ended = await stage.deliver()
         reply = await to_thread(
-            stage.client.respond, event["Lambda-Runtime-Aws-Request-Id"], b"done", {"Content-Type": "text/plain"}
+            stage.client.respond,
+            event["Lambda-Runtime-Aws-Request-Id"],
+            b"done",
+            {"Content-Type": "text/plain"},
         )
         assert (reply.status, reply.body) == (202, OK)
         assert reply["Content-Type"] == "application/json"
         assert not ended.done()
         await stage.end()
         outcome = await ended
-        assert (outcome.status, outcome.payload, outcome.result.content_type) == ("success", b"done", "text/plain")
+        assert (outcome.status, outcome.payload, outcome.result.content_type) == (
+            "success",
+            b"done",
+            "text/plain",
+        )
         assert stage.emulator.outcomes == [outcome]
 
     play(story)
@@ -131,19 +149,31 @@ def test_a_result_is_accepted_and_given_to_the_caller() -> None:
 
 @pytest.mark.parametrize(
     ("said", "kept"),
-    [("Function.BadOrder", "Function.BadOrder"), ("Other.Thing", "Function.Unknown"), ("", "Function.Unknown")],
+    [
+        ("Function.BadOrder", "Function.BadOrder"),
+        ("Other.Thing", "Function.Unknown"),
+        ("", "Function.Unknown"),
+    ],
 )
 def test_an_error_keeps_its_type_only_where_it_is_well_formed(said: str, kept: str) -> None:
     async def story(stage: Played) -> None:
         event, ended = await stage.deliver()
         headers = {"Lambda-Runtime-Function-Error-Type": said}
         reply = await to_thread(
-            stage.client.respond, event["Lambda-Runtime-Aws-Request-Id"], b'{"errorType":"X"}', headers, "error"
+            stage.client.respond,
+            event["Lambda-Runtime-Aws-Request-Id"],
+            b'{"errorType":"X"}',
+            headers,
+            "error",
         )
         assert reply.status == 202
         await stage.end()
         outcome = await ended
-        assert (outcome.status, outcome.error_type, outcome.payload) == ("error", kept, b'{"errorType":"X"}')
+        assert (outcome.status, outcome.error_type, outcome.payload) == (
+            "error",
+            kept,
+            b'{"errorType":"X"}',
+        )
 
     play(story)
 
@@ -163,7 +193,11 @@ def test_a_streamed_result_is_collected_with_its_trailers() -> None:
         assert (await to_thread(stage.client.receive)).status == 202
         await stage.end()
         outcome = await ended
-        assert (outcome.status, outcome.payload, outcome.result.response_mode) == ("success", b"abcde", "streaming")
+        assert (outcome.status, outcome.payload, outcome.result.response_mode) == (
+            "success",
+            b"abcde",
+            "streaming",
+        )
         assert outcome.trailers == {
             "lambda-runtime-function-error-type": "Function.Broken",
             "lambda-runtime-function-error-body": "e30=",
@@ -178,7 +212,9 @@ def test_an_http_integration_response_is_streamed_without_a_mode() -> None:
         headers = {"Content-Type": "application/vnd.awslambda.http-integration-response"}
         body = b'{"statusCode":201}' + b"\0" * 8 + b"x" * (6 * 1024 * 1024 + 101)
         assert (
-            await to_thread(stage.client.respond, event["Lambda-Runtime-Aws-Request-Id"], body, headers)
+            await to_thread(
+                stage.client.respond, event["Lambda-Runtime-Aws-Request-Id"], body, headers
+            )
         ).status == 202
         await stage.end()
         assert (await ended).payload == body
@@ -190,9 +226,7 @@ def test_a_chunked_result_without_trailers_is_a_plain_result() -> None:
     async def story(stage: Played) -> None:
         event, ended = await stage.deliver()
         path = f"/2018-06-01/runtime/invocation/{event['Lambda-Runtime-Aws-Request-Id']}/response"
-        raw = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: A,B\r\n\r\n2\r\nok\r\n0\r\n\r\n"
-        )
+        raw = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTrailer: A,B\r\n\r\n2\r\nok\r\n0\r\n\r\n"
         await to_thread(stage.client.send, raw.encode())
         assert (await to_thread(stage.client.receive)).status == 202
         await stage.end()
@@ -204,7 +238,9 @@ def test_a_chunked_result_without_trailers_is_a_plain_result() -> None:
 def test_the_largest_result_passes() -> None:
     async def story(stage: Played) -> None:
         event, ended = await stage.deliver()
-        reply = await to_thread(stage.client.respond, event["Lambda-Runtime-Aws-Request-Id"], b"x" * 6_291_556)
+        reply = await to_thread(
+            stage.client.respond, event["Lambda-Runtime-Aws-Request-Id"], b"x" * 6_291_556
+        )
         assert reply.status == 202
         await stage.end()
         assert len((await ended).payload) == 6_291_556
@@ -215,7 +251,9 @@ def test_the_largest_result_passes() -> None:
 def test_one_byte_more_is_refused_with_413_and_the_runtime_goes_on() -> None:
     async def story(stage: Played) -> None:
         event, ended = await stage.deliver()
-        reply = await to_thread(stage.client.respond, event["Lambda-Runtime-Aws-Request-Id"], b"x" * 6_291_557)
+        reply = await to_thread(
+            stage.client.respond, event["Lambda-Runtime-Aws-Request-Id"], b"x" * 6_291_557
+        )
         assert reply.status == 413
         assert reply.body == (
             b'{"errorMessage":"Exceeded maximum allowed payload size (6291556 bytes).","errorType":"RequestEntityTooLarge"}\n'
@@ -236,7 +274,9 @@ def test_an_unknown_a_finished_and_an_upper_case_id_are_refused() -> None:
         await to_thread(stage.client.respond, "abc")
         await stage.end()
         await ended
-        late = await to_thread(call, stage.emulator.runtime_api, "POST", "/2018-06-01/runtime/invocation/abc/response")
+        late = await to_thread(
+            call, stage.emulator.runtime_api, "POST", "/2018-06-01/runtime/invocation/abc/response"
+        )
         for reply in (early, upper, late):
             assert (reply.status, reply.body) == (
                 400,
@@ -246,7 +286,9 @@ def test_an_unknown_a_finished_and_an_upper_case_id_are_refused() -> None:
     play(story)
 
 
-@pytest.mark.parametrize(("kind", "wanted"), [("response", "InvocationResponse"), ("error", "InvocationErrorResponse")])
+@pytest.mark.parametrize(
+    ("kind", "wanted"), [("response", "InvocationResponse"), ("error", "InvocationErrorResponse")]
+)
 def test_a_second_answer_is_a_forbidden_transition(kind: str, wanted: str) -> None:
     async def story(stage: Played) -> None:
         event, ended = await stage.deliver()
@@ -270,9 +312,15 @@ def test_an_unknown_response_mode_poisons_the_invocation() -> None:
         event, ended = await stage.deliver()
         request_id = event["Lambda-Runtime-Aws-Request-Id"]
         reply = await to_thread(
-            stage.client.respond, request_id, b"x", {"Lambda-Runtime-Function-Response-Mode": "buffered"}
+            stage.client.respond,
+            request_id,
+            b"x",
+            {"Lambda-Runtime-Function-Response-Mode": "buffered"},
         )
-        assert (reply.status, json.loads(reply.body)["errorType"]) == (400, "InvalidFunctionResponseMode")
+        assert (reply.status, json.loads(reply.body)["errorType"]) == (
+            400,
+            "InvalidFunctionResponseMode",
+        )
         assert (await to_thread(stage.client.respond, request_id)).status == 403
         assert (await to_thread(stage.client.next)).status == 403
         ended.cancel()
@@ -284,7 +332,10 @@ def test_a_result_cut_off_in_its_middle_gets_no_reply_and_blocks_the_next_poll()
     async def story(stage: Played) -> None:
         event, ended = await stage.deliver()
         path = f"/2018-06-01/runtime/invocation/{event['Lambda-Runtime-Aws-Request-Id']}/response"
-        await to_thread(stage.client.send, f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf".encode())
+        await to_thread(
+            stage.client.send,
+            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf".encode(),
+        )
         stage.client.socket.shutdown(1)
         with pytest.raises(ConnectionError):
             await to_thread(stage.client.receive)
@@ -349,7 +400,10 @@ def test_the_invocation_id_must_match_where_it_is_echoed() -> None:
         event, ended = await stage.deliver()
         request_id = event["Lambda-Runtime-Aws-Request-Id"]
         stale = await to_thread(
-            stage.client.respond, request_id, b"x", {"Lambda-Runtime-Invocation-Id": "of-another-attempt"}
+            stage.client.respond,
+            request_id,
+            b"x",
+            {"Lambda-Runtime-Invocation-Id": "of-another-attempt"},
         )
         assert stale.status == 410
         echoed = {"Lambda-Runtime-Invocation-Id": event["Lambda-Runtime-Invocation-Id"]}
@@ -380,7 +434,9 @@ def test_the_invocation_id_must_match_where_it_is_echoed() -> None:
         ("GET", "/2022-07-01/telemetry", 405, "PUT"),
     ],
 )
-def test_paths_and_methods_are_routed_as_lambda_does(method: str, path: str, status: int, allow: str) -> None:
+def test_paths_and_methods_are_routed_as_lambda_does(
+    method: str, path: str, status: int, allow: str
+) -> None:
     async def story(stage: Played) -> None:
         reply = await to_thread(call, stage.emulator.runtime_api, method, path)
         assert (reply.status, reply["Allow"]) == (status, allow)

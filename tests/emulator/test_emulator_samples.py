@@ -20,7 +20,9 @@ def test_there_is_an_event_of_every_trigger_that_the_extension_knows() -> None:
 
 @pytest.mark.parametrize("trigger", SAMPLES)
 def test_an_event_is_of_its_trigger(trigger: str) -> None:
-    assert table.describe(sample(trigger), Options()).name == ("" if trigger == "direct" else trigger)
+    assert table.describe(sample(trigger), Options()).name == (
+        "" if trigger == "direct" else trigger
+    )
 
 
 def test_all_events_together_are_small() -> None:
@@ -32,7 +34,11 @@ def test_all_events_together_are_small() -> None:
     [
         ("Records.0.body=hello", ["Records", 0, "body"], "hello"),
         ('Records.0.body={"a": 1}', ["Records", 0, "body"], {"a": 1}),
-        ("Records.0.attributes.ApproximateReceiveCount=3", ["Records", 0, "attributes", "ApproximateReceiveCount"], 3),
+        (
+            "Records.0.attributes.ApproximateReceiveCount=3",
+            ["Records", 0, "attributes", "ApproximateReceiveCount"],
+            3,
+        ),
         ("Records.1.body=second=2", ["Records", 1, "body"], "second=2"),
         ("new.list.0.name=x", ["new", "list", 0, "name"], "x"),
         ("empty=", ["empty"], ""),
@@ -47,7 +53,8 @@ def test_a_member_is_set_where_it_is_or_made(assignment: str, path: list[Any], v
 
 
 @pytest.mark.parametrize(
-    "assignment", ["Records", "=1", "a..b=1", "Records.5.body=1", "Records.x=1", "Records.0.body.x=1"]
+    "assignment",
+    ["Records", "=1", "a..b=1", "Records.5.body=1", "Records.x=1", "Records.0.body.x=1"],
 )
 def test_a_member_that_cannot_be_set_is_an_error_that_names_it(assignment: str) -> None:
     with pytest.raises(ValueError, match=re.escape(assignment)):

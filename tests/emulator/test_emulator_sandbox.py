@@ -54,7 +54,13 @@ def test_extension_and_runtime_work_together_and_end_cleanly(
     assert (invoke["eventType"], invoke["requestId"]) == ("INVOKE", outcome.request_id)
     assert (shutdown["eventType"], shutdown["shutdownReason"]) == ("SHUTDOWN", "spindown")
     (report,) = reports
-    assert (report.name, report.shutdown_seen, report.exit_code, report.killed, report.is_clean) == (
+    assert (
+        report.name,
+        report.shutdown_seen,
+        report.exit_code,
+        report.killed,
+        report.is_clean,
+    ) == (
         "watcher",
         True,
         0,
@@ -73,25 +79,50 @@ def test_every_file_of_a_layer_is_started(
     assert [report.name for report in reports] == ["one", "two"]
 
 
-def test_the_runtime_starts_only_after_every_extension_has_registered(config: Callable[..., Config]) -> None:
-    slow = 'import time; time.sleep(0.2); print("registering", flush=True)\n' + REGISTER + POLL + POLL
+def test_the_runtime_starts_only_after_every_extension_has_registered(
+    config: Callable[..., Config],
+) -> None:
+    slow = (
+        'import time; time.sleep(0.2); print("registering", flush=True)\n' + REGISTER + POLL + POLL
+    )
     runtime = 'print("started", flush=True)\nevent = client.next()\nclient.respond(event["Lambda-Runtime-Aws-Request-Id"])\nclient.next()'
     _, _, emulator = once(config(runtime, {"slow": slow}))
     assert emulator.output == [("slow", "registering"), ("function", "started")]
 
 
-def test_an_extension_sees_what_lambda_shows_and_not_what_it_withholds(config: Callable[..., Config]) -> None:
+def test_an_extension_sees_what_lambda_shows_and_not_what_it_withholds(
+    config: Callable[..., Config],
+) -> None:
     dump = "print(json.dumps(dict(os.environ)), flush=True)\n"
-    runtime = dump + 'event = client.next()\nclient.respond(event["Lambda-Runtime-Aws-Request-Id"])\nclient.next()'
-    settings = {"env": {"MINE": "1"}, "memory_mb": 256, "handler": "app.handler", "runtime": "python3.13"}
+    runtime = (
+        dump
+        + 'event = client.next()\nclient.respond(event["Lambda-Runtime-Aws-Request-Id"])\nclient.next()'
+    )
+    settings = {
+        "env": {"MINE": "1"},
+        "memory_mb": 256,
+        "handler": "app.handler",
+        "runtime": "python3.13",
+    }
     _, _, emulator = once(config(runtime, {"looker": dump + REGISTER + POLL + POLL}, **settings))
     function = json.loads(printed(emulator, "function")[0])
     extension = json.loads(printed(emulator, "looker")[0])
-    assert function["AWS_LAMBDA_RUNTIME_API"] == extension["AWS_LAMBDA_RUNTIME_API"] == emulator.runtime_api
-    assert function["OTEL_EXPORTER_OTLP_ENDPOINT"] == extension["OTEL_EXPORTER_OTLP_ENDPOINT"] == emulator.otlp.endpoint
+    assert (
+        function["AWS_LAMBDA_RUNTIME_API"]
+        == extension["AWS_LAMBDA_RUNTIME_API"]
+        == emulator.runtime_api
+    )
+    assert (
+        function["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        == extension["OTEL_EXPORTER_OTLP_ENDPOINT"]
+        == emulator.otlp.endpoint
+    )
     assert function["LRAP_LISTENER_PORT"] == extension["LRAP_LISTENER_PORT"]
     assert (extension["MINE"], extension["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) == ("1", "256")
-    assert (function["AWS_EXECUTION_ENV"], function["_HANDLER"]) == ("AWS_Lambda_python3.13", "app.handler")
+    assert (function["AWS_EXECUTION_ENV"], function["_HANDLER"]) == (
+        "AWS_Lambda_python3.13",
+        "app.handler",
+    )
     assert set(function) - set(extension) == {
         "AWS_EXECUTION_ENV",
         "_LAMBDA_TELEMETRY_LOG_FD",
@@ -110,9 +141,14 @@ def test_an_extension_sees_what_lambda_shows_and_not_what_it_withholds(config: C
 def test_the_wrapper_gets_the_command_and_its_variable_is_seen_by_extensions(
     config: Callable[..., Config], script: Callable[[str, str], Path]
 ) -> None:
-    wrapper = script("wrapper", 'print("wrapped", len(sys.argv), flush=True)\nos.execvp(sys.argv[1], sys.argv[1:])')
+    wrapper = script(
+        "wrapper",
+        'print("wrapped", len(sys.argv), flush=True)\nos.execvp(sys.argv[1], sys.argv[1:])',
+    )
     look = 'print(os.environ["AWS_LAMBDA_EXEC_WRAPPER"], flush=True)\n'
-    outcome, _, emulator = once(config(extensions={"looker": look + REGISTER + POLL + POLL}, wrapper=wrapper))
+    outcome, _, emulator = once(
+        config(extensions={"looker": look + REGISTER + POLL + POLL}, wrapper=wrapper)
+    )
     assert outcome.status == "success"
     assert printed(emulator, "function") == ["wrapped 4"]
     assert printed(emulator, "looker") == [str(wrapper)]
@@ -130,7 +166,9 @@ def test_a_wrapper_that_cannot_run_ends_the_runtime_as_its_bootstrap_does(
     assert outcome.reason == f"Runtime exited with error: exit status {status}"
 
 
-def test_an_extension_under_a_wrong_name_never_registers_and_init_times_out(config: Callable[..., Config]) -> None:
+def test_an_extension_under_a_wrong_name_never_registers_and_init_times_out(
+    config: Callable[..., Config],
+) -> None:
     wrong = 'client.register("other", b\'{"events":["INVOKE"]}\')\ntime.sleep(60)'
     outcome, _, _ = once(config(extensions={"named": wrong}, init_timeout_s=0.3, timeout_s=1.5))
     assert (outcome.status, outcome.error_type) == ("timeout", "Sandbox.Timedout")
@@ -143,14 +181,19 @@ def test_an_extension_under_a_wrong_name_never_registers_and_init_times_out(conf
 def test_an_extension_that_never_polls_keeps_init_open(config: Callable[..., Config]) -> None:
     lazy = REGISTER + "time.sleep(1.7)\n" + POLL
     outcome, _, _ = once(config(extensions={"lazy": lazy}, init_timeout_s=0.5, timeout_s=1.5))
-    assert outcome.reason == "init did not end within 1.5 s: extension lazy did not ask for an event"
+    assert (
+        outcome.reason == "init did not end within 1.5 s: extension lazy did not ask for an event"
+    )
     assert outcome.reports[0].shutdown_seen
 
 
 def test_a_runtime_that_never_polls_keeps_init_open(config: Callable[..., Config]) -> None:
     async def run() -> None:
         async with Emulator(config("time.sleep(60)", init_timeout_s=0.3)) as emulator:
-            with pytest.raises(SandboxTimeoutError, match=r"init did not end within 0\.3 s: the runtime did not ask"):
+            with pytest.raises(
+                SandboxTimeoutError,
+                match=r"init did not end within 0\.3 s: the runtime did not ask",
+            ):
                 await emulator.start()
 
     asyncio.run(run())
@@ -185,7 +228,9 @@ def test_an_init_that_ran_out_of_time_runs_again_within_the_first_invocation(
     asyncio.run(run())
 
 
-def test_the_second_init_and_its_event_share_the_functions_time(config: Callable[..., Config]) -> None:
+def test_the_second_init_and_its_event_share_the_functions_time(
+    config: Callable[..., Config],
+) -> None:
     slow = SLOW_ONCE + "time.sleep(1.2)\nclient.next()\ntime.sleep(60)"
 
     async def run() -> None:
@@ -200,29 +245,39 @@ def test_the_second_init_and_its_event_share_the_functions_time(config: Callable
 
 
 def test_managed_instances_have_no_second_init(config: Callable[..., Config]) -> None:
-    managed = config(SLOW_ONCE + ECHO, init_timeout_s=0.5, initialization_type="lambda-managed-instances")
+    managed = config(
+        SLOW_ONCE + ECHO, init_timeout_s=0.5, initialization_type="lambda-managed-instances"
+    )
     outcome, _, _ = once(managed)
     assert outcome.reason.startswith("init did not end within 0.5 s")
 
 
-def test_an_extension_that_exits_early_is_a_crash_even_with_0(config: Callable[..., Config]) -> None:
+def test_an_extension_that_exits_early_is_a_crash_even_with_0(
+    config: Callable[..., Config],
+) -> None:
     outcome, _, _ = once(config(extensions={"short": REGISTER}))
     assert (outcome.status, outcome.error_type) == ("crash", "Extension.Crash")
     assert outcome.reason == "extension short exited before SHUTDOWN: exit status 0"
 
 
-def test_an_extension_that_reports_a_failed_init_is_over_when_it_exits(config: Callable[..., Config]) -> None:
+def test_an_extension_that_reports_a_failed_init_is_over_when_it_exits(
+    config: Callable[..., Config],
+) -> None:
     says = 'h = {"Lambda-Extension-Identifier": me, "Lambda-Extension-Function-Error-Type": "Extension.Bad"}\n'
     calls = 'client.call("POST", "/2020-01-01/extension/init/error", h)\nsys.exit(3)'
     outcome, _, _ = once(config(extensions={"bad": REGISTER + says + calls}))
     assert outcome.reason == "extension bad exited before SHUTDOWN: exit status 3"
 
 
-def test_a_file_that_cannot_be_started_is_named(config: Callable[..., Config], tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_started_is_named(
+    config: Callable[..., Config], tmp_path: Path
+) -> None:
     (tmp_path / "plain").write_text("text")
 
     async def run() -> None:
-        async with Emulator(Config(command=["true"], extensions={"plain": tmp_path / "plain"})) as emulator:
+        async with Emulator(
+            Config(command=["true"], extensions={"plain": tmp_path / "plain"})
+        ) as emulator:
             with pytest.raises(SandboxError, match="plain cannot be started") as caught:
                 await emulator.start()
             assert caught.value.error_type == "Extension.LaunchError"
@@ -260,9 +315,17 @@ def test_a_time_out_ends_the_runtime_first_and_tells_the_extension(
     assert reports == []
 
 
-def test_an_extension_that_holds_an_invocation_open_is_billed_and_times_it_out(config: Callable[..., Config]) -> None:
-    outcome, _, _ = once(config(extensions={"holder": REGISTER + POLL + "time.sleep(1.2)\n" + POLL}, timeout_s=1.0))
-    assert (outcome.status, outcome.payload, outcome.function_error) == ("timeout", b'{"a":1}', None)
+def test_an_extension_that_holds_an_invocation_open_is_billed_and_times_it_out(
+    config: Callable[..., Config],
+) -> None:
+    outcome, _, _ = once(
+        config(extensions={"holder": REGISTER + POLL + "time.sleep(1.2)\n" + POLL}, timeout_s=1.0)
+    )
+    assert (outcome.status, outcome.payload, outcome.function_error) == (
+        "timeout",
+        b'{"a":1}',
+        None,
+    )
     assert outcome.duration_ms < outcome.billed_ms
     assert outcome.billed_ms >= 1000
 
@@ -288,11 +351,17 @@ def test_a_crash_is_told_to_caller_and_extension(
     config: Callable[..., Config], good_extension: str, end: str, reason: str
 ) -> None:
     outcome, _, emulator = once(config(f"client.next()\n{end}", {"watcher": good_extension}))
-    assert (outcome.status, outcome.error_type, outcome.reason) == ("crash", "Runtime.ExitError", reason)
+    assert (outcome.status, outcome.error_type, outcome.reason) == (
+        "crash",
+        "Runtime.ExitError",
+        reason,
+    )
     assert json.loads(printed(emulator, "watcher")[-1])["shutdownReason"] == "failure"
 
 
-def test_after_a_crash_the_next_event_finds_a_new_sandbox(config: Callable[..., Config], good_extension: str) -> None:
+def test_after_a_crash_the_next_event_finds_a_new_sandbox(
+    config: Callable[..., Config], good_extension: str
+) -> None:
     runtime = """
 event = client.next()
 if event.body == b"crash":
@@ -310,7 +379,9 @@ client.next()
     assert second.init_ms > 0
 
 
-def test_a_runtime_that_exits_between_invocations_fails_the_next_one(config: Callable[..., Config]) -> None:
+def test_a_runtime_that_exits_between_invocations_fails_the_next_one(
+    config: Callable[..., Config],
+) -> None:
     runtime = """
 import threading
 event = client.next()
@@ -333,7 +404,9 @@ client.next()
     )
 
 
-def test_an_extension_that_is_late_at_shutdown_is_killed_at_the_deadline(config: Callable[..., Config]) -> None:
+def test_an_extension_that_is_late_at_shutdown_is_killed_at_the_deadline(
+    config: Callable[..., Config],
+) -> None:
     _, (report,), _ = once(config(extensions={"late": REGISTER + POLL + POLL + "time.sleep(60)"}))
     assert (report.shutdown_seen, report.killed, report.exit_code, report.is_clean) == (
         True,
@@ -345,12 +418,23 @@ def test_an_extension_that_is_late_at_shutdown_is_killed_at_the_deadline(config:
 
 
 def test_an_extension_without_shutdown_is_killed_at_once(config: Callable[..., Config]) -> None:
-    deaf = 'me = client.register("deaf", b\'{"events":["INVOKE"]}\')["Lambda-Extension-Identifier"]\n' + POLL + POLL
+    deaf = (
+        'me = client.register("deaf", b\'{"events":["INVOKE"]}\')["Lambda-Extension-Identifier"]\n'
+        + POLL
+        + POLL
+    )
     _, (report,), _ = once(config(extensions={"deaf": deaf}))
-    assert (report.subscribed, report.shutdown_seen, report.killed, report.is_clean) == (False, False, True, True)
+    assert (report.subscribed, report.shutdown_seen, report.killed, report.is_clean) == (
+        False,
+        False,
+        True,
+        True,
+    )
 
 
-@pytest.mark.parametrize(("mode", "killed"), [("on-demand", False), ("lambda-managed-instances", True)])
+@pytest.mark.parametrize(
+    ("mode", "killed"), [("on-demand", False), ("lambda-managed-instances", True)]
+)
 def test_only_managed_instances_wait_for_whoever_holds_the_output(
     config: Callable[..., Config], tmp_path: Path, mode: str, killed: bool
 ) -> None:
@@ -389,7 +473,9 @@ def test_nothing_stays_behind_when_a_test_fails_in_the_middle(
     assert not any(map(is_running, pids))
 
 
-def test_several_emulators_run_side_by_side(config: Callable[..., Config], good_extension: str) -> None:
+def test_several_emulators_run_side_by_side(
+    config: Callable[..., Config], good_extension: str
+) -> None:
     one = config(extensions={"watcher": good_extension})
 
     async def run() -> list[bytes]:
@@ -405,16 +491,22 @@ def test_invocations_sent_at_once_run_one_after_the_other(config: Callable[..., 
     async def run() -> list[bytes]:
         async with Emulator(config()) as emulator:
             return [
-                outcome.payload for outcome in await asyncio.gather(*(emulator.invoke(b"%d" % n) for n in range(5)))
+                outcome.payload
+                for outcome in await asyncio.gather(*(emulator.invoke(b"%d" % n) for n in range(5)))
             ]
 
     assert asyncio.run(run()) == [b"0", b"1", b"2", b"3", b"4"]
 
 
 def test_output_without_a_newline_and_beyond_ascii_is_kept(config: Callable[..., Config]) -> None:
-    runtime = 'sys.stdout.buffer.write("Zoë\\n\\xff".encode("latin-1")); sys.stdout.flush(); os._exit(1)'
+    runtime = (
+        'sys.stdout.buffer.write("Zoë\\n\\xff".encode("latin-1")); sys.stdout.flush(); os._exit(1)'
+    )
     _, _, emulator = once(config(runtime))
-    assert printed(emulator, "function") == ["Zo\N{REPLACEMENT CHARACTER}", "\N{REPLACEMENT CHARACTER}"]
+    assert printed(emulator, "function") == [
+        "Zo\N{REPLACEMENT CHARACTER}",
+        "\N{REPLACEMENT CHARACTER}",
+    ]
 
 
 def test_a_command_that_does_not_exist_is_an_invalid_entry_point() -> None:

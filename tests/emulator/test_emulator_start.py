@@ -58,7 +58,9 @@ def executable(path: Path, text: str) -> Path:
 
 
 def python_of_its_own(path: Path, options: str = "") -> Path:
-    return executable(path, f'#!/bin/sh\nVIA="$0" exec {shlex.quote(sys.executable)} {options} "$@"\n')
+    return executable(
+        path, f'#!/bin/sh\nVIA="$0" exec {shlex.quote(sys.executable)} {options} "$@"\n'
+    )
 
 
 def returned(out: str) -> dict[str, str]:
@@ -71,7 +73,20 @@ def test_a_handler_in_the_current_folder_is_traced_by_our_extension(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "app.py").write_text(ECHO)
-    assert run(["emulate", "app.handler", "--python", sys.executable, "--require-traces", "--event", "event.json"]) == 0
+    assert (
+        run(
+            [
+                "emulate",
+                "app.handler",
+                "--python",
+                sys.executable,
+                "--require-traces",
+                "--event",
+                "event.json",
+            ]
+        )
+        == 0
+    )
     out = capsys.readouterr().out
     assert 'returned    ["ONE", "TWO"]' in out
     assert re.search(r"function server +\d+\.\d+ ms", out)
@@ -83,12 +98,25 @@ def test_a_handler_runs_in_its_own_interpreter_with_its_settings(
     (folder / "pets").mkdir()
     (folder / "pets" / "app.py").write_text(TELLS)
     own = python_of_its_own(folder / ".venv/bin/python")
-    options = ["--without-lrap", "--env", "ONE=1", "--memory", "512", "--timeout", "7", "--event", "event.json"]
+    options = [
+        "--without-lrap",
+        "--env",
+        "ONE=1",
+        "--memory",
+        "512",
+        "--timeout",
+        "7",
+        "--event",
+        "event.json",
+    ]
     (folder / "event.json").write_text('["ONE", "VIA", "AWS_EXECUTION_ENV", "_HANDLER"]')
     assert run(["emulate", "pets.app.handler", *options]) == 0
     said = returned(capsys.readouterr().out)
     assert (said["ONE"], said["VIA"], said["memory"]) == ("1", str(own), "512")
-    assert said["AWS_EXECUTION_ENV"] == f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}"
+    assert (
+        said["AWS_EXECUTION_ENV"]
+        == f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}"
+    )
     assert said["_HANDLER"] == "pets.app.handler"
     assert 6000 < int(said["left"]) <= 7000
 
@@ -99,10 +127,14 @@ def test_a_missing_runtime_client_is_one_line_that_says_what_to_install(
     (folder / "app.py").write_text(ECHO)
     bare = python_of_its_own(folder / "bin/bare", "-S")
     assert run(["emulate", "app.handler", "--python", str(bare), "--event", "event.json"]) == 1
-    assert capsys.readouterr().err == (f"failed: {bare} has no runtime client: {bare} -m pip install awslambdaric\n")
+    assert capsys.readouterr().err == (
+        f"failed: {bare} has no runtime client: {bare} -m pip install awslambdaric\n"
+    )
 
 
-def test_a_node_handler_needs_its_runtime_client(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_node_handler_needs_its_runtime_client(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "index.mjs").write_text("export const handler = async () => 1\n")
     executable(folder / "node_modules/.bin/node", "#!/bin/sh\nexit 1\n")
     assert run(["emulate", "index.handler", "--event", "event.json"]) == 1
@@ -126,10 +158,16 @@ client.respond(event["Lambda-Runtime-Aws-Request-Id"], json.dumps(told).encode()
 client.next()
 """,
     )
-    executable(folder / "node_modules/.bin/node", f'#!/bin/sh\n[ "$1" = -p ] && echo nodejs22.x || exec {node} "$@"\n')
+    executable(
+        folder / "node_modules/.bin/node",
+        f'#!/bin/sh\n[ "$1" = -p ] && echo nodejs22.x || exec {node} "$@"\n',
+    )
     assert run(["emulate", "index.handler", "--without-lrap", "--event", "event.json"]) == 0
     said = returned(capsys.readouterr().out)
-    assert said == {"argv": [str(client / "index.mjs"), "index.handler"], "runtime": "AWS_Lambda_nodejs22.x"}
+    assert said == {
+        "argv": [str(client / "index.mjs"), "index.handler"],
+        "runtime": "AWS_Lambda_nodejs22.x",
+    }
 
 
 @pytest.mark.parametrize(
@@ -140,11 +178,17 @@ client.next()
             ["nowhere.handler"],
             "has no nowhere.py, .mjs, .cjs or .js; start in the code's folder, or name it with --cwd",
         ),
-        (["app.handler", "--runtime", "java21"], "java21: only Python and Node are started by a handler"),
+        (
+            ["app.handler", "--runtime", "java21"],
+            "java21: only Python and Node are started by a handler",
+        ),
         (["app.handler", "--python", "/nowhere/python"], "there is no /nowhere/python"),
         (["app.handler", "--cwd", "/nowhere"], "there is no folder /nowhere"),
         (["--template", "nowhere.yaml"], "nowhere.yaml cannot be read"),
-        (["app.handler", "--layer", "event.json"], "event.json cannot be used: File is not a zip file"),
+        (
+            ["app.handler", "--layer", "event.json"],
+            "event.json cannot be used: File is not a zip file",
+        ),
     ],
 )
 def test_what_cannot_be_started_is_one_line(
@@ -167,7 +211,8 @@ def test_a_program_with_a_dot_in_its_name_is_a_command(folder: Path) -> None:
     assert not is_handler(["../bootstrap"], folder)
     assert not is_handler(["python", "app.handler"], folder)
     assert (
-        not is_handler([f"python{sys.version_info.major}.{sys.version_info.minor}"], folder) or not os.environ["PATH"]
+        not is_handler([f"python{sys.version_info.major}.{sys.version_info.minor}"], folder)
+        or not os.environ["PATH"]
     )
 
 
@@ -209,9 +254,19 @@ def test_a_templates_function_starts_with_all_that_the_template_says(
     (folder / "layer/python").mkdir(parents=True)
     (folder / "layer/python/tools.py").write_text("")
     (folder / "event.json").write_text('["ONE", "TWO", "TABLE"]')
-    options = ["--template", "template.yaml", "--python", sys.executable, "--without-lrap", "--event", "event.json"]
+    options = [
+        "--template",
+        "template.yaml",
+        "--python",
+        sys.executable,
+        "--without-lrap",
+        "--event",
+        "event.json",
+    ]
     assert run(["emulate", *options]) == 1
-    assert "describes 2 functions; choose one with --function: Shop, Other" in capsys.readouterr().err
+    assert (
+        "describes 2 functions; choose one with --function: Shop, Other" in capsys.readouterr().err
+    )
     assert run(["emulate", *options, "--function", "Shop"]) == 0
     out = capsys.readouterr().out
     said = returned(out)
@@ -230,7 +285,10 @@ def test_a_templates_function_starts_with_all_that_the_template_says(
         ("[]", "has no Resources"),
         ("a: [", "is not YAML"),
         ('{"Resources": {}}', "describes no Lambda function"),
-        ('{"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": {"PackageType": "Image"}}}}', "image"),
+        (
+            '{"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": {"PackageType": "Image"}}}}',
+            "image",
+        ),
         (
             '{"Resources": {"F": {"Type": "AWS::Lambda::Function", "Properties": {"Code": {"S3Bucket": "b"}}}}}',
             "the code of F is in S3",
@@ -252,7 +310,11 @@ def test_an_asset_of_cdk_is_found_by_its_metadata(tmp_path: Path) -> None:
     (tmp_path / "asset.1").mkdir()
     function = {
         "Type": "AWS::Lambda::Function",
-        "Properties": {"Handler": "a.b", "Code": {"S3Bucket": "b", "S3Key": "k"}, "FunctionName": "shop"},
+        "Properties": {
+            "Handler": "a.b",
+            "Code": {"S3Bucket": "b", "S3Key": "k"},
+            "FunctionName": "shop",
+        },
         "Metadata": {"aws:asset:path": "asset.1"},
     }
     path = tmp_path / "stack.template.json"
@@ -261,9 +323,14 @@ def test_an_asset_of_cdk_is_found_by_its_metadata(tmp_path: Path) -> None:
 
 
 def test_layers_are_merged_the_later_wins_and_their_extensions_start(
-    folder: Path, good_extension: str, script: Callable[[str, str], Path], capsys: pytest.CaptureFixture[str]
+    folder: Path,
+    good_extension: str,
+    script: Callable[[str, str], Path],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (folder / "app.py").write_text("import one, two\ndef handler(event, context): return [one.NAME, two.NAME]\n")
+    (folder / "app.py").write_text(
+        "import one, two\ndef handler(event, context): return [one.NAME, two.NAME]\n"
+    )
     first = folder / "first/python"
     first.mkdir(parents=True)
     (first / "one.py").write_text("NAME = 'first'")
@@ -272,14 +339,24 @@ def test_layers_are_merged_the_later_wins_and_their_extensions_start(
     with zipfile.ZipFile(folder / "second.zip", "w") as archive:
         archive.writestr("python/two.py", "NAME = 'second'")
         archive.write(extension, "extensions/observer")
-    options = ["--layer", "first", "--layer", "second.zip", "--without-lrap", "--python", sys.executable]
+    options = [
+        "--layer",
+        "first",
+        "--layer",
+        "second.zip",
+        "--without-lrap",
+        "--python",
+        sys.executable,
+    ]
     assert run(["emulate", "app.handler", *options, "--event", "event.json"]) == 0
     out = capsys.readouterr().out
     assert 'returned    ["first", "second"]' in out
     assert "extension observer: SHUTDOWN seen, exit 0" in out
 
 
-def test_a_layer_whose_link_leads_out_of_it_is_refused(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_layer_whose_link_leads_out_of_it_is_refused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "app.py").write_text(ECHO)
     link = zipfile.ZipInfo("python/out")
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -289,11 +366,22 @@ def test_a_layer_whose_link_leads_out_of_it_is_refused(folder: Path, capsys: pyt
     assert "python/out leads out of the layer" in capsys.readouterr().err
 
 
-def test_a_wrapper_of_another_layer_runs_after_ours(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrapper_of_another_layer_runs_after_ours(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "app.py").write_text(TELLS)
     executable(folder / "layer/theirs", '#!/bin/sh\nexport ONE=wrapped\nexec "$@"\n')
-    options = ["--layer", "layer", "--env", "AWS_LAMBDA_EXEC_WRAPPER=/opt/theirs", "--python", sys.executable]
-    assert run(["emulate", "app.handler", *options, "--require-traces", "--event", "event.json"]) == 0
+    options = [
+        "--layer",
+        "layer",
+        "--env",
+        "AWS_LAMBDA_EXEC_WRAPPER=/opt/theirs",
+        "--python",
+        sys.executable,
+    ]
+    assert (
+        run(["emulate", "app.handler", *options, "--require-traces", "--event", "event.json"]) == 0
+    )
     assert returned(capsys.readouterr().out)["ONE"] == "wrapped"
 
 
@@ -334,17 +422,32 @@ def test_concurrency_runs_the_real_client_as_managed_instances_do(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "app.py").write_text(TELLS)
-    (folder / "event.json").write_text('["AWS_LAMBDA_MAX_CONCURRENCY", "AWS_LAMBDA_INITIALIZATION_TYPE"]')
-    options = ["--concurrency", "2", "--python", sys.executable, "--require-traces", "--event", "event.json"]
+    (folder / "event.json").write_text(
+        '["AWS_LAMBDA_MAX_CONCURRENCY", "AWS_LAMBDA_INITIALIZATION_TYPE"]'
+    )
+    options = [
+        "--concurrency",
+        "2",
+        "--python",
+        sys.executable,
+        "--require-traces",
+        "--event",
+        "event.json",
+    ]
     assert run(["emulate", "app.handler", *options]) == 0
     said = returned(capsys.readouterr().out)
     assert said["AWS_LAMBDA_MAX_CONCURRENCY"] == "2"
     assert said["AWS_LAMBDA_INITIALIZATION_TYPE"] == "lambda-managed-instances"
 
 
-def test_a_change_of_the_code_starts_a_new_sandbox_and_a_broken_one_the_next_change_mends(folder: Path) -> None:
+def test_a_change_of_the_code_starts_a_new_sandbox_and_a_broken_one_the_next_change_mends(
+    folder: Path,
+) -> None:
     (folder / "app.py").write_text("def handler(event, context): return 'first'\n")
-    with serving(folder, "app.handler", "--without-lrap", "--python", sys.executable) as (lines, port):
+    with serving(folder, "app.handler", "--without-lrap", "--python", sys.executable) as (
+        lines,
+        port,
+    ):
         assert invoke(port, folder) == '"first"'
         (folder / "app.py").write_text("def handler(event, context): return 'the second'\n")
         wait_for(lines, "app.py changed: a new sandbox")
@@ -360,7 +463,12 @@ def test_a_change_of_the_code_starts_a_new_sandbox_and_a_broken_one_the_next_cha
 def test_what_is_no_code_brings_no_new_sandbox(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("1")
     watch = CodeWatch(tmp_path)
-    for name in ("data.sqlite", ".hidden.py", "__pycache__/app.cpython-311.pyc", "node_modules/a/index.js"):
+    for name in (
+        "data.sqlite",
+        ".hidden.py",
+        "__pycache__/app.cpython-311.pyc",
+        "node_modules/a/index.js",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1")
     assert watch.changed() == []
@@ -375,8 +483,15 @@ def test_what_is_no_code_brings_no_new_sandbox(tmp_path: Path) -> None:
 def serving(folder: Path, *words: str) -> Iterator[tuple[Iterator[str], str]]:
     """``emulate`` in a process of its own: the lines it prints, and its port once it is ready."""
     argv = [sys.executable, "-m", "lrap_otel.emulator", "emulate", "--port", "0", *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "COLUMNS": "140"}
-    with subprocess.Popen(argv, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(ROOT),
+        "PYTHONIOENCODING": "utf-8",
+        "COLUMNS": "140",
+    }
+    with subprocess.Popen(
+        argv, cwd=folder, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
         assert process.stdout
         try:
             lines = iter(process.stdout.readline, "")
@@ -393,7 +508,15 @@ def wait_for(lines: Iterator[str], words: str) -> str:
 
 
 def invoke(port: str, folder: Path) -> str:
-    argv = [sys.executable, "-m", "lrap_otel.emulator", "invoke", "--port", port, str(folder / "event.json")]
+    argv = [
+        sys.executable,
+        "-m",
+        "lrap_otel.emulator",
+        "invoke",
+        "--port",
+        port,
+        str(folder / "event.json"),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(argv, capture_output=True, text=True, check=True, env=environment)
     return done.stdout.strip()

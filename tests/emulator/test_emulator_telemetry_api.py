@@ -51,7 +51,9 @@ def subscriber() -> Iterator[Subscriber]:
         yield subscriber
 
 
-def subscribed(make: Make, subscriber: Subscriber, source: str = PRINTING, wanted: str = "", **settings: Any) -> Config:
+def subscribed(
+    make: Make, subscriber: Subscriber, source: str = PRINTING, wanted: str = "", **settings: Any
+) -> Config:
     """A function with an extension that subscribes."""
     variables = {"SUBSCRIBE": wanted or subscriber.wanted(), **settings.pop("env", {})}
     return make(source, {"listening": SUBSCRIBING}, env=variables, **settings)
@@ -70,13 +72,20 @@ def run(config: Config, *events: bytes) -> Emulator:
     return asyncio.run(story())
 
 
-def ask(body: str | bytes, config: Config | None = None, identifier: str | None = None) -> tuple[int, Any]:
+def ask(
+    body: str | bytes, config: Config | None = None, identifier: str | None = None
+) -> tuple[int, Any]:
     """The answer to one subscription of an extension that has registered."""
 
     async def story() -> tuple[int, Any]:
         async with Emulator(config or Config()) as emulator:
             reply = await to_thread(
-                call, emulator.runtime_api, "POST", f"{EXTENSION}/register", {"Lambda-Extension-Name": "inside"}, b"{}"
+                call,
+                emulator.runtime_api,
+                "POST",
+                f"{EXTENSION}/register",
+                {"Lambda-Extension-Name": "inside"},
+                b"{}",
             )
             me = reply["Lambda-Extension-Identifier"] if identifier is None else identifier
             fields = {"Lambda-Extension-Identifier": me} if me else {}
@@ -87,12 +96,18 @@ def ask(body: str | bytes, config: Config | None = None, identifier: str | None 
     return asyncio.run(story())
 
 
-def test_init_an_invocation_and_its_lines_are_told_in_order(config: Make, subscriber: Subscriber) -> None:
+def test_init_an_invocation_and_its_lines_are_told_in_order(
+    config: Make, subscriber: Subscriber
+) -> None:
     run(subscribed(config, subscriber, memory_mb=512), b"{}")
 
     kinds = [kind for kind in subscriber.kinds() if kind not in {"extension", "platform.extension"}]
     assert kinds[0] == "platform.initStart"
-    assert set(kinds[1:4]) == {"platform.telemetrySubscription", "function", "platform.initRuntimeDone"}
+    assert set(kinds[1:4]) == {
+        "platform.telemetrySubscription",
+        "function",
+        "platform.initRuntimeDone",
+    }
     assert kinds[4:] == [
         "platform.initReport",
         "platform.start",
@@ -112,7 +127,11 @@ def test_init_an_invocation_and_its_lines_are_told_in_order(config: Make, subscr
     (done,) = subscriber.of("platform.runtimeDone")
     assert done["requestId"] == report["requestId"]
     assert done["metrics"]["producedBytes"] == 2
-    assert [span["name"] for span in done["spans"]] == ["responseLatency", "responseDuration", "runtimeOverhead"]
+    assert [span["name"] for span in done["spans"]] == [
+        "responseLatency",
+        "responseDuration",
+        "runtimeOverhead",
+    ]
     assert subscriber.of("platform.start")[0]["tracing"]["type"] == "X-Amzn-Trace-Id"
     assert subscriber.heads[0]["Host"] == f"sandbox.localdomain:{subscriber.port}"
 
@@ -145,7 +164,9 @@ def test_a_json_line_is_an_object_in_the_json_format_of_a_newer_schema(
     assert (last if is_object else json.loads(last)) == {"level": "INFO", "message": {"deep": 1}}
 
 
-def test_a_log_call_of_a_managed_runtime_is_one_record_with_its_own_time(config: Make, subscriber: Subscriber) -> None:
+def test_a_log_call_of_a_managed_runtime_is_one_record_with_its_own_time(
+    config: Make, subscriber: Subscriber
+) -> None:
     emulator = run(subscribed(config, subscriber, FRAMES, subscriber.wanted("function")), b"{}")
 
     (event,) = subscriber.events
@@ -154,14 +175,19 @@ def test_a_log_call_of_a_managed_runtime_is_one_record_with_its_own_time(config:
         "type": "function",
         "record": "first line\nsecond line\n",
     }
-    assert [line for name, line in emulator.output if name == "function"] == ["first line", "second line"]
+    assert [line for name, line in emulator.output if name == "function"] == [
+        "first line",
+        "second line",
+    ]
 
 
 def test_the_report_comes_with_the_next_event(config: Make, subscriber: Subscriber) -> None:
     """Between two events the sandbox is frozen: nobody is there to take it."""
 
     async def story() -> None:
-        async with Emulator(subscribed(config, subscriber, wanted=subscriber.wanted("platform"))) as emulator:
+        async with Emulator(
+            subscribed(config, subscriber, wanted=subscriber.wanted("platform"))
+        ) as emulator:
             first = await emulator.invoke(b"{}")
             await asyncio.sleep(0.3)
             assert subscriber.of("platform.report") == []
@@ -180,10 +206,18 @@ def test_what_is_not_acknowledged_comes_again(config: Make, subscriber: Subscrib
     assert "platform.initStart" in subscriber.kinds()
 
 
-def test_a_subscriber_that_never_acknowledges_is_told_what_was_dropped(config: Make, subscriber: Subscriber) -> None:
+def test_a_subscriber_that_never_acknowledges_is_told_what_was_dropped(
+    config: Make, subscriber: Subscriber
+) -> None:
     async def story() -> None:
         subscriber.answers += [500] * 6
-        made = subscribed(config, subscriber, wanted=subscriber.wanted("platform"), timeout_s=20.0, env={"BUSY_S": "6"})
+        made = subscribed(
+            config,
+            subscriber,
+            wanted=subscriber.wanted("platform"),
+            timeout_s=20.0,
+            env={"BUSY_S": "6"},
+        )
         async with Emulator(made) as emulator:
             await emulator.invoke(b"{}")
             await to_thread(subscriber.wait, lambda: bool(subscriber.of("platform.logsDropped")))
@@ -239,10 +273,15 @@ while True:
     run(subscribed(config, subscriber, source, init_timeout_s=1.0, timeout_s=10.0), b"{}")
 
     assert [start["phase"] for start in subscriber.of("platform.initStart")] == ["init", "invoke"]
-    assert [report["status"] for report in subscriber.of("platform.initReport")] == ["timeout", "success"]
+    assert [report["status"] for report in subscriber.of("platform.initReport")] == [
+        "timeout",
+        "success",
+    ]
 
 
-def test_managed_instances_report_without_runtime_done(config: Make, subscriber: Subscriber) -> None:
+def test_managed_instances_report_without_runtime_done(
+    config: Make, subscriber: Subscriber
+) -> None:
     made = subscribed(config, subscriber, initialization_type="lambda-managed-instances")
     extension = next(iter(made.extensions.values()))
     extension.write_text(
@@ -280,10 +319,22 @@ def test_a_restore_tells_the_snapshots_init_again() -> None:
         ({"types": ["logs"]}, "type 'logs' is none of"),
         ({"destination": None}, "destination should not be empty"),
         ({"destination": {"protocol": "TCP", "port": 4243}}, "TCP is not emulated"),
-        ({"destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain"}}, "URI port is not provided"),
-        ({"destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:99999"}}, "URI port is not provided"),
-        ({"destination": {"protocol": "HTTP", "URI": "http://example.com:8080"}}, "URI should be http://sandbox"),
-        ({"destination": {"protocol": "HTTP", "URI": "http://127.0.0.1:9001/"}}, "port 9001 is reserved"),
+        (
+            {"destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain"}},
+            "URI port is not provided",
+        ),
+        (
+            {"destination": {"protocol": "HTTP", "URI": "http://sandbox.localdomain:99999"}},
+            "URI port is not provided",
+        ),
+        (
+            {"destination": {"protocol": "HTTP", "URI": "http://example.com:8080"}},
+            "URI should be http://sandbox",
+        ),
+        (
+            {"destination": {"protocol": "HTTP", "URI": "http://127.0.0.1:9001/"}},
+            "port 9001 is reserved",
+        ),
         ({"buffering": {"maxItems": 999}}, "maxItems should be between 1000 and 10000"),
         ({"buffering": {"maxBytes": 1048577}}, "maxBytes should be between 262144 and 1048576"),
         ({"buffering": {"timeoutMs": 24}}, "timeoutMs should be between 25 and 30000"),
@@ -317,9 +368,14 @@ def test_all_but_types_and_destination_has_a_default(subscriber: Subscriber) -> 
 
 @pytest.mark.parametrize(
     ("identifier", "error_type"),
-    [("", "Extension.MissingExtensionIdentifier"), (NOBODY, "Extension.UnknownExtensionIdentifier")],
+    [
+        ("", "Extension.MissingExtensionIdentifier"),
+        (NOBODY, "Extension.UnknownExtensionIdentifier"),
+    ],
 )
-def test_only_a_registered_extension_may_subscribe(subscriber: Subscriber, identifier: str, error_type: str) -> None:
+def test_only_a_registered_extension_may_subscribe(
+    subscriber: Subscriber, identifier: str, error_type: str
+) -> None:
     status, said = ask(subscriber.wanted(), identifier=identifier)
     assert (status, said["errorType"]) == (403, error_type)
 
@@ -327,7 +383,10 @@ def test_only_a_registered_extension_may_subscribe(subscriber: Subscriber, ident
 def test_managed_instances_need_the_newest_schema(subscriber: Subscriber) -> None:
     managed = Config(initialization_type="lambda-managed-instances")
     assert ask(subscriber.wanted(schemaVersion="2022-12-13"), managed)[0] == 400
-    assert "2025-01-29" in ask(subscriber.wanted(schemaVersion="2022-12-13"), managed)[1]["errorMessage"]
+    assert (
+        "2025-01-29"
+        in ask(subscriber.wanted(schemaVersion="2022-12-13"), managed)[1]["errorMessage"]
+    )
 
 
 def test_after_init_nobody_may_subscribe(config: Make, subscriber: Subscriber) -> None:
@@ -367,7 +426,9 @@ def test_it_is_silent_on_request(config: Make, subscriber: Subscriber) -> None:
     assert ("asking", "silence") in emulator.output
 
 
-def test_a_large_backlog_comes_in_batches_of_the_size_that_was_asked_for(config: Make, subscriber: Subscriber) -> None:
+def test_a_large_backlog_comes_in_batches_of_the_size_that_was_asked_for(
+    config: Make, subscriber: Subscriber
+) -> None:
     source = """
 event = client.next()
 for number in range(3000):
@@ -376,7 +437,12 @@ sys.stdout.flush()
 client.respond(event["Lambda-Runtime-Aws-Request-Id"], event.body)
 client.next()
 """
-    run(subscribed(config, subscriber, source, subscriber.wanted("function"), env={"LINGER_S": "1"}), b"{}")
+    run(
+        subscribed(
+            config, subscriber, source, subscriber.wanted("function"), env={"LINGER_S": "1"}
+        ),
+        b"{}",
+    )
 
     assert subscriber.of("function") == [str(number) for number in range(3000)]
     assert max(map(len, subscriber.batches)) <= 1000

@@ -12,7 +12,22 @@ def span(span_id: str, parent_id: str = "", request_id: str = "", trace_id: str 
     attributes = {"faas.invocation_id": request_id} if request_id else {}
     scope = Scope("", "", "")
     return Span(
-        span_id, "SERVER", trace_id, span_id, parent_id, 1, 2, "UNSET", "", attributes, [], [], "", 0, {}, scope
+        span_id,
+        "SERVER",
+        trace_id,
+        span_id,
+        parent_id,
+        1,
+        2,
+        "UNSET",
+        "",
+        attributes,
+        [],
+        [],
+        "",
+        0,
+        {},
+        scope,
     )
 
 

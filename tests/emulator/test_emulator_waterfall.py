@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from lrap_otel.emulator import ExtensionReport, Metric, Outcome, Result, Span
-from lrap_otel.emulator.checks import extension_problem, outcome_problem, sandbox_problem, span_problem, traceparent_in
+from lrap_otel.emulator.checks import (
+    extension_problem,
+    outcome_problem,
+    sandbox_problem,
+    span_problem,
+    traceparent_in,
+)
 from lrap_otel.emulator.overhead import median, summarize
 from lrap_otel.emulator.signals import Event, Link, LogRecord, Point, Scope
 from lrap_otel.emulator.terminal import Terminal
@@ -49,11 +55,15 @@ CHILD = dataclasses.replace(
     status="ERROR",
     status_message="failed",
     attributes={"error.type": "ValueError"},
-    events=[Event("exception", 0, {"exception.type": "ValueError", "exception.message": "no amount"})],
+    events=[
+        Event("exception", 0, {"exception.type": "ValueError", "exception.message": "no amount"})
+    ],
 )
 SENT = b'{"headers":{"TraceParent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}'
 ENDED = Outcome("id-1", SENT, Result(b"{}"), "success", 1.0, 2.0)
-GOOD = ExtensionReport("lrap-otel", subscribed=True, shutdown_seen=True, exit_code=0, killed=False, ms=12.0)
+GOOD = ExtensionReport(
+    "lrap-otel", subscribed=True, shutdown_seen=True, exit_code=0, killed=False, ms=12.0
+)
 
 
 class Tty(io.StringIO):
@@ -78,7 +88,9 @@ def drawn(spans: list[Span]) -> str:
     return stream.getvalue()
 
 
-def test_a_trace_shows_its_remote_parent_and_each_span_as_a_bar(columns: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trace_shows_its_remote_parent_and_each_span_as_a_bar(
+    columns: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     columns(80)
     assert drawn([CHILD, SERVER]).splitlines() == [
@@ -93,11 +105,15 @@ def test_a_trace_shows_its_remote_parent_and_each_span_as_a_bar(columns: Any, mo
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_no_line_is_wider_than_the_terminal(columns: Any, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+def test_no_line_is_wider_than_the_terminal(
+    columns: Any, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     columns(width)
     links = [Link(f"{number:032x}", f"{number:016x}", {}) for number in range(9)]
-    text = drawn([dataclasses.replace(SERVER, name="n" * 300, links=links, status_message="m" * 300), CHILD])
+    text = drawn(
+        [dataclasses.replace(SERVER, name="n" * 300, links=links, status_message="m" * 300), CHILD]
+    )
     assert max(map(len, text.splitlines())) <= width
     assert "link → trace 00000000000000000000000000000004 span 00" in text
     assert "and 4 more links" in text
@@ -128,10 +144,19 @@ def test_a_terminal_without_unicode_gets_ascii() -> None:
 
 
 def a_histogram(
-    endpoint: str, temporality: str, counts: tuple[int, ...], total: float, bounds: tuple[float, ...] = (0.001, 0.002)
+    endpoint: str,
+    temporality: str,
+    counts: tuple[int, ...],
+    total: float,
+    bounds: tuple[float, ...] = (0.001, 0.002),
 ) -> Metric:
     point = Point(
-        {"lrap.endpoint": endpoint}, temporality, count=sum(counts), sum=total, bounds=bounds, bucket_counts=counts
+        {"lrap.endpoint": endpoint},
+        temporality,
+        count=sum(counts),
+        sum=total,
+        bounds=bounds,
+        bucket_counts=counts,
     )
     return Metric("lrap.proxy.overhead", "s", [point], {}, SERVER.scope)
 
@@ -205,7 +230,10 @@ def test_a_good_run_has_no_problems() -> None:
 
 def test_an_unsampled_traceparent_needs_no_span() -> None:
     assert (
-        span_problem(dataclasses.replace(ENDED, event=SENT.replace(b'-01"', b'-00"')), None, is_required=True) is None
+        span_problem(
+            dataclasses.replace(ENDED, event=SENT.replace(b'-01"', b'-00"')), None, is_required=True
+        )
+        is None
     )
 
 
@@ -222,7 +250,8 @@ def test_each_problem_says_what_failed_and_what_to_do() -> None:
         "extension x exited before SHUTDOWN: exit status 1; see what it printed above; an extension lives until SHUTDOWN"
     )
     assert (
-        outcome_problem(slow) == "Task timed out after 3.00 seconds; see the output above, or allow more with --timeout"
+        outcome_problem(slow)
+        == "Task timed out after 3.00 seconds; see the output above, or allow more with --timeout"
     )
     assert "register under the name of its file" in sandbox_problem(
         "Sandbox.Timedout", "extension x did not register within 10 s"
@@ -230,16 +259,27 @@ def test_each_problem_says_what_failed_and_what_to_do() -> None:
     assert extension_problem(dataclasses.replace(GOOD, killed=True, ms=2001.0)) == (
         "extension lrap-otel was killed 2001 ms after the shutdown began; it must exit within 2 s of it"
     )
-    assert "before it saw SHUTDOWN" in (extension_problem(dataclasses.replace(GOOD, shutdown_seen=False)) or "")
-    assert "ended with 3 after SHUTDOWN" in (extension_problem(dataclasses.replace(GOOD, exit_code=3)) or "")
-    assert "no span with faas.invocation_id=id-1 came" in (span_problem(ENDED, None, is_required=True) or "")
-    assert "parent none, the event said 00-4bf9" in (span_problem(ENDED, stray, is_required=False) or "")
+    assert "before it saw SHUTDOWN" in (
+        extension_problem(dataclasses.replace(GOOD, shutdown_seen=False)) or ""
+    )
+    assert "ended with 3 after SHUTDOWN" in (
+        extension_problem(dataclasses.replace(GOOD, exit_code=3)) or ""
+    )
+    assert "no span with faas.invocation_id=id-1 came" in (
+        span_problem(ENDED, None, is_required=True) or ""
+    )
+    assert "parent none, the event said 00-4bf9" in (
+        span_problem(ENDED, stray, is_required=False) or ""
+    )
 
 
 def test_a_span_has_what_was_printed_in_it_below() -> None:
     said = io.StringIO()
     trace_id = SERVER.trace_id_hex
-    logs = [LogRecord(f"line {number}", "", trace_id, "1" * 16, {}, {}, SERVER.scope) for number in range(12)]
+    logs = [
+        LogRecord(f"line {number}", "", trace_id, "1" * 16, {}, {}, SERVER.scope)
+        for number in range(12)
+    ]
     logs += [LogRecord("no", "ERROR", trace_id, "2" * 16, {}, {}, SERVER.scope)]
     logs += [LogRecord("elsewhere", "", "0" * 32, "1" * 16, {}, {}, SERVER.scope)]
     draw([SERVER, CHILD], Terminal(said), logs)

@@ -1,4 +1,6 @@
-"""Copies of the examples, and the tools they are checked with, installed once for each version of the lock files."""
+"""Copies of the examples, and the tools they are checked with, installed once for each version of
+the lock files.
+"""
 
 from __future__ import annotations
 
@@ -48,13 +50,22 @@ def kustomize() -> list[str]:
     """The command that writes the manifests of a folder: kubectl's, else kustomize, built once."""
     if shutil.which("kubectl"):
         return ["kubectl", "kustomize"]
-    return [str(_installed("examples-kustomize", Path(__file__), _install_kustomize) / "kustomize"), "build"]
+    return [
+        str(_installed("examples-kustomize", Path(__file__), _install_kustomize) / "kustomize"),
+        "build",
+    ]
 
 
 @pytest.fixture
 def example(tmp_path: Path) -> Callable[[str], Path]:
-    """A copy of one example's folder, with the others beside it: tools write next to what they read."""
-    shutil.copytree(EXAMPLES, tmp_path / "examples", ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
+    """A copy of one example's folder, with the others beside it: tools write next to what they
+    read.
+    """
+    shutil.copytree(
+        EXAMPLES,
+        tmp_path / "examples",
+        ignore=shutil.ignore_patterns("__pycache__", "node_modules"),
+    )
     return lambda name: tmp_path / "examples" / name
 
 
@@ -71,7 +82,13 @@ def _installed(name: str, lock: Path, install: Callable[[Path, Path], None]) -> 
 
 def _install_python(folder: Path, lock: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    options = ["--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps", "--require-hashes"]
+    options = [
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-compile",
+        "--no-deps",
+        "--require-hashes",
+    ]
     subprocess.run([folder / "bin" / "pip", "install", *options, "--requirement", lock], check=True)
 
 
@@ -84,12 +101,18 @@ def _install_tofu(folder: Path, _: Path) -> None:
     shutil.copytree(json.loads(downloaded)["Dir"], source, copy_function=shutil.copyfile)
     for path in (source, *(path for path in source.rglob("*") if path.is_dir())):
         path.chmod(0o755)
-    subprocess.run(["go", "build", "-buildvcs=false", "-o", folder / "tofu", "./cmd/tofu"], cwd=source, check=True)
+    subprocess.run(
+        ["go", "build", "-buildvcs=false", "-o", folder / "tofu", "./cmd/tofu"],
+        cwd=source,
+        check=True,
+    )
     shutil.rmtree(source)
 
 
 def _install_kustomize(folder: Path, _: Path) -> None:
-    subprocess.run(["go", "install", KUSTOMIZE], env=os.environ | {"GOBIN": str(folder)}, check=True)
+    subprocess.run(
+        ["go", "install", KUSTOMIZE], env=os.environ | {"GOBIN": str(folder)}, check=True
+    )
 
 
 def _install_node(folder: Path, lock: Path) -> None:

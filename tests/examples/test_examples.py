@@ -1,4 +1,6 @@
-"""Every example is checked by the tools that its users deploy it with, as far as they go without an account."""
+"""Every example is checked by the tools that its users deploy it with, as far as they go without an
+account.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> s
     """What it printed; a failure shows all of it."""
     path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
     environment = {"PATH": path, "HOME": str(cwd), **NO_ACCOUNT, **(env or {})}
-    ran = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
     return ran.stdout
 
@@ -53,13 +57,17 @@ def functions_of(template: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_cfn_lint_has_nothing_to_say_of_a_template(name: str, tools: Path, example: Example) -> None:
+def test_cfn_lint_has_nothing_to_say_of_a_template(
+    name: str, tools: Path, example: Example
+) -> None:
     run(tools / "cfn-lint", "template.yaml", cwd=example(name))
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
 def test_sam_validates_a_template(name: str, tools: Path, example: Example) -> None:
-    said = run(tools / "sam", "validate", "--lint", "--template", "template.yaml", cwd=example(name))
+    said = run(
+        tools / "sam", "validate", "--lint", "--template", "template.yaml", cwd=example(name)
+    )
     assert "valid SAM Template" in said
 
 
@@ -89,7 +97,9 @@ def test_a_template_names_files_that_there_are(name: str) -> None:
     assert (EXAMPLES / name / code / file).is_file()
 
 
-def test_the_cdk_app_in_typescript_has_types_and_a_template(node_modules: Path, example: Example) -> None:
+def test_the_cdk_app_in_typescript_has_types_and_a_template(
+    node_modules: Path, example: Example
+) -> None:
     folder = example("cdk/typescript")
     (folder / "node_modules").symlink_to(node_modules)
     run("npx", "tsc", "--noEmit", cwd=folder)
@@ -97,17 +107,28 @@ def test_the_cdk_app_in_typescript_has_types_and_a_template(node_modules: Path, 
     _assert_is_traced(folder / "cdk.out" / "PetShop.template.json")
 
 
-def test_the_cdk_app_in_python_has_a_template(tools: Path, node_modules: Path, example: Example) -> None:
+def test_the_cdk_app_in_python_has_a_template(
+    tools: Path, node_modules: Path, example: Example
+) -> None:
     folder = example("cdk/python")
     app = f"{tools / 'python'} app.py"
-    run(node_modules / ".bin" / "cdk", "synth", "--quiet", "--app", app, *_cdk_context(), cwd=folder)
+    run(
+        node_modules / ".bin" / "cdk", "synth", "--quiet", "--app", app, *_cdk_context(), cwd=folder
+    )
     _assert_is_traced(folder / "cdk.out" / "PetShop.template.json")
 
 
 @pytest.mark.parametrize(
     ("arguments", "variables"),
     [
-        ("", {"OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT, "AWS_LAMBDA_EXEC_WRAPPER": WRAPPER, "OWN": "kept"}),
+        (
+            "",
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT,
+                "AWS_LAMBDA_EXEC_WRAPPER": WRAPPER,
+                "OWN": "kept",
+            },
+        ),
         (
             'next_wrapper="/opt/other", environment={"OTEL_SERVICE_NAME": "shop"}',
             {
@@ -128,7 +149,9 @@ def test_the_construct_keeps_what_the_function_has(
     assert environment == variables
 
 
-def test_the_construct_sets_no_wrapper_where_lambda_ignores_it(tools: Path, example: Example) -> None:
+def test_the_construct_sets_no_wrapper_where_lambda_ignores_it(
+    tools: Path, example: Example
+) -> None:
     _, environment = _construct(tools, example, "PROVIDED_AL2023", "")
     assert environment == {"OTEL_EXPORTER_OTLP_ENDPOINT": ENDPOINT, "OWN": "kept"}
 
@@ -187,10 +210,14 @@ def test_the_serverless_configuration_is_whole() -> None:
         "OTEL_EXPORTER_OTLP_ENDPOINT": "${param:endpoint}",
     }
     handlers = [function["handler"] for function in config["functions"].values()]
-    assert all((EXAMPLES / "serverless" / f"{name.partition('.')[0]}.py").is_file() for name in handlers)
+    assert all(
+        (EXAMPLES / "serverless" / f"{name.partition('.')[0]}.py").is_file() for name in handlers
+    )
 
 
-def test_cfn_lint_has_nothing_to_say_of_the_collectors_on_ecs(tools: Path, example: Example) -> None:
+def test_cfn_lint_has_nothing_to_say_of_the_collectors_on_ecs(
+    tools: Path, example: Example
+) -> None:
     run(tools / "cfn-lint", "ecs.yaml", cwd=example("collector"))
 
 
@@ -202,13 +229,17 @@ def test_the_collectors_on_kubernetes_are_what_its_schemas_allow(
     (folder / "all.yaml").write_text(manifests)
     run(tools / "kubernetes-validate", "--strict", "all.yaml", cwd=folder)
     (config,) = [one for one in yaml.safe_load_all(manifests) if one["kind"] == "ConfigMap"]
-    assert config["data"] == {name: (folder / name).read_text() for name in ("balancer.yaml", "sampler.yaml")}
+    assert config["data"] == {
+        name: (folder / name).read_text() for name in ("balancer.yaml", "sampler.yaml")
+    }
 
 
 def test_a_manifest_that_is_wrong_does_not_pass(tools: Path, example: Example) -> None:
     manifest = example("collector") / "kubernetes.yaml"
     manifest.write_text(manifest.read_text().replace("replicas:", "replica:"))
-    ran = subprocess.run([tools / "kubernetes-validate", "--strict", manifest], capture_output=True, check=False)
+    ran = subprocess.run(
+        [tools / "kubernetes-validate", "--strict", manifest], capture_output=True, check=False
+    )
     assert ran.returncode != 0
 
 
@@ -218,16 +249,22 @@ def test_a_collectors_configuration_fits_into_a_parameter_of_ssm(name: str) -> N
 
 
 @pytest.mark.parametrize("deployment", ["ecs.yaml", "kubernetes.yaml"])
-def test_each_collector_is_given_the_variables_that_its_configuration_reads(deployment: str) -> None:
+def test_each_collector_is_given_the_variables_that_its_configuration_reads(
+    deployment: str,
+) -> None:
     text = (EXAMPLES / "collector" / deployment).read_text()
     given = {"balancer": text.partition("--config=")[2], "sampler": text.rpartition("--config=")[2]}
     for name, container in given.items():
-        read = set(re.findall(r"\$\{env:(\w+)\}", (EXAMPLES / "collector" / f"{name}.yaml").read_text()))
+        read = set(
+            re.findall(r"\$\{env:(\w+)\}", (EXAMPLES / "collector" / f"{name}.yaml").read_text())
+        )
         assert read == {"BACKEND_ENDPOINT", "BACKEND_AUTHORIZATION"}
         assert read <= set(re.findall(r"[Nn]ame: (\w+)$", container, re.MULTILINE))
 
 
-def _construct(tools: Path, example: Example, runtime: str, arguments: str) -> tuple[list[str], dict[str, str]]:
+def _construct(
+    tools: Path, example: Example, runtime: str, arguments: str
+) -> tuple[list[str], dict[str, str]]:
     """The layers and variables of a function after the construct in Python has been given it."""
     folder = example("cdk/python")
     other = "arn:aws:lambda:us-east-1:123456789012:layer:other:7"
@@ -268,7 +305,9 @@ def _declared(files: Any) -> set[str]:
     found = set()
     for file in files:
         for kind, prefix in (("variable", "var"), ("module", "module")):
-            found |= {f"{prefix}.{name.strip(chr(34))}" for block in file.get(kind, []) for name in block}
+            found |= {
+                f"{prefix}.{name.strip(chr(34))}" for block in file.get(kind, []) for name in block
+            }
         found |= {f"local.{name}" for block in file.get("locals", []) for name in block}
         for kind, prefix in (("resource", ""), ("data", "data.")):
             found |= {

@@ -40,19 +40,27 @@ def invoke_once(runtime: Peer, runtime_api: Peer) -> None:
 
 
 class Extension:
-    """A started extension. `api` is both of Lambda's APIs, `host` the name by which the extension is told where they are.
+    """A started extension. `api` is both of Lambda's APIs, `host` the name by which the extension
+    is told where they are.
 
     `root` holds ``opt/entrypoint`` and the package.
     """
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0, root: Path = ROOT, **variables: str) -> None:
+    def __init__(
+        self, *, host: str = "127.0.0.1", port: int = 0, root: Path = ROOT, **variables: str
+    ) -> None:
         self.api = Upstream()
         self.port = port or free_port()
-        told = {"AWS_LAMBDA_RUNTIME_API": f"{host}:{self.api.port}", "LRAP_LISTENER_PORT": str(self.port)}
+        told = {
+            "AWS_LAMBDA_RUNTIME_API": f"{host}:{self.api.port}",
+            "LRAP_LISTENER_PORT": str(self.port),
+        }
         # /tmp is everybody's; and where a test plays the Telemetry API as well, it says so.
         told |= {"LRAP_SPOOL_BYTES": "0", "LRAP_TELEMETRY_API": "off"}
         self.process = subprocess.Popen(
-            [root / "opt/entrypoint"], env={"PATH": os.environ["PATH"], **told, **variables}, stderr=subprocess.PIPE
+            [root / "opt/entrypoint"],
+            env={"PATH": os.environ["PATH"], **told, **variables},
+            stderr=subprocess.PIPE,
         )
         self.lambda_side: Peer | None = None
 
@@ -72,7 +80,9 @@ class Extension:
         self.read_registration()
         assert self.lambda_side is not None
         self.lambda_side.send(REGISTERED)
-        assert self.lambda_side.read_head().startswith(b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n")
+        assert self.lambda_side.read_head().startswith(
+            b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n"
+        )
         return self.lambda_side
 
     def connect(self) -> Peer:
@@ -99,7 +109,9 @@ class Extension:
 
 
 def reply(event: object) -> bytes:
-    """An event of the Extensions API as Lambda sends it; SHUTDOWN's type is sniffed, and it has no identifier."""
+    """An event of the Extensions API as Lambda sends it; SHUTDOWN's type is sniffed, and it has no
+    identifier.
+    """
     body = json.dumps(event).encode()
     return (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nDate: Sun, 22 Nov 2026 07:05:00 GMT\r\n"

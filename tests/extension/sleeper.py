@@ -1,4 +1,6 @@
-"""A process that stands for the telemetry process: it sleeps, and /proc tells whether it is stopped."""
+"""A process that stands for the telemetry process: it sleeps, and /proc tells whether it is
+stopped.
+"""
 
 from __future__ import annotations
 

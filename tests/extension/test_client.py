@@ -1,4 +1,6 @@
-"""The Extensions API client never gives up: an extension that ends before SHUTDOWN takes the sandbox with it."""
+"""The Extensions API client never gives up: an extension that ends before SHUTDOWN takes the
+sandbox with it.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,18 @@ def api() -> Iterator[Upstream]:
 
 
 def started(api: Upstream) -> tuple[Client, Peer]:
-    client = Client(Stream(connect(api.port).socket, SERVER), ("127.0.0.1", api.port), retry_pause_s=0.01)
+    client = Client(
+        Stream(connect(api.port).socket, SERVER), ("127.0.0.1", api.port), retry_pause_s=0.01
+    )
     return client, api.accept()
 
 
 def reply(body: bytes, status: bytes = b"200 OK") -> bytes:
-    return b"HTTP/1.1 %s\r\nLambda-Extension-Identifier: me\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body)
+    return b"HTTP/1.1 %s\r\nLambda-Extension-Identifier: me\r\nContent-Length: %d\r\n\r\n%s" % (
+        status,
+        len(body),
+        body,
+    )
 
 
 def test_a_refused_registration_says_what_lambda_said(api: Upstream) -> None:
@@ -42,9 +50,13 @@ def test_a_refused_registration_says_what_lambda_said(api: Upstream) -> None:
 
 
 @pytest.mark.parametrize(
-    "answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"nonsense\r\n\r\n"], ids=["ends", "breaks off", "nonsense"]
+    "answer",
+    [b"", b"HTTP/1.1 200 OK\r\nContent-Le", b"nonsense\r\n\r\n"],
+    ids=["ends", "breaks off", "nonsense"],
 )
-def test_a_lambda_that_goes_away_before_it_answers_is_an_error(api: Upstream, answer: bytes) -> None:
+def test_a_lambda_that_goes_away_before_it_answers_is_an_error(
+    api: Upstream, answer: bytes
+) -> None:
     client, lambda_side = started(api)
     lambda_side.send(answer).end()
     with pytest.raises((DisconnectedError, RemoteProtocolError)):
@@ -84,7 +96,9 @@ def test_the_next_event_is_asked_for_again_when_the_call_fails(api: Upstream, ho
     assert events == [{"eventType": "SHUTDOWN"}]
 
 
-def test_a_sandbox_that_stays_idle_is_told_of_and_one_whose_event_is_there_is_not(api: Upstream) -> None:
+def test_a_sandbox_that_stays_idle_is_told_of_and_one_whose_event_is_there_is_not(
+    api: Upstream,
+) -> None:
     client, lambda_side = started(api)
     told: list[str] = []
     idle = threading.Event()

@@ -1,4 +1,6 @@
-"""Exporters that others wrote get what a real extension process has, whatever they make of it; OTLP over gRPC is one."""
+"""Exporters that others wrote get what a real extension process has, whatever they make of it; OTLP
+over gRPC is one.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ GENEROUS_S = 30.0
 
 
 class Place:
-    """A folder with the extension in it, as a checkout is, and with `packages`; `kept` is where the exporters write."""
+    """A folder with the extension in it, as a checkout is, and with `packages`; `kept` is where the
+    exporters write.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -39,7 +43,9 @@ class Place:
         self.use(PACKAGES)
 
     def use(self, packages: Path | str) -> None:
-        (self.root / ".lrap-paths").write_text(f"LRAP_PYTHON={sys.executable}\nLRAP_DEPENDENCIES='{packages}'\n")
+        (self.root / ".lrap-paths").write_text(
+            f"LRAP_PYTHON={sys.executable}\nLRAP_DEPENDENCIES='{packages}'\n"
+        )
 
     def use_others(self) -> None:
         folder = self.root / "packages"
@@ -57,7 +63,9 @@ class Place:
         until: Callable[[], object] = lambda: True,
         **variables: str,
     ) -> tuple[str, float]:
-        """From start to SHUTDOWN, which comes once `until` is so: what is printed, and how long SHUTDOWN took."""
+        """From start to SHUTDOWN, which comes once `until` is so: what is printed, and how long
+        SHUTDOWN took.
+        """
         variables = {"KEPT_IN": str(self.kept), "OTEL_BSP_SCHEDULE_DELAY": "100", **variables}
         extension = Extension(root=self.root, **variables)
         try:
@@ -74,7 +82,15 @@ class Place:
                 time.sleep(0.005)
             begun_s = time.monotonic()
             deadline_ms = int((time.time() + shutdown_s) * 1_000)
-            api.send(reply({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": deadline_ms}))
+            api.send(
+                reply(
+                    {
+                        "eventType": "SHUTDOWN",
+                        "shutdownReason": "spindown",
+                        "deadlineMs": deadline_ms,
+                    }
+                )
+            )
             status, errors = extension.end()
             took_s = time.monotonic() - begun_s
         finally:
@@ -119,7 +135,9 @@ def test_spans_and_metrics_arrive_over_grpc(place: Place, collector: GrpcCollect
     assert printed == ""
 
 
-def test_one_signal_may_go_by_grpc_and_the_other_by_http(place: Place, collector: GrpcCollector) -> None:
+def test_one_signal_may_go_by_grpc_and_the_other_by_http(
+    place: Place, collector: GrpcCollector
+) -> None:
     with Collector() as http:
         printed, _ = place.live(
             OTEL_EXPORTER_OTLP_TRACES_PROTOCOL="grpc",
@@ -134,7 +152,9 @@ def test_one_signal_may_go_by_grpc_and_the_other_by_http(place: Place, collector
 
 
 def test_what_a_grpc_collector_refuses_comes_again(place: Place) -> None:
-    with GrpcCollector(lambda number: grpc.StatusCode.INTERNAL if number == 0 else None) as collector:
+    with GrpcCollector(
+        lambda number: grpc.StatusCode.INTERNAL if number == 0 else None
+    ) as collector:
         printed, _ = place.live(
             until=lambda: collector.metadata,
             OTEL_EXPORTER_OTLP_PROTOCOL="grpc",
@@ -219,7 +239,9 @@ def test_what_fails_once_comes_again(place: Place) -> None:
     place.use_others()
 
     printed, _ = place.live(
-        until=lambda: place.read("fails"), OTEL_TRACES_EXPORTER="fails", OTEL_METRICS_EXPORTER="none"
+        until=lambda: place.read("fails"),
+        OTEL_TRACES_EXPORTER="fails",
+        OTEL_METRICS_EXPORTER="none",
     )
 
     assert place.read("fails") == ["failed", "1"]
@@ -233,15 +255,23 @@ def test_what_fails_once_comes_again(place: Place) -> None:
             {"OTEL_TRACES_EXPORTER": "broken"},
             "the exporter broken of traces cannot be used (ValueError: no project is set)",
         ),
-        ({"OTEL_TRACES_EXPORTER": "gone"}, "the exporter gone of traces cannot be used (AttributeError"),
-        ({"OTEL_METRICS_EXPORTER": "reader"}, "the exporter reader of metrics cannot be used (TypeError"),
+        (
+            {"OTEL_TRACES_EXPORTER": "gone"},
+            "the exporter gone of traces cannot be used (AttributeError",
+        ),
+        (
+            {"OTEL_METRICS_EXPORTER": "reader"},
+            "the exporter reader of metrics cannot be used (TypeError",
+        ),
         (
             {"OTEL_TRACES_EXPORTER": "banana"},
             "that are there: broken, exits, fails, gone, hangs, kept, otlp_proto_grpc",
         ),
     ],
 )
-def test_one_that_cannot_be_had_is_told_and_ours_is_used(place: Place, variables: dict[str, str], says: str) -> None:
+def test_one_that_cannot_be_had_is_told_and_ours_is_used(
+    place: Place, variables: dict[str, str], says: str
+) -> None:
     place.use_others()
     with Collector() as http:
         printed, _ = place.live(OTEL_EXPORTER_OTLP_ENDPOINT=http.url, **variables)
@@ -260,13 +290,17 @@ def test_a_value_that_the_sdk_cannot_read_is_told_and_ours_is_used(place: Place)
         )
 
         assert {sent.path for sent in http.received()} == {"/v1/traces", "/v1/metrics"}
-    assert "OTEL_EXPORTER_OTLP_PROTOCOL=grpc: the SDK cannot be used (ValueError: OTEL_SPAN" in printed
+    assert (
+        "OTEL_EXPORTER_OTLP_PROTOCOL=grpc: the SDK cannot be used (ValueError: OTEL_SPAN" in printed
+    )
 
 
 def test_the_default_layer_says_what_is_missing_and_sends_by_http(place: Place) -> None:
     place.use(place.root / "nothing")
     with Collector() as http:
-        printed, _ = place.live(OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_ENDPOINT=http.url)
+        printed, _ = place.live(
+            OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_ENDPOINT=http.url
+        )
 
         assert {sent.path for sent in http.received()} == {"/v1/traces", "/v1/metrics"}
     assert printed == (

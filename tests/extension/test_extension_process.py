@@ -1,4 +1,6 @@
-"""The extension lives from its registration to SHUTDOWN, whatever happens around it: an earlier exit resets the sandbox."""
+"""The extension lives from its registration to SHUTDOWN, whatever happens around it: an earlier
+exit resets the sandbox.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ if TYPE_CHECKING:
     Start = Callable[..., Extension]
 
 REQUEST_ID = "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
-PROXIES = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
+PROXIES = dict.fromkeys(
+    ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9"
+)
 
 
 @pytest.fixture
@@ -48,7 +52,9 @@ def shutdown(within_ms: int = 2_000, reason: str = "spindown") -> bytes:
 
 
 @pytest.mark.parametrize("reason", ["SPINDOWN", "Timeout", "ReleaseFail", "SandboxTerminated", ""])
-def test_shutdown_is_understood_in_every_form_that_lambda_gives_it(start: Start, reason: str) -> None:
+def test_shutdown_is_understood_in_every_form_that_lambda_gives_it(
+    start: Start, reason: str
+) -> None:
     # H9: without an identifier, as text, and with reasons of several spellings
     extension = start()
     extension.register().send(shutdown(reason=reason))
@@ -56,9 +62,12 @@ def test_shutdown_is_understood_in_every_form_that_lambda_gives_it(start: Start,
 
 
 @pytest.mark.parametrize(
-    "initialization_type", ["on-demand", "provisioned-concurrency", "snap-start", "native-http", "of the future", ""]
+    "initialization_type",
+    ["on-demand", "provisioned-concurrency", "snap-start", "native-http", "of the future", ""],
 )
-def test_an_initialization_that_nobody_knows_is_an_ordinary_one(start: Start, initialization_type: str) -> None:
+def test_an_initialization_that_nobody_knows_is_an_ordinary_one(
+    start: Start, initialization_type: str
+) -> None:
     # H5
     extension = start(AWS_LAMBDA_INITIALIZATION_TYPE=initialization_type)
     _, body = extension.read_registration()
@@ -79,7 +88,9 @@ def test_a_sandbox_that_was_reset_has_its_port_back_at_once(start: Start) -> Non
     deliver(second)
 
 
-@pytest.mark.parametrize("answer", [b"HTTP/1.1 403 Forbidden\r\n", b"HTTP/1.1 500 Internal Server Error\r\n", b""])
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 403 Forbidden\r\n", b"HTTP/1.1 500 Internal Server Error\r\n", b""]
+)
 def test_without_a_registration_it_says_so_and_ends_at_once(start: Start, answer: bytes) -> None:
     # H15
     extension = start()
@@ -115,7 +126,8 @@ def test_a_proxy_in_the_environment_is_not_asked_for_lambda(start: Start) -> Non
 
 
 def test_running_out_of_descriptors_does_not_end_it(start: Start) -> None:
-    # H16: the connection of event/next breaks, and for a while there is no descriptor for another one
+    # H16: the connection of event/next breaks, and for a while there is no descriptor for another
+    # one
     extension = start()
     api = extension.register()
     extension.limit_descriptors(3)
@@ -156,7 +168,9 @@ def test_a_result_on_its_way_does_not_delay_the_end(start: Start) -> None:
     assert runtime_api.read_to_any_end()[0] == b""
 
 
-def test_a_result_on_its_way_is_forwarded_while_the_extension_ends(start: Start, collector: Upstream) -> None:
+def test_a_result_on_its_way_is_forwarded_while_the_extension_ends(
+    start: Start, collector: Upstream
+) -> None:
     # H10: it ends once the collector has everything
     extension = start(OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{collector.port}")
     api = extension.register()
@@ -178,13 +192,17 @@ def test_a_result_on_its_way_is_forwarded_while_the_extension_ends(start: Start,
     assert extension.end() == (0, b"")
 
 
-def test_the_runtime_gets_its_next_event_while_a_flush_is_held(start: Start, collector: Upstream) -> None:
+def test_the_runtime_gets_its_next_event_while_a_flush_is_held(
+    start: Start, collector: Upstream
+) -> None:
     # H11: the proxy does not wait for what the extension waits for
     endpoint = f"http://127.0.0.1:{collector.port}"
     extension = start(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint, LRAP_FLUSH_BUDGET_MS="60000")
     api = extension.register()
     runtime, runtime_api = deliver(extension)
-    api.send(reply({"eventType": "INVOKE", "requestId": REQUEST_ID, "deadlineMs": 4_102_444_800_000}))
+    api.send(
+        reply({"eventType": "INVOKE", "requestId": REQUEST_ID, "deadlineMs": 4_102_444_800_000})
+    )
     request = post(result_target(), b"true")
     runtime.send(request)
     assert runtime_api.read(len(request)) == request
@@ -209,6 +227,8 @@ def deliver(extension: Extension) -> tuple[Peer, Peer]:
 
 
 def wait_for_export(collector: Upstream) -> Peer:
-    """The telemetry process connects; it has the SDK to load first, with the lowest claim on the machine."""
+    """The telemetry process connects; it has the SDK to load first, with the lowest claim on the
+    machine.
+    """
     assert collector.has_caller(60.0)
     return collector.accept()

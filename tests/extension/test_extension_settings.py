@@ -1,4 +1,6 @@
-"""No value of any of OpenTelemetry's variables ends the telemetry, or the function: a span arrives all the same."""
+"""No value of any of OpenTelemetry's variables ends the telemetry, or the function: a span arrives
+all the same.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +14,22 @@ from tests.extension.extension_process import Extension, invoke_once, reply
 from tests.proxy.wire import NEXT
 from tests.telemetry.otlp_collector import Collector
 
-# The specification's ("Environment Variable Specification", "OTLP Exporter", "Declarative configuration"), whether
-# we read them or not.
+# The specification's ("Environment Variable Specification", "OTLP Exporter", "Declarative
+# configuration"), whether we read them or not.
 GENERAL = (
-    *("OTEL_SDK_DISABLED", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_SERVICE_NAME", "OTEL_LOG_LEVEL", "OTEL_PROPAGATORS"),
-    *("OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG", "OTEL_CONFIG_FILE", "OTEL_EXPERIMENTAL_CONFIG_FILE"),
+    *(
+        "OTEL_SDK_DISABLED",
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "OTEL_SERVICE_NAME",
+        "OTEL_LOG_LEVEL",
+        "OTEL_PROPAGATORS",
+    ),
+    *(
+        "OTEL_TRACES_SAMPLER",
+        "OTEL_TRACES_SAMPLER_ARG",
+        "OTEL_CONFIG_FILE",
+        "OTEL_EXPERIMENTAL_CONFIG_FILE",
+    ),
     *(f"OTEL_{signal}_EXPORTER" for signal in ("TRACES", "METRICS", "LOGS")),
     *("OTEL_METRICS_EXEMPLAR_FILTER", "OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT"),
     *("OTEL_ENTITIES", "OTEL_SEMCONV_STABILITY_OPT_IN", "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN"),
@@ -41,7 +54,14 @@ OTLP = (
         f"OTEL_EXPORTER_OTLP_{signal}{name}"
         for signal in ("", "TRACES_", "METRICS_", "LOGS_")
         for name in (
-            *("ENDPOINT", "INSECURE", "SPAN_INSECURE", "METRIC_INSECURE", "CERTIFICATE", "CLIENT_KEY"),
+            *(
+                "ENDPOINT",
+                "INSECURE",
+                "SPAN_INSECURE",
+                "METRIC_INSECURE",
+                "CERTIFICATE",
+                "CLIENT_KEY",
+            ),
             *("CLIENT_CERTIFICATE", "HEADERS", "COMPRESSION", "TIMEOUT", "PROTOCOL"),
         )
     ),
@@ -49,7 +69,11 @@ OTLP = (
     "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
 )
 OTHER_EXPORTERS = (
-    *("OTEL_EXPORTER_ZIPKIN_ENDPOINT", "OTEL_EXPORTER_ZIPKIN_TIMEOUT", "OTEL_EXPORTER_ZIPKIN_PROTOCOL"),
+    *(
+        "OTEL_EXPORTER_ZIPKIN_ENDPOINT",
+        "OTEL_EXPORTER_ZIPKIN_TIMEOUT",
+        "OTEL_EXPORTER_ZIPKIN_PROTOCOL",
+    ),
     *("OTEL_EXPORTER_PROMETHEUS_HOST", "OTEL_EXPORTER_PROMETHEUS_PORT"),
 )
 SDK = tuple(
@@ -63,8 +87,8 @@ COMMON_ENDPOINT = ("OTEL_EXPORTER_OTLP_ENDPOINT",)
 EVERYTHING = {"spans", "metrics"}
 OWN_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT")
 
-# A word, no number that counts anything, more than any number, other alphabets, bytes that are no text, and a list
-# of everything that is malformed.
+# A word, no number that counts anything, more than any number, other alphabets, bytes that are no
+# text, and a list of everything that is malformed.
 VALUES = (
     "banana",
     "-1",
@@ -78,8 +102,12 @@ VALUES = (
 )
 
 
-def signals_that_arrive(variables: dict[str, str], endpoints: tuple[str, ...]) -> tuple[set[str], str]:
-    """Which signals come after one invocation and SHUTDOWN, with these variables but for `endpoints`; what is printed."""
+def signals_that_arrive(
+    variables: dict[str, str], endpoints: tuple[str, ...]
+) -> tuple[set[str], str]:
+    """Which signals come after one invocation and SHUTDOWN, with these variables but for
+    `endpoints`; what is printed.
+    """
     with Collector() as collector:
         paths = {
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "/v1/traces",
@@ -92,7 +120,15 @@ def signals_that_arrive(variables: dict[str, str], endpoints: tuple[str, ...]) -
             runtime = extension.connect().send(NEXT)
             invoke_once(runtime, extension.api.accept())
             deadline_ms = int(time.time() * 1_000) + 30_000
-            api.send(reply({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": deadline_ms}))
+            api.send(
+                reply(
+                    {
+                        "eventType": "SHUTDOWN",
+                        "shutdownReason": "spindown",
+                        "deadlineMs": deadline_ms,
+                    }
+                )
+            )
             status, errors = extension.end()
         finally:
             extension.close()
@@ -107,8 +143,14 @@ def signals_that_arrive(variables: dict[str, str], endpoints: tuple[str, ...]) -
         for span in scope.spans
     ]
     assert len(spans) <= 1
-    metrics = {sent.path for sent in posts if sent.path.endswith("/v1/metrics") and sent.metrics().resource_metrics}
-    return ({"spans"} if spans else set()) | ({"metrics"} if metrics else set()), errors.decode("utf-8", "replace")
+    metrics = {
+        sent.path
+        for sent in posts
+        if sent.path.endswith("/v1/metrics") and sent.metrics().resource_metrics
+    }
+    return ({"spans"} if spans else set()) | ({"metrics"} if metrics else set()), errors.decode(
+        "utf-8", "replace"
+    )
 
 
 def guilty(value: str, endpoints: tuple[str, ...]) -> str:
@@ -123,18 +165,28 @@ def guilty(value: str, endpoints: tuple[str, ...]) -> str:
 
 @pytest.mark.parametrize("endpoints", [COMMON_ENDPOINT, OWN_ENDPOINTS], ids=["common", "own"])
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
-def test_a_span_arrives_whatever_is_in_the_variables(value: str, endpoints: tuple[str, ...]) -> None:
+def test_a_span_arrives_whatever_is_in_the_variables(
+    value: str, endpoints: tuple[str, ...]
+) -> None:
     arrived, errors = signals_that_arrive(dict.fromkeys(NAMES, value), endpoints)
 
     if arrived != EVERYTHING:
-        pytest.fail(f"{guilty(value, endpoints)}={value!r}: only {sorted(arrived)} arrive; printed was {errors}")
+        pytest.fail(
+            f"{guilty(value, endpoints)}={value!r}: only {sorted(arrived)} arrive; printed was {errors}"
+        )
 
 
 # What is read, and cannot be a banana.
 TOLD_OF_A_BANANA = {
     *("OTEL_SDK_DISABLED", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_PROPAGATORS", "OTEL_TRACES_SAMPLER"),
     *("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_METRICS_EXEMPLAR_FILTER"),
-    *("OTEL_METRIC_EXPORT_INTERVAL", "OTEL_METRIC_EXPORT_TIMEOUT", *BATCHING[:4], *LIMITS[:4], *LIMITS[6:]),
+    *(
+        "OTEL_METRIC_EXPORT_INTERVAL",
+        "OTEL_METRIC_EXPORT_TIMEOUT",
+        *BATCHING[:4],
+        *LIMITS[:4],
+        *LIMITS[6:],
+    ),
     *(
         f"OTEL_EXPORTER_OTLP_{signal}{name}"
         for signal in ("", "TRACES_", "METRICS_", "LOGS_")
@@ -142,7 +194,10 @@ TOLD_OF_A_BANANA = {
     ),
     # of a signal's own headers, the common ones are not read
     *(f"OTEL_EXPORTER_OTLP_{signal}_HEADERS" for signal in ("TRACES", "METRICS", "LOGS")),
-    *("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"),
+    *(
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+    ),
 }
 
 
@@ -151,9 +206,9 @@ def test_each_variable_that_is_read_and_cannot_be_used_is_told_once() -> None:
 
     lines = [line.removeprefix("lrap-otel: warning: ") for line in errors.splitlines()]
     told = [line.replace(":", " ").replace("=", " ").split(" ")[0] for line in lines]
-    assert {name: told.count(name) for name in TOLD_OF_A_BANANA - set(OWN_ENDPOINTS)} == dict.fromkeys(
-        TOLD_OF_A_BANANA - set(OWN_ENDPOINTS), 1
-    )
+    assert {
+        name: told.count(name) for name in TOLD_OF_A_BANANA - set(OWN_ENDPOINTS)
+    } == dict.fromkeys(TOLD_OF_A_BANANA - set(OWN_ENDPOINTS), 1)
     assert set(told) - TOLD_OF_A_BANANA == {"set"}  # for others, and not used: one line
 
 
@@ -167,4 +222,7 @@ def test_the_sampler_has_one_warning_for_both_processes() -> None:
 
 
 def test_a_ratio_without_an_argument_is_nothing_to_warn_of() -> None:
-    assert signals_that_arrive({"OTEL_TRACES_SAMPLER": "traceidratio"}, COMMON_ENDPOINT) == (EVERYTHING, "")
+    assert signals_that_arrive({"OTEL_TRACES_SAMPLER": "traceidratio"}, COMMON_ENDPOINT) == (
+        EVERYTHING,
+        "",
+    )

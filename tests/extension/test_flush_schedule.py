@@ -1,4 +1,6 @@
-"""Which invocations end or begin with a flush, and what each choice costs and risks: simulated, with a clock of its own."""
+"""Which invocations end or begin with a flush, and what each choice costs and risks: simulated,
+with a clock of its own.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lrap_otel.extension.flush import BUSY_AFTER, BUSY_FLUSH_MS, BUSY_GAP_MS, BUSY_UNFLUSHED, FlushSchedule
+from lrap_otel.extension.flush import (
+    BUSY_AFTER,
+    BUSY_FLUSH_MS,
+    BUSY_GAP_MS,
+    BUSY_UNFLUSHED,
+    FlushSchedule,
+)
 
 CHOICES = ("end", "overlap", 5_000, "auto")
 
@@ -62,7 +70,10 @@ def test_auto_ends_with_a_flush_until_the_sandbox_is_busy() -> None:
 
 def test_a_busy_sandbox_flushes_several_invocations_at_once() -> None:
     busy = flushes("auto", [0] + [1] * (BUSY_AFTER + 2 * BUSY_UNFLUSHED), run_ms=1)[BUSY_AFTER:]
-    assert [number for number, (begins, _) in enumerate(busy) if begins] == [BUSY_UNFLUSHED, 2 * BUSY_UNFLUSHED]
+    assert [number for number, (begins, _) in enumerate(busy) if begins] == [
+        BUSY_UNFLUSHED,
+        2 * BUSY_UNFLUSHED,
+    ]
     assert not any(ends for _, ends in busy)
 
 
@@ -89,8 +100,12 @@ def test_a_clock_that_is_set_back_ends_no_flushing(choice: str | int) -> None:
     assert any(begins or ends for begins, ends in made[:2])
 
 
-@given(st.sampled_from(CHOICES), st.lists(st.integers(0, 5_000), max_size=60), st.integers(0, 3_000))
-def test_no_more_than_was_promised_is_ever_at_risk(choice: str | int, gaps_ms: list[int], run_ms: int) -> None:
+@given(
+    st.sampled_from(CHOICES), st.lists(st.integers(0, 5_000), max_size=60), st.integers(0, 3_000)
+)
+def test_no_more_than_was_promised_is_ever_at_risk(
+    choice: str | int, gaps_ms: list[int], run_ms: int
+) -> None:
     schedule = FlushSchedule(choice)
     now_ms, unflushed = 0, 0
     since_ms = 0
@@ -100,7 +115,9 @@ def test_no_more_than_was_promised_is_ever_at_risk(choice: str | int, gaps_ms: l
             unflushed, since_ms = 0, now_ms
         # The one that runs, and those that ended since the last flush.
         at_risk = 1 + unflushed
-        assert at_risk <= {"end": 1, "overlap": 2, "auto": 1 + BUSY_UNFLUSHED}.get(str(choice), at_risk)
+        assert at_risk <= {"end": 1, "overlap": 2, "auto": 1 + BUSY_UNFLUSHED}.get(
+            str(choice), at_risk
+        )
         if isinstance(choice, int) and unflushed:
             assert since_ms + choice + gap_ms + run_ms >= now_ms
         now_ms += run_ms
@@ -173,7 +190,9 @@ def concurrent(chance: random.Random) -> list[list[float]]:
 
 
 def table() -> dict[tuple[str, str | int], tuple[float, float, float, int]]:
-    """By arrivals and choice: billed ms for each invocation beyond its own, delay p50 and p99, most at risk."""
+    """By arrivals and choice: billed ms for each invocation beyond its own, delay p50 and p99, most
+    at risk.
+    """
     rows = {}
     for arrivals in (sparse, steady, bursty, concurrent):
         for choice in CHOICES:
@@ -208,4 +227,6 @@ def test_what_each_choice_costs_delays_and_risks(capsys: pytest.CaptureFixture[s
     # In bursts: billed for the first few of each.
     assert rows["bursty", "auto"][0] < 0.2 * rows["bursty", "end"][0]
     assert rows["concurrent", "auto"][0] < 0.5 * rows["concurrent", "end"][0]
-    assert max(row[3] for (_, choice), row in rows.items() if choice == "auto") <= 1 + BUSY_UNFLUSHED
+    assert (
+        max(row[3] for (_, choice), row in rows.items() if choice == "auto") <= 1 + BUSY_UNFLUSHED
+    )

@@ -1,4 +1,6 @@
-"""What holds `event/next` back, and what ends a hold. The test plays Lambda and the telemetry process."""
+"""What holds `event/next` back, and what ends a hold. The test plays Lambda and the telemetry
+process.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,12 @@ class Extension:
     """A registered extension whose lifecycle runs in a thread."""
 
     def __init__(
-        self, *, budget_ms: int = LONG_MS, flush: str | int = "end", has_telemetry: bool = True, is_ready: bool = True
+        self,
+        *,
+        budget_ms: int = LONG_MS,
+        flush: str | int = "end",
+        has_telemetry: bool = True,
+        is_ready: bool = True,
     ) -> None:
         self.channel = Channel()
         self.channel.far.settimeout(5.0)
@@ -45,7 +52,9 @@ class Extension:
         self._api = Upstream()
         # Once the test is over, it asks no more.
         client = Client(
-            Stream(connect(self._api.port).socket, SERVER), ("127.0.0.1", self._api.port), retry_pause_s=3_600
+            Stream(connect(self._api.port).socket, SERVER),
+            ("127.0.0.1", self._api.port),
+            retry_pause_s=3_600,
         )
         self.lambda_side = self._api.accept()
         self._answer(self.lambda_side, REGISTERED)
@@ -55,7 +64,13 @@ class Extension:
         telemetry = self.telemetry if has_telemetry else None
         self.recorder = Recorder(self.invocations, self.channel)
         lifecycle = Lifecycle(
-            client, self.invocations, self.polls, telemetry, self.recorder, budget_ms, FlushSchedule(flush)
+            client,
+            self.invocations,
+            self.polls,
+            telemetry,
+            self.recorder,
+            budget_ms,
+            FlushSchedule(flush),
         )
         self.thread = threading.Thread(target=lifecycle.run, daemon=True)
         self.thread.start()
@@ -64,7 +79,9 @@ class Extension:
         """Lambda sees the next `event/next`."""
         if not self.lambda_side.has_news(wait_s):
             return False
-        assert self.lambda_side.read_head().startswith(b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n")
+        assert self.lambda_side.read_head().startswith(
+            b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n"
+        )
         return True
 
     def is_held(self) -> bool:
@@ -81,7 +98,8 @@ class Extension:
     @staticmethod
     def _answer(peer: Peer, body: bytes) -> None:
         peer.send(
-            b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: me\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: me\r\nContent-Length: %d\r\n\r\n%s"
+            % (len(body), body)
         )
 
     def deliver(self, request_id: str) -> Invocation:
@@ -133,7 +151,9 @@ def test_an_invoke_that_comes_after_its_result_is_flushed_at_once(extension: Ext
     assert extension.asks_for_next()
 
 
-def test_an_invoke_that_comes_before_its_event_waits_while_a_poll_is_out(extension: Extension) -> None:
+def test_an_invoke_that_comes_before_its_event_waits_while_a_poll_is_out(
+    extension: Extension,
+) -> None:
     extension.polls.waiting["a runtime"] = []
     extension.send_invoke("r")
     assert extension.is_held()
@@ -163,7 +183,9 @@ def test_an_event_that_does_not_come_through_us_is_not_waited_for_and_warned_of_
     assert capfd.readouterr().err.count("AWS_LAMBDA_EXEC_WRAPPER") == 1
 
 
-def test_an_invoke_for_another_event_than_the_one_with_the_function_is_not_waited_for(extension: Extension) -> None:
+def test_an_invoke_for_another_event_than_the_one_with_the_function_is_not_waited_for(
+    extension: Extension,
+) -> None:
     extension.deliver("r")
     extension.send_invoke("another")
     assert extension.asks_for_next()
@@ -225,7 +247,8 @@ def test_after_three_failures_nothing_is_held_until_a_flush_succeeds(extension: 
     extension.far.reply(records.flushed(unheld.number, ok=True))
     while extension.telemetry.failures_in_a_row >= 3:
         time.sleep(0.001)
-    # Nobody waited for that one, so the next hold is a trial: one more failure ends the holds again.
+    # Nobody waited for that one, so the next hold is a trial: one more failure ends the holds
+    # again.
     trial = invoke(4)
     assert trial.budget_ms > 0
     assert extension.is_held()
@@ -300,7 +323,13 @@ def test_what_a_hold_took_is_said_with_the_next_flush(extension: Extension) -> N
         assert extension.is_held()  # a tenth of a second
         extension.far.reply(records.flushed(flush.number, ok=True))
         assert extension.asks_for_next()
-    extension.send({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": time.time_ns() // 1_000_000})
+    extension.send(
+        {
+            "eventType": "SHUTDOWN",
+            "shutdownReason": "spindown",
+            "deadlineMs": time.time_ns() // 1_000_000,
+        }
+    )
     record = extension.far.receive()
     assert isinstance(record, records.Shutdown)
     assert 100 <= record.billed_ms < 5_000
@@ -346,9 +375,13 @@ def test_a_telemetry_process_that_dies_ends_the_hold(extension: Extension) -> No
     assert extension.asks_for_next()
 
 
-def test_shutdown_is_passed_on_with_its_reason_and_ends_the_lifecycle_when_all_is_out(extension: Extension) -> None:
+def test_shutdown_is_passed_on_with_its_reason_and_ends_the_lifecycle_when_all_is_out(
+    extension: Extension,
+) -> None:
     deadline_ms = time.time_ns() // 1_000_000 + LONG_MS
-    extension.send({"eventType": "SHUTDOWN", "shutdownReason": "TIMEOUT", "deadlineMs": deadline_ms})
+    extension.send(
+        {"eventType": "SHUTDOWN", "shutdownReason": "TIMEOUT", "deadlineMs": deadline_ms}
+    )
     record = extension.far.receive()
     assert isinstance(record, records.Shutdown)
     assert record.reason == "timeout"
@@ -393,7 +426,9 @@ def test_shutdown_without_telemetry_ends_at_once() -> None:
     extension.close()
 
 
-@pytest.mark.parametrize("event", [[], 7, {"eventType": 1}, {"eventType": "FUTURE", "deadlineMs": "soon"}])
+@pytest.mark.parametrize(
+    "event", [[], 7, {"eventType": 1}, {"eventType": "FUTURE", "deadlineMs": "soon"}]
+)
 def test_an_event_nobody_knows_is_passed_over(extension: Extension, event: object) -> None:
     extension.send(event)
     assert extension.asks_for_next()
@@ -419,7 +454,8 @@ def test_a_fault_of_ours_does_not_end_the_extension_before_its_time(
     extension.send_invoke("r")
     extension.invocations.finish(invocation, "a connection")
     assert extension.asks_for_next()
-    # An event that we did not see after that may be our own fault, and not a wrapper that is missing.
+    # An event that we did not see after that may be our own fault, and not a wrapper that is
+    # missing.
     extension.send_invoke("unseen")
     assert extension.asks_for_next()
     extension.send({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadlineMs": 0})

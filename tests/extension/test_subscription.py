@@ -25,7 +25,9 @@ SHUTDOWN = reply({"eventType": "SHUTDOWN", "shutdownReason": "spindown", "deadli
 
 @pytest.fixture
 def extension() -> Iterator[Extension]:
-    extension = Extension(LRAP_TELEMETRY_API="auto", OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none")
+    extension = Extension(
+        LRAP_TELEMETRY_API="auto", OTEL_TRACES_EXPORTER="none", OTEL_METRICS_EXPORTER="none"
+    )
     yield extension
     extension.close()
 
@@ -80,7 +82,10 @@ def test_it_asks_for_its_first_event_only_once_it_is_subscribed(extension: Exten
     ("answer", "said"),
     [
         (answered("202 Accepted", '{"errorType":"Telemetry.NotSupported"}'), b""),
-        (answered("400 Bad Request", '{"errorMessage":"no\x1b[0m"}'), b"refused the subscription with 400"),
+        (
+            answered("400 Bad Request", '{"errorMessage":"no\x1b[0m"}'),
+            b"refused the subscription with 400",
+        ),
         (answered("403 Forbidden", "{}"), b"refused the subscription with 403"),
         (answered("500 Oops"), b"refused the subscription with 500"),
         (b"nonsense", b"refused the subscription with no status"),
@@ -88,7 +93,9 @@ def test_it_asks_for_its_first_event_only_once_it_is_subscribed(extension: Exten
         (None, b"does not answer"),
     ],
 )
-def test_whatever_the_answer_is_it_goes_on(extension: Extension, answer: bytes | None, said: bytes) -> None:
+def test_whatever_the_answer_is_it_goes_on(
+    extension: Extension, answer: bytes | None, said: bytes
+) -> None:
     events, subscription, _, _ = registered(extension)
     if answer is not None:
         subscription.send(answer)

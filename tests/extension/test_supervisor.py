@@ -31,7 +31,11 @@ class Sandbox:
         self.invocations, self.channel, self.process = Invocations(), Channel(), Sleeper()
         self.is_runtime_waiting = False
         self.telemetry = Telemetry(
-            self.channel, self.invocations, None, lambda: self.is_runtime_waiting, has_invoke_events=has_invoke_events
+            self.channel,
+            self.invocations,
+            None,
+            lambda: self.is_runtime_waiting,
+            has_invoke_events=has_invoke_events,
         )
         self.telemetry.watch(self.process.process_id)
         self.far = TelemetryEnd(self.channel.far)
@@ -86,14 +90,18 @@ def test_of_several_events_the_first_stops_it_and_the_last_lets_it_go_on(sandbox
     assert sandbox.process.goes_on()
 
 
-def test_it_runs_during_init_and_stops_when_the_runtime_has_asked_for_its_first_event(sandbox: Sandbox) -> None:
+def test_it_runs_during_init_and_stops_when_the_runtime_has_asked_for_its_first_event(
+    sandbox: Sandbox,
+) -> None:
     sandbox.telemetry.expect_event()
     assert sandbox.process.keeps_running()
     sandbox.poll()
     assert sandbox.process.is_stopped()
 
 
-def test_it_has_the_time_between_a_result_and_our_own_asking_for_the_next_event(sandbox: Sandbox) -> None:
+def test_it_has_the_time_between_a_result_and_our_own_asking_for_the_next_event(
+    sandbox: Sandbox,
+) -> None:
     invocation = sandbox.deliver()
     assert sandbox.process.is_stopped()
     sandbox.finish(invocation)
@@ -103,7 +111,9 @@ def test_it_has_the_time_between_a_result_and_our_own_asking_for_the_next_event(
     assert sandbox.process.is_stopped()
 
 
-def test_in_a_sandbox_that_is_idle_and_not_frozen_it_goes_on_until_the_next_event(sandbox: Sandbox) -> None:
+def test_in_a_sandbox_that_is_idle_and_not_frozen_it_goes_on_until_the_next_event(
+    sandbox: Sandbox,
+) -> None:
     sandbox.poll()
     sandbox.telemetry.expect_event()
     assert sandbox.process.is_stopped()
@@ -204,7 +214,9 @@ def test_a_process_that_somebody_else_has_reaped_gets_no_signal_either() -> None
 def with_successor(first: Sleeper, second: Sleeper) -> tuple[Channel, Telemetry, TelemetryEnd]:
     """`first` is watched and ready."""
     channel = Channel()
-    telemetry = Telemetry(channel, Invocations(), lambda: second.process_id, has_invoke_events=False)
+    telemetry = Telemetry(
+        channel, Invocations(), lambda: second.process_id, has_invoke_events=False
+    )
     telemetry.watch(first.process_id)
     far = TelemetryEnd(channel.far)
     far.reply(records.ready(first.process_id))
@@ -259,7 +271,8 @@ def test_a_process_of_somebody_else_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("holds", "fullness", "waits"), [(0, 0.0, True), (7, 0.0, True), (8, 0.0, False), (8, 0.25, True), (99, 1.0, True)]
+    ("holds", "fullness", "waits"),
+    [(0, 0.0, True), (7, 0.0, True), (8, 0.0, False), (8, 0.25, True), (99, 1.0, True)],
 )
 def test_a_few_holds_wait_for_its_imports_and_then_only_those_that_find_the_channel_filling_up(
     holds: int, fullness: float, *, waits: bool
@@ -282,7 +295,9 @@ def test_a_late_word_of_one_that_died_does_not_speak_for_its_successor(sandbox: 
     assert sandbox.process.goes_on()
 
 
-def test_a_malformed_reply_is_passed_over_and_said_once(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_malformed_reply_is_passed_over_and_said_once(
+    sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
     sandbox.channel.far.send(b"nonsense")
     sandbox.channel.far.send(b"more")
     sandbox.far.reply((records.READY, ("no number",)))
@@ -294,13 +309,17 @@ def test_a_malformed_reply_is_passed_over_and_said_once(sandbox: Sandbox, capfd:
     assert capfd.readouterr().err.count("malformed") == 1
 
 
-def test_what_a_process_takes_with_it_is_said(sandbox: Sandbox, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_a_process_takes_with_it_is_said(
+    sandbox: Sandbox, capfd: pytest.CaptureFixture[str]
+) -> None:
     for name in ("a", "b", "c"):
         sandbox.finish(sandbox.deliver(name))
         if name == "a":
             sandbox.telemetry.flush(0)
             sandbox.far.reply(records.flushed(1, True))
-            sandbox.telemetry.state.condition.wait_while(lambda: sandbox.telemetry.flusher.answered < 1, 10)
+            sandbox.telemetry.state.condition.wait_while(
+                lambda: sandbox.telemetry.flusher.answered < 1, 10
+            )
     sandbox.deliver("open")
     sandbox.telemetry.shut_down("spindown", 1)
     assert capfd.readouterr().err == (

@@ -1,4 +1,6 @@
-"""The telemetry process ends with its proxy, whatever it is doing: nobody else would ever continue one that is stopped."""
+"""The telemetry process ends with its proxy, whatever it is doing: nobody else would ever continue
+one that is stopped.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,16 @@ def wait_for(condition: Callable[[], object]) -> None:
 
 
 def state(process_id: int) -> str:
-    """R, S, T and so on; empty where it has gone, a zombie that nobody has waited for yet included."""
+    """R, S, T and so on; empty where it has gone, a zombie that nobody has waited for
+    yet included.
+    """
     try:
-        found = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+        found = (
+            Path(f"/proc/{process_id}/stat")
+            .read_text(encoding="ascii")
+            .rpartition(")")[2]
+            .split()[0]
+        )
     except OSError:
         return ""
     return "" if found in {"Z", "X"} else found
@@ -42,7 +51,9 @@ def state(process_id: int) -> str:
 
 def telemetry_of(extension: Extension) -> tuple[int, int]:
     """The proxy process and its telemetry process."""
-    wait_for(lambda: [child for proxy in proxies_of(extension.process.pid) for child in children(proxy)])
+    wait_for(
+        lambda: [child for proxy in proxies_of(extension.process.pid) for child in children(proxy)]
+    )
     (proxy,) = proxies_of(extension.process.pid)
     (telemetry,) = children(proxy)
     return proxy, telemetry

@@ -64,9 +64,13 @@ class Outcome(NamedTuple):
         is_lost_rightly |= self.cell.end in HAS_NO_SPOOL and self.cell.fault not in collectors.TAKEN
         if missing and not is_lost_rightly:
             return False
-        is_accounted = missing == self.counted or (self.is_said and self.cell.end in {KILLED, STOPPED})
+        is_accounted = missing == self.counted or (
+            self.is_said and self.cell.end in {KILLED, STOPPED}
+        )
         may_repeat = self.cell.fault in {"hangs in the body", "is slow"}
-        return not self.made_up and (not missing or is_accounted) and (not self.repeated or may_repeat)
+        return (
+            not self.made_up and (not missing or is_accounted) and (not self.repeated or may_repeat)
+        )
 
 
 def run(cell: Cell, folder: Path, certificates: tuple[str, str]) -> Outcome:
@@ -102,7 +106,10 @@ def run(cell: Cell, folder: Path, certificates: tuple[str, str]) -> Outcome:
             len(ids) + is_init,
             len(ours) + min(init_spans, 1),
             max(collector.dropped, _lost(life.said)),
-            any("traces are lost" in line or "took only a part" in line or "lost since" in line for line in life.said),
+            any(
+                "traces are lost" in line or "took only a part" in line or "lost since" in line
+                for line in life.said
+            ),
             sum(count - 1 for count in ours.values()) + max(init_spans - 1, 0),
             len(received) - len(ours) - init_spans,
             time.monotonic() - began_s,
@@ -110,7 +117,9 @@ def run(cell: Cell, folder: Path, certificates: tuple[str, str]) -> Outcome:
 
 
 def _lost(said: list[str]) -> int:
-    return sum(int(found[1]) for line in said if (found := re.match(r"lost since \S+: (\d+) span", line)))
+    return sum(
+        int(found[1]) for line in said if (found := re.match(r"lost since \S+: (\d+) span", line))
+    )
 
 
 def _strike(cell: Cell, life: Life, collector: FaultyCollector) -> list[int]:
@@ -157,7 +166,11 @@ def _strike(cell: Cell, life: Life, collector: FaultyCollector) -> list[int]:
     life.offer(*invocation(2))
     if phase == "idle":
         end_s = time.monotonic() + 1.0
-        while collector.requests == before and fault not in collectors.CONNECTION and time.monotonic() < end_s:
+        while (
+            collector.requests == before
+            and fault not in collectors.CONNECTION
+            and time.monotonic() < end_s
+        ):
             time.sleep(0.01)
         time.sleep(0.1)
     life.flush()

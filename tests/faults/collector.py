@@ -26,7 +26,13 @@ HEALTHY = "healthy"
 # Nobody answers a connection, or everybody who does breaks it off before there is an answer.
 CONNECTION = ("refused", "hangs at connect", "closes at once", "resets at once")
 # The request has come, and nobody can know it.
-UNKNOWN = ("drops the request", "resets the request", "hangs at the head", "hangs in the status line", "is no HTTP")
+UNKNOWN = (
+    "drops the request",
+    "resets the request",
+    "hangs at the head",
+    "hangs in the status line",
+    "is no HTTP",
+)
 # It has taken the spans, however it says so.
 TAKEN = ("hangs in the body", "is slow", "closes idle connections", "takes only a part")
 RETRYABLE = ("429", "502", "503", "504")
@@ -135,7 +141,9 @@ class FaultyCollector:
                 _reset(connection)
                 return
             with self._secured(connection) as wire, wire.makefile("rb") as reader:
-                while (request := _read_request(reader)) is not None and self._answer(wire, *request):
+                while (request := _read_request(reader)) is not None and self._answer(
+                    wire, *request
+                ):
                     pass
 
     def _secured(self, connection: socket.socket) -> socket.socket:
@@ -143,7 +151,9 @@ class FaultyCollector:
             _wait_for_the_end(connection)
         if not self._contexts or self._fault == "speaks no TLS":
             return connection
-        return self._contexts[self._fault == "has another's certificate"].wrap_socket(connection, server_side=True)
+        return self._contexts[self._fault == "has another's certificate"].wrap_socket(
+            connection, server_side=True
+        )
 
     def _answer(self, wire: socket.socket, path: str, body: bytes) -> bool:
         """Whether another request may follow."""
@@ -212,7 +222,10 @@ def _spans(body: bytes) -> list[Any]:
 
 
 def _request_id(span: Any) -> str:
-    return next((each.value.string_value for each in span.attributes if each.key == "faas.invocation_id"), "")
+    return next(
+        (each.value.string_value for each in span.attributes if each.key == "faas.invocation_id"),
+        "",
+    )
 
 
 def _bound(port: int) -> socket.socket:

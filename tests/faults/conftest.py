@@ -22,7 +22,16 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
 
 
 def certificate(path: Path) -> str:
-    new = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+    new = (
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+    )
     what = ("-days", "2", "-subj", "/CN=collector", "-addext", "subjectAltName=IP:127.0.0.1")
     key = path.with_suffix(".key")
     subprocess.run([*new, *what, "-keyout", key, "-out", path], check=True, capture_output=True)

@@ -29,7 +29,9 @@ processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload([__name__])
 
 
-def live(far: Any, event_fd: Any, variables: dict[bytes, bytes], file_limit_bytes: int | None) -> None:
+def live(
+    far: Any, event_fd: Any, variables: dict[bytes, bytes], file_limit_bytes: int | None
+) -> None:
     """What the process does. It is never nice: the tests' machine has others."""
     if file_limit_bytes is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -47,7 +49,9 @@ class Life:
         self._channel = Channel()
         self._number = 0
         arguments = (DupFd(self._channel.far.fileno()), DupFd(self._channel.event_fd.fileno()))
-        self._process = processes.Process(target=live, args=(*arguments, variables, file_limit_bytes))
+        self._process = processes.Process(
+            target=live, args=(*arguments, variables, file_limit_bytes)
+        )
         self._process.start()
         # Its end is the channel's: the proxy would keep a copy, for the next process.
         self._channel.far.close()

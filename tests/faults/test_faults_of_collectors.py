@@ -24,7 +24,9 @@ AT_ONCE = 24
 OF_EACH_KIND = ("refused", "hangs at the head", "503", "400")
 
 
-def outcomes(wanted: list[Cell], folder: Path, certificates: tuple[str, str]) -> list[cells.Outcome]:
+def outcomes(
+    wanted: list[Cell], folder: Path, certificates: tuple[str, str]
+) -> list[cells.Outcome]:
     def one(number: int) -> cells.Outcome:
         own = folder / str(number)
         own.mkdir()
@@ -38,13 +40,17 @@ def outcomes(wanted: list[Cell], folder: Path, certificates: tuple[str, str]) ->
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("end", [SHUT_DOWN, KILLED])
-def test_every_fault_in_every_phase(phase: str, end: str, tmp_path: Path, certificates: tuple[str, str]) -> None:
+def test_every_fault_in_every_phase(
+    phase: str, end: str, tmp_path: Path, certificates: tuple[str, str]
+) -> None:
     found = outcomes([Cell(phase, fault, end) for fault in FAULTS], tmp_path, certificates)
     assert [each for each in found if not each.is_right] == []
 
 
 @pytest.mark.parametrize("end", [end for end in ENDS if end not in {SHUT_DOWN, KILLED}])
-def test_every_fault_of_ours_with_one_of_each_kind(end: str, tmp_path: Path, certificates: tuple[str, str]) -> None:
+def test_every_fault_of_ours_with_one_of_each_kind(
+    end: str, tmp_path: Path, certificates: tuple[str, str]
+) -> None:
     wanted = [Cell(phase, fault, end) for phase in PHASES for fault in OF_EACH_KIND]
     found = outcomes(wanted, tmp_path, certificates)
     assert [each for each in found if not each.is_right] == []

@@ -62,7 +62,11 @@ class Sandbox:
 
     def kept(self) -> int:
         files = Path(self.emulator.environment["LRAP_SPOOL_DIR"]).glob(".lrap-otel-spool-*")
-        return sum(len(parse(file.read_bytes(), "protobuf").spans) for file in files if file.suffix != ".new")
+        return sum(
+            len(parse(file.read_bytes(), "protobuf").spans)
+            for file in files
+            if file.suffix != ".new"
+        )
 
     async def recover(self) -> None:
         """The collector is well again for one more invocation, and then for SHUTDOWN, which waits
@@ -74,10 +78,16 @@ class Sandbox:
 
     @property
     def missing(self) -> list[str]:
-        return [request_id for request_id in self.request_ids if not self.collector.invocations[request_id]]
+        return [
+            request_id
+            for request_id in self.request_ids
+            if not self.collector.invocations[request_id]
+        ]
 
 
-def live(name: str, fault: str, script: Callable[[Sandbox], Any], **options: Any) -> tuple[Sandbox, list[str]]:
+def live(
+    name: str, fault: str, script: Callable[[Sandbox], Any], **options: Any
+) -> tuple[Sandbox, list[str]]:
     """Run the script; the sandbox after it, and the extension's lines."""
     with FaultyCollector() as collector:
         sandboxes: list[Sandbox] = []
@@ -88,7 +98,11 @@ def live(name: str, fault: str, script: Callable[[Sandbox], Any], **options: Any
             await script(sandboxes[0])
 
         # The metrics' own way is not the subject.
-        env = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_METRICS_EXPORTER": "none", **options.pop("env", {})}
+        env = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+            "OTEL_METRICS_EXPORTER": "none",
+            **options.pop("env", {}),
+        }
         lines = emulated(function(env=env, **options), run)
     (sandbox,) = sandboxes
     injected, missing = len(sandbox.request_ids), len(sandbox.missing)
@@ -126,7 +140,9 @@ def runtime() -> int:
     [("timeout", {"do": "sleep", "s": 30}), ("crash", {"do": "exit"}), ("crash", {"do": "die"})],
     ids=["time-out", "exit", "out of memory"],
 )
-def test_a_reset_of_the_sandbox_costs_no_span(fault: str, status: str, event: dict[str, Any]) -> None:
+def test_a_reset_of_the_sandbox_costs_no_span(
+    fault: str, status: str, event: dict[str, Any]
+) -> None:
     async def script(sandbox: Sandbox) -> None:
         await sandbox.succeed()
         await sandbox.end_as(status, event)
@@ -135,11 +151,15 @@ def test_a_reset_of_the_sandbox_costs_no_span(fault: str, status: str, event: di
     sandbox, lines = live(f"runtime: {event['do']}", fault, script, timeout_s=3.0)
     assert sandbox.missing == []
     assert [line for line in lines if "lost since" in line] == []
-    assert [": 2 spans, which the next start" in line for line in lines if "not delivered since" in line] == [True]
+    assert [
+        ": 2 spans, which the next start" in line for line in lines if "not delivered since" in line
+    ] == [True]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_telemetry_process_that_is_killed_costs_no_span_that_an_export_has_failed_for(fault: str) -> None:
+def test_a_telemetry_process_that_is_killed_costs_no_span_that_an_export_has_failed_for(
+    fault: str,
+) -> None:
     async def script(sandbox: Sandbox) -> None:
         await sandbox.succeed()
         await sandbox.are_kept()
@@ -170,7 +190,9 @@ def test_one_that_is_stopped_costs_what_it_has_not_read_and_a_line_says_so(fault
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.3])
-def test_a_kill_of_everything_costs_at_most_the_invocation_that_runs(fault: str, delay_s: float) -> None:
+def test_a_kill_of_everything_costs_at_most_the_invocation_that_runs(
+    fault: str, delay_s: float
+) -> None:
     async def script(sandbox: Sandbox) -> None:
         await sandbox.succeed()
         await sandbox.succeed()
@@ -202,7 +224,9 @@ def test_a_collector_that_is_back_in_the_same_life_gets_everything_once() -> Non
 
 
 @pytest.mark.parametrize("what", ["no folder", "read-only"])
-def test_where_nothing_can_be_written_the_function_goes_on_and_the_last_line_counts(what: str, tmp_path: Path) -> None:
+def test_where_nothing_can_be_written_the_function_goes_on_and_the_last_line_counts(
+    what: str, tmp_path: Path
+) -> None:
     """A folder of /proc cannot be written by root either; nor is anything in a file."""
     folder = "/proc/sys"
     if what == "no folder":

@@ -1,4 +1,6 @@
-"""``python -m tests.fuzz N [SEED]``: N random inputs, each read by us and by an oracle. ``guided.py`` lets coverage choose."""
+"""``python -m tests.fuzz N [SEED]``: N random inputs, each read by us and by an oracle.
+``guided.py`` lets coverage choose.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ _REPORTS = 20
 
 
 def run(count: int, seed: int, progress: int = 0) -> list[str]:
-    """The differences found, each with its input. `progress`: write after so many inputs where we are."""
+    """The differences found, each with its input. `progress`: write after so many inputs where we
+    are.
+    """
     random = Random(seed)
     targets = list(TARGETS.items())
     found = []

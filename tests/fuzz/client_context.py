@@ -1,4 +1,6 @@
-"""`json` beside our splice into the client context: there is one right answer to each value, and when there is none."""
+"""`json` beside our splice into the client context: there is one right answer to each value, and
+when there is none.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _W3C = ("traceparent", "tracestate")
 
 
 def check_client_context(data: bytes) -> str | None:
-    """What is wrong with our reading of a client context, or with our splice into it; None where nothing is."""
+    """What is wrong with our reading of a client context, or with our splice into it; None where
+    nothing is.
+    """
     fields = fields_for(data)
     ours = with_client_context(data, tuple(fields.items()))
     our_headers = in_client_context(data)
@@ -28,7 +32,9 @@ def check_client_context(data: bytes) -> str | None:
         return None
     if ours != right:
         return f"{data!r}: ours {ours!r}, by json {right!r}"
-    return None if our_headers == headers else f"{data!r}: ours {our_headers!r}, by json {headers!r}"
+    return (
+        None if our_headers == headers else f"{data!r}: ours {our_headers!r}, by json {headers!r}"
+    )
 
 
 def _context(data: bytes) -> tuple[str, dict[str, Any]]:
@@ -60,8 +66,14 @@ def _right_splice(data: bytes, fields: dict[str, str]) -> bytes | None:
     except ValueError:
         return None
     top = members(text, after_space(text, 0))
-    result = edited(text, [_w3c_edit(text, top, fields), *_custom_edits(text, last(top, "custom"), fields)]).encode()
-    return result if len(result) < _LIMIT_BYTES and b"\r" not in result and b"\n" not in result else None
+    result = edited(
+        text, [_w3c_edit(text, top, fields), *_custom_edits(text, last(top, "custom"), fields)]
+    ).encode()
+    return (
+        result
+        if len(result) < _LIMIT_BYTES and b"\r" not in result and b"\n" not in result
+        else None
+    )
 
 
 def _w3c_edit(text: str, top: list[Member], fields: dict[str, str]) -> Edit:

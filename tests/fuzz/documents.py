@@ -1,4 +1,6 @@
-"""Random JSON as text: events and client contexts in every spelling that JSON allows, and in some that it does not."""
+"""Random JSON as text: events and client contexts in every spelling that JSON allows, and in some
+that it does not.
+"""
 
 from __future__ import annotations
 
@@ -47,12 +49,19 @@ _CONTEXT_KINDS = {"w3c": "headers", "custom": "headers"}
 
 
 def event_seeds() -> list[bytes]:
-    """The real events that have headers, and a few others, as they came and as Lambda's own encoder writes them."""
+    """The real events that have headers, and a few others, as they came and as Lambda's own encoder
+    writes them.
+    """
     events = [path.read_bytes() for path in sorted(EVENTS.glob("*.json"))]
     with_headers = [event for event in events if b'eaders"' in event]
     others = [event for event in events if event not in with_headers]
     chosen = with_headers + others[:_WITHOUT_HEADERS]
-    return [form for event in chosen for form in (event, _compact(event)) if len(form) <= _LONGEST_SEED_BYTES]
+    return [
+        form
+        for event in chosen
+        for form in (event, _compact(event))
+        if len(form) <= _LONGEST_SEED_BYTES
+    ]
 
 
 def _compact(event: bytes) -> bytes:
@@ -64,7 +73,10 @@ def _compact(event: bytes) -> bytes:
 
 def event(random: Random) -> bytes:
     """An event of some shape, with more members, in any order."""
-    names = [*random.choice(SHAPES), *random.choices(EVENT_NAMES + OTHER_NAMES, k=random.choice((0, 0, 1, 3)))]
+    names = [
+        *random.choice(SHAPES),
+        *random.choices(EVENT_NAMES + OTHER_NAMES, k=random.choice((0, 0, 1, 3))),
+    ]
     if random.random() < 0.3:
         random.shuffle(names)
     if random.random() < 0.02:
@@ -102,14 +114,21 @@ class _Writer:
             "object": self._any_object,
             "headers": lambda: self._headers("text"),
             "arrays": lambda: self._headers("texts"),
-            "request": lambda: self.object([("headers", "headers"), (random.choice(OTHER_NAMES), "any")]),
-            "params": lambda: self.object([("header", "headers"), (random.choice(OTHER_NAMES), "any")]),
+            "request": lambda: self.object(
+                [("headers", "headers"), (random.choice(OTHER_NAMES), "any")]
+            ),
+            "params": lambda: self.object(
+                [("header", "headers"), (random.choice(OTHER_NAMES), "any")]
+            ),
             "text": lambda: self._string(random.choice(STRINGS)),
             "texts": lambda: f"[{self._list(['text'] * random.choice((0, 1, 1, 1, 2)))}]",
         }
 
     def object(self, kinds: Kinds) -> str:
-        members = [f"{self._space()}{self._string(name)}{self._colon}{self.value(kind)}" for name, kind in kinds]
+        members = [
+            f"{self._space()}{self._string(name)}{self._colon}{self.value(kind)}"
+            for name, kind in kinds
+        ]
         return "{" + ",".join([member + self._space() for member in members]) + "}"
 
     def value(self, kind: str) -> str:
@@ -120,7 +139,9 @@ class _Writer:
     def _headers(self, kind: str) -> str:
         if self._random.random() < 0.05:
             return self._random.choice(("null", "{}", "[]", '""', "{ }"))
-        names = self._random.choices(TRACE_NAMES + OTHER_NAMES, k=self._random.choice((0, 1, 2, 3, 6)))
+        names = self._random.choices(
+            TRACE_NAMES + OTHER_NAMES, k=self._random.choice((0, 1, 2, 3, 6))
+        )
         if names and self._random.random() < 0.2:
             names.append(self._random.choice(names))
         odd = self._random.choice(("any", "text", "texts")) if self._random.random() < 0.1 else kind
@@ -140,7 +161,9 @@ class _Writer:
         return self._any_object()
 
     def _any_object(self) -> str:
-        names = self._random.choices(EVENT_NAMES + OTHER_NAMES + TRACE_NAMES, k=self._random.randrange(3))
+        names = self._random.choices(
+            EVENT_NAMES + OTHER_NAMES + TRACE_NAMES, k=self._random.randrange(3)
+        )
         return self.object([(name, "any") for name in names])
 
     def _list(self, kinds: list[str]) -> str:

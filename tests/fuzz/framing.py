@@ -1,6 +1,8 @@
-"""h11 beside our parser: both agree, or differ by a rule that stands here. None of these rules changes a framing.
+"""h11 beside our parser: both agree, or differ by a rule that stands here. None of these rules
+changes a framing.
 
-A verdict is what a reader makes of bytes: how a head is framed and what follows it, or that it is refused.
+A verdict is what a reader makes of bytes: how a head is framed and what follows it, or that it is
+refused.
 """
 
 from __future__ import annotations
@@ -55,8 +57,8 @@ STRICTER_BODY = {
     "a bare CR": rb"\r(?!\n)",
     "a line of more than 4 KB": rb"[^\r\n]{4094}",
 }
-# What we pass on and h11 refuses: whether there is a Host is Lambda's to judge, bytes above 127 are kept (E16, E20), and
-# a field in the trailers frames nothing.
+# What we pass on and h11 refuses: whether there is a Host is Lambda's to judge, bytes above 127 are
+# kept (E16, E20), and a field in the trailers frames nothing.
 PASSED = {
     "no Host or several": rb"(?is)\A(?!.*\nhost:)|\nhost:.*\nhost:",
     "bytes above 127 in the target": rb"\A[^\r\n]*[\x80-\xff]",
@@ -72,7 +74,10 @@ def ours_of_head(data: bytes) -> object:
     except RemoteProtocolError:
         return REFUSED
     # h11 gives a coding in lower case.
-    fields = [(name, value.lower() if name == b"transfer-encoding" else value) for name, value in request.pairs]
+    fields = [
+        (name, value.lower() if name == b"transfer-encoding" else value)
+        for name, value in request.pairs
+    ]
     return request.method, request.target, fields, _framing(request.body_length)
 
 
@@ -90,19 +95,29 @@ def h11s_of_head(data: bytes) -> object:
         return REFUSED
     if not isinstance(request, h11.Request):
         return REFUSED
-    fields = [(b"proxy-" if name.startswith(b"proxy-") else name, value) for name, value in request.headers]
+    fields = [
+        (b"proxy-" if name.startswith(b"proxy-") else name, value)
+        for name, value in request.headers
+    ]
     values = dict(fields)
-    framing = "chunked" if b"transfer-encoding" in values else int(values.get(b"content-length", b"0"))
+    framing = (
+        "chunked" if b"transfer-encoding" in values else int(values.get(b"content-length", b"0"))
+    )
     return request.method, request.target, fields, framing
 
 
 def ours_of_reply(data: bytes) -> object:
-    """Status and fields of a reply's head, and what of `AFTER_A_REPLY` is its body, to the end or not; `REFUSED`."""
+    """Status and fields of a reply's head, and what of `AFTER_A_REPLY` is its body, to the end or
+    not; `REFUSED`.
+    """
     try:
         reply = Response(data, b"GET")
     except RemoteProtocolError:
         return REFUSED
-    fields = [(name, value.lower() if name == b"transfer-encoding" else value) for name, value in reply.pairs]
+    fields = [
+        (name, value.lower() if name == b"transfer-encoding" else value)
+        for name, value in reply.pairs
+    ]
     body = body_of(reply)
     return reply.status, fields, body.take(AFTER_A_REPLY), body.is_complete
 
@@ -121,14 +136,18 @@ def h11s_of_reply(data: bytes) -> object:
         return REFUSED
     if not isinstance(reply, (h11.Response, h11.InformationalResponse)):
         return REFUSED
-    fields = [(b"proxy-" if name.startswith(b"proxy-") else name, value) for name, value in reply.headers]
+    fields = [
+        (b"proxy-" if name.startswith(b"proxy-") else name, value) for name, value in reply.headers
+    ]
     is_complete = isinstance(event, (h11.EndOfMessage, h11.InformationalResponse))
     rest = len(connection.trailing_data[0]) if is_complete else 0
     return reply.status_code, fields, len(AFTER_A_REPLY) - rest, is_complete
 
 
 def ours_of_body(data: bytes, cut: int = 0) -> object:
-    """Payload and length on the wire of a chunked body that comes in two pieces; None if it is not whole; `REFUSED`."""
+    """Payload and length on the wire of a chunked body that comes in two pieces; None if it is not
+    whole; `REFUSED`.
+    """
     framing = ChunkedBody(SERVER)
     try:
         taken = framing.take(data[:cut])
@@ -161,21 +180,27 @@ def h11s_of_body(data: bytes) -> object:
 
 
 def check_head(data: bytes) -> str | None:
-    """What is wrong with our reading of a request head that ends with its blank line; None where nothing is."""
+    """What is wrong with our reading of a request head that ends with its blank line; None where
+    nothing is.
+    """
     ours, theirs = ours_of_head(data), h11s_of_head(data)
     difference = _difference(data, ours, theirs, STRICTER, PASSED)
     return difference or (None if REFUSED in (ours, theirs) else _check_results_template(data))
 
 
 def check_reply(data: bytes) -> str | None:
-    """What is wrong with our reading of a reply's head that ends with its blank line; None where nothing is."""
+    """What is wrong with our reading of a reply's head that ends with its blank line; None where
+    nothing is.
+    """
     ours, theirs = ours_of_reply(data), h11s_of_reply(data)
     difference = _difference(data, ours, theirs, STRICTER_REPLY, PASSED_REPLY)
     return difference or (None if REFUSED in (ours, theirs) else _check_replys_template(data))
 
 
 def _check_results_template(data: bytes) -> str | None:
-    """What a result's head leaves reads it, and what is nearly the same, as the parser does, or leaves it to the parser."""
+    """What a result's head leaves reads it, and what is nearly the same, as the parser does, or
+    leaves it to the parser.
+    """
     heads = known.templates()
     heads.results.learn(ParsedCall(data))
     for near in _near(data):
@@ -195,7 +220,9 @@ def _check_replys_template(data: bytes) -> str | None:
         whole = known.with_body(near)
         recognised = known.reply_by_template(heads, whole)
         if recognised is not None and recognised != (parsed := known.reply_by_parser(whole)):
-            return f"{whole!r}: by the template of {data!r} {recognised!r}, by the parser {parsed!r}"
+            return (
+                f"{whole!r}: by the template of {data!r} {recognised!r}, by the parser {parsed!r}"
+            )
     return None
 
 
@@ -205,20 +232,26 @@ def _near(data: bytes) -> list[bytes]:
     near = [data]
     for _ in range(NEAR):
         start = random.randrange(len(data))
-        piece = random.choice((b"", b"7", b" ", b":", b"/", b"\r\n", b"\n", random.randbytes(1), data[start:][:2] * 2))
+        piece = random.choice(
+            (b"", b"7", b" ", b":", b"/", b"\r\n", b"\n", random.randbytes(1), data[start:][:2] * 2)
+        )
         near.append(data[:start] + piece + data[start + random.randrange(3) :])
     return near
 
 
 def check_body(data: bytes) -> str | None:
-    """What is wrong with our reading of a chunked body and what stands behind it; None where nothing is."""
+    """What is wrong with our reading of a chunked body and what stands behind it; None where
+    nothing is.
+    """
     ours, theirs = ours_of_body(data), h11s_of_body(data)
     cut = zlib.crc32(data) % (len(data) + 1)
     in_two = ours_of_body(data, cut)
     if in_two != ours:
         return f"{data!r}: ours {ours!r}, but {in_two!r} where it comes in two pieces, cut at {cut}"
     if ours == REFUSED and theirs is None:
-        theirs = h11s_of_body(data + b"\r\n\r\n")  # it looks at trailers only when all of them have come
+        theirs = h11s_of_body(
+            data + b"\r\n\r\n"
+        )  # it looks at trailers only when all of them have come
     return _difference(data, ours, theirs, STRICTER_BODY, PASSED_BODY)
 
 

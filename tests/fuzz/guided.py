@@ -1,4 +1,5 @@
-"""``python -m tests.fuzz.guided N [SEED]``: as ``python -m tests.fuzz``, but inputs that reach new code breed further ones.
+"""``python -m tests.fuzz.guided N [SEED]``: as ``python -m tests.fuzz``, but inputs that reach new
+code breed further ones.
 
 Without atheris (requirements-fuzz.txt) the inputs are random.
 """
@@ -12,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from random import Random, SystemRandom
 
-# What the last run found interesting, and what it stopped at: the next one begins with it. An input's first byte chooses
-# its target.
+# What the last run found interesting, and what it stopped at: the next one begins with it. An
+# input's first byte chooses its target.
 CORPUS = Path("build/fuzz")
 _LONGEST_BYTES = 8_192
 _REPORTS = 20
@@ -55,7 +56,9 @@ class Driver:
             os._exit(0)  # libFuzzer would end with a dictionary
 
     def mutate(self, data: bytes, most: int, seed: int) -> bytes:
-        """Half of the time our own change, which knows what an input is made of, else libFuzzer's."""
+        """Half of the time our own change, which knows what an input is made of, else
+        libFuzzer's.
+        """
         random = Random(seed)
         number = data[0] if data else random.randrange(256)
         target = self._targets[number % len(self._targets)][1]

@@ -23,18 +23,24 @@ _PLACES = ("headers", "multiValueHeaders", "requestHeaders")
 
 
 def changed_meaning(before: Any, after: Any, fields: dict[str, str]) -> str | None:
-    """What else the edit did, by both documents. None of them where the event is no JSON: it must remain none."""
+    """What else the edit did, by both documents. None of them where the event is no JSON: it must
+    remain none.
+    """
     if before is None or after is None:
         return None if before is after else "the edit made JSON of what was none, or the reverse"
     if _without_fields(before, fields) != _without_fields(after, fields):
         return "the edit changed more than its fields"
-    if not any((there := _those_in(pairs, fields)) and _has_all(pairs, there) for pairs in _places(after)):
+    if not any(
+        (there := _those_in(pairs, fields)) and _has_all(pairs, there) for pairs in _places(after)
+    ):
         return "a field is missing, stands in another spelling, or has another value"
     return None
 
 
 def _those_in(pairs: Any, fields: dict[str, str]) -> dict[str, str]:
-    """In a call of a form of its own, those of its headers that were there are ours, and the others are not added."""
+    """In a call of a form of its own, those of its headers that were there are ours, and the others
+    are not added.
+    """
     there = {name.lower() for name, _ in pairs} if isinstance(pairs, tuple) else set()
     return {name: value for name, value in fields.items() if name in there}
 
@@ -49,7 +55,9 @@ def _has_all(pairs: Any, fields: dict[str, str]) -> bool:
         return False
     found = {name.lower(): set() for name, _ in pairs}  # type: dict[str, set[tuple[str, str]]]
     for name, value in pairs:
-        found[name.lower()].add((name, value[0] if isinstance(value, list) and len(value) == 1 else str(value)))
+        found[name.lower()].add(
+            (name, value[0] if isinstance(value, list) and len(value) == 1 else str(value))
+        )
     for name, value in fields.items():
         spelled = found.get(name, set())
         if {text for _, text in spelled} != {value}:
@@ -95,7 +103,10 @@ def _renamed(holder: Any, place: str) -> Any:
 
 
 def _holders(document: Any) -> list[Any]:
-    return [document, *(value for name, value in document if name == "request" and isinstance(value, tuple))]
+    return [
+        document,
+        *(value for name, value in document if name == "request" and isinstance(value, tuple)),
+    ]
 
 
 def _read(holder: Any) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""JSON text by Python's own `json`, with the place of every member: what the splice's oracle stands on."""
+"""JSON text by Python's own `json`, with the place of every member: what the splice's oracle stands
+on.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,11 @@ _DECODER = json.JSONDecoder(**_HOOKS)
 
 
 class Member(NamedTuple):
-    """Of `text[name_start:end]`, the value from `start`. Objects are tuples of pairs, arrays lists, numbers `Number`.
+    """Of `text[name_start:end]`, the value from `start`. Objects are tuples of pairs, arrays lists,
+    numbers `Number`.
 
-    `end` is -1 where the value is not well-formed, and the last member is then the last that can be read.
+    `end` is -1 where the value is not well-formed, and the last member is then the last that can be
+    read.
     """
 
     name: str
@@ -49,7 +53,9 @@ def after_space(text: str, position: int) -> int:
 
 
 def members(text: str, position: int) -> list[Member]:
-    """The members of the object at `position`, as far as they are well-formed; none where no object is."""
+    """The members of the object at `position`, as far as they are well-formed; none where no object
+    is.
+    """
     found: list[Member] = []
     if text[position : position + 1] != "{":
         return found

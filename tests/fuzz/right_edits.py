@@ -1,4 +1,6 @@
-"""The only right edits of an event, from the places of its members as Python's own `json` finds them."""
+"""The only right edits of an event, from the places of its members as Python's own `json` finds
+them.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +31,19 @@ def right_edits(text: str, fields: dict[str, str]) -> list[str]:
 
 def _is_of_http(text: str, top: list[Member]) -> bool:
     plain = [member for member in top if is_plainly_spelled(text, member)]
-    return any(last(holder, name) for holder in _holders_of(text, plain) for name in ("headers", "multiValueHeaders"))
+    return any(
+        last(holder, name)
+        for holder in _holders_of(text, plain)
+        for name in ("headers", "multiValueHeaders")
+    )
 
 
 def _as_far_as_read(text: str, top: list[Member]) -> Iterator[list[Member]]:
-    """All members, and all but the last ones: nothing behind the members that are needed is looked at, unless it says headers.
+    """All members, and all but the last ones: nothing behind the members that are needed is looked
+    at, unless it says headers.
 
-    What is missed so has escapes in its name, or is a second member of its name; Lambda writes neither.
+    What is missed so has escapes in its name, or is a second member of its name; Lambda writes
+    neither.
     """
     for end in range(len(top), 0, -1):
         yield top[:end]
@@ -53,7 +61,9 @@ def _holders_of(text: str, top: list[Member]) -> list[list[Member]]:
         holders.append(top)
     if "requestContext" in objects and names.isdisjoint({"headers", "multiValueHeaders"}):
         # AppSync's authorizers.
-        holders.append([member._replace(name="headers") for member in top if member.name == "requestHeaders"])
+        holders.append(
+            [member._replace(name="headers") for member in top if member.name == "requestHeaders"]
+        )
     request = last(top, "request")
     if request is not None and "request" in objects and _is_from_appsync(text, top, names, objects):
         holders.append(members(text, request.start))
@@ -69,7 +79,9 @@ def _is_from_appsync(text: str, top: list[Member], names: set[str], objects: set
 
 
 def _edits_of_call(text: str, top: list[Member], fields: dict[str, str]) -> list[Edit]:
-    """Of an object of any other shape that has headers: what stands in them is replaced, and nothing is added."""
+    """Of an object of any other shape that has headers: what stands in them is replaced, and
+    nothing is added.
+    """
     place = last(top, "headers")
     if place is None or not isinstance(place.value, tuple) or _is_array(place.value):
         return []
@@ -79,7 +91,11 @@ def _edits_of_call(text: str, top: list[Member], fields: dict[str, str]) -> list
     kept = [member for member in found if STALE.get(member.name.lower(), "") not in {"", *there}]
     kept = [member for member in kept if member.name.lower() not in fields]
     edits = _edits_of_place(text, place, fields, may_be_null=False)[:-1]
-    return [edit for edit in edits if not any(member.name_start <= edit[0] < member.end for member in kept)]
+    return [
+        edit
+        for edit in edits
+        if not any(member.name_start <= edit[0] < member.end for member in kept)
+    ]
 
 
 def _may_be_null(top: list[Member]) -> bool:
@@ -90,8 +106,12 @@ def is_plainly_spelled(text: str, member: Member) -> bool:
     return text.startswith(f'"{member.name}"', member.name_start)
 
 
-def _edits(text: str, holder: list[Member], fields: dict[str, str], *, may_be_null: bool) -> list[Edit]:
-    """The edits of the headers and the multiValueHeaders of one object; none where one of them may not be edited."""
+def _edits(
+    text: str, holder: list[Member], fields: dict[str, str], *, may_be_null: bool
+) -> list[Edit]:
+    """The edits of the headers and the multiValueHeaders of one object; none where one of them may
+    not be edited.
+    """
     edits: list[Edit] = []
     for name in ("headers", "multiValueHeaders"):
         place = last(holder, name)
@@ -103,11 +123,15 @@ def _edits(text: str, holder: list[Member], fields: dict[str, str], *, may_be_nu
     return edits
 
 
-def _edits_of_place(text: str, place: Member, fields: dict[str, str], *, may_be_null: bool) -> list[Edit]:
+def _edits_of_place(
+    text: str, place: Member, fields: dict[str, str], *, may_be_null: bool
+) -> list[Edit]:
     if place.end < 0:
         return []
     pairs = place.value
-    has_arrays = place.name == "multiValueHeaders" or (isinstance(pairs, tuple) and _is_array(pairs))
+    has_arrays = place.name == "multiValueHeaders" or (
+        isinstance(pairs, tuple) and _is_array(pairs)
+    )
     if pairs is None:
         added = ",".join(_written(name, value, has_arrays) for name, value in fields.items())
         return [(place.start, place.end, f"{{{added}}}")] if may_be_null else []
@@ -123,9 +147,15 @@ def _edits_of_place(text: str, place: Member, fields: dict[str, str], *, may_be_
             spelled = member.name if name == KEEPS_ITS_SPELLING else name
             if not is_plainly_spelled(text, member):
                 return []  # escapes in a name
-            edits.append((member.name_start, member.name_start + len(name) + 2, json.dumps(spelled)))
+            edits.append(
+                (member.name_start, member.name_start + len(name) + 2, json.dumps(spelled))
+            )
             edits.append((member.start, member.end, _value(values[name], has_arrays)))
-    missing = "".join(_written(name, value, has_arrays) + "," for name, value in fields.items() if name not in there)
+    missing = "".join(
+        _written(name, value, has_arrays) + ","
+        for name, value in fields.items()
+        if name not in there
+    )
     return [*edits, (place.start + 1, place.start + 1, missing if pairs else missing[:-1])]
 
 

@@ -1,7 +1,9 @@
-"""`json` beside our splice: an event is left alone byte for byte, or it is what `json` and DESIGN.md make of it.
+"""`json` beside our splice: an event is left alone byte for byte, or it is what `json` and
+DESIGN.md make of it.
 
-Two judges. One builds the only right edit from the places of the members, by Python's own scanner, and compares bytes. The
-other knows no positions: it parses both documents and compares what they mean.
+Two judges. One builds the only right edit from the places of the members, by Python's own scanner,
+and compares bytes. The other knows no positions: it parses both documents and compares what they
+mean.
 """
 
 from __future__ import annotations
@@ -34,8 +36,13 @@ def check_event(data: bytes) -> str | None:
     try:
         edit = None if result is None else result.decode()
         if _repeats_a_name(text):
-            # Lambda writes no such event. Which of the two counts is not promised; that it stays JSON is.
-            return None if edit is None or _is_json(edit) else _difference(data, result, "no JSON any more")
+            # Lambda writes no such event. Which of the two counts is not promised; that it stays
+            # JSON is.
+            return (
+                None
+                if edit is None or _is_json(edit)
+                else _difference(data, result, "no JSON any more")
+            )
         wrong = judge(text, edit, fields) or _wrongly_read(text, told(carrier) if carrier else None)
     except RecursionError:
         return None  # how deep is too deep depends on who calls
@@ -87,8 +94,14 @@ def _document(text: str) -> Any:
 
 
 def _is_ordinary(text: str, document: Any) -> bool:
-    """An HTTP event as Lambda writes it, which must be edited: no name twice, no escapes, all headers text."""
-    if not isinstance(document, tuple) or "\\" in text or text.count("[") + text.count("{") > _DEPTH:
+    """An HTTP event as Lambda writes it, which must be edited: no name twice, no escapes, all
+    headers text.
+    """
+    if (
+        not isinstance(document, tuple)
+        or "\\" in text
+        or text.count("[") + text.count("{") > _DEPTH
+    ):
         return False
     event = dict(document)
     if len(event) != len(document) or not event or document[0][0] in BATCHES:
@@ -104,7 +117,9 @@ def _is_ordinary(text: str, document: Any) -> bool:
 
 
 def _wrongly_read(text: str, found: dict[str, str] | None) -> str | None:
-    """The carrier's headers are those that `json` finds. Bytes above 127 are read otherwise, and none of them means anything."""
+    """The carrier's headers are those that `json` finds. Bytes above 127 are read otherwise, and
+    none of them means anything.
+    """
     document = _document(text)
     if found is None or not isinstance(document, tuple) or not text.isascii():
         return None

@@ -1,4 +1,6 @@
-"""What is fuzzed: each target reads bytes two ways, ours and an oracle's, and makes inputs that get far enough to differ."""
+"""What is fuzzed: each target reads bytes two ways, ours and an oracle's, and makes inputs that get
+far enough to differ.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,9 @@ if TYPE_CHECKING:
 
 
 class Target:
-    """`check` tells how the two readings of an input differ, None where they agree. `seeds` are valid inputs, `pieces` what
-    they are made of; `fresh` makes one more; `whole` makes an input of any bytes.
+    """`check` tells how the two readings of an input differ, None where they agree. `seeds` are
+    valid inputs, `pieces` what they are made of; `fresh` makes one more; `whole` makes an input of
+    any bytes.
     """
 
     def __init__(
@@ -44,7 +47,11 @@ class Target:
 
     def input(self, random: Random) -> bytes:
         """A new one, or a seed that is changed."""
-        data = self._fresh(random) if random.random() < self._fresh_share else random.choice(self.seeds)
+        data = (
+            self._fresh(random)
+            if random.random() < self._fresh_share
+            else random.choice(self.seeds)
+        )
         return data if random.random() < 0.2 else self.mutated(random, data)
 
     def mutated(self, random: Random, data: bytes) -> bytes:
@@ -72,10 +79,15 @@ class Target:
 
 TARGETS = {
     "head": Target(check_head, messages.HEADS, messages.HEAD_PIECES, whole=messages.whole_head),
-    "reply": Target(check_reply, messages.REPLIES, messages.REPLY_PIECES, whole=messages.whole_head),
+    "reply": Target(
+        check_reply, messages.REPLIES, messages.REPLY_PIECES, whole=messages.whole_head
+    ),
     "body": Target(check_body, messages.BODIES, messages.BODY_PIECES),
     "event": Target(check_event, documents.event_seeds(), vocabulary.PIECES, documents.event),
     "client context": Target(
-        check_client_context, vocabulary.CLIENT_CONTEXTS, vocabulary.PIECES, documents.client_context
+        check_client_context,
+        vocabulary.CLIENT_CONTEXTS,
+        vocabulary.PIECES,
+        documents.client_context,
     ),
 }

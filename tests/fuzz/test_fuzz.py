@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(HEAD_PIECES) | st.binary(max_size=3), max_size=14).map(b"".join).map(whole_head))
+@given(
+    st.lists(st.sampled_from(HEAD_PIECES) | st.binary(max_size=3), max_size=14)
+    .map(b"".join)
+    .map(whole_head)
+)
 @example(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n")
 @example(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3, 3\r\n\r\n")
 @example(b"GET / HTTP/1.1\r\nHost: x\r\nX-A: 1\r\nX-A\r\n\r\n")
@@ -34,12 +38,18 @@ def test_a_head_means_to_us_what_it_means_to_h11_or_is_refused_by_a_rule(data: b
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.sampled_from(REPLY_PIECES) | st.binary(max_size=3), max_size=14).map(b"".join).map(whole_head))
+@given(
+    st.lists(st.sampled_from(REPLY_PIECES) | st.binary(max_size=3), max_size=14)
+    .map(b"".join)
+    .map(whole_head)
+)
 @example(b"HTTP/1.1 200 OK\r\n\r\n")
 @example(b"HTTP/1.1 304 Not Modified\r\nContent-Length: 3\r\n\r\n")
 @example(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
 @example(b"HTTP/1.1 199 OK\r\nContent-Type: a\r\nContent-Length: 3\r\n\r\n")
-def test_a_replys_head_means_to_us_what_it_means_to_h11_or_is_refused_by_a_rule(data: bytes) -> None:
+def test_a_replys_head_means_to_us_what_it_means_to_h11_or_is_refused_by_a_rule(
+    data: bytes,
+) -> None:
     assert check_reply(data) is None
 
 
@@ -47,7 +57,9 @@ def test_a_replys_head_means_to_us_what_it_means_to_h11_or_is_refused_by_a_rule(
 @given(st.lists(st.sampled_from(BODY_PIECES) | st.binary(max_size=3), max_size=14).map(b"".join))
 @example(b"3\r\nabc\r\n0\r\n\r\nGET /")
 @example(b"3 ;a\r\nabc\r\n0\r\n\r\n")
-def test_a_chunked_body_ends_for_us_where_it_ends_for_h11_or_is_refused_by_a_rule(data: bytes) -> None:
+def test_a_chunked_body_ends_for_us_where_it_ends_for_h11_or_is_refused_by_a_rule(
+    data: bytes,
+) -> None:
     assert check_body(data) is None
 
 
@@ -61,7 +73,12 @@ def test_a_chunked_body_ends_for_us_where_it_ends_for_h11_or_is_refused_by_a_rul
 def test_an_event_is_left_alone_or_becomes_what_json_makes_of_it(data: bytes) -> None:
     assert check_event(data) is None
     assert check_event(b'{"headers":{' + data + b'},"requestContext":{}}') is None
-    assert check_event(b'{"headers":{"a":"b"},' + data + b',"requestContext":{},"multiValueHeaders":{}}') is None
+    assert (
+        check_event(
+            b'{"headers":{"a":"b"},' + data + b',"requestContext":{},"multiValueHeaders":{}}'
+        )
+        is None
+    )
 
 
 @settings(max_examples=200, deadline=None)
@@ -80,7 +97,9 @@ READERS = {
 
 @pytest.mark.parametrize("read", READERS.values(), ids=READERS.keys())
 @given(data=st.binary(max_size=200))
-def test_no_bytes_make_a_parser_raise_anything_but_its_own_error(read: Callable[[bytes], object], data: bytes) -> None:
+def test_no_bytes_make_a_parser_raise_anything_but_its_own_error(
+    read: Callable[[bytes], object], data: bytes
+) -> None:
     with contextlib.suppress(RemoteProtocolError):
         read(data + b"\r\n\r\n")
 

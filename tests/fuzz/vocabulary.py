@@ -1,4 +1,6 @@
-"""What events and client contexts are made of: names in every spelling, values, and what is no JSON at all."""
+"""What events and client contexts are made of: names in every spelling, values, and what is no JSON
+at all.
+"""
 
 # ruff's formatter would give each word a line of its own.
 # fmt: off

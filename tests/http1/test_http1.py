@@ -1,4 +1,6 @@
-"""Heads and bodies by themselves: each case whole, byte by byte, and with the next message behind it."""
+"""Heads and bodies by themselves: each case whole, byte by byte, and with the next message behind
+it.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,9 @@ def test_a_head_is_the_same_however_it_is_split(cuts: list[int]) -> None:
     stream.close()
 
 
-def test_an_end_inside_a_head_is_not_an_end_in_good_order(pair: tuple[Stream, socket.socket]) -> None:
+def test_an_end_inside_a_head_is_not_an_end_in_good_order(
+    pair: tuple[Stream, socket.socket],
+) -> None:
     stream, far = pair
     far.sendall(NEXT[:-1])
     far.close()
@@ -96,7 +100,9 @@ BODIES = {
 
 
 @pytest.mark.parametrize(("body", "payload"), BODIES.values(), ids=BODIES.keys())
-def test_a_chunked_body_is_followed_whole_byte_by_byte_and_with_bytes_behind_it(body: bytes, payload: bytes) -> None:
+def test_a_chunked_body_is_followed_whole_byte_by_byte_and_with_bytes_behind_it(
+    body: bytes, payload: bytes
+) -> None:
     whole = ChunkedBody(SERVER)
     assert (whole.take(body), whole.is_complete) == (len(body), True)
     followed = ChunkedBody(SERVER)
@@ -137,7 +143,9 @@ MALFORMED = [
 
 
 @pytest.mark.parametrize("body", MALFORMED)
-def test_a_malformed_chunked_body_is_refused_whole_byte_by_byte_and_with_bytes_behind_it(body: bytes) -> None:
+def test_a_malformed_chunked_body_is_refused_whole_byte_by_byte_and_with_bytes_behind_it(
+    body: bytes,
+) -> None:
     with pytest.raises(RemoteProtocolError):
         ChunkedBody(SERVER).take(body)
     with pytest.raises(RemoteProtocolError):
@@ -148,7 +156,9 @@ def test_a_malformed_chunked_body_is_refused_whole_byte_by_byte_and_with_bytes_b
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=8), st.data())
-def test_a_chunked_body_is_the_same_however_it_is_split(chunks: list[bytes], data: st.DataObject) -> None:
+def test_a_chunked_body_is_the_same_however_it_is_split(
+    chunks: list[bytes], data: st.DataObject
+) -> None:
     body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     framing = ChunkedBody(SERVER)
     pieces: list[bytes] = []
@@ -163,7 +173,9 @@ def test_a_chunked_body_is_the_same_however_it_is_split(chunks: list[bytes], dat
 
 
 @given(st.lists(st.binary(min_size=1, max_size=300), max_size=8), st.data())
-def test_what_needs_no_look_in_a_chunked_body_may_be_passed_over(chunks: list[bytes], data: st.DataObject) -> None:
+def test_what_needs_no_look_in_a_chunked_body_may_be_passed_over(
+    chunks: list[bytes], data: st.DataObject
+) -> None:
     body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
     framing = ChunkedBody(SERVER)
     pieces: list[bytes | memoryview] = []
@@ -211,13 +223,19 @@ def test_a_body_that_ends_with_the_connection_takes_everything() -> None:
 FRAMINGS = {
     "request without": (Request(NEXT).body_length, 0),
     "request with length": (Request(post(b"/", b"abc")[:-3]).body_length, 3),
-    "request chunked": (Request(post_head(b"/", b"transfer-ENCODING:Chunked\r\n")).body_length, CHUNKED),
+    "request chunked": (
+        Request(post_head(b"/", b"transfer-ENCODING:Chunked\r\n")).body_length,
+        CHUNKED,
+    ),
     "reply without": (Response(b"HTTP/1.1 200 OK\r\n\r\n", b"GET").body_length, UNTIL_CLOSE),
     "reply with length": (Response(event()[:-7], b"GET").body_length, 7),
     "reply to HEAD": (Response(event()[:-7], b"HEAD").body_length, 0),
     "reply without reason": (Response(b"HTTP/1.1 204\r\n\r\n", b"GET").body_length, 0),
     "interim": (Response(b"HTTP/1.1 100 Continue\r\n\r\n", b"POST").body_length, 0),
-    "not modified": (Response(b"HTTP/1.1 304 No\r\nContent-Length: 9\r\n\r\n", b"GET").body_length, 0),
+    "not modified": (
+        Response(b"HTTP/1.1 304 No\r\nContent-Length: 9\r\n\r\n", b"GET").body_length,
+        0,
+    ),
 }
 
 
@@ -251,5 +269,7 @@ def test_a_chunk_size_is_hex() -> None:
 
 
 def test_what_follows_a_head_is_chosen_by_its_framing() -> None:
-    assert isinstance(body_of(Request(post_head(b"/", b"Transfer-Encoding: chunked\r\n"))), ChunkedBody)
+    assert isinstance(
+        body_of(Request(post_head(b"/", b"Transfer-Encoding: chunked\r\n"))), ChunkedBody
+    )
     assert isinstance(body_of(Response(ACCEPTED[:-16], b"POST")), LengthBody)

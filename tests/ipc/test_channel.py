@@ -54,15 +54,21 @@ def restored(number: int) -> records.Message:
     return records.restored(number)
 
 
-def test_records_arrive_in_the_order_they_were_offered(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_records_arrive_in_the_order_they_were_offered(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
     for number in range(20):
         channel.offer(restored(number), b"head", b"body")
     received = [telemetry.receive() for _ in range(20)]
-    assert [(record.at_ns, record.payload) for record in received if record] == [(n, b"headbody") for n in range(20)]
+    assert [(record.at_ns, record.payload) for record in received if record] == [
+        (n, b"headbody") for n in range(20)
+    ]
 
 
 @pytest.mark.parametrize("length", [0, 1, INLINE_LIMIT_BYTES, INLINE_LIMIT_BYTES + 1, 6 * MIB])
-def test_a_payload_of_any_size_arrives_whole(channel: Channel, telemetry: TelemetryEnd, length: int) -> None:
+def test_a_payload_of_any_size_arrives_whole(
+    channel: Channel, telemetry: TelemetryEnd, length: int
+) -> None:
     body = bytes(range(256)) * (length // 256) + b"x" * (length % 256)
     channel.offer(restored(1), body[: length // 2], body[length // 2 :])
     record = telemetry.receive()
@@ -70,7 +76,9 @@ def test_a_payload_of_any_size_arrives_whole(channel: Channel, telemetry: Teleme
     assert record.payload == body
 
 
-def test_a_large_payload_leaves_no_descriptor_behind(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_a_large_payload_leaves_no_descriptor_behind(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
     before = descriptors()
     for _ in range(50):
         channel.offer(restored(1), b"x" * 10_000)
@@ -97,17 +105,25 @@ def ends(condition: Callable[[], bool]) -> bool:
     return not condition()
 
 
-def test_a_burst_arrives_in_its_order_once_somebody_reads(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_a_burst_arrives_in_its_order_once_somebody_reads(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
     make_small(channel)
-    payloads = [bytes([number % 256]) * (9_000 if number % 20 == 0 else 2_000) for number in range(1_000)]
+    payloads = [
+        bytes([number % 256]) * (9_000 if number % 20 == 0 else 2_000) for number in range(1_000)
+    ]
     for number, payload in enumerate(payloads):
         assert channel.offer(restored(number), payload)
     assert channel.dropped == 0
     received = [telemetry.receive() for _ in payloads]
-    assert [(record.at_ns, record.payload) for record in received if record] == list(enumerate(payloads))
+    assert [(record.at_ns, record.payload) for record in received if record] == list(
+        enumerate(payloads)
+    )
 
 
-def test_a_burst_of_large_payloads_holds_no_descriptors(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_a_burst_of_large_payloads_holds_no_descriptors(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
     make_small(channel)
     for number in range(300):
         channel.offer(restored(number), b"x" * 4_000)
@@ -182,7 +198,9 @@ def test_a_full_channel_and_backlog_drop_and_count_and_go_on_when_there_is_room(
     assert record.at_ns == -2
 
 
-def test_a_backlog_takes_8_mb_and_gives_the_memory_back(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_a_backlog_takes_8_mb_and_gives_the_memory_back(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
     make_small(channel)
     kept = 0
     while channel.offer(restored(1), b"x" * 4_000):
@@ -196,7 +214,8 @@ def test_a_backlog_takes_8_mb_and_gives_the_memory_back(channel: Channel, teleme
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_waits_in_the_ring_comes_out_as_it_went_in(seed: int) -> None:
-    # Without its thread: as many as it takes for the ring to go round some times, and to be full at times.
+    # Without its thread: as many as it takes for the ring to go round some times, and to be full at
+    # times.
     random, sent, kept = Random(seed), list[bytes](), list[bytes]()
     backlog = Backlog(-1, sent.append)
     backlog._is_sending = True
@@ -266,7 +285,9 @@ def test_where_the_ring_cannot_be_had_records_are_dropped_and_a_shutdown_waits(
     while channel.offer(restored(1), b"x" * 4_000):
         kept += 1
     assert (kept < 1_000, channel.dropped) == (True, 1)
-    assert channel._backlog.add(records.encode(records.shutdown(1, "spindown", 0, 0), b""), is_last=True)
+    assert channel._backlog.add(
+        records.encode(records.shutdown(1, "spindown", 0, 0), b""), is_last=True
+    )
     for _ in range(kept):
         assert isinstance(telemetry.receive(), records.Restored)
     assert isinstance(telemetry.receive(), records.Shutdown)
@@ -286,7 +307,9 @@ def test_an_abandoned_channel_lets_go_of_its_backlog_too() -> None:
     assert not channel._backlog.add(b"1", is_last=True)
 
 
-def test_where_no_thread_is_to_be_had_a_full_channel_drops(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_where_no_thread_is_to_be_had_a_full_channel_drops(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
     make_small(channel)
     size = _thread.stack_size(2**40)  # more than there is
     try:
@@ -334,7 +357,9 @@ def test_beyond_16_mb_in_flight_a_record_goes_without_its_payload_until_some_is_
     assert record.payload == body
 
 
-def test_a_payload_that_was_left_behind_does_not_count_as_in_flight(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_a_payload_that_was_left_behind_does_not_count_as_in_flight(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
     make_small(channel)
     offered = 0
     while not channel.dropped:
@@ -386,7 +411,9 @@ def test_what_a_telemetry_process_has_not_read_reaches_its_successor(channel: Ch
 
 
 class Rest:
-    """What a telemetry process does between two records, on a thread: for a minute, if nothing ends it."""
+    """What a telemetry process does between two records, on a thread: for a minute, if nothing ends
+    it.
+    """
 
     def __init__(self, channel: Channel) -> None:
         self._end = TelemetryEnd(channel.far, channel.event_fd)
@@ -440,7 +467,9 @@ def test_a_bell_that_rings_already_may_be_rung(channel: Channel) -> None:
     assert not channel.event_fd.clear()
 
 
-def test_the_telemetry_process_learns_that_the_proxy_has_gone(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_the_telemetry_process_learns_that_the_proxy_has_gone(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
     channel.offer(restored(1))
     channel.near.close()
     assert telemetry.receive() is not None
@@ -457,7 +486,9 @@ def test_replies_come_back(channel: Channel, telemetry: TelemetryEnd) -> None:
     assert channel.receive_reply() == (records.WARNING, ("the collector refuses",))
 
 
-def test_a_record_that_must_go_waits_for_room_within_its_time(channel: Channel, telemetry: TelemetryEnd) -> None:
+def test_a_record_that_must_go_waits_for_room_within_its_time(
+    channel: Channel, telemetry: TelemetryEnd
+) -> None:
     assert channel.send_within(records.shutdown(1, "spindown", 0, 0), 1_000) is True
     assert getattr(telemetry.receive(), "reason", None) == "spindown"
     with contextlib.suppress(BlockingIOError):

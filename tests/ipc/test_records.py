@@ -16,11 +16,15 @@ def names() -> list[str]:
 
 def builder(name: str) -> object:
     """``InitError`` is built by ``init_error``."""
-    return getattr(records, "".join(f"_{c.lower()}" if c.isupper() else c for c in name).removeprefix("_"))
+    return getattr(
+        records, "".join(f"_{c.lower()}" if c.isupper() else c for c in name).removeprefix("_")
+    )
 
 
 @pytest.mark.parametrize("kind", records.TO_TELEMETRY.values(), ids=names())
-def test_a_record_is_read_by_the_names_and_in_the_order_it_was_built(kind: type[records.Record]) -> None:
+def test_a_record_is_read_by_the_names_and_in_the_order_it_was_built(
+    kind: type[records.Record],
+) -> None:
     build = builder(kind.__name__)
     assert callable(build)
     assert tuple(inspect.signature(build).parameters) == kind.__slots__
@@ -38,7 +42,12 @@ def test_a_record_says_what_type_each_of_its_fields_has(kind: type[records.Recor
 
 
 def test_each_kind_has_its_own_number() -> None:
-    replies = [records.ready(1), records.flushed(1, ok=True), records.released(2), records.warning("x")]
+    replies = [
+        records.ready(1),
+        records.flushed(1, ok=True),
+        records.released(2),
+        records.warning("x"),
+    ]
     numbers = [*records.TO_TELEMETRY, *(number for number, _ in replies)]
     assert len(set(numbers)) == len(numbers) == 13
 

@@ -1,4 +1,5 @@
-"""The layer under test, built from the sources as they are and kept outside the checkout: ``python -m tests.layer.builds``.
+"""The layer under test, built from the sources as they are and kept outside the checkout: ``python
+-m tests.layer.builds``.
 
 A build is named by the hash of its inputs, and made only where it is absent.
 """
@@ -19,7 +20,9 @@ _KEPT = 2
 
 
 def built() -> Path:
-    """The folder with ``lrap-otel.zip``, ``opt``, ``image``, ``sizes.json`` and ``left-out.txt`` of both architectures."""
+    """The folder with ``lrap-otel.zip``, ``opt``, ``image``, ``sizes.json`` and ``left-out.txt`` of
+    both architectures.
+    """
     ready = debian.cache() / "builds" / fingerprint()
     if not ready.is_dir():
         ready.parent.mkdir(parents=True, exist_ok=True)

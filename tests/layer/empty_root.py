@@ -1,4 +1,6 @@
-"""A root folder with nothing in it but the layer, from its zip, and a static shell: no Python, no libraries."""
+"""A root folder with nothing in it but the layer, from its zip, and a static shell: no Python, no
+libraries.
+"""
 
 from __future__ import annotations
 

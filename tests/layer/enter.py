@@ -1,8 +1,10 @@
-"""Run a command inside a root folder, as Lambda's user: ``enter.py ROOT ARCHITECTURE COMMAND...``, a script of root's.
+"""Run a command inside a root folder, as Lambda's user: ``enter.py ROOT ARCHITECTURE COMMAND...``,
+a script of root's.
 
-A mount namespace of its own in which /opt is read-only and /dev and /proc are the machine's; then chroot. The command takes
-the place of this process. For a foreign architecture the kernel has to know an emulator: where none is registered, one is in
-a user namespace of this command's own, so that the machine stays as it is.
+A mount namespace of its own in which /opt is read-only and /dev and /proc are the machine's; then
+chroot. The command takes the place of this process. For a foreign architecture the kernel has to
+know an emulator: where none is registered, one is in a user namespace of this command's own, so
+that the machine stays as it is.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ def main(root: str, architecture: str, command: list[str]) -> None:
 
 
 def _enter_user_namespace() -> None:
-    """All users are who they are outside. A child outside says so, since nobody may about himself."""
+    """All users are who they are outside. A child outside says so, since nobody may
+    about himself.
+    """
     waits, tells = os.pipe()
     parent = os.getpid()
     child = os.fork()

@@ -57,7 +57,9 @@ def test_one_architecture_alone_is_as_small_as_promised(alone: str, tmp_path: Pa
 
 def test_a_second_build_has_the_same_checksum(built: Path, tmp_path: Path) -> None:
     said = builds.make(tmp_path / "build", "image")
-    assert archive.checksum(tmp_path / "build/lrap-otel.zip") == archive.checksum(built / "lrap-otel.zip")
+    assert archive.checksum(tmp_path / "build/lrap-otel.zip") == archive.checksum(
+        built / "lrap-otel.zip"
+    )
     assert archive.checksum(tmp_path / "build/lrap-otel.zip") in said
     assert _index(tmp_path / "build/image") == _index(built / "image")
 
@@ -65,7 +67,10 @@ def test_a_second_build_has_the_same_checksum(built: Path, tmp_path: Path) -> No
 def test_the_folder_and_the_zip_hold_the_same(built: Path) -> None:
     with zipfile.ZipFile(built / "lrap-otel.zip") as packed:
         assert packed.testzip() is None
-        in_zip = {(each.filename, each.external_attr >> 16, packed.read(each)) for each in packed.infolist()}
+        in_zip = {
+            (each.filename, each.external_attr >> 16, packed.read(each))
+            for each in packed.infolist()
+        }
     assert in_zip == {tuple(entry) for entry in archive.entries(built / "opt")}
 
 
@@ -83,8 +88,16 @@ def test_the_files_that_lambda_and_users_name_are_there_and_can_be_executed(buil
 
 def test_no_module_of_a_workstation_and_no_package_of_others_is_in_it(built: Path) -> None:
     names = {entry.name for entry in archive.entries(built / "opt")}
-    assert not [name for name in names if name.startswith(("lrap_otel/emulator", "lrap_otel/aws", "lrap_otel/cli"))]
-    assert not [name for name in names if "packages/" in name or "opentelemetry/" in name or "google/" in name]
+    assert not [
+        name
+        for name in names
+        if name.startswith(("lrap_otel/emulator", "lrap_otel/aws", "lrap_otel/cli"))
+    ]
+    assert not [
+        name
+        for name in names
+        if "packages/" in name or "opentelemetry/" in name or "google/" in name
+    ]
 
 
 def test_every_module_of_ours_and_of_the_library_can_be_imported_in_it(built: Path) -> None:
@@ -115,7 +128,9 @@ def test_the_library_is_what_the_processes_load_and_a_margin_with_a_reason_for_e
     library = next((opt / "lrap-otel/lib").iterdir())
     files = sorted(library.rglob("*.pyc"))
     read = _read_by_one_event(opt, files)
-    assert library / "encodings/utf_8.pyc" in read, "this file system does not note when a file is read"
+    assert library / "encodings/utf_8.pyc" in read, (
+        "this file system does not note when a file is read"
+    )
     unread = {
         ".".join(path.relative_to(library).with_suffix("").parts).removesuffix(".__init__")
         for path in files
@@ -149,15 +164,26 @@ def test_other_tools_read_the_image_and_unpack_the_same_opt(built: Path, tmp_pat
     source = f"oci:{built / 'image'}:{content.version()}"
     for architecture, name in sources.ARCHITECTURES.items():
         inspected = _run("skopeo", "--override-arch", name, "inspect", source)
-        assert (json.loads(inspected)["Architecture"], json.loads(inspected)["Os"]) == (name, "linux")
+        assert (json.loads(inspected)["Architecture"], json.loads(inspected)["Os"]) == (
+            name,
+            "linux",
+        )
         copy = tmp_path / name
         _run("skopeo", "--override-arch", name, "copy", source, f"oci:{copy}:one")
-        _run("umoci", "unpack", "--rootless", "--image", f"{copy}:one", str(tmp_path / f"{name}-unpacked"))
+        _run(
+            "umoci",
+            "unpack",
+            "--rootless",
+            "--image",
+            f"{copy}:one",
+            str(tmp_path / f"{name}-unpacked"),
+        )
         (other,) = set(sources.ARCHITECTURES) - {architecture}
         expected = [
             entry
             for entry in archive.entries(built / "opt")
-            if not entry.name.startswith(f"lrap-otel/{other}/") and entry.name != f"lrap-otel/{other}/"
+            if not entry.name.startswith(f"lrap-otel/{other}/")
+            and entry.name != f"lrap-otel/{other}/"
         ]
         assert archive.entries(tmp_path / f"{name}-unpacked/rootfs/opt") == expected
 
@@ -170,7 +196,9 @@ def test_an_interpreter_that_cannot_be_had_is_said_and_the_next_is_taken(tmp_pat
         sources.find(str(tmp_path), ["x86_64"], said.append, is_whole=False)
 
 
-def test_folders_of_the_users_own_give_the_same_layer_as_the_packages_in_them(built: Path, tmp_path: Path) -> None:
+def test_folders_of_the_users_own_give_the_same_layer_as_the_packages_in_them(
+    built: Path, tmp_path: Path
+) -> None:
     said: list[str] = []
     source = sources.find("debian", list(sources.ARCHITECTURES), said.append, is_whole=False)
     folders = ":".join(str(each.roots[0]) for each in source.interpreters.values())
@@ -180,7 +208,9 @@ def test_folders_of_the_users_own_give_the_same_layer_as_the_packages_in_them(bu
         assert archive.checksum(ours) == archive.checksum(theirs)
 
 
-def test_what_a_process_loads_until_the_first_span_is_out_comes_from_few_files(built: Path, tmp_path: Path) -> None:
+def test_what_a_process_loads_until_the_first_span_is_out_comes_from_few_files(
+    built: Path, tmp_path: Path
+) -> None:
     opt = tmp_path / "opt"
     shutil.copytree(built / "opt", opt)
     package = opt / "lrap_otel"
@@ -193,7 +223,9 @@ def test_what_a_process_loads_until_the_first_span_is_out_comes_from_few_files(b
 
 
 @pytest.mark.parametrize("name", BUNDLES)
-def test_a_layer_whose_bundle_is_damaged_serves_the_function_untraced(name: str, built: Path, tmp_path: Path) -> None:
+def test_a_layer_whose_bundle_is_damaged_serves_the_function_untraced(
+    name: str, built: Path, tmp_path: Path
+) -> None:
     opt = tmp_path / "opt"
     shutil.copytree(built / "opt", opt)
     bundle = opt / f"lrap_otel/{name}.bundle"

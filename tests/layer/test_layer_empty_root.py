@@ -1,4 +1,6 @@
-"""The unpacked zip runs where there is nothing else: no Python, no C library, no certificates, on both architectures."""
+"""The unpacked zip runs where there is nothing else: no Python, no C library, no certificates, on
+both architectures.
+"""
 
 from __future__ import annotations
 
@@ -97,7 +99,9 @@ def test_an_event_is_traced_over_https_with_the_systems_certificates(
         run = Run(root, {"OTEL_EXPORTER_OTLP_ENDPOINT": f"https://localhost:{collector.port}"})
         (spans,) = [post.traces().resource_spans for post in collector.received("/v1/traces")]
     assert run.has_ended_well, (run.outcome, run.reports, run.output)
-    assert [span.name for each in spans for scope in each.scope_spans for span in scope.spans] == ["/pets/{id}"]
+    assert [span.name for each in spans for scope in each.scope_spans for span in scope.spans] == [
+        "/pets/{id}"
+    ]
 
 
 def test_without_any_certificates_of_the_system_the_layers_own_are_used_and_trust_no_stranger(
@@ -112,9 +116,25 @@ def test_without_any_certificates_of_the_system_the_layers_own_are_used_and_trus
     assert "no file" not in warning
 
 
-def test_no_library_of_the_system_is_used_even_where_all_of_them_are_unusable(root: EmptyRoot) -> None:
-    for folder in ("lib", "lib64", "usr/lib", "usr/lib64", "lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu"):
-        for name in ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", "libssl.so.3", "libcrypto.so.3"):
+def test_no_library_of_the_system_is_used_even_where_all_of_them_are_unusable(
+    root: EmptyRoot,
+) -> None:
+    for folder in (
+        "lib",
+        "lib64",
+        "usr/lib",
+        "usr/lib64",
+        "lib/x86_64-linux-gnu",
+        "lib/aarch64-linux-gnu",
+    ):
+        for name in (
+            "libc.so.6",
+            "libm.so.6",
+            "libz.so.1",
+            "libexpat.so.1",
+            "libssl.so.3",
+            "libcrypto.so.3",
+        ):
             root.write(f"{folder}/{name}", b"not an ELF file", 0o755)
     root.write("etc/ld.so.cache", b"glibc-ld.so.cache1.1" + bytes(64))
     root.write("etc/ld.so.conf", "/usr/lib64\n")
@@ -122,15 +142,35 @@ def test_no_library_of_the_system_is_used_even_where_all_of_them_are_unusable(ro
     assert run.has_ended_well, (run.outcome, run.reports, run.output)
     assert len(run.spans) == 1
     assert f"/opt/lrap-otel/{root.architecture}/lib/libc.so.6" in run.mapped
-    assert {name for name in run.mapped if not name.startswith("/opt/") and "qemu-" not in name} == set()
+    assert {
+        name for name in run.mapped if not name.startswith("/opt/") and "qemu-" not in name
+    } == set()
 
 
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost, signed by itself, its key in the same file."""
     folder = tmp_path_factory.mktemp("authority")
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    command += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key.pem", "-out", "certificate.pem"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
+    command += [
+        "-addext",
+        "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "certificate.pem",
+    ]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     both = folder / "both.pem"
     both.write_bytes((folder / "certificate.pem").read_bytes() + (folder / "key.pem").read_bytes())

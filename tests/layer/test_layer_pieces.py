@@ -22,10 +22,16 @@ def program() -> bytes:
     return Path(shutil.which("ls") or "/bin/ls").resolve().read_bytes()
 
 
-def test_the_libraries_of_a_program_are_those_that_readelf_names(program: bytes, tmp_path: Path) -> None:
+def test_the_libraries_of_a_program_are_those_that_readelf_names(
+    program: bytes, tmp_path: Path
+) -> None:
     (tmp_path / "program").write_bytes(program)
-    said = subprocess.run(["readelf", "-d", "program"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    expected = [line.partition("[")[2].rstrip("]") for line in said.splitlines() if "(NEEDED)" in line]
+    said = subprocess.run(
+        ["readelf", "-d", "program"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    expected = [
+        line.partition("[")[2].rstrip("]") for line in said.splitlines() if "(NEEDED)" in line
+    ]
     assert elf.needed(program) == expected
     assert "ld-linux" in elf.loader(program)
 
@@ -34,7 +40,9 @@ def test_a_trimmed_program_still_runs_and_compresses_better(program: bytes, tmp_
     trimmed = elf.trimmed(program)
     (tmp_path / "program").write_bytes(trimmed)
     (tmp_path / "program").chmod(0o755)
-    done = subprocess.run([tmp_path / "program", tmp_path], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [tmp_path / "program", tmp_path], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "program\n"
     assert len(archive.zlib_deflate(trimmed)) < len(archive.zlib_deflate(program))
 
@@ -72,7 +80,17 @@ from ..k import l
 """
     tree = ast.parse(source)
     loaded = modules.imported(tree, "top.package", is_deep=False)
-    assert loaded == {"a", "c", "d.e", "d.e.f", "g", "top.package", "top.package.j", "top.k", "top.k.l"}
+    assert loaded == {
+        "a",
+        "c",
+        "d.e",
+        "d.e.f",
+        "g",
+        "top.package",
+        "top.package.j",
+        "top.k",
+        "top.k.l",
+    }
     assert modules.imported(tree, "top.package", is_deep=True) == loaded | {"h", "i"}
 
 
@@ -102,7 +120,9 @@ def test_a_zip_keeps_content_and_modes_and_no_times(tmp_path: Path) -> None:
     archive.write_zip(tree, tmp_path / "second.zip", archive.zlib_deflate)
     assert (tmp_path / "first.zip").read_bytes() == (tmp_path / "second.zip").read_bytes()
     subprocess.run(["unzip", "-q", "first.zip", "-d", "unpacked"], cwd=tmp_path, check=True)
-    done = subprocess.run([tmp_path / "unpacked/folder/script"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [tmp_path / "unpacked/folder/script"], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "hello\n"
     assert (tmp_path / "unpacked/empty").read_bytes() == b""
 
@@ -118,7 +138,11 @@ def test_a_deflate_that_does_not_give_back_what_it_took_is_noticed(tmp_path: Pat
     (tmp_path / "tree").mkdir()
     (tmp_path / "tree/file").write_text("content")
     with pytest.raises(ValueError, match="file: what was deflated"):
-        archive.write_zip(tmp_path / "tree", tmp_path / "zip", lambda content: archive.zlib_deflate(content + b"x"))
+        archive.write_zip(
+            tmp_path / "tree",
+            tmp_path / "zip",
+            lambda content: archive.zlib_deflate(content + b"x"),
+        )
 
 
 def test_a_layer_that_is_too_large_is_told() -> None:
@@ -127,7 +151,9 @@ def test_a_layer_that_is_too_large_is_told() -> None:
     assert not Table({"a": Size(20_000_000, 7_000_001)}, (7, 20)).is_within_limits()
 
 
-def test_a_folder_whose_interpreter_needs_what_is_not_there_says_what(program: bytes, tmp_path: Path) -> None:
+def test_a_folder_whose_interpreter_needs_what_is_not_there_says_what(
+    program: bytes, tmp_path: Path
+) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/python3.11").write_bytes(program)
     (tmp_path / "etc/ssl").mkdir(parents=True)

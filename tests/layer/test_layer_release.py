@@ -30,7 +30,9 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     places = ["--build", str(folder / "build"), "--dist", str(folder / "dist")]
     (folder / "dist").mkdir()
     (folder / "dist/of-an-older-release").touch()
-    done = subprocess.run([*command, *places], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *places], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "Rotel" in done.stderr
     return folder / "dist"
@@ -51,14 +53,20 @@ def test_it_holds_what_a_release_has_and_nothing_older(dist: Path) -> None:
 
 def test_the_checksums_are_those_of_every_other_file(dist: Path) -> None:
     done = subprocess.run(
-        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=dist, capture_output=True, text=True, check=False
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=dist,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == len(list(dist.iterdir())) - 1
 
 
-def test_it_has_the_same_bytes_as_a_build_before_it(dist: Path, built: Path, tmp_path: Path) -> None:
+def test_it_has_the_same_bytes_as_a_build_before_it(
+    dist: Path, built: Path, tmp_path: Path
+) -> None:
     assert (dist / f"{NAME}-layer.zip").read_bytes() == (built / "lrap-otel.zip").read_bytes()
     with tarfile.open(dist / f"{NAME}-image.tar") as packed:
         assert packed.extractfile("index.json").read() == (built / "image/index.json").read_bytes()
@@ -98,9 +106,13 @@ def test_the_bill_of_materials_names_each_part_that_the_layer_says_it_has(dist: 
     }
 
     assert listed == of_the_layer
-    assert {"libc6", "libssl3", "zlib1g", "libexpat1", "ca-certificates"} <= {name for name, _, _ in listed}
+    assert {"libc6", "libssl3", "zlib1g", "libexpat1", "ca-certificates"} <= {
+        name for name, _, _ in listed
+    }
     assert all(component["hashes"][0]["alg"] == "SHA-256" for component in document["components"])
-    assert not [each for each in document["components"] if "id" not in each["licenses"][0]["license"]]
+    assert not [
+        each for each in document["components"] if "id" not in each["licenses"][0]["license"]
+    ]
     digest = document["metadata"]["component"]["hashes"][0]["content"]
     assert digest == archive.checksum(dist / f"{NAME}-layer.zip")
 
@@ -116,7 +128,9 @@ def test_a_release_that_is_refused_leaves_the_one_before(dist: Path, tmp_path: P
     command = [sys.executable, "-m", "opt.release", "--allow-dirty", "--tag=v0.0.0"]
     places = ["--build", str(tmp_path), "--dist", str(dist)]
     before = sorted(dist.iterdir())
-    done = subprocess.run([*command, *places], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, *places], cwd=ROOT, capture_output=True, text=True, check=False
+    )
 
     assert done.returncode == 1
     assert done.stderr.startswith("error: the tag is v0.0.0 and the version ")

@@ -24,7 +24,8 @@ def test_a_telemetry_process_that_was_killed_has_a_successor(built: Path) -> Non
     assert [span.name for span in seen["spans"]] == ["/pets/{id}"] * 2
     assert str(seen["successor"]).count("/ld.so") == 1
     assert all(report.is_clean for report in seen["reports"])
-    # Nothing of an interpreter that is taken apart with threads in it, which libgcc_s would be needed for.
+    # Nothing of an interpreter that is taken apart with threads in it, which libgcc_s would be
+    # needed for.
     assert not [line for line in seen["output"] if "libgcc" in line or "abort" in line.lower()]
 
 
@@ -48,7 +49,12 @@ async def _kill_between_two_events(opt: Path) -> dict[str, list]:
         said = command_line(successor).decode()
         reports = await emulator.shutdown()
         output = [text for _, text in emulator.output]
-        return {"spans": list(emulator.otlp.received), "successor": said, "reports": reports, "output": output}
+        return {
+            "spans": list(emulator.otlp.received),
+            "successor": said,
+            "reports": reports,
+            "output": output,
+        }
 
 
 def proxies_of_everything_in(opt: Path) -> list[int]:

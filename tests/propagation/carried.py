@@ -49,13 +49,17 @@ def told(carrier: Carrier) -> dict[str, str]:
     return {name: value for name, value in values.items() if not isinstance(value, _Absent)}
 
 
-def fields_of(context: SpanContext, propagators: tuple[str, ...], lineage: str = "") -> tuple[tuple[str, str], ...]:
+def fields_of(
+    context: SpanContext, propagators: tuple[str, ...], lineage: str = ""
+) -> tuple[tuple[str, str], ...]:
     """The header fields of a context, as pairs."""
     names = field_names(propagators, has_state=bool(context.trace_state))
     return text_fields(names, field_values(context, names, lineage.encode()))
 
 
-def written_into(event: bytes, carrier: Carrier, names: tuple[str, ...], values: tuple[str, ...]) -> bytes | None:
+def written_into(
+    event: bytes, carrier: Carrier, names: tuple[str, ...], values: tuple[str, ...]
+) -> bytes | None:
     """The event with the fields in it, in one piece."""
     pieces = into_event(event, carrier, names, tuple(value.encode() for value in values))
     return None if pieces is None else b"".join(pieces)

@@ -1,4 +1,5 @@
-"""Two copies of one initialized proxy, as SnapStart makes them of a snapshot: ``clones.py UPSTREAM_PORT``.
+"""Two copies of one initialized proxy, as SnapStart makes them of a snapshot: ``clones.py
+UPSTREAM_PORT``.
 
 Prints the ports of both, and ends them with its input.
 """

@@ -1,4 +1,5 @@
-"""Where our answer is not the SDK's: each case with both answers and the reason, and the mark by which its kind is known.
+"""Where our answer is not the SDK's: each case with both answers and the reason, and the mark by
+which its kind is known.
 
 Outside these marks the answers are the same for whatever is generated.
 """
@@ -24,7 +25,9 @@ BY_XRAY: Found = (XRAY_TRACE, XRAY_SPAN, 1, "")
 
 
 # W3C Trace Context, "Key", of both levels.
-_LEVEL_1 = re.compile("[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}")
+_LEVEL_1 = re.compile(
+    "[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}"
+)
 _LEVEL_2 = re.compile("[a-z0-9][a-z0-9_*/@-]{0,255}")
 
 
@@ -57,7 +60,9 @@ def _b3_parts(headers: Mapping[str, str]) -> list[str]:
 
 
 def _has_lenient_id(value: str) -> bool:
-    """X-Ray ids that are no hex digits but that Python's int() reads, or half reads, as a number."""
+    """X-Ray ids that are no hex digits but that Python's int() reads, or half reads, as
+    a number.
+    """
     fields = [part.partition("=") for part in value.split(";")]
     ids = [text.strip() for key, _, text in fields if key.strip() in {"Root", "Parent"}]
     return any(text.strip("0123456789abcdefABCDEF-") for text in ids) or any(
@@ -66,7 +71,9 @@ def _has_lenient_id(value: str) -> bool:
 
 
 def is_decided(runtime_trace_id: str) -> bool:
-    """Lambda's own header names a span that X-Ray records; to the SDK any span that it names is a parent."""
+    """Lambda's own header names a span that X-Ray records; to the SDK any span that it names is a
+    parent.
+    """
     named = extracted(["xray"], {"x-amzn-trace-id": runtime_trace_id})
     return named is not None and named[2] == 1
 
@@ -80,7 +87,9 @@ ALL = [
         "",
         BY_W3C,
         None,
-        lambda names, headers, runtime: "tracecontext" in names and "\n" in headers.get("traceparent", ""),
+        lambda names, headers, runtime: (
+            "tracecontext" in names and "\n" in headers.get("traceparent", "")
+        ),
     ),
     Difference(
         "a line feed in what a later version appends",
@@ -90,7 +99,9 @@ ALL = [
         "",
         None,
         BY_W3C,
-        lambda names, headers, runtime: "tracecontext" in names and "\n" in headers.get("traceparent", ""),
+        lambda names, headers, runtime: (
+            "tracecontext" in names and "\n" in headers.get("traceparent", "")
+        ),
     ),
     Difference(
         "a later version's traceparent of more than 512 characters",
@@ -100,7 +111,9 @@ ALL = [
         "",
         None,
         BY_W3C,
-        lambda names, headers, runtime: "tracecontext" in names and len(headers.get("traceparent", "")) > 512,
+        lambda names, headers, runtime: (
+            "tracecontext" in names and len(headers.get("traceparent", "")) > 512
+        ),
     ),
     Difference(
         "a tracestate key of level 2",
@@ -110,7 +123,9 @@ ALL = [
         "",
         BY_W3C,
         (W3C_TRACE, W3C_SPAN, 1, "1abc=x,vendor@=y"),
-        lambda names, headers, runtime: "tracecontext" in names and has_key_of_level_2(headers.get("tracestate", "")),
+        lambda names, headers, runtime: (
+            "tracecontext" in names and has_key_of_level_2(headers.get("tracestate", ""))
+        ),
     ),
     Difference(
         "b3 digits of other scripts",
@@ -120,7 +135,9 @@ ALL = [
         "",
         ("3" * 32, "3" * 16, 1, ""),
         None,
-        lambda names, headers, runtime: _reads(names, "b3") and not "".join(_b3_parts(headers)).isascii(),
+        lambda names, headers, runtime: (
+            _reads(names, "b3") and not "".join(_b3_parts(headers)).isascii()
+        ),
     ),
     Difference(
         "b3 ids of all zeros after another propagator found a parent",
@@ -131,7 +148,9 @@ ALL = [
         None,
         BY_W3C,
         lambda names, headers, runtime: (
-            _reads(names, "b3") and len(names) > 1 and any(part and not part.strip("0") for part in _b3_parts(headers))
+            _reads(names, "b3")
+            and len(names) > 1
+            and any(part and not part.strip("0") for part in _b3_parts(headers))
         ),
     ),
     Difference(
@@ -143,7 +162,8 @@ ALL = [
         ("0059e988" + XRAY_TRACE[8:], XRAY_SPAN, 1, ""),
         None,
         lambda names, headers, runtime: (
-            _reads(names, "xray") and (_has_lenient_id(headers.get("x-amzn-trace-id", "")) or _has_lenient_id(runtime))
+            _reads(names, "xray")
+            and (_has_lenient_id(headers.get("x-amzn-trace-id", "")) or _has_lenient_id(runtime))
         ),
     ),
     Difference(
@@ -177,7 +197,9 @@ ALL = [
         XRAY.replace("Sampled=1", "Sampled=0"),
         (XRAY_TRACE, XRAY_SPAN, 0, ""),
         None,
-        lambda names, headers, runtime: "xray-lambda" in names and bool(runtime) and not is_decided(runtime),
+        lambda names, headers, runtime: (
+            "xray-lambda" in names and bool(runtime) and not is_decided(runtime)
+        ),
     ),
 ]
 

@@ -21,7 +21,8 @@ def _arrays(lines: Lines) -> dict[str, list[str]]:
 
 def _joined(lines: Lines) -> dict[str, str]:
     return {
-        name: ",".join(values) for name, values in _arrays([(name.lower(), value) for name, value in lines]).items()
+        name: ",".join(values)
+        for name, values in _arrays([(name.lower(), value) for name, value in lines]).items()
     }
 
 
@@ -52,7 +53,9 @@ def http_api(lines: Lines) -> Any:
 def load_balancer(lines: Lines) -> Any:
     """ALB with multi-value headers."""
     return {
-        "requestContext": {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/t/1"}},
+        "requestContext": {
+            "elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/t/1"}
+        },
         "httpMethod": "GET",
         "path": "/",
         "multiValueHeaders": _arrays([(name.lower(), value) for name, value in lines]),
@@ -72,7 +75,13 @@ def websocket(lines: Lines) -> Any:
 
 def lattice_1(lines: Lines) -> Any:
     """VPC Lattice, first version."""
-    return {"raw_path": "/", "method": "GET", "headers": _joined(lines), "body": "", "is_base64_encoded": False}
+    return {
+        "raw_path": "/",
+        "method": "GET",
+        "headers": _joined(lines),
+        "body": "",
+        "is_base64_encoded": False,
+    }
 
 
 def lattice_2(lines: Lines) -> Any:
@@ -82,7 +91,10 @@ def lattice_2(lines: Lines) -> Any:
         "path": "/",
         "method": "GET",
         "headers": _arrays([(name.lower(), value) for name, value in lines]),
-        "requestContext": {"serviceArn": "arn:aws:vpc-lattice:us-east-1:1:service/s", "region": "us-east-1"},
+        "requestContext": {
+            "serviceArn": "arn:aws:vpc-lattice:us-east-1:1:service/s",
+            "region": "us-east-1",
+        },
     }
 
 
@@ -104,19 +116,37 @@ def appsync_without_arguments(lines: Lines) -> Any:
 
 def amplify(lines: Lines) -> Any:
     """AppSync, a resolver with Amplify's template."""
-    return {"typeName": "Query", "fieldName": "pet", "request": {"headers": _joined(lines)}, "prev": {}}
+    return {
+        "typeName": "Query",
+        "fieldName": "pet",
+        "request": {"headers": _joined(lines)},
+        "prev": {},
+    }
 
 
 def appsync_events(lines: Lines) -> Any:
     """AppSync, a handler of the Event API."""
-    info = {"channel": {"path": "/orders/eu"}, "channelNamespace": {"name": "orders"}, "operation": "PUBLISH"}
-    return {"identity": None, "request": {"headers": _joined(lines)}, "info": info, "events": [{"id": "1"}]}
+    info = {
+        "channel": {"path": "/orders/eu"},
+        "channelNamespace": {"name": "orders"},
+        "operation": "PUBLISH",
+    }
+    return {
+        "identity": None,
+        "request": {"headers": _joined(lines)},
+        "info": info,
+        "events": [{"id": "1"}],
+    }
 
 
 def appsync_authorizer(lines: Lines) -> Any:
     """AppSync, an authorizer."""
     context = {"apiId": "abc", "operation": "EVENT_PUBLISH", "channel": "/orders/eu"}
-    return {"authorizationToken": "token", "requestContext": context, "requestHeaders": _joined(lines)}
+    return {
+        "authorizationToken": "token",
+        "requestContext": context,
+        "requestHeaders": _joined(lines),
+    }
 
 
 FORMS: list[Callable[[Lines], Any]] = [

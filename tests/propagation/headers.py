@@ -20,7 +20,12 @@ def examples(count: int) -> Callable[[T], T]:
 
 
 # Two traces and two spans, so that headers of one trace meet; and ids that are none.
-TRACE_IDS = ("0af7651916cd43dd8448eb211c80319c", "5759e988bd862e3fe1be46a994272793", "0" * 32, "64fe8b2a57d3eff7")
+TRACE_IDS = (
+    "0af7651916cd43dd8448eb211c80319c",
+    "5759e988bd862e3fe1be46a994272793",
+    "0" * 32,
+    "64fe8b2a57d3eff7",
+)
 SPAN_IDS = ("b7ad6b7169203331", "53995c3f42cd8ad8", "0" * 16)
 LETTERS = "0123456789abcdefABCDEFgxz-_=;,. \t\n\x00\x7fé٣~@/*"
 
@@ -63,21 +68,30 @@ TRACEPARENTS = st.one_of(
 _KEYS = st.one_of(
     st.sampled_from(
         [
-            *["foo", "bar", "0tenant@system", "a", "a@b", "z" * 256, "t" * 241 + "@" + "v" * 14] * 3,
+            *["foo", "bar", "0tenant@system", "a", "a@b", "z" * 256, "t" * 241 + "@" + "v" * 14]
+            * 3,
             "z" * 257,
             "t" * 242 + "@v",
         ]
     ),
     st.text("ab0@_-*/A .", max_size=5),
 )
-_VALUES = st.one_of(st.sampled_from(["1", "", "v" * 256, "v" * 257, " 1", "1 "]), st.text(" ab=~\t\x7fé", max_size=4))
+_VALUES = st.one_of(
+    st.sampled_from(["1", "", "v" * 256, "v" * 257, " 1", "1 "]),
+    st.text(" ab=~\t\x7fé", max_size=4),
+)
 _MEMBERS = st.one_of(
-    st.builds("{}={}".format, _KEYS, _VALUES), st.sampled_from(["", " ", "foo=1", "bar=2", "foo", "=", "\t x=y \t"])
+    st.builds("{}={}".format, _KEYS, _VALUES),
+    st.sampled_from(["", " ", "foo=1", "bar=2", "foo", "=", "\t x=y \t"]),
 )
 TRACESTATES = st.one_of(
     st.lists(_MEMBERS, max_size=5).map(",".join),
-    st.integers(30, 35).map(lambda count: ",".join(f"k{number}={number}" for number in range(count))),
-    st.integers(248, 251).map(lambda length: ",".join(f"bar{number:02}={'v' * length}" for number in range(32))),
+    st.integers(30, 35).map(
+        lambda count: ",".join(f"k{number}={number}" for number in range(count))
+    ),
+    st.integers(248, 251).map(
+        lambda length: ",".join(f"bar{number:02}={'v' * length}" for number in range(32))
+    ),
 )
 
 _SAMPLED = st.sampled_from(["0", "1", "1", "d", "true", "True", "false", "", "2", "0 ", "?"])
@@ -93,13 +107,21 @@ _ROOTS = st.builds(
     st.sampled_from(["1"] * 9 + ["2", ""]),
     st.sampled_from(["5759e988", "0af76519"] * 4 + ["00000000", "5759E988", "5759e98", "0x59e988"]),
     st.sampled_from(
-        ["bd862e3fe1be46a994272793", "16cd43dd8448eb211c80319c"] * 4 + ["0" * 24, "bd862e3f_1be46a994272793"]
+        ["bd862e3fe1be46a994272793", "16cd43dd8448eb211c80319c"] * 4
+        + ["0" * 24, "bd862e3f_1be46a994272793"]
     ),
 )
 _PARENTS = st.builds("Parent={}".format, _ids(SPAN_IDS))
-_XRAY_SAMPLED = st.builds("Sampled={}".format, st.sampled_from(["1"] * 6 + ["0", "0", "?", "", "2"]))
+_XRAY_SAMPLED = st.builds(
+    "Sampled={}".format, st.sampled_from(["1"] * 6 + ["0", "0", "?", "", "2"])
+)
 _OTHERS = st.sampled_from(
-    [*["Lineage=a87bd80c:1|68fd508a:5", "Self=1-67891234-12456789abcdef012345678", " Foo = x "] * 3, "", "a=b=c"]
+    [
+        *["Lineage=a87bd80c:1|68fd508a:5", "Self=1-67891234-12456789abcdef012345678", " Foo = x "]
+        * 3,
+        "",
+        "a=b=c",
+    ]
 )
 XRAYS = st.one_of(
     st.builds(
@@ -130,10 +152,15 @@ HEADERS: dict[str, st.SearchStrategy[str]] = {
 # What callers with an SDK send: several notations at once, for one trace or for two.
 GOOD_HEADERS: dict[str, st.SearchStrategy[str]] = {
     "traceparent": st.builds(
-        "00-{}-{}-0{}".format, st.sampled_from(TRACE_IDS[:2]), st.just(SPAN_IDS[0]), st.integers(0, 3)
+        "00-{}-{}-0{}".format,
+        st.sampled_from(TRACE_IDS[:2]),
+        st.just(SPAN_IDS[0]),
+        st.integers(0, 3),
     ),
     "tracestate": st.just("foo=1,bar=2"),
-    "b3": st.builds("{}-{}-{}".format, st.sampled_from(TRACE_IDS[:2]), st.just("c" * 16), st.sampled_from("01d")),
+    "b3": st.builds(
+        "{}-{}-{}".format, st.sampled_from(TRACE_IDS[:2]), st.just("c" * 16), st.sampled_from("01d")
+    ),
     "x-amzn-trace-id": st.builds(
         "Root=1-{};Parent={};Sampled={}".format,
         st.sampled_from([f"{trace_id[:8]}-{trace_id[8:]}" for trace_id in TRACE_IDS[:2]]),

@@ -1,4 +1,6 @@
-"""A running proxy that delivers one event after the other: Lambda's reply goes in, the runtime's event and the record come out."""
+"""A running proxy that delivers one event after the other: Lambda's reply goes in, the runtime's
+event and the record come out.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,11 @@ class Delivery:
     def fields(self, name: str) -> list[str]:
         """The values of all the head's fields of this name."""
         pairs = [line.partition(b":") for line in lines(self.head)[1:]]
-        return [value.strip().decode("latin-1") for key, _, value in pairs if key.lower() == name.encode()]
+        return [
+            value.strip().decode("latin-1")
+            for key, _, value in pairs
+            if key.lower() == name.encode()
+        ]
 
 
 class Live:
@@ -50,10 +56,14 @@ class Live:
         self._count = 0
 
     def deliver(self, payload: bytes, fields: dict[str, str] | None = None) -> Delivery:
-        """`payload` as the next event, an invocation of its own, with these fields beside Lambda's usual ones."""
+        """`payload` as the next event, an invocation of its own, with these fields beside Lambda's
+        usual ones.
+        """
         self._count += 1
         own = "".join(f"{name}: {value}\r\n" for name, value in (fields or {}).items())
-        return self.deliver_reply(event(b"request-%d" % self._count, payload, own.encode("latin-1")))
+        return self.deliver_reply(
+            event(b"request-%d" % self._count, payload, own.encode("latin-1"))
+        )
 
     def deliver_reply(self, reply: bytes) -> Delivery:
         """This very reply of Lambda's."""

@@ -39,7 +39,9 @@ class AnyCase(Getter[Any]):
 
     def get(self, carrier: Mapping[str, Any], key: str) -> list[str] | None:
         found = [value for name, value in carrier.items() if name.lower() == key.lower()]
-        return [line for value in found for line in ([value] if isinstance(value, str) else value)] or None
+        return [
+            line for value in found for line in ([value] if isinstance(value, str) else value)
+        ] or None
 
     def keys(self, carrier: Mapping[str, Any]) -> list[str]:
         return list(carrier)
@@ -52,7 +54,9 @@ def composite(names: Sequence[str]) -> CompositePropagator:
     return CompositePropagator([] if "none" in names else [PROPAGATORS[name] for name in names])
 
 
-def extracted(names: Sequence[str], headers: Mapping[str, Any], runtime_trace_id: str = "") -> Found | None:
+def extracted(
+    names: Sequence[str], headers: Mapping[str, Any], runtime_trace_id: str = ""
+) -> Found | None:
     """The parent that the SDK finds in `headers` if Lambda's runtime has set ``_X_AMZN_TRACE_ID``
     to `runtime_trace_id`.
     """
@@ -69,7 +73,12 @@ def found(context: Context) -> Found | None:
     span = trace.get_current_span(context).get_span_context()
     if not span.is_valid:
         return None
-    return f"{span.trace_id:032x}", f"{span.span_id:016x}", int(span.trace_flags), span.trace_state.to_header()
+    return (
+        f"{span.trace_id:032x}",
+        f"{span.span_id:016x}",
+        int(span.trace_flags),
+        span.trace_state.to_header(),
+    )
 
 
 def injected(names: Sequence[str], span: Found) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""B3 in both notations, case by case; test_propagation_sdk_extraction.py asks OpenTelemetry's own propagators."""
+"""B3 in both notations, case by case; test_propagation_sdk_extraction.py asks OpenTelemetry's own
+propagators.
+"""
 
 import pytest
 from hypothesis import given
@@ -41,7 +43,11 @@ def test_both_notations_name_a_parent(headers: dict[str, str], flags: int) -> No
 
 
 def test_a_short_trace_id_is_padded() -> None:
-    assert extracted({"b3": f"64fe8b2a57d3eff7-{SPAN_ID}-1"}) == ("0" * 16 + "64fe8b2a57d3eff7", SPAN_ID, 1)
+    assert extracted({"b3": f"64fe8b2a57d3eff7-{SPAN_ID}-1"}) == (
+        "0" * 16 + "64fe8b2a57d3eff7",
+        SPAN_ID,
+        1,
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,10 @@ W3C = f'{{"traceparent":"{TRACEPARENT}"}}'
         ("{}", f'{{"w3c":{W3C}}}'),
         (' { "custom" : {} } ', f' {{"w3c":{W3C}, "custom" : {{}} }} '),
         ('{"w3c":{"traceparent":"old","tracestate":"b=2"}}', f'{{"w3c":{W3C}}}'),
-        ('{"env":{},"w3c":null,"n":12345678901234567890}', f'{{"env":{{}},"w3c":{W3C},"n":12345678901234567890}}'),
+        (
+            '{"env":{},"w3c":null,"n":12345678901234567890}',
+            f'{{"env":{{}},"w3c":{W3C},"n":12345678901234567890}}',
+        ),
         (
             '{"w3c":{"baggage" : "user=\\u00e9" , "traceparent":"old"}}',
             f'{{"w3c":{{"traceparent":"{TRACEPARENT}","baggage":"user=\\u00e9"}}}}',
@@ -43,7 +46,9 @@ W3C = f'{{"traceparent":"{TRACEPARENT}"}}'
         ),
     ],
 )
-def test_w3c_is_written_and_custom_changes_only_where_it_has_the_name(value: str, expected: str) -> None:
+def test_w3c_is_written_and_custom_changes_only_where_it_has_the_name(
+    value: str, expected: str
+) -> None:
     edited = with_client_context(value.encode(), FIELDS)
     assert edited is not None
     assert edited.decode() == expected
@@ -113,13 +118,17 @@ def test_without_fields_nothing_is_written() -> None:
         (b"{" * 100_000, {}),
     ],
 )
-def test_a_parent_is_looked_for_in_w3c_and_then_in_custom(value: bytes, headers: dict[str, str]) -> None:
+def test_a_parent_is_looked_for_in_w3c_and_then_in_custom(
+    value: bytes, headers: dict[str, str]
+) -> None:
     assert in_client_context(value) == headers
 
 
 VALUES = st.recursive(
     st.one_of(st.none(), st.integers(), st.text(max_size=5)),
-    lambda inner: st.dictionaries(st.sampled_from(["w3c", "custom", "traceparent", "baggage", "é"]), inner, max_size=4),
+    lambda inner: st.dictionaries(
+        st.sampled_from(["w3c", "custom", "traceparent", "baggage", "é"]), inner, max_size=4
+    ),
 )
 
 
@@ -133,8 +142,13 @@ def expected_context(context: dict[str, Any]) -> dict[str, Any]:
     return expected | {"w3c": w3c}
 
 
-@given(st.dictionaries(st.sampled_from(["w3c", "custom", "env", "é"]), VALUES, max_size=4), st.booleans())
-def test_an_edited_context_is_the_context_and_the_fields(context: dict[str, Any], is_ascii: bool) -> None:
+@given(
+    st.dictionaries(st.sampled_from(["w3c", "custom", "env", "é"]), VALUES, max_size=4),
+    st.booleans(),
+)
+def test_an_edited_context_is_the_context_and_the_fields(
+    context: dict[str, Any], is_ascii: bool
+) -> None:
     text = json.dumps(context, ensure_ascii=is_ascii)
     try:
         value = text.encode()

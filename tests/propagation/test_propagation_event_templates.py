@@ -15,7 +15,10 @@ from tests.propagation.carried import learned as templates_of
 
 LIMIT_BYTES = 10_000_000
 NAMES_WRITTEN = ("traceparent", "x-amzn-trace-id")
-VALUES_WRITTEN = ("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "Root=1-0af76519-16cd43dd8448eb211c80319c")
+VALUES_WRITTEN = (
+    "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    "Root=1-0af76519-16cd43dd8448eb211c80319c",
+)
 
 # Strings as they stand in JSON: of them, all but the last two kinds fit into a pattern.
 STRINGS = st.one_of(
@@ -23,7 +26,15 @@ STRINGS = st.one_of(
     st.text(max_size=6).map(lambda text: json.dumps(text, ensure_ascii=False)),
     st.text(max_size=6).map(json.dumps),
     st.sampled_from(
-        ['"', '"\\"', '"\\\\"', '"\\\\\\""', '"\\"},\\"headers\\":{\\""', '"},"headers":{"a":"b"}', '"\x01"']
+        [
+            '"',
+            '"\\"',
+            '"\\\\"',
+            '"\\\\\\""',
+            '"\\"},\\"headers\\":{\\""',
+            '"},"headers":{"a":"b"}',
+            '"\x01"',
+        ]
     ),
 )
 
@@ -99,7 +110,9 @@ def test_the_second_event_of_a_form_is_learned_from_and_the_third_matches(form: 
 
 @pytest.mark.parametrize("form", FORMS)
 @given(st.tuples(STRINGS, STRINGS, STRINGS))
-def test_no_values_make_a_known_template_mean_another_thing(form: Any, strings: tuple[str, str, str]) -> None:
+def test_no_values_make_a_known_template_mean_another_thing(
+    form: Any, strings: tuple[str, str, str]
+) -> None:
     templates = learned(form('"/"', '"00-1"', '"curl"'))
     event = form(*strings).encode("utf-8", "surrogatepass")
     try:
@@ -121,7 +134,9 @@ def test_no_change_of_a_known_event_is_misread(form: Any, data: Any) -> None:
     start = data.draw(st.integers(0, len(event)))
     end = data.draw(st.integers(start, min(len(event), start + 4)))
     new = data.draw(
-        st.sampled_from([b"", b'"', b"\\", b",", b"}", b"{", b" ", b'"headers":{}', b"\\u0022", b"\x00", b"7"])
+        st.sampled_from(
+            [b"", b'"', b"\\", b",", b"}", b"{", b" ", b'"headers":{}', b"\\u0022", b"\x00", b"7"]
+        )
     )
     changed = event[:start] + new + event[end:]
     try:
@@ -175,7 +190,10 @@ def test_further_headers_at_the_end_of_a_large_event_are_scanned(kilobytes: int)
     assert templates.find((large + "}").encode()) is not None
     assert templates.find((large + ',"headers":{"traceparent":"3"}}').encode()) is None
     assert (
-        templates.find((large + ',"multiValueHeaders":{"traceparent":["3"]},"isBase64Encoded":false}').encode()) is None
+        templates.find(
+            (large + ',"multiValueHeaders":{"traceparent":["3"]},"isBase64Encoded":false}').encode()
+        )
+        is None
     )
 
 
@@ -196,7 +214,9 @@ def test_what_would_hardly_come_again_is_not_learned(event: str) -> None:
 
 def test_a_caller_with_a_malformed_traceparent_slows_no_other_caller() -> None:
     strict = f'"00-{"1" * 32}-{"2" * 16}-01"'
-    templates = templates_of(*[http_api('"/"', each, '"curl"').encode() for each in (strict, '"nonsense"')])
+    templates = templates_of(
+        *[http_api('"/"', each, '"curl"').encode() for each in (strict, '"nonsense"')]
+    )
     assert len(templates.known) == 2
     match = templates.find(http_api('"/"', strict, '"curl"').encode())
     assert match is not None
@@ -216,7 +236,15 @@ def test_a_limited_number_of_templates_is_remembered_and_all_others_are_right_as
 
 
 def test_fields_of_each_kind_are_written_as_in_a_scanned_event() -> None:
-    names = ("traceparent", "x-amzn-trace-id", "tracestate", "b3", "x-b3-traceid", "x-b3-spanid", "x-b3-sampled")
+    names = (
+        "traceparent",
+        "x-amzn-trace-id",
+        "tracestate",
+        "b3",
+        "x-b3-traceid",
+        "x-b3-spanid",
+        "x-b3-sampled",
+    )
     values = ("1", 'Root=1;Lineage="a\\b', 'k="v"', "b", "t", "s", "1")
     for form in FORMS:
         event = form('"/"', '"00-1"', '"curl"').encode()

@@ -1,4 +1,6 @@
-"""Trace context in what the function receives: the members it is told of, and not one other byte."""
+"""Trace context in what the function receives: the members it is told of, and not one
+other byte.
+"""
 
 import json
 from pathlib import Path
@@ -144,7 +146,10 @@ WRITTEN = [
         f'{{"headers":{{{ADDED},"tracestate":""}},{CONTEXT}}}',
     ),
     # ALB, with the one form of headers and with the other.
-    (f'{{{CONTEXT},"headers":{{"a":"b"}},"body":""}}', f'{{{CONTEXT},"headers":{{{ADDED},"a":"b"}},"body":""}}'),
+    (
+        f'{{{CONTEXT},"headers":{{"a":"b"}},"body":""}}',
+        f'{{{CONTEXT},"headers":{{{ADDED},"a":"b"}},"body":""}}',
+    ),
     (
         f'{{{CONTEXT},"multiValueHeaders":{{"a":["b","c"]}},"body":""}}',
         f'{{{CONTEXT},"multiValueHeaders":{{{ADDED_ARRAYS},"a":["b","c"]}},"body":""}}',
@@ -229,12 +234,16 @@ WRITTEN = [
         '{ "n" : 1, "headers" : { "TraceParent" : "1" } }',
         f'{{ "n" : 1, "headers" : {{ "traceparent" : "{TRACEPARENT}" }} }}',
     ),
-    ('{"headers":{"X-Amzn-Trace-Id":"Root=1"},"x":[]}', f'{{"headers":{{"X-Amzn-Trace-Id":"{XRAY}"}},"x":[]}}'),
+    (
+        '{"headers":{"X-Amzn-Trace-Id":"Root=1"},"x":[]}',
+        f'{{"headers":{{"X-Amzn-Trace-Id":"{XRAY}"}},"x":[]}}',
+    ),
     (
         '{"headers":{"tracestate":"a=1","traceparent":"1"},"requestContext":null}',
         f'{{"headers":{{"tracestate":"","traceparent":"{TRACEPARENT}"}},"requestContext":null}}',
     ),
-    # AppSync: what a resolver without arguments, Amplify's and one of the Event API are known by, and an authorizer.
+    # AppSync: what a resolver without arguments, Amplify's and one of the Event API are known by,
+    # and an authorizer.
     (
         '{"info":{"fieldName":"items"},"request":{"headers":{}}}',
         f'{{"info":{{"fieldName":"items"}},"request":{{"headers":{{{ADDED}}}}}}}',
@@ -385,26 +394,49 @@ def test_an_event_above_the_limit_is_not_scanned() -> None:
 
 HEADER_NAMES = st.one_of(
     st.sampled_from(
-        ["traceparent", "Traceparent", "TRACESTATE", "tracestate", "x-amzn-trace-id", "X-Amzn-Trace-Id", "b3"]
+        [
+            "traceparent",
+            "Traceparent",
+            "TRACESTATE",
+            "tracestate",
+            "x-amzn-trace-id",
+            "X-Amzn-Trace-Id",
+            "b3",
+        ]
     ),
     st.text(max_size=8),
 )
-HEADERS = st.dictionaries(HEADER_NAMES, st.one_of(st.text(max_size=12), st.just("traceparent")), max_size=5)
+HEADERS = st.dictionaries(
+    HEADER_NAMES, st.one_of(st.text(max_size=12), st.just("traceparent")), max_size=5
+)
 ARRAYS = st.dictionaries(HEADER_NAMES, st.lists(st.text(max_size=5), max_size=3), max_size=4)
 ANYTHING = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=6), st.just("headers")),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(),
+        st.floats(),
+        st.text(max_size=6),
+        st.just("headers"),
+    ),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3),
-        st.dictionaries(st.sampled_from(["headers", "requestContext", "traceparent", "a"]), inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["headers", "requestContext", "traceparent", "a"]), inner, max_size=3
+        ),
     ),
     max_leaves=8,
 )
-OTHER_NAMES = st.one_of(st.sampled_from(["body", "path", "Headers", "xheaders", "query{"]), st.text(max_size=4))
+OTHER_NAMES = st.one_of(
+    st.sampled_from(["body", "path", "Headers", "xheaders", "query{"]), st.text(max_size=4)
+)
 EVENT_MEMBERS = st.lists(
     st.one_of(
         st.tuples(st.just("headers"), HEADERS),
         st.tuples(st.just("multiValueHeaders"), ARRAYS),
-        st.tuples(st.just("requestContext"), st.dictionaries(st.text(max_size=3), ANYTHING, max_size=2)),
+        st.tuples(
+            st.just("requestContext"), st.dictionaries(st.text(max_size=3), ANYTHING, max_size=2)
+        ),
         st.tuples(OTHER_NAMES, ANYTHING),
     ),
     max_size=7,
@@ -423,20 +455,30 @@ def test_an_edited_event_is_the_event_and_the_fields(
     members: list[tuple[str, Any]], is_ascii: bool, separators: tuple[str, str]
 ) -> None:
     event = dict(members)
-    text = json.dumps(event, ensure_ascii=is_ascii, separators=separators).encode("utf-8", "surrogatepass")
+    text = json.dumps(event, ensure_ascii=is_ascii, separators=separators).encode(
+        "utf-8", "surrogatepass"
+    )
     carrier = find.find(text, LIMIT_BYTES)
     edited = written_into(text, carrier, *columns(FIELDS)) if carrier else None
     shaped = "requestContext" in event and ("headers" in event or "multiValueHeaders" in event)
-    written = {"traceparent", "x-amzn-trace-id"} & {name.lower() for name in event.get("headers", {})}
+    written = {"traceparent", "x-amzn-trace-id"} & {
+        name.lower() for name in event.get("headers", {})
+    }
     plain = is_plain(event.get("headers", {})) and is_plain(event.get("multiValueHeaders", {}))
     if not shaped and not written:
         assert edited is None
     elif not shaped and plain and text.isascii():
         headers = edited_headers(event["headers"])
         if "traceparent" not in written:
-            headers |= {name: value for name, value in event["headers"].items() if name.lower() == "tracestate"}
+            headers |= {
+                name: value
+                for name, value in event["headers"].items()
+                if name.lower() == "tracestate"
+            }
         headers = {
-            name: value for name, value in headers.items() if name.lower() in written or name not in dict(FIELDS)
+            name: value
+            for name, value in headers.items()
+            if name.lower() in written or name not in dict(FIELDS)
         }
         assert edited is not None
         assert json.loads(edited)["headers"] == headers
@@ -486,7 +528,9 @@ MARKS = [
 
 
 @given(
-    st.lists(st.sampled_from([*MARKS, '"multiValueHeaders"', '"a"', '"raw_path"', '"method"', '"info"'])).map("".join)
+    st.lists(
+        st.sampled_from([*MARKS, '"multiValueHeaders"', '"a"', '"raw_path"', '"method"', '"info"'])
+    ).map("".join)
 )
 def test_no_text_raises(text: str) -> None:
     injected(text)
@@ -507,7 +551,10 @@ def test_no_bytes_raise(data: bytes) -> None:
             f'{{"headers":{{"Traceparent":"1","TRACESTATE":"a=1","other":"x"}},{CONTEXT}}}',
             {"traceparent": "1", "tracestate": "a=1"},
         ),
-        (f'{{"headers":{{"traceparent":"1","Traceparent":"2"}},{CONTEXT}}}', {"traceparent": "1,2"}),
+        (
+            f'{{"headers":{{"traceparent":"1","Traceparent":"2"}},{CONTEXT}}}',
+            {"traceparent": "1,2"},
+        ),
         (
             f'{{"headers":{{"traceparent":"2"}},"multiValueHeaders":{{"traceparent":["1","2"]}},{CONTEXT}}}',
             {"traceparent": "1,2"},
@@ -516,7 +563,10 @@ def test_no_bytes_raise(data: bytes) -> None:
             f'{{"headers":{{"tracestate":"b=2"}},"multiValueHeaders":{{"tracestate":["a=1","b=2"]}},{CONTEXT}}}',
             {"tracestate": "a=1,b=2"},
         ),
-        (f'{{"headers":{{"X-B3-TraceId":"1","b3":"2"}},{CONTEXT}}}', {"x-b3-traceid": "1", "b3": "2"}),
+        (
+            f'{{"headers":{{"X-B3-TraceId":"1","b3":"2"}},{CONTEXT}}}',
+            {"x-b3-traceid": "1", "b3": "2"},
+        ),
         (f'{{"headers":{{"traceparent":"1","age":7}},{CONTEXT}}}', {"traceparent": "1"}),
         (f'{{"headers":{{"\\u0074raceparent":"1"}},{CONTEXT}}}', {"traceparent": "1"}),
         (f'{{"headers":{{"traceparent":"\\u0031"}},{CONTEXT}}}', {"traceparent": "1"}),
@@ -552,7 +602,12 @@ def test_a_carrier_tells_what_the_headers_say(event: str, headers: dict[str, str
             ("b3multi",),
             "",
             "",
-            (*FIELDS, ("x-b3-traceid", SPAN.trace_id_hex), ("x-b3-spanid", SPAN.span_id_hex), ("x-b3-sampled", "1")),
+            (
+                *FIELDS,
+                ("x-b3-traceid", SPAN.trace_id_hex),
+                ("x-b3-spanid", SPAN.span_id_hex),
+                ("x-b3-sampled", "1"),
+            ),
         ),
         (("none",), "a=1", "a:1", ()),
         ((), "", "", ()),

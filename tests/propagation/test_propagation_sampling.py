@@ -36,10 +36,16 @@ def by_the_sdk(name: str, argument: str, parent: SpanContext | None, trace_id_he
     context = None
     if parent is not None:
         remote = trace.SpanContext(
-            int(parent.trace_id_hex, 16), int(parent.span_id_hex, 16), True, trace.TraceFlags(parent.trace_flags)
+            int(parent.trace_id_hex, 16),
+            int(parent.span_id_hex, 16),
+            True,
+            trace.TraceFlags(parent.trace_flags),
         )
         context = trace.set_span_in_context(trace.NonRecordingSpan(remote))
-    return sampler.should_sample(context, int(trace_id_hex, 16), "span").decision is sdk.Decision.RECORD_AND_SAMPLE
+    return (
+        sampler.should_sample(context, int(trace_id_hex, 16), "span").decision
+        is sdk.Decision.RECORD_AND_SAMPLE
+    )
 
 
 @given(
@@ -48,13 +54,19 @@ def by_the_sdk(name: str, argument: str, parent: SpanContext | None, trace_id_he
     st.sampled_from([None, 0, 1, 2, 3, 0xFE]),
     st.integers(1, 2**128 - 1).map("{:032x}".format),
 )
-def test_every_sampler_decides_as_the_sdk_does(name: str, argument: str, flags: int | None, trace_id_hex: str) -> None:
+def test_every_sampler_decides_as_the_sdk_does(
+    name: str, argument: str, flags: int | None, trace_id_hex: str
+) -> None:
     parent = None if flags is None else SpanContext(trace_id_hex, SPAN_ID, flags)
-    assert Sampler(name, argument).decide(flags, trace_id_hex) is by_the_sdk(name, argument, parent, trace_id_hex)
+    assert Sampler(name, argument).decide(flags, trace_id_hex) is by_the_sdk(
+        name, argument, parent, trace_id_hex
+    )
 
 
 @pytest.mark.parametrize("low", [0, 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
-@pytest.mark.parametrize("ratio", ["0.0", "0.5", "0.4999999999999999", "0.9999999999999999", "1.0", "5.4e-20", "2e-20"])
+@pytest.mark.parametrize(
+    "ratio", ["0.0", "0.5", "0.4999999999999999", "0.9999999999999999", "1.0", "5.4e-20", "2e-20"]
+)
 def test_a_ratio_cuts_where_the_sdk_cuts(low: int, ratio: str) -> None:
     trace_id_hex = f"{(0xABCD << 64) + low:032x}"
     assert Sampler("traceidratio", ratio).decide(None, trace_id_hex) is by_the_sdk(
@@ -85,6 +97,8 @@ def test_a_ratio_without_an_argument_is_one_and_needs_no_warning(name: str) -> N
     assert (sampler.warning, sampler.decide(None, "f" * 32)) == ("", True)
 
 
-@pytest.mark.parametrize("name", ["always_on", "always_off", "parentbased_always_on", "parentbased_always_off"])
+@pytest.mark.parametrize(
+    "name", ["always_on", "always_off", "parentbased_always_on", "parentbased_always_off"]
+)
 def test_an_argument_that_nobody_needs_is_not_warned_of(name: str) -> None:
     assert Sampler(name, "half").warning == ""

@@ -82,13 +82,17 @@ def test_xray_lambda(value: str, runtime_trace_id: str) -> None:
 
 @given(PROPAGATOR_LISTS, st.fixed_dictionaries({}, optional=HEADERS), st.one_of(st.just(""), XRAYS))
 @examples(300)
-def test_every_list_of_propagators(names: list[str], headers: dict[str, str], runtime_trace_id: str) -> None:
+def test_every_list_of_propagators(
+    names: list[str], headers: dict[str, str], runtime_trace_id: str
+) -> None:
     is_the_sdks(names, headers, runtime_trace_id)
 
 
 @given(
     st.one_of(PROPAGATOR_LISTS, st.permutations(["tracecontext", "b3", "xray"])),
-    st.one_of(st.fixed_dictionaries({}, optional=GOOD_HEADERS), st.fixed_dictionaries(GOOD_HEADERS)),
+    st.one_of(
+        st.fixed_dictionaries({}, optional=GOOD_HEADERS), st.fixed_dictionaries(GOOD_HEADERS)
+    ),
     st.sampled_from(["", differences.XRAY]),
 )
 @examples(200)
@@ -107,7 +111,9 @@ def test_garbage_is_no_parent_to_either(names: list[str], headers: dict[str, str
 @pytest.mark.parametrize("difference", differences.ALL, ids=lambda difference: difference.name)
 def test_where_we_differ_it_is_for_a_reason(difference: differences.Difference) -> None:
     names = difference.propagators.split(",")
-    assert extracted(names, difference.headers, difference.runtime_trace_id) == difference.by_the_sdk
+    assert (
+        extracted(names, difference.headers, difference.runtime_trace_id) == difference.by_the_sdk
+    )
     assert ours(names, difference.headers, difference.runtime_trace_id) == difference.by_us
     assert difference.by_us != difference.by_the_sdk
     assert difference.covers(names, difference.headers, difference.runtime_trace_id)

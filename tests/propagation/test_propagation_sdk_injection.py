@@ -1,4 +1,6 @@
-"""What the proxy decides and writes for any request, judged by the SDK: the same parent in, and our span out for every reader."""
+"""What the proxy decides and writes for any request, judged by the SDK: the same parent in, and our
+span out for every reader.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,12 @@ def test_the_sdk_reads_our_span(span: Found, name: str) -> None:
     trace_id_hex, span_id_hex, flags, state = span
     fields = dict(fields_of(SpanContext(*span), ("b3", "b3multi")))
     has_w3c = name == "tracecontext"
-    expected = (trace_id_hex, span_id_hex, flags if has_w3c else flags & 1, state if has_w3c else "")
+    expected = (
+        trace_id_hex,
+        span_id_hex,
+        flags if has_w3c else flags & 1,
+        state if has_w3c else "",
+    )
     assert extracted([name], fields) == expected
 
 
@@ -82,14 +89,21 @@ CONTEXTS = st.one_of(
     st.tuples(
         spelled(
             "traceparent",
-            st.sampled_from([f"00-{TRACE_IDS[0]}-{SPAN_IDS[0]}-01", f"00-{TRACE_IDS[1]}-{SPAN_IDS[1]}-02"]),
+            st.sampled_from(
+                [f"00-{TRACE_IDS[0]}-{SPAN_IDS[0]}-01", f"00-{TRACE_IDS[1]}-{SPAN_IDS[1]}-02"]
+            ),
         )
     ),
     st.tuples(
         spelled("traceparent", st.just(f"00-{TRACE_IDS[0]}-{SPAN_IDS[1]}-03")),
         spelled("tracestate", st.sampled_from(["foo=1,bar=2", " a=1 ,\tb=2", "a=1,a=2"])),
     ),
-    st.tuples(spelled("b3", st.sampled_from([f"{TRACE_IDS[0]}-{SPAN_IDS[1]}-1", f"{TRACE_IDS[3]}-{SPAN_IDS[0]}-0"]))),
+    st.tuples(
+        spelled(
+            "b3",
+            st.sampled_from([f"{TRACE_IDS[0]}-{SPAN_IDS[1]}-1", f"{TRACE_IDS[3]}-{SPAN_IDS[0]}-0"]),
+        )
+    ),
     st.tuples(
         spelled("x-b3-traceid", st.sampled_from([TRACE_IDS[1], TRACE_IDS[3]])),
         spelled("x-b3-spanid", st.just(SPAN_IDS[0])),
@@ -110,16 +124,17 @@ CONTEXTS = st.one_of(
 ODD = st.one_of(
     *[spelled(name, values) for name, values in HEADERS.items()],
     st.tuples(
-        st.sampled_from(["accept", "Host", "vary", 'a"b', "é"]), st.sampled_from(["*/*", "traceparent", "\\", "é"])
+        st.sampled_from(["accept", "Host", "vary", 'a"b', "é"]),
+        st.sampled_from(["*/*", "traceparent", "\\", "é"]),
     ),
 )
 REQUESTS = st.tuples(st.lists(CONTEXTS, max_size=2), st.lists(ODD, max_size=3)).map(
     lambda parts: [*(line for context in parts[0] for line in context), *parts[1]]
 )
 # What a header line can hold.
-RUNTIME_HEADERS = st.one_of(st.just(""), XRAYS.filter(lambda value: value.isascii() and value.isprintable())).map(
-    str.strip
-)
+RUNTIME_HEADERS = st.one_of(
+    st.just(""), XRAYS.filter(lambda value: value.isascii() and value.isprintable())
+).map(str.strip)
 WRITINGS: list[Callable[[Any], bytes]] = [
     payload,
     lambda event: json.dumps(event).encode(),
@@ -129,14 +144,18 @@ WRITINGS: list[Callable[[Any], bytes]] = [
 
 
 def carried(event: Any) -> dict[str, str]:
-    """What an event's headers say, as HTTP has it: names in any case, the lines of a name as one."""
+    """What an event's headers say, as HTTP has it: names in any case, the lines of a
+    name as one.
+    """
     lines: dict[str, list[str]] = {}
     for name, values in headers_of(event)[-1].items():
         lines.setdefault(name.lower(), []).extend(values)
     return {name: ",".join(values) for name, values in lines.items()}
 
 
-def has_the_sdks_parent(delivery: Delivery, names: list[str], headers: dict[str, str], runtime_trace_id: str) -> None:
+def has_the_sdks_parent(
+    delivery: Delivery, names: list[str], headers: dict[str, str], runtime_trace_id: str
+) -> None:
     told = runtime_trace_id if differences.is_decided(runtime_trace_id) else ""
     parent = extracted(names, headers, told)
     record = delivery.record
@@ -167,7 +186,13 @@ def tells_of_our_span(names: list[str], headers: dict[str, str], delivery: Deliv
         assert found[3] == (record.trace_state if name == "tracecontext" else "")
 
 
-@given(st.sampled_from(LISTS), REQUESTS, RUNTIME_HEADERS, st.sampled_from(FORMS), st.sampled_from(WRITINGS))
+@given(
+    st.sampled_from(LISTS),
+    REQUESTS,
+    RUNTIME_HEADERS,
+    st.sampled_from(FORMS),
+    st.sampled_from(WRITINGS),
+)
 @examples(250)
 def test_a_request_is_the_sdks_child_and_our_span_is_the_functions_parent(
     live: Callable[..., Live],
@@ -191,6 +216,8 @@ def test_a_request_is_the_sdks_child_and_our_span_is_the_functions_parent(
         for name, values in headers.items():
             # In whatever spelling, there is one answer.
             assert name.lower() not in {"traceparent", "x-amzn-trace-id"} or len(values) == 1
-        tells_of_our_span(names, {name.lower(): ",".join(values) for name, values in headers.items()}, delivery)
+        tells_of_our_span(
+            names, {name.lower(): ",".join(values) for name, values in headers.items()}, delivery
+        )
     told = {name: delivery.field(name) for name in HEADERS if delivery.fields(name)}
     tells_of_our_span(names, told, delivery)

@@ -1,4 +1,6 @@
-"""OTEL_TRACES_SAMPLER and its argument, as anybody may write them: the SDK that reads the same variables decides the same."""
+"""OTEL_TRACES_SAMPLER and its argument, as anybody may write them: the SDK that reads the same
+variables decides the same.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +86,9 @@ class Given(IdGenerator):
 
 
 def by_the_sdk(name: str, argument: str, flags: int | None, trace_id_hex: str) -> bool:
-    """Whether a span is sampled that the SDK's own tracer starts, below a parent of these flags or below none."""
+    """Whether a span is sampled that the SDK's own tracer starts, below a parent of these flags or
+    below none.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(OTEL_TRACES_SAMPLER, name)
         patch.setenv(OTEL_TRACES_SAMPLER_ARG, argument)
@@ -92,21 +96,35 @@ def by_the_sdk(name: str, argument: str, flags: int | None, trace_id_hex: str) -
     context = None
     if flags is not None:
         parent = trace.SpanContext(
-            int(trace_id_hex, 16), int(SPAN_ID, 16), is_remote=True, trace_flags=trace.TraceFlags(flags)
+            int(trace_id_hex, 16),
+            int(SPAN_ID, 16),
+            is_remote=True,
+            trace_flags=trace.TraceFlags(flags),
         )
         context = trace.set_span_in_context(trace.NonRecordingSpan(parent))
-    return provider.get_tracer("oracle").start_span("span", context).get_span_context().trace_flags.sampled
+    return (
+        provider.get_tracer("oracle")
+        .start_span("span", context)
+        .get_span_context()
+        .trace_flags.sampled
+    )
 
 
 def by_us(name: str, argument: str, flags: int | None, trace_id_hex: str) -> bool:
-    read = Settings({b"OTEL_TRACES_SAMPLER": name.encode(), b"OTEL_TRACES_SAMPLER_ARG": argument.encode()})
+    read = Settings(
+        {b"OTEL_TRACES_SAMPLER": name.encode(), b"OTEL_TRACES_SAMPLER_ARG": argument.encode()}
+    )
     return Sampler(read.sampler, read.sampler_argument).decide(flags, trace_id_hex)
 
 
 @given(NAMES, ARGUMENTS, PARENTS, TRACE_IDS)
 @examples(250)
-def test_any_setting_decides_as_the_sdk_does(name: str, argument: str, flags: int | None, trace_id_hex: str) -> None:
-    assert by_us(name, argument, flags, trace_id_hex) is by_the_sdk(name, argument, flags, trace_id_hex)
+def test_any_setting_decides_as_the_sdk_does(
+    name: str, argument: str, flags: int | None, trace_id_hex: str
+) -> None:
+    assert by_us(name, argument, flags, trace_id_hex) is by_the_sdk(
+        name, argument, flags, trace_id_hex
+    )
 
 
 @given(st.floats(0, 1), st.integers(-3, 3))
@@ -137,7 +155,9 @@ def test_the_function_is_told_what_the_sdk_would_have_decided(
         root = f"Root=1-{trace_id_hex[:8]}-{trace_id_hex[8:]}"
         delivery = proxy.deliver(payload(http_api([])), {"Lambda-Runtime-Trace-Id": root})
     else:
-        delivery = proxy.deliver(payload(http_api([("traceparent", f"00-{trace_id_hex}-{SPAN_ID}-{flags}")])))
+        delivery = proxy.deliver(
+            payload(http_api([("traceparent", f"00-{trace_id_hex}-{SPAN_ID}-{flags}")]))
+        )
     assert delivery.record.trace_id_hex == trace_id_hex
     sampled = by_the_sdk(name, argument, None if flags is None else int(flags, 16), trace_id_hex)
     told = [delivery.field("traceparent"), delivery.event["headers"]["traceparent"]]

@@ -1,4 +1,6 @@
-"""Whatever an event looks like, the function gets it as it was: our fields are in its headers, and no other byte has changed."""
+"""Whatever an event looks like, the function gets it as it was: our fields are in its headers, and
+no other byte has changed.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,20 @@ SCALARS = st.sampled_from(
         '"}],"',
     ]
 )
-OTHER_NAMES = st.sampled_from(['"a"', '"body"', '"é"', '"Headers"', '"traceparent"', '"n\\"{"', '""', '"\\u0041"'])
-INNER_NAMES = st.one_of(OTHER_NAMES, st.sampled_from(['"headers"', '"h\\u0065aders"', '"multiValueHeaders"']))
+OTHER_NAMES = st.sampled_from(
+    ['"a"', '"body"', '"é"', '"Headers"', '"traceparent"', '"n\\"{"', '""', '"\\u0041"']
+)
+INNER_NAMES = st.one_of(
+    OTHER_NAMES, st.sampled_from(['"headers"', '"h\\u0065aders"', '"multiValueHeaders"'])
+)
 
 
 def _object(members: list[tuple[str, str, str]]) -> str:
-    return "{" + ",".join(f"{space}{name}{space}:{space}{value}{space}" for space, name, value in members) + "}"
+    return (
+        "{"
+        + ",".join(f"{space}{name}{space}:{space}{value}{space}" for space, name, value in members)
+        + "}"
+    )
 
 
 VALUES = st.recursive(
@@ -62,12 +72,30 @@ VALUES = st.recursive(
 )
 MEMBERS = st.lists(st.tuples(SPACES, OTHER_NAMES, VALUES), max_size=3)
 
-TRACE_NAMES = ["traceparent", "tracestate", "x-amzn-trace-id", "TraceParent", "X-Amzn-Trace-Id", "TRACESTATE"]
-STRINGS = st.sampled_from(['""', '"x"', '"traceparent"', '"\\u00e9\\"}{"', '"é"', f'"{TRACEPARENT}"', '"\\\\"'])
+TRACE_NAMES = [
+    "traceparent",
+    "tracestate",
+    "x-amzn-trace-id",
+    "TraceParent",
+    "X-Amzn-Trace-Id",
+    "TRACESTATE",
+]
+STRINGS = st.sampled_from(
+    ['""', '"x"', '"traceparent"', '"\\u00e9\\"}{"', '"é"', f'"{TRACEPARENT}"', '"\\\\"']
+)
 HEADER_NAMES = st.one_of(
     st.sampled_from(TRACE_NAMES).map(json.dumps),
     st.sampled_from(
-        ['"accept"', '"é"', '"a\\"traceparent"', '"x-\\u0061"', '"baggage"', '"traceparents"', '"B3"', '""']
+        [
+            '"accept"',
+            '"é"',
+            '"a\\"traceparent"',
+            '"x-\\u0061"',
+            '"baggage"',
+            '"traceparents"',
+            '"B3"',
+            '""',
+        ]
     ),
 )
 
@@ -89,17 +117,25 @@ class Fields(NamedTuple):
 
 
 def told(delivery: Delivery) -> Fields:
-    return Fields(delivery.field("traceparent"), delivery.field("x-amzn-trace-id"), delivery.field("tracestate"))
+    return Fields(
+        delivery.field("traceparent"),
+        delivery.field("x-amzn-trace-id"),
+        delivery.field("tracestate"),
+    )
 
 
 def plain(text: str, position: int = 0) -> tuple[list[tuple[str, Any]], int]:
     """The members of an object as pairs, numbers as they are written, and where the object ends."""
-    decoder = json.JSONDecoder(object_pairs_hook=tuple, parse_int=str, parse_float=str, parse_constant=str)
+    decoder = json.JSONDecoder(
+        object_pairs_hook=tuple, parse_int=str, parse_float=str, parse_constant=str
+    )
     pairs, end = decoder.raw_decode(text, position)
     return list(pairs), end
 
 
-def has_our_fields(text: str, position: int, sent: list[tuple[str, str, str]], ours: Fields, has_arrays: bool) -> int:
+def has_our_fields(
+    text: str, position: int, sent: list[tuple[str, str, str]], ours: Fields, has_arrays: bool
+) -> int:
     """The headers object at `position` is the one that was sent, and our fields; where it ends."""
     pairs, end = plain(text, position)
     values = dict(zip(("traceparent", "x-amzn-trace-id", "tracestate"), ours, strict=True))
@@ -110,7 +146,9 @@ def has_our_fields(text: str, position: int, sent: list[tuple[str, str, str]], o
     assert {"traceparent", "x-amzn-trace-id"} <= names
     # Everything else is there, letter for letter and in its order.
     others = [member for member in sent if json.loads(member[1]).lower() not in values]
-    assert [name for name, _ in pairs if name.lower() not in values] == [json.loads(member[1]) for member in others]
+    assert [name for name, _ in pairs if name.lower() not in values] == [
+        json.loads(member[1]) for member in others
+    ]
     for space, name, value in others:
         position = text.index(f"{space}{name}{space}:{space}{value}{space}", position, end)
     # Of what is ours, as many as came, and those that did not come.
@@ -135,9 +173,14 @@ def test_an_event_is_what_it_was_but_for_our_fields(
     before = [context, *before] if context_comes_first else before
     behind = behind if context_comes_first else [*behind, context]
     opening = _object([*before, ("", '"headers"', "@")]).partition("@")[0]
-    middle = "".join(f",{space}{name}{space}:{space}{value}{space}" for space, name, value in between)
+    middle = "".join(
+        f",{space}{name}{space}:{space}{value}{space}" for space, name, value in between
+    )
     middle += ',"multiValueHeaders":' if multi is not None else ""
-    ending = "".join(f",{space}{name}{space}:{space}{value}{space}" for space, name, value in behind) + "}"
+    ending = (
+        "".join(f",{space}{name}{space}:{space}{value}{space}" for space, name, value in behind)
+        + "}"
+    )
     sent = f"{opening}{_object(single)}{middle}{'' if multi is None else _object(multi)}{ending}"
     delivery = live().deliver(sent.encode())
     text = delivery.payload.decode()
@@ -152,7 +195,9 @@ def test_an_event_is_what_it_was_but_for_our_fields(
 
 @given(st.one_of(VALUES, MEMBERS.map(_object)), SPACES)
 @examples(100)
-def test_any_other_payload_is_not_touched(live: Callable[..., Live], value: str, space: str) -> None:
+def test_any_other_payload_is_not_touched(
+    live: Callable[..., Live], value: str, space: str
+) -> None:
     assume(not is_call_with_headers(value))
     sent = f"{space}{value}{space}".encode()
     assert live().deliver(sent).payload == sent
@@ -181,7 +226,9 @@ def test_a_batch_is_never_edited_whatever_its_records_hold(
     inner: list[tuple[str, str, str]],
 ) -> None:
     record = _object([*members, ("", '"headers"', _object(inner)), ("", '"requestContext"', "{}")])
-    sent = _object([("", json.dumps(name), f"[{record},{record}]"), ("", '"eventSource"', '"x"')]).encode()
+    sent = _object(
+        [("", json.dumps(name), f"[{record},{record}]"), ("", '"eventSource"', '"x"')]
+    ).encode()
     assert live().deliver(sent).payload == sent
 
 
@@ -198,7 +245,9 @@ REQUESTS = (
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in EVENTS.glob("*.json")))
-def test_of_the_real_events_requests_get_our_span_and_no_other_is_touched(live: Callable[..., Live], name: str) -> None:
+def test_of_the_real_events_requests_get_our_span_and_no_other_is_touched(
+    live: Callable[..., Live], name: str
+) -> None:
     sent = (EVENTS / name).read_bytes()
     delivery = live().deliver(sent)
     if not name.startswith(REQUESTS) or "response" in name:
@@ -209,9 +258,15 @@ def test_of_the_real_events_requests_get_our_span_and_no_other_is_touched(live: 
         assert (place in event) == (place in old)
         found = {key.lower(): value for key, value in event.pop(place, {}).items()}
         for field in ("traceparent", "x-amzn-trace-id") if found else ():
-            assert found.pop(field) == ([delivery.field(field)] if place.startswith("multi") else delivery.field(field))
+            assert found.pop(field) == (
+                [delivery.field(field)] if place.startswith("multi") else delivery.field(field)
+            )
         old.get(place, {}).pop("X-Amzn-Trace-Id", None)
-        assert found == {key.lower(): value for key, value in old.pop(place, {}).items() if key != "x-amzn-trace-id"}
+        assert found == {
+            key.lower(): value
+            for key, value in old.pop(place, {}).items()
+            if key != "x-amzn-trace-id"
+        }
     assert event == old
 
 
@@ -222,7 +277,9 @@ CONTEXT_VALUES = VALUES.filter(str.isprintable)
 CUSTOM = st.lists(
     st.tuples(
         ONE_LINE,
-        st.sampled_from(['"traceparent"', '"TraceParent"', '"x-amzn-trace-id"', '"tracestate"', '"user"', '"é"']),
+        st.sampled_from(
+            ['"traceparent"', '"TraceParent"', '"x-amzn-trace-id"', '"tracestate"', '"user"', '"é"']
+        ),
         st.one_of(STRINGS, CONTEXT_VALUES),
     ),
     max_size=4,
@@ -243,9 +300,15 @@ def test_a_client_context_is_what_it_was_but_for_our_fields(
     has_w3c: bool,
 ) -> None:
     own = [] if custom is None else [("", '"custom"', _object(custom))]
-    own += [("", '"w3c"', '{"traceparent":"x","tracestate":"y=1","baggage":"user=1"}')] if has_w3c else []
+    own += (
+        [("", '"w3c"', '{"traceparent":"x","tracestate":"y=1","baggage":"user=1"}')]
+        if has_w3c
+        else []
+    )
     sent = _object([*members, *own])
-    delivery = live().deliver(b"7", {"Lambda-Runtime-Client-Context": sent.encode().decode("latin-1")})
+    delivery = live().deliver(
+        b"7", {"Lambda-Runtime-Client-Context": sent.encode().decode("latin-1")}
+    )
     (line,) = delivery.fields("lambda-runtime-client-context")
     text = line.encode("latin-1").decode()
     pairs = dict(plain(text)[0])

@@ -20,7 +20,9 @@ def ids(context: SpanContext | None) -> tuple[str, str, int] | None:
 
 
 def by_the_sdk(headers: dict[str, str]) -> tuple[str, str, int, str] | None:
-    context = trace.get_current_span(TraceContextTextMapPropagator().extract(headers)).get_span_context()
+    context = trace.get_current_span(
+        TraceContextTextMapPropagator().extract(headers)
+    ).get_span_context()
     if not context.is_valid:
         return None
     state = context.trace_state.to_header()
@@ -29,7 +31,12 @@ def by_the_sdk(headers: dict[str, str]) -> tuple[str, str, int, str] | None:
 
 def by_us(headers: dict[str, str]) -> tuple[str, str, int, str] | None:
     parent = w3c.extract(headers)
-    return parent and (parent.trace_id_hex, parent.span_id_hex, parent.trace_flags, parent.trace_state)
+    return parent and (
+        parent.trace_id_hex,
+        parent.span_id_hex,
+        parent.trace_flags,
+        parent.trace_state,
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,7 +111,9 @@ def test_where_the_sdk_and_the_recommendation_differ_the_recommendation_wins() -
 HEX = st.text("0123456789abcdef", min_size=1, max_size=33)
 TRACEPARENTS = st.one_of(
     st.from_regex(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}", fullmatch=True),
-    st.from_regex(r"[0-9a-f]{2}-[0-9a-fA-F]{31,33}-[0-9a-f]{15,17}-[0-9a-f]{2,3}(-.{0,9})?", fullmatch=True),
+    st.from_regex(
+        r"[0-9a-f]{2}-[0-9a-fA-F]{31,33}-[0-9a-f]{15,17}-[0-9a-f]{2,3}(-.{0,9})?", fullmatch=True
+    ),
     st.tuples(HEX, HEX, HEX, HEX).map("-".join),
     st.text("0123456789abcdefABF- \t.", max_size=70),
 )
@@ -158,9 +167,15 @@ def test_a_traceparent_means_what_it_means_to_the_sdk(value: str) -> None:
         ("foo=ä", ""),
         ("foo=\x7f", ""),
         ('foo="quoted\\"', 'foo="quoted\\"'),
-        (",".join(f"bar{n:02}={n:02}" for n in range(32)), ",".join(f"bar{n:02}={n:02}" for n in range(32))),
+        (
+            ",".join(f"bar{n:02}={n:02}" for n in range(32)),
+            ",".join(f"bar{n:02}={n:02}" for n in range(32)),
+        ),
         (",".join(f"bar{n:02}={n:02}" for n in range(33)), ""),
-        (",".join(f"bar{n:02}={'v' * 249}" for n in range(32)), ",".join(f"bar{n:02}={'v' * 249}" for n in range(32))),
+        (
+            ",".join(f"bar{n:02}={'v' * 249}" for n in range(32)),
+            ",".join(f"bar{n:02}={'v' * 249}" for n in range(32)),
+        ),
         (",".join(f"bar{n:02}={'v' * 250}" for n in range(32)), ""),
     ],
 )
@@ -189,14 +204,20 @@ def test_a_tracestate_without_a_valid_traceparent_means_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("flags", "written"), [(0, "00"), (1, "01"), (2, "02"), (3, "03"), (0xFF, "03"), (0xFC, "00"), (0x0A, "02")]
+    ("flags", "written"),
+    [(0, "00"), (1, "01"), (2, "02"), (3, "03"), (0xFF, "03"), (0xFC, "00"), (0x0A, "02")],
 )
 def test_sampled_and_random_go_on_and_no_other_flag(flags: int, written: str) -> None:
-    assert w3c.format_traceparent(TRACE_ID, SPAN_ID, flags).decode() == f"00-{TRACE_ID}-{SPAN_ID}-{written}"
+    assert (
+        w3c.format_traceparent(TRACE_ID, SPAN_ID, flags).decode()
+        == f"00-{TRACE_ID}-{SPAN_ID}-{written}"
+    )
 
 
 @given(
-    st.integers(1, 2**128 - 1).map("{:032x}".format), st.integers(1, 2**64 - 1).map("{:016x}".format), st.integers(0, 3)
+    st.integers(1, 2**128 - 1).map("{:032x}".format),
+    st.integers(1, 2**64 - 1).map("{:016x}".format),
+    st.integers(0, 3),
 )
 def test_what_is_written_is_read_again(trace_id_hex: str, span_id_hex: str, flags: int) -> None:
     written = w3c.format_traceparent(trace_id_hex, span_id_hex, flags).decode()

@@ -1,4 +1,6 @@
-"""X-Ray's trace header, case by case; test_propagation_sdk_extraction.py asks OpenTelemetry's own propagator."""
+"""X-Ray's trace header, case by case; test_propagation_sdk_extraction.py asks OpenTelemetry's own
+propagator.
+"""
 
 import pytest
 from hypothesis import given
@@ -28,7 +30,10 @@ def extracted(value: str) -> tuple[str, str, int] | None:
         (f"Sampled=1;{PARENT};{ROOT}", 1),
         (f" {ROOT} ; {PARENT} ; Sampled = 1 ", 1),
         (f"{ROOT};{PARENT};Sampled=1;Foo=bar", 1),
-        (f"{ROOT.replace('be46a9', 'BE46A9')};{PARENT.upper().replace('PARENT', 'Parent')};Sampled=1", 1),
+        (
+            f"{ROOT.replace('be46a9', 'BE46A9')};{PARENT.upper().replace('PARENT', 'Parent')};Sampled=1",
+            1,
+        ),
         (f"Sampled=0;{ROOT};{PARENT};Sampled=1", 1),
     ],
 )
@@ -100,14 +105,29 @@ def test_a_lineage_that_could_break_the_header_it_goes_into_is_dropped(lineage: 
         (3, "d4d48d4d:0", f"{ROOT};{PARENT};Sampled=1;Lineage=d4d48d4d:0"),
     ],
 )
-def test_a_header_is_written_as_every_reader_wants_it(flags: int, lineage: str, written: str) -> None:
+def test_a_header_is_written_as_every_reader_wants_it(
+    flags: int, lineage: str, written: str
+) -> None:
     assert xray.format_header(TRACE_ID, SPAN_ID, flags, lineage.encode()) == written.encode()
     assert extracted(written) == (TRACE_ID, SPAN_ID, flags & 1)
     assert xray.parse(written).lineage == lineage
 
 
 PARTS = st.sampled_from(
-    [ROOT, PARENT, "Sampled=1", "Sampled=0", "Sampled=?", "Lineage=a:1", "Self=1", "", "=", "Root", "a=b=c", " Root =x"]
+    [
+        ROOT,
+        PARENT,
+        "Sampled=1",
+        "Sampled=0",
+        "Sampled=?",
+        "Lineage=a:1",
+        "Self=1",
+        "",
+        "=",
+        "Root",
+        "a=b=c",
+        " Root =x",
+    ]
 )
 
 
@@ -118,17 +138,34 @@ def test_no_header_raises_and_what_is_written_from_it_is_read_again(value: str) 
     written = xray.format_header(trace_id_hex, span_id_hex, 1, header.lineage.encode())
     again = xray.parse(written.decode())
     assert again.is_well_formed
-    assert (again.trace_id_hex, again.parent_id_hex, again.sampled) == (trace_id_hex, span_id_hex, True)
+    assert (again.trace_id_hex, again.parent_id_hex, again.sampled) == (
+        trace_id_hex,
+        span_id_hex,
+        True,
+    )
     assert again.lineage == header.lineage
 
 
 LINEAGES = st.sampled_from(
-    ["", ";Lineage=a:1", ";Lineage=", ";Lineage=a b", ";Lineage=a=b", ";Lineage=a;b", ";Self=1", ";", "é"]
+    [
+        "",
+        ";Lineage=a:1",
+        ";Lineage=",
+        ";Lineage=a b",
+        ";Lineage=a=b",
+        ";Lineage=a;b",
+        ";Self=1",
+        ";",
+        "é",
+    ]
 )
 
 
 @given(
-    st.from_regex(r"Root=1-[0-9a-fA0]{7,9}-[0-9a-f0]{24};Parent=[0-9af]{16};Sampled=[01?]?", fullmatch=True), LINEAGES
+    st.from_regex(
+        r"Root=1-[0-9a-fA0]{7,9}-[0-9a-f0]{24};Parent=[0-9af]{16};Sampled=[01?]?", fullmatch=True
+    ),
+    LINEAGES,
 )
 def test_the_form_that_lambda_writes_is_read_as_any_other(usual: str, lineage: str) -> None:
     header = xray.parse(usual + lineage)

@@ -40,8 +40,17 @@ if TYPE_CHECKING:
 class Proxy:
     """A running proxy: connect to it as a runtime, read the records it offers."""
 
-    def __init__(self, upstream_port: int, *, is_on: bool = True, has_templates: bool = True, **variables: str) -> None:
-        self.settings = Settings({name.encode(): value.encode() for name, value in variables.items()})
+    def __init__(
+        self,
+        upstream_port: int,
+        *,
+        is_on: bool = True,
+        has_templates: bool = True,
+        **variables: str,
+    ) -> None:
+        self.settings = Settings(
+            {name.encode(): value.encode() for name, value in variables.items()}
+        )
         self.channel = Channel()
         self.invocations = Invocations()
         compiler = PatternCompiler()
@@ -123,7 +132,12 @@ class ProxyProcess:
 
     def cpu_s(self) -> float:
         """The CPU time it has used."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{self.process.pid}/stat")
+            .read_text(encoding="ascii")
+            .rpartition(")")[2]
+            .split()
+        )
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def close(self) -> bytes:
@@ -164,7 +178,9 @@ def start(upstream: Upstream) -> Iterator[Start]:
     """Start a proxy in front of `upstream`, with the environment variables given."""
     proxies = []
 
-    def start(*, is_on: bool = True, has_templates: bool = True, upstream_port: int = 0, **variables: str) -> Proxy:
+    def start(
+        *, is_on: bool = True, has_templates: bool = True, upstream_port: int = 0, **variables: str
+    ) -> Proxy:
         port = upstream_port or upstream.port
         proxies.append(Proxy(port, is_on=is_on, has_templates=has_templates, **variables))
         return proxies[-1]

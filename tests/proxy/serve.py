@@ -1,4 +1,6 @@
-"""The proxy in a process of its own: ``serve.py UPSTREAM_PORT [MOST_DESCRIPTORS]`` prints its port and serves."""
+"""The proxy in a process of its own: ``serve.py UPSTREAM_PORT [MOST_DESCRIPTORS]`` prints its port
+and serves.
+"""
 
 from __future__ import annotations
 

@@ -13,7 +13,17 @@ import pytest
 
 from lrap_otel.http1.errors import CLIENT
 from lrap_otel.http1.stream import ReusedMemory, Stream
-from tests.proxy.wire import ACCEPTED, NEXT, chunked, deliver, event, event_head, post, post_head, result_target
+from tests.proxy.wire import (
+    ACCEPTED,
+    NEXT,
+    chunked,
+    deliver,
+    event,
+    event_head,
+    post,
+    post_head,
+    result_target,
+)
 from tests.upstream import QUIET_S, Peer, Upstream, field
 
 if TYPE_CHECKING:
@@ -21,9 +31,7 @@ if TYPE_CHECKING:
 
 MIB = 1_048_576
 LIMIT = 6 * MIB + 100
-REFUSAL = (
-    b'{"errorMessage":"Exceeded maximum allowed payload size (6291556 bytes).","errorType":"RequestEntityTooLarge"}\n'
-)
+REFUSAL = b'{"errorMessage":"Exceeded maximum allowed payload size (6291556 bytes).","errorType":"RequestEntityTooLarge"}\n'
 TOO_LARGE = (
     b"HTTP/1.1 413 Request Entity Too Large\r\nContent-Type: application/json\r\n"
     b"Content-Length: %d\r\n\r\n%s" % (len(REFUSAL), REFUSAL)
@@ -35,7 +43,9 @@ def pour(source: Peer, data: bytes, sink: Peer, expected: int) -> bytes:
     received = []
     left = memoryview(data)
     while expected:
-        readable, writable, _ = select.select([sink.socket], [source.socket] if left else [], [], 5.0)
+        readable, writable, _ = select.select(
+            [sink.socket], [source.socket] if left else [], [], 5.0
+        )
         assert readable or writable
         if writable:
             left = left[source.socket.send(left[:MIB], 0x40) :]  # MSG_DONTWAIT
@@ -81,7 +91,11 @@ def test_a_reply_longer_than_any_event_streams_through_as_it_is(
     # beyond B1: nothing is held, so nothing is spliced in
     body = b"e" * (LIMIT + 300_000)
     framed = chunked(body) if is_chunked else body
-    framing = b"Transfer-Encoding: chunked\r\n\r\n" if is_chunked else b"Content-Length: %d\r\n\r\n" % len(body)
+    framing = (
+        b"Transfer-Encoding: chunked\r\n\r\n"
+        if is_chunked
+        else b"Content-Length: %d\r\n\r\n" % len(body)
+    )
     reply = event_head() + framing + framed
     runtime = proxy.connect().send(NEXT)
     api = upstream.accept()
@@ -92,7 +106,11 @@ def test_a_reply_longer_than_any_event_streams_through_as_it_is(
 
 
 # Several receives long.
-REST = b'"},"requestContext":{"http":{"method":"POST"}},"body":"' + b"b" * 300_000 + b'","isBase64Encoded":false}'
+REST = (
+    b'"},"requestContext":{"http":{"method":"POST"}},"body":"'
+    + b"b" * 300_000
+    + b'","isBase64Encoded":false}'
+)
 LARGE_EVENT = b'{"headers":{"x":"' + REST
 FRAMINGS = {
     "by length": lambda body: (b"Content-Length: %d\r\n\r\n" % len(body), body),
@@ -123,12 +141,16 @@ def test_a_large_event_gets_its_context_however_it_is_framed_and_comes(
         told, body = runtime.read_message()
         trace_parent = field(told, "traceparent")
         assert trace_parent is not None
-        assert body.startswith(b'{"headers":{"traceparent":"' + trace_parent + b'","x-amzn-trace-id":"Root=1-')
+        assert body.startswith(
+            b'{"headers":{"traceparent":"' + trace_parent + b'","x-amzn-trace-id":"Root=1-'
+        )
         assert body.endswith(b'","x":"' + REST)
         assert len(body) == len(LARGE_EVENT) + body.index(b'"x":"') - len(b'{"headers":{')
         record = proxy.record()
         assert record.payload is not None
-        assert record.payload.endswith(b'\r\n\r\n{"headers":{"x":"' + REST[: REST.index(b',"body"')] + b"}")
+        assert record.payload.endswith(
+            b'\r\n\r\n{"headers":{"x":"' + REST[: REST.index(b',"body"')] + b"}"
+        )
         assert record.body_length == len(LARGE_EVENT)
         runtime.send(post(result_target(b"id-%d" % number), b"{}"))
         api.read_message()
@@ -172,7 +194,9 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("body", TEXTS.values(), ids=TEXTS.keys())
-def test_an_event_that_carries_no_context_is_not_touched(proxy: Proxy, upstream: Upstream, body: bytes) -> None:
+def test_an_event_that_carries_no_context_is_not_touched(
+    proxy: Proxy, upstream: Upstream, body: bytes
+) -> None:
     _, _, head, received = deliver(proxy, upstream, event(body=body))
     assert received == body
     assert field(head, "traceparent") is not None
@@ -193,7 +217,9 @@ def test_a_stream_of_200_mb_takes_no_memory_and_is_no_faster_than_lambda_takes_i
     before = proxy.rss_bytes()
     idle_s = proxy.cpu_s()
     assert not select.select([], [runtime.socket], [], QUIET_S)[1]
-    assert proxy.cpu_s() - idle_s <= 0.02  # it waits for room, and does not look for it all the time
+    assert (
+        proxy.cpu_s() - idle_s <= 0.02
+    )  # it waits for room, and does not look for it all the time
     assert _stream(proxy, runtime, api, chunk, sent) - before < 8 * MIB
 
 
@@ -207,13 +233,17 @@ def _fill(runtime: Peer, chunk: bytes) -> int:
 
 
 def _stream(proxy: ProxyProcess, runtime: Peer, api: Peer, chunk: bytes, sent: int) -> int:
-    """Send 200 chunks, of which so many bytes have gone, and the end, and read it all; the most memory meanwhile."""
+    """Send 200 chunks, of which so many bytes have gone, and the end, and read it all; the most
+    memory meanwhile.
+    """
     most = 0
     buffer = memoryview(bytearray(4 * MIB))
     tail = b""
     total = 200 * len(chunk)
     while not tail.endswith(b"\r\n0\r\n\r\n"):
-        readable, writable, _ = select.select([api.socket], [runtime.socket] if sent < total else [], [], 5.0)
+        readable, writable, _ = select.select(
+            [api.socket], [runtime.socket] if sent < total else [], [], 5.0
+        )
         assert readable or writable
         if writable:
             sent += runtime.socket.send(memoryview(chunk)[sent % len(chunk) :])
@@ -228,8 +258,11 @@ def _stream(proxy: ProxyProcess, runtime: Peer, api: Peer, chunk: bytes, sent: i
 
 
 @pytest.mark.parametrize("is_late", [False, True])
-def test_an_early_413_reaches_a_runtime_that_is_still_sending(proxy: Proxy, upstream: Upstream, is_late: bool) -> None:
-    # B9, C9: Managed Instances refuse before they read, and close; a late reader has sent everything before it looks
+def test_an_early_413_reaches_a_runtime_that_is_still_sending(
+    proxy: Proxy, upstream: Upstream, is_late: bool
+) -> None:
+    # B9, C9: Managed Instances refuse before they read, and close; a late reader has sent
+    # everything before it looks
     runtime = proxy.connect()
     size = 3 * MIB
     runtime.send(post_head(result_target(endpoint=b"error"), b"Content-Length: %d\r\n" % size))
@@ -249,7 +282,8 @@ def test_an_early_413_reaches_a_runtime_that_is_still_sending(proxy: Proxy, upst
 def test_an_early_answer_that_keeps_upstream_open_still_ends_the_runtimes_connection_in_the_open(
     proxy: Proxy, upstream: Upstream
 ) -> None:
-    # C9: the body's rest cannot be told from a next request, so the runtime is told that the connection ends
+    # C9: the body's rest cannot be told from a next request, so the runtime is told that the
+    # connection ends
     runtime = proxy.connect().send(post_head(result_target(), b"Content-Length: 10\r\n"))
     api = upstream.accept()
     api.read_head()
@@ -257,14 +291,18 @@ def test_an_early_answer_that_keeps_upstream_open_still_ends_the_runtimes_connec
     head, body = runtime.read_message()
     assert (body, field(head, "connection")) == (REFUSAL, b"close")
     assert runtime.read_to_end() == b""
-    assert api.read_to_end() == b""  # upstream sees the body truncated at once, while the runtime may still read
+    assert (
+        api.read_to_end() == b""
+    )  # upstream sees the body truncated at once, while the runtime may still read
 
 
 def test_an_answer_sent_while_the_body_was_on_its_way_is_not_lost_when_upstream_resets(
     proxy: Proxy, upstream: Upstream
 ) -> None:
     # B9: upstream answers and closes with bytes unread, which the kernel turns into a reset
-    runtime = proxy.connect().send(post_head(result_target(), b"Content-Length: %d\r\n" % MIB) + b"r" * 100_000)
+    runtime = proxy.connect().send(
+        post_head(result_target(), b"Content-Length: %d\r\n" % MIB) + b"r" * 100_000
+    )
     api = upstream.accept()
     api.read_head()
     api.send(TOO_LARGE.replace(b"Content-Length", b"Connection: close\r\nContent-Length"))
@@ -286,7 +324,9 @@ def test_an_answer_to_a_head_that_upstream_did_not_read_to_its_end_is_not_lost(
     proxy: Proxy, upstream: Upstream
 ) -> None:
     # E15, B9: the head is still being sent when upstream answers, closes and resets
-    runtime = proxy.connect().send(post(result_target(), b"{}", b"X-A: " + b"x" * 1_000_000 + b"\r\n"))
+    runtime = proxy.connect().send(
+        post(result_target(), b"{}", b"X-A: " + b"x" * 1_000_000 + b"\r\n")
+    )
     api = upstream.accept()
     api.read(1_000)
     refusal = b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -303,7 +343,12 @@ def test_large_events_one_after_the_other_are_each_their_own(
     for number, size in enumerate((300_000, 2_500_000, 100_000, 10, 6_000_000, 70_000, 300_000)):
         body = (b"%d," % number * size)[:size]
         framing = b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: %d" % size
-        reply = event_head(b"id-%d" % number) + framing + b"\r\n\r\n" + (chunked(body) if is_chunked else body)
+        reply = (
+            event_head(b"id-%d" % number)
+            + framing
+            + b"\r\n\r\n"
+            + (chunked(body) if is_chunked else body)
+        )
         runtime.send(NEXT)
         api = api or upstream.accept()
         api.read_head()
@@ -320,7 +365,9 @@ def test_large_events_one_after_the_other_are_each_their_own(
 
 
 @pytest.mark.parametrize("size", [100_000, 3_000_000])
-def test_a_large_event_that_is_kept_for_the_next_runtime_is_whole(proxy: Proxy, upstream: Upstream, size: int) -> None:
+def test_a_large_event_that_is_kept_for_the_next_runtime_is_whole(
+    proxy: Proxy, upstream: Upstream, size: int
+) -> None:
     kept, other = b"k" * size, b"o" * size
     leaving = proxy.connect().send(NEXT)
     api = upstream.accept()
@@ -376,7 +423,9 @@ def test_the_memory_of_a_large_event_goes_with_the_next_small_one(
     assert buffers(size) == 0
 
 
-def test_the_memory_of_a_large_event_is_not_kept_for_one_that_needs_far_less(proxy: Proxy, upstream: Upstream) -> None:
+def test_the_memory_of_a_large_event_is_not_kept_for_one_that_needs_far_less(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     runtime = proxy.connect()
     api = None
     for number, size in enumerate((1_234_567, 1_000_000, 100_000)):
@@ -392,7 +441,9 @@ def test_the_memory_of_a_large_event_is_not_kept_for_one_that_needs_far_less(pro
         runtime.read(len(ACCEPTED))
 
 
-def test_a_worker_among_many_keeps_no_memory_for_large_events(start: Start, upstream: Upstream) -> None:
+def test_a_worker_among_many_keeps_no_memory_for_large_events(
+    start: Start, upstream: Upstream
+) -> None:
     proxy = start(AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances")
     size = 444_444
     runtime, api, _, body = deliver(proxy, upstream, event(body=b"e" * size))

@@ -14,7 +14,9 @@ from lrap_otel.proxy.capture import Capture, of_event
 KB = 1_024
 
 
-@pytest.mark.parametrize("length", [0, 1, 64 * KB - 1, 64 * KB, 64 * KB + 1, 68 * KB, 70 * KB, 500 * KB])
+@pytest.mark.parametrize(
+    "length", [0, 1, 64 * KB - 1, 64 * KB, 64 * KB + 1, 68 * KB, 70 * KB, 500 * KB]
+)
 @pytest.mark.parametrize("piece", [1_000, 65_536, 1_000_000])
 def test_the_first_64_kb_and_the_last_4_of_the_rest_are_kept(length: int, piece: int) -> None:
     body = (b"%08d" * (length // 8 + 1) % tuple(range(length // 8 + 1)))[:length]
@@ -34,7 +36,10 @@ def test_how_a_body_is_split_changes_nothing(sizes: list[int]) -> None:
     for size in sizes:
         capture.add(body[start : start + size])
         start += size
-    assert capture.first + body[len(capture.first) : len(body) - len(capture.last)] + capture.last == body
+    assert (
+        capture.first + body[len(capture.first) : len(body) - len(capture.last)] + capture.last
+        == body
+    )
     assert len(capture.first) <= CAPTURE_FIRST_BYTES
     assert len(capture.last) <= CAPTURE_LAST_BYTES
 
@@ -69,7 +74,9 @@ AS_THEY_ARE = {
 def test_the_body_of_a_large_http_event_stays_behind(start: str, kind: type) -> None:
     event = f'{start},"body":"{LONG}","isBase64Encoded":false}}'.encode()
     assert json.loads(bytes(of_event(kind(event)))) == {
-        name: value for name, value in json.loads(event).items() if name not in {"body", "isBase64Encoded"}
+        name: value
+        for name, value in json.loads(event).items()
+        if name not in {"body", "isBase64Encoded"}
     }
 
 
@@ -81,14 +88,20 @@ def test_any_other_event_is_kept_whole(event: str) -> None:
 JSON = st.recursive(
     st.none() | st.booleans() | st.text(max_size=8),
     lambda value: (
-        st.lists(value, max_size=3) | st.dictionaries(st.sampled_from(["a", "body", "requestContext"]), value)
+        st.lists(value, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "body", "requestContext"]), value)
     ),
     max_leaves=12,
 )
 
 
-@given(st.dictionaries(st.sampled_from(["a", "headers", "requestContext", "body", "z"]), JSON), st.text(max_size=20))
-def test_what_is_kept_of_any_event_is_a_beginning_of_its_members(event: dict[str, object], text: str) -> None:
+@given(
+    st.dictionaries(st.sampled_from(["a", "headers", "requestContext", "body", "z"]), JSON),
+    st.text(max_size=20),
+)
+def test_what_is_kept_of_any_event_is_a_beginning_of_its_members(
+    event: dict[str, object], text: str
+) -> None:
     members = event | {"body": text + LONG, "isBase64Encoded": True}
     whole = json.dumps(members, separators=(",", ":"), ensure_ascii=False).encode()
     kept = list(json.loads(bytes(of_event(whole))).items())

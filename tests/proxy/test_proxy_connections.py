@@ -32,7 +32,9 @@ def answered(runtime: Peer, api: Peer) -> None:
 
 
 @pytest.mark.parametrize("how", ["reset", "end", "close"])
-def test_lambda_closing_an_idle_connection_goes_unnoticed(proxy: Proxy, upstream: Upstream, how: str) -> None:
+def test_lambda_closing_an_idle_connection_goes_unnoticed(
+    proxy: Proxy, upstream: Upstream, how: str
+) -> None:
     # D7
     runtime = proxy.connect().send(PING)
     api = upstream.accept()
@@ -47,7 +49,9 @@ def test_lambda_closing_an_idle_connection_goes_unnoticed(proxy: Proxy, upstream
     assert runtime.read_message()[1] == b'{"n":1}'
 
 
-def test_a_connection_that_lambda_announces_to_close_is_not_used_again(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_connection_that_lambda_announces_to_close_is_not_used_again(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D7
     runtime = proxy.connect().send(PING)
     api = upstream.accept()
@@ -58,7 +62,9 @@ def test_a_connection_that_lambda_announces_to_close_is_not_used_again(proxy: Pr
     assert api.read_to_end() == b""
 
 
-def test_bytes_that_nobody_asked_for_never_answer_the_next_call(proxy: Proxy, upstream: Upstream) -> None:
+def test_bytes_that_nobody_asked_for_never_answer_the_next_call(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D7, E9
     runtime = proxy.connect().send(PING)
     api = upstream.accept()
@@ -72,7 +78,9 @@ def test_bytes_that_nobody_asked_for_never_answer_the_next_call(proxy: Proxy, up
     assert runtime.read(len(PONG)) == PONG
 
 
-def test_bytes_that_come_late_never_answer_the_next_runtimes_call(proxy: Proxy, upstream: Upstream) -> None:
+def test_bytes_that_come_late_never_answer_the_next_runtimes_call(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D7: after a broken reply nothing on that connection is believed
     runtime = proxy.connect().send(PING)
     api = upstream.accept()
@@ -97,11 +105,16 @@ def test_a_result_is_never_sent_twice(proxy: Proxy, upstream: Upstream, how: str
     assert runtime.read_to_any_end()[0] == b""
     assert not upstream.has_caller()
     proxy.record()
-    assert (proxy.record().status, proxy.invocations.is_open("8476a536-e9f4-11e8-9739-2dfe598c3fcd")) == (0, False)
+    assert (
+        proxy.record().status,
+        proxy.invocations.is_open("8476a536-e9f4-11e8-9739-2dfe598c3fcd"),
+    ) == (0, False)
 
 
 @pytest.mark.parametrize("how", ["reset", "end"])
-@pytest.mark.parametrize("begun", [b"H", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize(
+    "begun", [b"H", b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 100 Continue\r\n\r\n"]
+)
 def test_a_call_that_lambda_has_begun_to_answer_is_not_made_again(
     proxy: Proxy, upstream: Upstream, begun: bytes, how: str
 ) -> None:
@@ -173,7 +186,9 @@ def test_when_lambda_comes_back_the_proxy_serves_again(start: Start, upstream: U
         assert runtime.read(len(PONG)) == PONG
 
 
-def test_an_address_that_takes_no_connections_is_given_up_within_the_time_a_runtime_gives_it(start: Start) -> None:
+def test_an_address_that_takes_no_connections_is_given_up_within_the_time_a_runtime_gives_it(
+    start: Start,
+) -> None:
     # D10, hanging: its queue is full, so that a connect gets no answer at all
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
@@ -220,10 +235,17 @@ def test_garbage_from_lambdas_address_closes_the_runtimes_connection_without_a_b
         assert len(garbage) > 1_000_000  # it was given up before all of it had gone
     answer, _ = runtime.read_to_any_end()
     assert answer in {b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"}
-    assert proxy.connect().send(b"GET /lrap-otel/hello HTTP/1.1\r\n\r\n").read_head().startswith(b"HTTP/1.1 200")
+    assert (
+        proxy.connect()
+        .send(b"GET /lrap-otel/hello HTTP/1.1\r\n\r\n")
+        .read_head()
+        .startswith(b"HTTP/1.1 200")
+    )
 
 
-def test_10_000_calls_on_a_connection_each_leave_no_descriptor_behind(proxy: Proxy, upstream: Upstream) -> None:
+def test_10_000_calls_on_a_connection_each_leave_no_descriptor_behind(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D12: Ruby's client
     request = b"GET /2018-06-01/ping HTTP/1.1\r\nConnection: close\r\n\r\n"
     runtime = connect(proxy.port).send(request)
@@ -231,12 +253,16 @@ def test_10_000_calls_on_a_connection_each_leave_no_descriptor_behind(proxy: Pro
     for number in range(10_000):
         assert api.socket.recv(4_096) == b"GET /2018-06-01/ping HTTP/1.1\r\n\r\n"
         api.socket.sendall(PONG)
-        assert runtime.read_to_end() == PONG.replace(b"\r\n\r\npong", b"\r\nConnection: close\r\n\r\npong")
+        assert runtime.read_to_end() == PONG.replace(
+            b"\r\n\r\npong", b"\r\nConnection: close\r\n\r\npong"
+        )
         runtime.close()
         if number == 10:
             open_before = len(list(Path("/proc/self/fd").iterdir()))
         runtime = connect(proxy.port).send(request)
-    assert len(list(Path("/proc/self/fd").iterdir())) <= open_before + 4  # one connection is under way
+    assert (
+        len(list(Path("/proc/self/fd").iterdir())) <= open_before + 4
+    )  # one connection is under way
     assert not upstream.has_caller(0)
 
 
@@ -361,7 +387,9 @@ def test_where_both_addresses_are_dead_the_runtime_learns_it_and_the_first_is_as
     assert proxy.connect().send(PING).read_head().startswith(b"HTTP/1.1 502 ")
 
 
-def test_a_result_that_we_refuse_may_come_again_and_is_recorded_then(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_result_that_we_refuse_may_come_again_and_is_recorded_then(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     runtime, api, _, _ = deliver(proxy, upstream)
     assert isinstance(proxy.record(), records.Delivered)
     runtime.send(post_head(result_target(), b"Transfer-Encoding: chunked\r\n") + b"zz\r\n")

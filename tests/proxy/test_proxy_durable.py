@@ -1,5 +1,5 @@
-"""Durable functions: the spans of AWS's OpenTelemetry plugin are the same in each invocation of one execution, and ours are
-beside them.
+"""Durable functions: the spans of AWS's OpenTelemetry plugin are the same in each invocation of one
+execution, and ours are beside them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ def invocations() -> list[bytes]:
     operations = RESUMED["InitialExecutionState"]["Operations"]
     return [
         json.dumps(
-            RESUMED | {"CheckpointToken": f"token-{count}", "InitialExecutionState": {"Operations": known}}
+            RESUMED
+            | {"CheckpointToken": f"token-{count}", "InitialExecutionState": {"Operations": known}}
         ).encode()
         for count, known in enumerate((operations[:1], operations, operations * 20))
     ]
@@ -55,7 +56,8 @@ def invocations() -> list[bytes]:
 def workflow_span(delivery: Delivery) -> tuple[str, str, str]:
     """Trace id, span id and parent of the span that the plugin exports in each invocation.
 
-    Source: aws-durable-execution-sdk-python-otel 2.0.0: `xray_context_extractor`, `derive_workflow_span_id`.
+    Source: aws-durable-execution-sdk-python-otel 2.0.0: `xray_context_extractor`,
+    `derive_workflow_span_id`.
     """
     parts = dict(part.split("=") for part in delivery.field(TRACE_HEADER).split(";"))
     workflow = f"workflow:{delivery.event['DurableExecutionArn']}"
@@ -64,7 +66,9 @@ def workflow_span(delivery: Delivery) -> tuple[str, str, str]:
 
 
 @pytest.mark.parametrize("sampled", ["0", "1"])
-@pytest.mark.parametrize("propagators", ["tracecontext,baggage", "xray,tracecontext", "xray-lambda", "b3"])
+@pytest.mark.parametrize(
+    "propagators", ["tracecontext,baggage", "xray,tracecontext", "xray-lambda", "b3"]
+)
 def test_the_workflows_span_is_the_same_in_each_invocation_of_an_execution(
     live: Callable[..., Live], propagators: str, sampled: str
 ) -> None:
@@ -81,7 +85,10 @@ def test_the_workflows_span_is_the_same_in_each_invocation_of_an_execution(
 
 
 def test_our_span_is_a_sibling_with_a_link_to_that_parent(live: Callable[..., Live]) -> None:
-    (record,) = [live().deliver(event, {"Lambda-Runtime-Trace-Id": SAMPLED}).record for event in invocations()[:1]]
+    (record,) = [
+        live().deliver(event, {"Lambda-Runtime-Trace-Id": SAMPLED}).record
+        for event in invocations()[:1]
+    ]
 
     assert (record.trace_id_hex, record.parent_span_id_hex) == (TRACE_ID, "")
     assert (record.link_trace_id_hex, record.link_span_id_hex) == (TRACE_ID, PARENT)
@@ -96,7 +103,9 @@ def test_our_span_is_a_sibling_with_a_link_to_that_parent(live: Callable[..., Li
         (f"{ROOT};Lineage=1:73f724a8:0", ""),
     ],
 )
-def test_a_header_stays_as_it_came_whatever_it_lacks(live: Callable[..., Live], sent: str, linked: str) -> None:
+def test_a_header_stays_as_it_came_whatever_it_lacks(
+    live: Callable[..., Live], sent: str, linked: str
+) -> None:
     delivery = live().deliver(invocations()[0], {"Lambda-Runtime-Trace-Id": sent})
 
     assert delivery.field(TRACE_HEADER) == sent
@@ -105,11 +114,15 @@ def test_a_header_stays_as_it_came_whatever_it_lacks(live: Callable[..., Live], 
 
 
 def test_no_header_is_made_where_none_came(live: Callable[..., Live]) -> None:
-    """The plugin then has an id that it makes of the ARN, which one of ours would replace, another in each invocation."""
+    """The plugin then has an id that it makes of the ARN, which one of ours would replace, another
+    in each invocation.
+    """
     assert live().deliver(invocations()[0]).fields(TRACE_HEADER) == []
 
 
-def test_the_caller_of_an_execution_does_not_take_one_invocation_out_of_its_trace(live: Callable[..., Live]) -> None:
+def test_the_caller_of_an_execution_does_not_take_one_invocation_out_of_its_trace(
+    live: Callable[..., Live],
+) -> None:
     context = json.dumps({"custom": {"traceparent": CALLER}})
     fields = {"Lambda-Runtime-Trace-Id": SAMPLED, "Lambda-Runtime-Client-Context": context}
     delivery = live().deliver(invocations()[0], fields)
@@ -118,7 +131,9 @@ def test_the_caller_of_an_execution_does_not_take_one_invocation_out_of_its_trac
 
 
 def test_who_asks_for_our_header_always_gets_it(live: Callable[..., Live]) -> None:
-    delivery = live(LRAP_XRAY_HEADER="always").deliver(invocations()[0], {"Lambda-Runtime-Trace-Id": SAMPLED})
+    delivery = live(LRAP_XRAY_HEADER="always").deliver(
+        invocations()[0], {"Lambda-Runtime-Trace-Id": SAMPLED}
+    )
 
     assert f"Parent={delivery.span_id_hex}" in delivery.field(TRACE_HEADER)
 
@@ -133,7 +148,9 @@ def test_who_asks_for_our_header_always_gets_it(live: Callable[..., Live]) -> No
         "DurableExecutionArn",
     ],
 )
-def test_who_only_mentions_an_execution_gets_our_span_as_any_other(live: Callable[..., Live], event: Any) -> None:
+def test_who_only_mentions_an_execution_gets_our_span_as_any_other(
+    live: Callable[..., Live], event: Any
+) -> None:
     sent = SAMPLED.replace("Sampled=1", "Sampled=0")
     delivery = live().deliver(json.dumps(event).encode(), {"Lambda-Runtime-Trace-Id": sent})
 
@@ -157,6 +174,8 @@ def test_who_only_mentions_an_execution_gets_our_span_as_any_other(live: Callabl
         (b"", False),
     ],
 )
-def test_an_invocation_of_an_execution_is_told_by_its_own_members(event: bytes, *, is_one: bool) -> None:
+def test_an_invocation_of_an_execution_is_told_by_its_own_members(
+    event: bytes, *, is_one: bool
+) -> None:
     assert durable.is_invocation(event) is is_one
     assert durable.is_invocation(memoryview(event)) is is_one

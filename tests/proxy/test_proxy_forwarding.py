@@ -33,7 +33,9 @@ def json_event(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_an_event_with_a_length_reaches_the_runtime_byte_for_byte(proxy: Proxy, upstream: Upstream, size: int) -> None:
+def test_an_event_with_a_length_reaches_the_runtime_byte_for_byte(
+    proxy: Proxy, upstream: Upstream, size: int
+) -> None:
     # A1, B5: 0 B and 1,900 B come with Content-Length
     body = json_event(size)
     _, _, head, received = deliver(proxy, upstream, event(body=body))
@@ -42,11 +44,14 @@ def test_an_event_with_a_length_reaches_the_runtime_byte_for_byte(proxy: Proxy, 
     assert field(head, "content-type") == b"application/json"
 
 
-@pytest.mark.parametrize(("size", "chunk"), [(3_000, 0), (6_000_000, 0), (6_000_000, 32_768), (500, 1)])
+@pytest.mark.parametrize(
+    ("size", "chunk"), [(3_000, 0), (6_000_000, 0), (6_000_000, 32_768), (500, 1)]
+)
 def test_a_chunked_event_reaches_the_runtime_whole_with_one_legal_framing(
     proxy: Proxy, upstream: Upstream, size: int, chunk: int
 ) -> None:
-    # A1: 3,000 B chunked; 6 MB as classic sends it (one chunk) and as Managed Instances do (32 KB chunks)
+    # A1: 3,000 B chunked; 6 MB as classic sends it (one chunk) and as Managed Instances do (32 KB
+    # chunks)
     body = json_event(size)
     reply = event_head() + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(body, chunk)
     _, _, head, received = deliver(proxy, upstream, reply)
@@ -84,7 +89,9 @@ POSTS = {
         b'Lambda-Runtime-Function-Error-Type: Runtime.KeyError\r\nlambda-runtime-function-xray-error-cause: {"a":1}\r\n',
     ),
     "A3 init error": post(
-        b"/2018-06-01/runtime/init/error", b'{"e":1}', b"Lambda-Runtime-Function-Error-Type: Runtime.Import\r\n"
+        b"/2018-06-01/runtime/init/error",
+        b'{"e":1}',
+        b"Lambda-Runtime-Function-Error-Type: Runtime.Import\r\n",
     ),
     "A4 unknown path": b"GET /nope HTTP/1.1\r\nHost: x\r\n\r\n",
     "A4 telemetry": b"PUT /2022-07-01/telemetry HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
@@ -93,15 +100,21 @@ POSTS = {
     "A4 from the future": b"PATCH /2099-01-01/x HTTP/1.1\r\nHost: x\r\nX-Y:\r\n\r\n",
     "A5 POST on next": post(b"/2018-06-01/runtime/invocation/next"),
     "A7 register": post(
-        b"/2020-01-01/extension/register", b'{"events":null}', b"Lambda-Extension-Name: GoLangEnableSIGTERM\r\n"
+        b"/2020-01-01/extension/register",
+        b'{"events":null}',
+        b"Lambda-Extension-Name: GoLangEnableSIGTERM\r\n",
     ),
     "A9 restore error": post(
-        b"/2018-06-01/runtime/restore/error", b"{}", b"Lambda-Runtime-Function-Error-Type: Runtime.Hook\r\n"
+        b"/2018-06-01/runtime/restore/error",
+        b"{}",
+        b"Lambda-Runtime-Function-Error-Type: Runtime.Hook\r\n",
     ),
     "A10 invocation id": post(result_target(), b"1", b"lambda-runtime-invocation-id: 5b1e\r\n"),
     "A12 unknown field": post(result_target(), b"1", b"X-New: 2\r\n"),
     "A13 empty field": post(result_target(), b"1", b"X-Empty: \r\nX-None:\r\n"),
-    "A14 features": post(result_target(), b"1", b"lambda-runtime-features: a  b\r\nUSER-AGENT:  bash \r\n"),
+    "A14 features": post(
+        result_target(), b"1", b"lambda-runtime-features: a  b\r\nUSER-AGENT:  bash \r\n"
+    ),
     "B4 nothing": post(result_target()),
     "B10 content coding": post(
         result_target(), b"\x1f\x8b\x08\x00", b"Content-Encoding: gzip\r\nAccept-Encoding: gzip\r\n"
@@ -129,7 +142,9 @@ def test_a_call_and_its_reply_are_the_same_through_the_proxy_as_without_it(
     assert both_ends(upstream, start(is_on=False).port, request_bytes, ACCEPTED) == direct
 
 
-def test_a_result_within_an_invocation_is_passed_on_as_it_is_too(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_result_within_an_invocation_is_passed_on_as_it_is_too(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # A2: the same, where the proxy also makes a record of it
     runtime, api, _, _ = deliver(proxy, upstream)
     request = post(result_target(), b'{"ok":1}\n', b"Content-Type: application/json\r\n")
@@ -151,7 +166,11 @@ def test_a_result_within_an_invocation_is_passed_on_as_it_is_too(proxy: Proxy, u
 def test_an_error_within_an_invocation_is_recorded_as_one(proxy: Proxy, upstream: Upstream) -> None:
     # A3
     runtime, api, _, _ = deliver(proxy, upstream)
-    request = post(result_target(endpoint=b"error"), b"{}", b"Lambda-Runtime-Function-Error-Type: Runtime.KeyError\r\n")
+    request = post(
+        result_target(endpoint=b"error"),
+        b"{}",
+        b"Lambda-Runtime-Function-Error-Type: Runtime.KeyError\r\n",
+    )
     runtime.send(request)
     assert api.read(len(request)) == request
     api.send(ACCEPTED)
@@ -178,7 +197,9 @@ def test_a_wrong_method_gets_upstreams_405_and_its_allow(proxy: Proxy, upstream:
     assert both_ends(upstream, proxy.port, request, reply) == (request, reply)
 
 
-def test_the_reply_to_head_has_no_body_and_the_connection_goes_on(proxy: Proxy, upstream: Upstream) -> None:
+def test_the_reply_to_head_has_no_body_and_the_connection_goes_on(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # A5
     runtime = proxy.connect()
     head = b"HEAD /2018-06-01/ping HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -206,14 +227,17 @@ TARGETS = [
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_request_target_reaches_lambda_unchanged(proxy: Proxy, upstream: Upstream, target: bytes) -> None:
+def test_a_request_target_reaches_lambda_unchanged(
+    proxy: Proxy, upstream: Upstream, target: bytes
+) -> None:
     # A6
     request = b"GET " + target + b" HTTP/1.1\r\nHost: x\r\n\r\n"
     assert both_ends(upstream, proxy.port, request, ACCEPTED) == (request, ACCEPTED)
 
 
 @pytest.mark.parametrize(
-    "target", [b"/2018-06-01/runtime/invocation/next?x=1", b"http://h/2018-06-01/runtime/invocation/next"]
+    "target",
+    [b"/2018-06-01/runtime/invocation/next?x=1", b"http://h/2018-06-01/runtime/invocation/next"],
 )
 def test_an_event_asked_for_in_another_notation_is_delivered_and_recorded(
     proxy: Proxy, upstream: Upstream, target: bytes
@@ -228,9 +252,14 @@ def test_an_event_asked_for_in_another_notation_is_delivered_and_recorded(
     assert proxy.record().request_id == "8476a536-e9f4-11e8-9739-2dfe598c3fcd"
 
 
-@pytest.mark.parametrize("path", [b"/2020-01-01/extension/event/next", b"/2018-06-01/runtime/restore/next"])
-def test_a_call_that_is_answered_when_lambda_likes_is_held_open(proxy: Proxy, upstream: Upstream, path: bytes) -> None:
-    # A7 (Go's event/next stays open for the whole life), A8 (restore/next is held across the snapshot); `make soak` waits longer
+@pytest.mark.parametrize(
+    "path", [b"/2020-01-01/extension/event/next", b"/2018-06-01/runtime/restore/next"]
+)
+def test_a_call_that_is_answered_when_lambda_likes_is_held_open(
+    proxy: Proxy, upstream: Upstream, path: bytes
+) -> None:
+    # A7 (Go's event/next stays open for the whole life), A8 (restore/next is held across the
+    # snapshot); `make soak` waits longer
     request = b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nAccept-Encoding: identity\r\n\r\n"
     runtime = proxy.connect().send(request)
     api = upstream.accept()
@@ -241,7 +270,9 @@ def test_a_call_that_is_answered_when_lambda_likes_is_held_open(proxy: Proxy, up
     assert runtime.read_head() == b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-def test_after_a_restore_no_connection_from_before_the_snapshot_is_used(proxy: Proxy, upstream: Upstream) -> None:
+def test_after_a_restore_no_connection_from_before_the_snapshot_is_used(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # A8: such sockets look open and lead nowhere
     early, restoring = proxy.connect(), proxy.connect()
     early.send(b"GET /2018-06-01/ping HTTP/1.1\r\n\r\n")
@@ -280,10 +311,18 @@ DELIVERED_FIELDS = {
 
 
 @pytest.mark.parametrize("fields", DELIVERED_FIELDS.values(), ids=DELIVERED_FIELDS.keys())
-def test_what_lambda_says_beside_an_event_reaches_the_runtime(proxy: Proxy, upstream: Upstream, fields: bytes) -> None:
+def test_what_lambda_says_beside_an_event_reaches_the_runtime(
+    proxy: Proxy, upstream: Upstream, fields: bytes
+) -> None:
     _, _, head, _ = deliver(proxy, upstream, event(fields=fields))
     came = [line for line in lines(event(fields=fields)) if not line.startswith(b"Content-Length")]
-    own = (b"traceparent:", b"tracestate:", b"X-Amzn-Trace-Id:", b"Lambda-Runtime-Trace-Id:", b"Content-Length:")
+    own = (
+        b"traceparent:",
+        b"tracestate:",
+        b"X-Amzn-Trace-Id:",
+        b"Lambda-Runtime-Trace-Id:",
+        b"Content-Length:",
+    )
     assert [line for line in lines(head) if not line.startswith(own)] == came
 
 
@@ -308,7 +347,9 @@ def test_a_gone_invocation_is_told_to_the_runtime(proxy: Proxy, upstream: Upstre
         b"HTTP/1.1 410 Gone\r\nContent-Type: application/json\r\nContent-Length: 62\r\n\r\n"
         b'{"errorMessage":"Invoke timeout","errorType":"InvokeTimeout"}\n'
     )
-    runtime, api, _, _ = deliver(proxy, upstream, event(fields=b"Lambda-Runtime-Invocation-Id: a1\r\n"))
+    runtime, api, _, _ = deliver(
+        proxy, upstream, event(fields=b"Lambda-Runtime-Invocation-Id: a1\r\n")
+    )
     request = post(result_target(), b"1", b"Lambda-Runtime-Invocation-Id: a1\r\n")
     runtime.send(request)
     assert api.read(len(request)) == request
@@ -330,7 +371,9 @@ def test_the_wrapper_learns_that_it_is_us_and_hands_over(proxy: Proxy, upstream:
     assert not upstream.has_caller(0)
 
 
-def test_a_spare_connection_is_kept_and_costs_lambda_nothing(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_spare_connection_is_kept_and_costs_lambda_nothing(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D13, D11: Go and Node open connections that they do not use yet; no timer closes them
     spare = connect(proxy.port)
     runtime, _, _, _ = deliver(proxy, upstream)

@@ -1,4 +1,6 @@
-"""Head templates: a head that matches one is valid, and means what the parser says. The parser is the judge."""
+"""Head templates: a head that matches one is valid, and means what the parser says. The parser is
+the judge.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,12 @@ ATTEMPT = b"Lambda-Runtime-Invocation-Id: %s"
 # Lambda's usual reply, a chunked one, and one of an attempt that has a number.
 REPLY_FORMS = ((LENGTH,), (CODING,), (LENGTH, ATTEMPT), (ATTEMPT, CODING))
 TRACE_LINE = b"Lambda-Runtime-Trace-Id: Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0\r\n"
-RESULT_FORMS = ((b"Content-Type: application/json", LENGTH), (LENGTH,), (LENGTH, ATTEMPT), (ATTEMPT, LENGTH))
+RESULT_FORMS = (
+    (b"Content-Type: application/json", LENGTH),
+    (LENGTH,),
+    (LENGTH, ATTEMPT),
+    (ATTEMPT, LENGTH),
+)
 PIECES = [
     b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b": ", b",", b"0", b"7", b"123456", b"\x00", b"\x7f", b"\xe9", b"-", b"%2f", b"/",
     b"Connection: close\r\n", b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"X-A: 1\r\n", b" folded\r\n",
@@ -43,18 +50,30 @@ PIECES = [
 # X-Ray's header as Lambda writes it, and in other ways.
 ROOT = st.sampled_from(("5759e988-bd862e3fe1be46a994272793", "00000000-000000000000000000000000"))
 PARENT = st.sampled_from(("53995c3f42cd8ad8", "0" * 16))
-LINEAGE = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=';="\\'), min_size=1)
+LINEAGE = st.text(
+    st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=';="\\'), min_size=1
+)
 USUAL = {
     "root": st.builds("Root=1-{}".format, ROOT),
     "root and lineage": st.builds("Root=1-{};Lineage={}".format, ROOT, LINEAGE),
-    "root and parent": st.builds("Root=1-{};Parent={};Sampled={}".format, ROOT, PARENT, st.integers(0, 1)),
-    "all": st.builds("Root=1-{};Parent={};Sampled={};Lineage={}".format, ROOT, PARENT, st.integers(0, 1), LINEAGE),
+    "root and parent": st.builds(
+        "Root=1-{};Parent={};Sampled={}".format, ROOT, PARENT, st.integers(0, 1)
+    ),
+    "all": st.builds(
+        "Root=1-{};Parent={};Sampled={};Lineage={}".format, ROOT, PARENT, st.integers(0, 1), LINEAGE
+    ),
 }
 USUAL_TRACES = st.sampled_from(sorted(USUAL))
 
-words = st.text(st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"), min_size=1, max_size=40)
+words = st.text(
+    st.characters(min_codepoint=33, max_codepoint=255, exclude_characters="\x7f"),
+    min_size=1,
+    max_size=40,
+)
 wordlike = words.map(lambda text: text.encode("latin-1"))
-ascii_words = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40).map(str.encode)
+ascii_words = st.text(
+    st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=40
+).map(str.encode)
 digits = st.integers(0, 10**14).map(lambda number: b"%d" % number)
 deadlines = st.integers(0, 10**19 - 1).map(lambda number: b"%d" % number)
 bodies = st.binary(min_size=1)
@@ -101,7 +120,9 @@ def result(form: tuple[bytes, ...], request_id: bytes, attempt: bytes, body: byt
 
 def reply(form: tuple[bytes, ...], body: bytes = b'{"n":1}', **values: bytes) -> bytes:
     """A whole one."""
-    return reply_head(form, length=b"%d" % len(body), **values) + (chunked(body) if CODING in form else body)
+    return reply_head(form, length=b"%d" % len(body), **values) + (
+        chunked(body) if CODING in form else body
+    )
 
 
 def learn_whole_reply(heads: HeadTemplates, data: bytes) -> None:
@@ -123,8 +144,16 @@ def edited(draw: st.DrawFn, data: bytes) -> bytes:
             lines.insert(draw(st.integers(0, len(lines))), draw(st.sampled_from(lines)))
             data = b"\r\n".join(lines)
             continue
-        piece = b"" if kind == "delete" else draw(st.sampled_from(PIECES) | st.binary(min_size=1, max_size=3))
-        data = data[:start] + piece + data[start + (0 if kind == "insert" else draw(st.integers(1, 4))) :]
+        piece = (
+            b""
+            if kind == "delete"
+            else draw(st.sampled_from(PIECES) | st.binary(min_size=1, max_size=3))
+        )
+        data = (
+            data[:start]
+            + piece
+            + data[start + (0 if kind == "insert" else draw(st.integers(1, 4))) :]
+        )
     return data
 
 
@@ -138,7 +167,15 @@ def judge_result(heads: HeadTemplates, data: bytes) -> None:
     assert result_by_template(heads, data) in (None, result_by_parser(data))
 
 
-@given(st.data(), st.sampled_from(REPLY_FORMS), ascii_words, deadlines, USUAL_TRACES, ascii_words, bodies)
+@given(
+    st.data(),
+    st.sampled_from(REPLY_FORMS),
+    ascii_words,
+    deadlines,
+    USUAL_TRACES,
+    ascii_words,
+    bodies,
+)
 def test_a_reply_with_other_values_is_known_and_means_what_the_parser_says(
     data: st.DataObject,
     form: tuple[bytes, ...],
@@ -151,7 +188,9 @@ def test_a_reply_with_other_values_is_known_and_means_what_the_parser_says(
     heads = templates()
     learn_whole_reply(heads, reply(form, trace=data.draw(USUAL[usual]).encode()))
     trace = data.draw(USUAL[usual]).encode()
-    other = reply(form, body, request_id=request_id, deadline=deadline, trace=trace, attempt=attempt)
+    other = reply(
+        form, body, request_id=request_id, deadline=deadline, trace=trace, attempt=attempt
+    )
     assert heads.events.recognise(other) is not None
     judge_reply(heads, other)
     judge_reply(heads, other + b"H")
@@ -159,7 +198,9 @@ def test_a_reply_with_other_values_is_known_and_means_what_the_parser_says(
 
 
 @pytest.mark.parametrize("form", REPLY_FORMS)
-def test_a_head_without_a_trace_is_known_by_its_like(heads: HeadTemplates, form: tuple[bytes, ...]) -> None:
+def test_a_head_without_a_trace_is_known_by_its_like(
+    heads: HeadTemplates, form: tuple[bytes, ...]
+) -> None:
     without = [reply(form, request_id=name).replace(TRACE_LINE, b"") for name in (b"a", b"b")]
     learn_whole_reply(heads, without[0])
     assert heads.events.recognise(without[1]) is not None
@@ -175,7 +216,9 @@ def test_a_reply_with_an_unusual_header_of_x_ray_leaves_no_template(trace: str) 
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.data(), st.sampled_from(REPLY_FORMS), wordlike, digits, st.one_of(*USUAL.values()) | words)
+@given(
+    st.data(), st.sampled_from(REPLY_FORMS), wordlike, digits, st.one_of(*USUAL.values()) | words
+)
 def test_no_change_to_a_reply_makes_a_template_accept_what_the_parser_refuses_or_reads_otherwise(
     data: st.DataObject,
     form: tuple[bytes, ...],
@@ -224,7 +267,9 @@ def test_no_change_to_a_result_makes_a_template_accept_what_the_parser_refuses_o
 
 
 @pytest.mark.parametrize("form", REPLY_FORMS)
-def test_a_reply_is_recognised_once_its_head_is_whole(heads: HeadTemplates, form: tuple[bytes, ...]) -> None:
+def test_a_reply_is_recognised_once_its_head_is_whole(
+    heads: HeadTemplates, form: tuple[bytes, ...]
+) -> None:
     whole = reply(form)
     learn_whole_reply(heads, whole)
     end_of_head = len(head_of(whole))
@@ -243,7 +288,9 @@ def test_a_body_of_any_length_may_follow(heads: HeadTemplates) -> None:
         assert found.body_length == length
 
 
-def test_what_the_parser_reads_otherwise_than_as_a_number_of_milliseconds_is_left_to_it(heads: HeadTemplates) -> None:
+def test_what_the_parser_reads_otherwise_than_as_a_number_of_milliseconds_is_left_to_it(
+    heads: HeadTemplates,
+) -> None:
     learn_whole_reply(heads, reply((LENGTH,)))
     assert heads.events.recognise(reply((LENGTH,), deadline=b"9" * 19)) is not None
     assert heads.events.recognise(reply((LENGTH,), deadline=b"9" * 20)) is None
@@ -288,13 +335,17 @@ NO_TEMPLATE = {
 
 
 @pytest.mark.parametrize("fields", NO_TEMPLATE.values(), ids=NO_TEMPLATE.keys())
-def test_a_reply_that_is_one_of_its_kind_leaves_no_template(heads: HeadTemplates, fields: bytes) -> None:
+def test_a_reply_that_is_one_of_its_kind_leaves_no_template(
+    heads: HeadTemplates, fields: bytes
+) -> None:
     learn_whole_reply(heads, event(fields=fields))
     assert heads.events.known == []
 
 
 @pytest.mark.parametrize("fields", NO_TEMPLATE.values(), ids=NO_TEMPLATE.keys())
-def test_a_result_that_is_one_of_its_kind_leaves_no_template(heads: HeadTemplates, fields: bytes) -> None:
+def test_a_result_that_is_one_of_its_kind_leaves_no_template(
+    heads: HeadTemplates, fields: bytes
+) -> None:
     learn_whole_result(heads, post(result_target(), b"{}", fields))
     assert heads.results.known == []
 
@@ -314,13 +365,17 @@ UNUSUAL_RESULTS = {
 
 
 @pytest.mark.parametrize("reply", UNUSUAL_REPLIES.values(), ids=UNUSUAL_REPLIES.keys())
-def test_a_reply_that_is_framed_or_typed_unusually_leaves_no_template(heads: HeadTemplates, reply: bytes) -> None:
+def test_a_reply_that_is_framed_or_typed_unusually_leaves_no_template(
+    heads: HeadTemplates, reply: bytes
+) -> None:
     learn_whole_reply(heads, reply)
     assert heads.events.known == []
 
 
 @pytest.mark.parametrize("request_bytes", UNUSUAL_RESULTS.values(), ids=UNUSUAL_RESULTS.keys())
-def test_a_result_that_is_framed_unusually_leaves_no_template(heads: HeadTemplates, request_bytes: bytes) -> None:
+def test_a_result_that_is_framed_unusually_leaves_no_template(
+    heads: HeadTemplates, request_bytes: bytes
+) -> None:
     learn_whole_result(heads, request_bytes)
     assert heads.results.known == []
 
@@ -341,7 +396,11 @@ def test_a_first_head_is_not_learned_from_since_it_may_be_the_last() -> None:
 
 
 LEARN: dict[str, tuple[Callable[[int], bytes], Callable[[HeadTemplates, bytes], None], str]] = {
-    "replies": (lambda number: event(fields=b"X-Form: %d\r\n" % number), learn_whole_reply, "events"),
+    "replies": (
+        lambda number: event(fields=b"X-Form: %d\r\n" % number),
+        learn_whole_reply,
+        "events",
+    ),
     "results": (
         lambda number: post(result_target(), b"{}", b"X-Form: %d\r\n" % number),
         learn_whole_result,
@@ -352,19 +411,32 @@ LEARN: dict[str, tuple[Callable[[int], bytes], Callable[[HeadTemplates, bytes], 
 
 @pytest.mark.parametrize(("form", "learn", "kind"), LEARN.values(), ids=LEARN.keys())
 def test_the_last_four_forms_are_known(
-    heads: HeadTemplates, form: Callable[[int], bytes], learn: Callable[[HeadTemplates, bytes], None], kind: str
+    heads: HeadTemplates,
+    form: Callable[[int], bytes],
+    learn: Callable[[HeadTemplates, bytes], None],
+    kind: str,
 ) -> None:
     known = getattr(heads, kind)
     for number in range(6):
         learn(heads, form(number))
         assert known.recognise(form(number)) is not None
-    assert [known.recognise(form(number)) is not None for number in range(6)] == [False, False, True, True, True, True]
+    assert [known.recognise(form(number)) is not None for number in range(6)] == [
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert len(known.known) == 4
 
 
 @pytest.mark.parametrize(("form", "learn", "kind"), LEARN.values(), ids=LEARN.keys())
 def test_of_two_forms_that_alternate_both_are_known(
-    heads: HeadTemplates, form: Callable[[int], bytes], learn: Callable[[HeadTemplates, bytes], None], kind: str
+    heads: HeadTemplates,
+    form: Callable[[int], bytes],
+    learn: Callable[[HeadTemplates, bytes], None],
+    kind: str,
 ) -> None:
     known = getattr(heads, kind)
     learn(heads, form(0))

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.proxy.wire import ACCEPTED, NEXT, both_ends, deliver, event, event_head, post, post_head, result_target
+from tests.proxy.wire import (
+    ACCEPTED,
+    NEXT,
+    both_ends,
+    deliver,
+    event,
+    event_head,
+    post,
+    post_head,
+    result_target,
+)
 from tests.upstream import Upstream, field, lines
 
 if TYPE_CHECKING:
@@ -16,7 +26,9 @@ TARGET = result_target()
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@pytest.mark.parametrize("framing", [b"Content-Length: 1100000\r\n", b"Transfer-Encoding: chunked\r\n"])
+@pytest.mark.parametrize(
+    "framing", [b"Content-Length: 1100000\r\n", b"Transfer-Encoding: chunked\r\n"]
+)
 def test_a_client_that_asks_before_it_sends_gets_lambdas_go_ahead_at_once(
     proxy: Proxy, upstream: Upstream, framing: bytes
 ) -> None:
@@ -36,7 +48,9 @@ def test_a_client_that_asks_before_it_sends_gets_lambdas_go_ahead_at_once(
     assert not api.has_news(0)
 
 
-def test_a_client_that_does_not_wait_for_the_go_ahead_is_served_as_well(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_client_that_does_not_wait_for_the_go_ahead_is_served_as_well(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # E1
     request = post(TARGET, b"r" * 1_000, b"Expect: 100-continue\r\n")
     runtime = proxy.connect().send(request)
@@ -46,9 +60,13 @@ def test_a_client_that_does_not_wait_for_the_go_ahead_is_served_as_well(proxy: P
     assert runtime.read(len(CONTINUE + ACCEPTED)) == CONTINUE + ACCEPTED
 
 
-def test_a_refusal_instead_of_the_go_ahead_is_relayed_and_ends_the_connection(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_refusal_instead_of_the_go_ahead_is_relayed_and_ends_the_connection(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # E2: Go's server, for a request id that it does not know
-    runtime = proxy.connect().send(post_head(TARGET, b"Content-Length: 1100000\r\nExpect: 100-continue\r\n"))
+    runtime = proxy.connect().send(
+        post_head(TARGET, b"Content-Length: 1100000\r\nExpect: 100-continue\r\n")
+    )
     api = upstream.accept()
     api.read_head()
     refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -59,7 +77,9 @@ def test_a_refusal_instead_of_the_go_ahead_is_relayed_and_ends_the_connection(pr
 
 
 @pytest.mark.parametrize("status", [b"100 Continue", b"102 Processing", b"103 Early Hints"])
-def test_interim_answers_pass_and_the_final_one_is_intact(proxy: Proxy, upstream: Upstream, status: bytes) -> None:
+def test_interim_answers_pass_and_the_final_one_is_intact(
+    proxy: Proxy, upstream: Upstream, status: bytes
+) -> None:
     # E3
     interim = b"HTTP/1.1 " + status + b"\r\nLink: </x>\r\n\r\n"
     runtime = proxy.connect().send(NEXT)
@@ -73,13 +93,19 @@ def test_interim_answers_pass_and_the_final_one_is_intact(proxy: Proxy, upstream
 def smuggled(fields: bytes, body: bytes = b"abc") -> bytes:
     """A POST that one reader ends here and another there, where a second request then begins."""
     return (
-        post_head(TARGET, fields) + body + b"POST /2018-06-01/runtime/init/error HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
+        post_head(TARGET, fields)
+        + body
+        + b"POST /2018-06-01/runtime/init/error HTTP/1.1\r\nContent-Length: 0\r\n\r\n"
     )
 
 
 REFUSED = {
-    "E4 both framings": smuggled(b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"),
-    "E4 both framings, other order": smuggled(b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", b"0\r\n\r\n"),
+    "E4 both framings": smuggled(
+        b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n", b"0\r\n\r\n"
+    ),
+    "E4 both framings, other order": smuggled(
+        b"Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", b"0\r\n\r\n"
+    ),
     "E5 two lengths": smuggled(b"Content-Length: 3\r\nContent-Length: 4\r\n"),
     "E6 equal lengths": smuggled(b"Content-Length: 3\r\nContent-Length: 3\r\n"),
     "E6 equal lengths in one field": smuggled(b"Content-Length: 3, 3\r\n"),
@@ -137,7 +163,10 @@ def test_a_head_that_two_readers_could_read_differently_is_refused_and_nothing_o
     runtime = proxy.connect().send(request_bytes)
     head, body = runtime.read_message()
     assert lines(head)[0] in {b"HTTP/1.1 400 Bad Request", b"HTTP/1.1 501 Not Implemented"}
-    assert (field(head, "content-type"), field(head, "connection")) == (b"application/json", b"close")
+    assert (field(head, "content-type"), field(head, "connection")) == (
+        b"application/json",
+        b"close",
+    )
     assert b'"errorType":"InvalidRequest"' in body
     assert runtime.end().read_to_any_end()[0] == b""
     assert not upstream.has_caller(0)
@@ -190,14 +219,21 @@ def test_a_malformed_chunked_body_is_truncated_for_lambda_and_begins_no_second_r
     "headers",
     [
         '{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\\r\\nX-Evil: 1"}',
-        ('{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=b\\r\\nX-Evil: 1"}'),
+        (
+            '{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=b\\r\\nX-Evil: 1"}'
+        ),
         '{"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=\\u20ac\\u0000"}',
         '{"x-amzn-trace-id":"Root=1-5759e988-bd862e3fe1be46a994272793;Lineage=a\\r\\nX-Evil: 1"}',
     ],
 )
-def test_no_byte_of_an_event_ends_a_header_line(proxy: Proxy, upstream: Upstream, headers: str) -> None:
+def test_no_byte_of_an_event_ends_a_header_line(
+    proxy: Proxy, upstream: Upstream, headers: str
+) -> None:
     # E11
-    body = b'{"version":"2.0","requestContext":{"http":{"method":"GET"}},"headers":%s}' % headers.encode()
+    body = (
+        b'{"version":"2.0","requestContext":{"http":{"method":"GET"}},"headers":%s}'
+        % headers.encode()
+    )
     _, _, head, received = deliver(proxy, upstream, event(body=body))
     assert field(head, "x-evil") is None
     assert field(head, "traceparent") is not None
@@ -214,9 +250,13 @@ def test_no_byte_of_an_event_ends_a_header_line(proxy: Proxy, upstream: Upstream
         b";" * 5_000,
     ],
 )
-def test_odd_bytes_in_lambdas_trace_header_stay_on_their_line(proxy: Proxy, upstream: Upstream, value: bytes) -> None:
+def test_odd_bytes_in_lambdas_trace_header_stay_on_their_line(
+    proxy: Proxy, upstream: Upstream, value: bytes
+) -> None:
     # E11, E16
-    _, _, head, body = deliver(proxy, upstream, event(fields=b"Lambda-Runtime-Trace-Id: " + value + b"\r\n"))
+    _, _, head, body = deliver(
+        proxy, upstream, event(fields=b"Lambda-Runtime-Trace-Id: " + value + b"\r\n")
+    )
     assert body == b'{"n":1}'
     assert head.lower().count(b"\r\nlambda-runtime-trace-id:") == 1
     assert proxy.sandbox.recorder.failures == 0
@@ -230,9 +270,13 @@ def test_a_field_of_900_kb_passes(proxy: Proxy, upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize("ending", [b"\r\n\r\n", b""], ids=["whole", "without end"])
-def test_a_head_of_more_than_1_mib_gets_431(proxy: Proxy, upstream: Upstream, ending: bytes) -> None:
+def test_a_head_of_more_than_1_mib_gets_431(
+    proxy: Proxy, upstream: Upstream, ending: bytes
+) -> None:
     # E15: and no more than that is held of it
-    runtime = proxy.connect().send(b"POST " + TARGET + b" HTTP/1.1\r\nX-A: " + b"x" * 1_100_000 + ending)
+    runtime = proxy.connect().send(
+        b"POST " + TARGET + b" HTTP/1.1\r\nX-A: " + b"x" * 1_100_000 + ending
+    )
     head, _ = runtime.read_message()
     assert head.startswith(b"HTTP/1.1 431 ")
     assert field(head, "connection") == b"close"
@@ -251,13 +295,17 @@ def test_what_belongs_to_one_connection_stays_on_it(proxy: Proxy, upstream: Upst
     api = upstream.accept()
     kept = post_head(TARGET, b"X-B: 2\r\nTrailer: X-T\r\nTransfer-Encoding: chunked\r\n") + body
     assert api.read(len(kept)) == kept
-    api.send(ACCEPTED.replace(b"Date:", b"Connection: X-C\r\nKeep-Alive: timeout=1\r\nX-C: 1\r\nDate:"))
+    api.send(
+        ACCEPTED.replace(b"Date:", b"Connection: X-C\r\nKeep-Alive: timeout=1\r\nX-C: 1\r\nDate:")
+    )
     assert runtime.read(len(ACCEPTED)) == ACCEPTED
     runtime.send(NEXT)
     assert api.read_head() == NEXT
 
 
-def test_what_belongs_to_lambdas_connection_is_not_delivered_with_an_event(proxy: Proxy, upstream: Upstream) -> None:
+def test_what_belongs_to_lambdas_connection_is_not_delivered_with_an_event(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # E17
     reply = event(fields=b"Connection: close, X-A\r\nX-A: 1\r\nKeep-Alive: timeout=5\r\nX-B: 2\r\n")
     runtime = proxy.connect().send(NEXT)
@@ -271,7 +319,9 @@ def test_what_belongs_to_lambdas_connection_is_not_delivered_with_an_event(proxy
 
 def test_an_http_1_0_client_gets_no_chunks_and_an_end(proxy: Proxy, upstream: Upstream) -> None:
     # E18
-    runtime = proxy.connect().send(b"GET /2018-06-01/ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    runtime = proxy.connect().send(
+        b"GET /2018-06-01/ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+    )
     api = upstream.accept()
     assert api.read_head() == b"GET /2018-06-01/ping HTTP/1.0\r\n\r\n"
     api.send(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\npong").end()
@@ -283,7 +333,9 @@ def test_an_http_1_0_client_gets_its_event(proxy: Proxy, upstream: Upstream) -> 
     runtime = proxy.connect().send(NEXT.replace(b"HTTP/1.1", b"HTTP/1.0"))
     api = upstream.accept()
     api.read_head()
-    api.send(event_head() + b"Transfer-Encoding: chunked\r\n\r\n7\r\n" + b'{"n":1}' + b"\r\n0\r\n\r\n")
+    api.send(
+        event_head() + b"Transfer-Encoding: chunked\r\n\r\n7\r\n" + b'{"n":1}' + b"\r\n0\r\n\r\n"
+    )
     delivered = runtime.read_to_end()
     assert field(delivered, "transfer-encoding") is None
     assert delivered.endswith(b'\r\n\r\n{"n":1}')

@@ -1,7 +1,9 @@
-"""What goes wrong on our side stays there: the function has its event, its result and its connection.
+"""What goes wrong on our side stays there: the function has its event, its result and its
+connection.
 
-One test breaks every function of ours that a connection's thread calls, one after the other, as it begins and as it ends,
-but for those that pass the bytes on. Nothing is patched: the interpreter's own trace raises in the function.
+One test breaks every function of ours that a connection's thread calls, one after the other, as it
+begins and as it ends, but for those that pass the bytes on. Nothing is patched: the interpreter's
+own trace raises in the function.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ if TYPE_CHECKING:
     from tests.proxy.conftest import Proxy, Start
     from tests.upstream import Upstream
 
-# What passes the bytes on, and what it is made of. A fault in one of these is one of the proxy itself.
+# What passes the bytes on, and what it is made of. A fault in one of these is one of the proxy
+# itself.
 PASSES_ON = {
     "exchange": "Exchange Exchange.__init__ Exchange.serve Exchange._serve_call Exchange._forward_other "
     "Exchange._deliver_event Exchange._wait_for_answer Exchange._send_event Exchange._untraced Exchange._forward_result "
@@ -69,9 +72,7 @@ OBSERVING = {
 }  # fmt: skip
 
 FIELDS = b"Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0\r\n"
-HTTP = (
-    b'{"headers":{"Host":"a","x":"y"},"requestContext":{"http":{}},"rawPath":"/","body":"%s","isBase64Encoded":false}'
-)
+HTTP = b'{"headers":{"Host":"a","x":"y"},"requestContext":{"http":{}},"rawPath":"/","body":"%s","isBase64Encoded":false}'
 INIT_ERROR = post(b"/2018-06-01/runtime/init/error", b'{"errorType":"Runtime.Unknown"}')
 RESTORE = NEXT.replace(b"/invocation/next", b"/restore/next")
 HELLO = b"GET /lrap-otel/hello HTTP/1.1\r\nHost: 127.0.0.1\r\nLrap-Runtime-Pid: 1\r\n\r\n"
@@ -80,7 +81,9 @@ RESTORED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length
 
 
 class Fault:
-    """Raises in one function, as it begins or as it ends; without a code it notes which functions are called."""
+    """Raises in one function, as it begins or as it ends; without a code it notes which functions
+    are called.
+    """
 
     def __init__(self, code: CodeType | None, at_end: bool, kind: type[BaseException]) -> None:
         self.code = code
@@ -139,7 +142,9 @@ class Line:
 
     def _serve(self, far: socket.socket) -> None:
         try:
-            exchange = Exchange(Stream(_socket.socket(fileno=far.detach()), CLIENT), self.proxy.sandbox)
+            exchange = Exchange(
+                Stream(_socket.socket(fileno=far.detach()), CLIENT), self.proxy.sandbox
+            )
             sys.settrace(self.fault.trace)
             exchange.serve()
         except BaseException as error:  # noqa: BLE001 - reported by the test
@@ -177,7 +182,9 @@ def cycle(line: Line, request_id: bytes, body: bytes, result: bytes) -> None:
 def one_event(line: Line) -> None:
     cycle(line, b"long-0", b'{"n":1}', post(result_target(b"long-0"), b"{}"))
     line.call(NEXT, event(b"long-1", HTTP % (b"b" * 20_000), FIELDS))
-    error = post_head(result_target(b"long-1", b"error"), b"Transfer-Encoding: chunked\r\n") + chunked(b'{"a":1}', 3)
+    error = post_head(
+        result_target(b"long-1", b"error"), b"Transfer-Encoding: chunked\r\n"
+    ) + chunked(b'{"a":1}', 3)
     line.call(error, ACCEPTED)
     line.call(PING, ACCEPTED)
 
@@ -199,7 +206,9 @@ SCENARIOS = {"first calls": one_event, "recognised calls": many_events, "the oth
 KINDS = [ZeroDivisionError, MemoryError, RecursionError, SystemExit]
 
 
-def run(start: Start, upstream: Upstream, scenario: Callable[[Line], None], fault: Fault) -> tuple[list[object], Proxy]:
+def run(
+    start: Start, upstream: Upstream, scenario: Callable[[Line], None], fault: Fault
+) -> tuple[list[object], Proxy]:
     proxy = start()
     proxy.invocations.observer = lambda: None
     line = Line(proxy, upstream, fault)
@@ -222,7 +231,9 @@ def test_no_fault_of_ours_is_noticed_by_the_function(
         try:
             seen, _ = run(start, upstream, scenario, fault)
         except (OSError, EOFError, AssertionError) as error:
-            pytest.fail(f"{name_of(code)} of {code.co_filename} raised {fault.kind.__name__}: {error!r}")
+            pytest.fail(
+                f"{name_of(code)} of {code.co_filename} raised {fault.kind.__name__}: {error!r}"
+            )
         assert seen == expected, f"{name_of(code)} of {code.co_filename}"
         broken += fault.is_raised
     assert broken > 5
@@ -234,7 +245,9 @@ def test_everything_that_observes_is_among_what_is_broken(start: Start, upstream
         fault = Fault(None, False, ZeroDivisionError)
         run(start, upstream, scenario, fault)
         called |= {name_of(code) for code in fault.called}
-    names = {name.rpartition(".")[2] for name in OBSERVING} if sys.version_info < (3, 11) else OBSERVING
+    names = (
+        {name.rpartition(".")[2] for name in OBSERVING} if sys.version_info < (3, 11) else OBSERVING
+    )
     assert names <= called
 
 
@@ -279,7 +292,9 @@ def test_what_is_no_exception_ends_in_the_guard_as_well(capfd: pytest.CaptureFix
     assert "SystemExit at test_proxy_own_faults.py:" in capfd.readouterr().err
 
 
-def test_an_event_reaches_the_runtime_when_the_channel_is_full(proxy: Proxy, upstream: Upstream) -> None:
+def test_an_event_reaches_the_runtime_when_the_channel_is_full(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     for size in (4_096, 0):
         while proxy.channel.offer((5, (1,)), b"x" * size):
             pass

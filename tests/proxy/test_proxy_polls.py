@@ -14,7 +14,16 @@ from lrap_otel.http1.errors import CLIENT
 from lrap_otel.http1.stream import Stream
 from lrap_otel.ipc import records
 from lrap_otel.proxy.polls import Polls
-from tests.proxy.wire import ACCEPTED, ACCEPTED_BODY, ACCEPTED_HEAD, NEXT, deliver, event, post, result_target
+from tests.proxy.wire import (
+    ACCEPTED,
+    ACCEPTED_BODY,
+    ACCEPTED_HEAD,
+    NEXT,
+    deliver,
+    event,
+    post,
+    result_target,
+)
 from tests.upstream import Peer, Upstream, connect, field
 
 if TYPE_CHECKING:
@@ -94,7 +103,9 @@ def test_a_poll_outlives_its_runtime(proxy: Proxy, upstream: Upstream) -> None:
 
 
 @pytest.mark.parametrize("how", ["reset", "close", "end"])
-def test_an_event_that_finds_no_runtime_is_kept_for_the_next_one(proxy: Proxy, upstream: Upstream, how: str) -> None:
+def test_an_event_that_finds_no_runtime_is_kept_for_the_next_one(
+    proxy: Proxy, upstream: Upstream, how: str
+) -> None:
     # D6
     runtime, api = poll(proxy, upstream)
     getattr(runtime, how)()
@@ -108,7 +119,9 @@ def test_an_event_that_finds_no_runtime_is_kept_for_the_next_one(proxy: Proxy, u
     assert not proxy.has_record()
 
 
-def test_an_event_that_arrives_slowly_while_its_runtime_leaves_is_kept_too(proxy: Proxy, upstream: Upstream) -> None:
+def test_an_event_that_arrives_slowly_while_its_runtime_leaves_is_kept_too(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D6: seen only by a last look before the event is sent
     runtime, api = poll(proxy, upstream)
     reply = event(b"kept", body=b"x" * 1_000)
@@ -120,7 +133,9 @@ def test_an_event_that_arrives_slowly_while_its_runtime_leaves_is_kept_too(proxy
     assert not upstream.has_caller()
 
 
-def test_an_event_is_kept_when_its_runtime_leaves_before_an_interim_answer(proxy: Proxy, upstream: Upstream) -> None:
+def test_an_event_is_kept_when_its_runtime_leaves_before_an_interim_answer(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D6, E3
     runtime, api = poll(proxy, upstream)
     api.send(b"HTTP/1.1 103 Early Hints\r\n\r\n")
@@ -131,7 +146,9 @@ def test_an_event_is_kept_when_its_runtime_leaves_before_an_interim_answer(proxy
     assert field(again.read_message()[0], ID) == b"kept"
 
 
-def test_of_two_polls_the_one_whose_runtime_has_gone_still_serves_the_other(proxy: Proxy, upstream: Upstream) -> None:
+def test_of_two_polls_the_one_whose_runtime_has_gone_still_serves_the_other(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D4: the new poll came before the old one's end; Lambda gives its event to the older poll
     old, first = poll(proxy, upstream)
     new, second = poll(proxy, upstream)
@@ -146,7 +163,9 @@ def test_of_two_polls_the_one_whose_runtime_has_gone_still_serves_the_other(prox
     assert not upstream.has_caller(0)
 
 
-def test_polls_that_were_parked_out_of_order_are_all_heard(proxy: Proxy, upstream: Upstream) -> None:
+def test_polls_that_were_parked_out_of_order_are_all_heard(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D4: Lambda answers in the order in which it was asked, runtimes leave in any
     one, first = poll(proxy, upstream)
     two, second = poll(proxy, upstream)
@@ -162,7 +181,9 @@ def test_polls_that_were_parked_out_of_order_are_all_heard(proxy: Proxy, upstrea
 
 
 @pytest.mark.parametrize("how", ["reset", "end"])
-def test_a_parked_poll_that_lambda_ended_is_made_again(proxy: Proxy, upstream: Upstream, how: str) -> None:
+def test_a_parked_poll_that_lambda_ended_is_made_again(
+    proxy: Proxy, upstream: Upstream, how: str
+) -> None:
     # D8
     runtime, api = poll(proxy, upstream)
     runtime.close()
@@ -217,7 +238,9 @@ def test_lambdas_next_poll_is_refused_in_its_own_words_when_it_cannot_be_reached
     assert b"RuntimeApiUnreachable" in body
 
 
-def test_an_event_asked_for_again_while_it_runs_is_one_invocation(proxy: Proxy, upstream: Upstream) -> None:
+def test_an_event_asked_for_again_while_it_runs_is_one_invocation(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D17: Lambda delivers it again, identical; the ids are the same, so that both make one span
     _, api, first, _ = deliver(proxy, upstream, event(b"again"))
     again = proxy.connect().send(NEXT)
@@ -232,7 +255,9 @@ def test_an_event_asked_for_again_while_it_runs_is_one_invocation(proxy: Proxy, 
     assert not api.has_news(0)
 
 
-def test_a_retry_after_the_end_is_an_invocation_of_its_own(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_retry_after_the_end_is_an_invocation_of_its_own(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D17
     runtime, api, first, _ = deliver(proxy, upstream, event(b"retried"))
     answer(runtime, api, b"retried")
@@ -246,9 +271,13 @@ def test_a_retry_after_the_end_is_an_invocation_of_its_own(proxy: Proxy, upstrea
     assert one.span_id_hex != two.span_id_hex
 
 
-def test_where_lambda_numbers_attempts_another_number_is_another_invocation(proxy: Proxy, upstream: Upstream) -> None:
+def test_where_lambda_numbers_attempts_another_number_is_another_invocation(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D17, A10: and a late result of the first attempt does not end the second
-    first, api, _, _ = deliver(proxy, upstream, event(b"r", fields=b"Lambda-Runtime-Invocation-Id: a1\r\n"))
+    first, api, _, _ = deliver(
+        proxy, upstream, event(b"r", fields=b"Lambda-Runtime-Invocation-Id: a1\r\n")
+    )
     second = proxy.connect().send(NEXT)
     another = upstream.accept()
     another.read_head()
@@ -263,11 +292,15 @@ def test_where_lambda_numbers_attempts_another_number_is_another_invocation(prox
     told = [proxy.record() for _ in range(3)]
     one, two = [record for record in told if isinstance(record, records.Delivered)]
     assert (one.invocation_id, two.invocation_id, two.is_redelivery) == ("a1", "a2", False)
-    assert [record.invocation_id for record in told if isinstance(record, records.Finished)] == ["a1"]
+    assert [record.invocation_id for record in told if isinstance(record, records.Finished)] == [
+        "a1"
+    ]
     assert proxy.invocations.is_open("r")
 
 
-def test_64_polls_at_once_get_each_its_event_and_each_result_its_answer(start: Start, upstream: Upstream) -> None:
+def test_64_polls_at_once_get_each_its_event_and_each_result_its_answer(
+    start: Start, upstream: Upstream
+) -> None:
     # D15: Managed Instances
     proxy = start(AWS_LAMBDA_INITIALIZATION_TYPE="lambda-managed-instances")
     runtimes = [proxy.connect().send(NEXT) for _ in range(64)]
@@ -311,7 +344,9 @@ def test_a_worker_that_is_replaced_does_not_add_a_poll(start: Start, upstream: U
     assert {field(runtime.read_message()[0], ID) for runtime in (two, three)} == {b"one", b"two"}
 
 
-def test_two_pollers_of_one_sandbox_wait_as_they_would_without_the_proxy(proxy: Proxy, upstream: Upstream) -> None:
+def test_two_pollers_of_one_sandbox_wait_as_they_would_without_the_proxy(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D16
     one, first = poll(proxy, upstream)
     two, second = poll(proxy, upstream)
@@ -321,7 +356,9 @@ def test_two_pollers_of_one_sandbox_wait_as_they_would_without_the_proxy(proxy: 
     assert not second.has_news(0)
 
 
-def test_result_and_next_poll_in_one_segment_are_served_in_order(proxy: Proxy, upstream: Upstream) -> None:
+def test_result_and_next_poll_in_one_segment_are_served_in_order(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D14
     runtime, api, _, _ = deliver(proxy, upstream, event(b"one"))
     request = post(result_target(b"one"), b"{}")
@@ -349,7 +386,9 @@ def test_one_byte_at_a_time_is_as_good_as_all_at_once(proxy: Proxy, upstream: Up
     assert runtime.read_message() == (ACCEPTED_HEAD, ACCEPTED_BODY)
 
 
-def test_a_new_runtime_process_is_served_after_the_old_one_was_killed(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_new_runtime_process_is_served_after_the_old_one_was_killed(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # D19
     runtime, _, _, _ = deliver(proxy, upstream, event(b"killed"))
     runtime.reset()
@@ -381,7 +420,9 @@ def test_an_event_cut_off_by_its_runtimes_death_is_on_record_before_lambda_deliv
     assert one.span_id_hex == two.span_id_hex
 
 
-def test_a_poll_with_a_body_gets_its_event_and_the_connection_goes_on(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_poll_with_a_body_gets_its_event_and_the_connection_goes_on(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # E22
     runtime = proxy.connect()
     request = NEXT[:-2] + b"Content-Length: 3\r\n\r\nabc"
@@ -393,7 +434,9 @@ def test_a_poll_with_a_body_gets_its_event_and_the_connection_goes_on(proxy: Pro
     assert api.read_message()[1] == b"{}"
 
 
-def test_a_poll_with_a_body_that_inherits_leaves_the_connection_in_step(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_poll_with_a_body_that_inherits_leaves_the_connection_in_step(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # E22
     gone, api = poll(proxy, upstream)
     gone.close()
@@ -405,7 +448,9 @@ def test_a_poll_with_a_body_that_inherits_leaves_the_connection_in_step(proxy: P
 
 
 @pytest.mark.parametrize("fate", ["too long", "broken off"])
-def test_a_poll_whose_body_never_comes_takes_no_event(proxy: Proxy, upstream: Upstream, fate: str) -> None:
+def test_a_poll_whose_body_never_comes_takes_no_event(
+    proxy: Proxy, upstream: Upstream, fate: str
+) -> None:
     # E22
     runtime = proxy.connect().send(NEXT[:-2] + b"Content-Length: 100000\r\n\r\nabc")
     if fate == "too long":
@@ -417,7 +462,9 @@ def test_a_poll_whose_body_never_comes_takes_no_event(proxy: Proxy, upstream: Up
 
 
 class Sandbox:
-    """A function whose process comes and goes, and a Lambda that hands events to polls in the order they came."""
+    """A function whose process comes and goes, and a Lambda that hands events to polls in the order
+    they came.
+    """
 
     def __init__(self, proxy: Proxy, upstream: Upstream) -> None:
         self.proxy = proxy
@@ -446,7 +493,9 @@ class Sandbox:
         self.is_polling = False
 
     def send_event(self) -> None:
-        """Lambda has an event. It goes to the poll that is pending, if a runtime has ever asked since the last one."""
+        """Lambda has an event. It goes to the poll that is pending, if a runtime has ever asked
+        since the last one.
+        """
         if len(self.sent) > len(self.received):
             return
         if self.poll is None and self.is_polling:

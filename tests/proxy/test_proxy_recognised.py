@@ -1,4 +1,6 @@
-"""Calls whose heads and events are recognised: nobody can tell, and all others are served as if none was."""
+"""Calls whose heads and events are recognised: nobody can tell, and all others are served as if
+none was.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ ENDS = pytest.mark.parametrize("how", ["reset", "close", "end"])
 
 
 class ObservedTracer:
-    """A tracer that notes which events' heads were recognised. `at_prepare` is called once, before an event is sent."""
+    """A tracer that notes which events' heads were recognised. `at_prepare` is called once, before
+    an event is sent.
+    """
 
     def __init__(self, tracer: Tracer) -> None:
         self.were_recognised: list[bool] = []
@@ -54,7 +58,12 @@ class ObservedRecorder(Recorder):
     __slots__ = ("were_recognised",)
 
     def finished(
-        self, invocation: Invocation, call: Call, capture: Capture, is_refused: bool, connection: object
+        self,
+        invocation: Invocation,
+        call: Call,
+        capture: Capture,
+        is_refused: bool,
+        connection: object,
     ) -> None:
         self.were_recognised.append(call.is_recognised)
         super().finished(invocation, call, capture, is_refused, connection)
@@ -70,7 +79,9 @@ class Line:
         self.tracer = ObservedTracer(sandbox.tracer) if sandbox.tracer is not None else None
         if self.tracer is not None:
             sandbox.tracer = self.tracer
-        self.recorder = sandbox.recorder = ObservedRecorder(proxy.invocations, sandbox.recorder.channel)
+        self.recorder = sandbox.recorder = ObservedRecorder(
+            proxy.invocations, sandbox.recorder.channel
+        )
         self.recorder.were_recognised = []
         self.runtime = proxy.connect().send(NEXT)
         self.api = upstream.accept()
@@ -179,7 +190,9 @@ def test_the_third_cycle_is_on_both_sides_what_the_second_was_but_for_ids_and_le
     assert not upstream.has_caller(0)
 
 
-def test_the_records_of_a_recognised_cycle_say_what_those_of_a_parsed_one_say(start: Start, upstream: Upstream) -> None:
+def test_the_records_of_a_recognised_cycle_say_what_those_of_a_parsed_one_say(
+    start: Start, upstream: Upstream
+) -> None:
     said = []
     for has_templates in (True, False):
         line = Line(start(has_templates=has_templates), upstream)
@@ -208,7 +221,9 @@ def test_the_records_of_a_recognised_cycle_say_what_those_of_a_parsed_one_say(st
     assert 0 < finished.duration_ns < 5_000_000_000
 
 
-def test_without_telemetry_the_third_cycle_too_is_what_both_sent_to_the_byte(start: Start, upstream: Upstream) -> None:
+def test_without_telemetry_the_third_cycle_too_is_what_both_sent_to_the_byte(
+    start: Start, upstream: Upstream
+) -> None:
     line = Line(start(is_on=False), upstream)
     for number in (1, 2, 3, 4):
         if number > 1:
@@ -228,7 +243,9 @@ def test_a_chunked_event_in_one_piece_is_delivered(chunked_line: Line) -> None:
 
 
 @pytest.mark.parametrize("cut", [-1, -5, -8, -14, 40])
-def test_a_chunked_event_in_two_pieces_is_delivered_when_it_is_whole(chunked_line: Line, cut: int) -> None:
+def test_a_chunked_event_in_two_pieces_is_delivered_when_it_is_whole(
+    chunked_line: Line, cut: int
+) -> None:
     reply = chunked_event(b"three")
     chunked_line.poll().api.send(reply[:cut])
     assert not chunked_line.runtime.has_news()
@@ -241,7 +258,10 @@ def test_a_chunked_event_in_two_pieces_is_delivered_when_it_is_whole(chunked_lin
 LEGAL_CHUNKS = {
     "nothing": (b"0\r\n\r\n", b""),
     "several": (b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n", b"abcde"),
-    "what looks like the end inside": (b"c\r\nab\r\n0\r\n\r\nabc\r\n0\r\n\r\n", b"ab\r\n0\r\n\r\nabc"),
+    "what looks like the end inside": (
+        b"c\r\nab\r\n0\r\n\r\nabc\r\n0\r\n\r\n",
+        b"ab\r\n0\r\n\r\nabc",
+    ),
     "an extension": (b"3;a=b\r\nabc\r\n0\r\n\r\n", b"abc"),
     "zeros in front": (b"0003\r\nabc\r\n0\r\n\r\n", b"abc"),
     "trailers": (b"3\r\nabc\r\n0\r\nX-A: 1\r\n\r\n", b"abc"),
@@ -301,7 +321,9 @@ def test_of_a_large_http_event_the_body_is_not_recorded_recognised_or_not(
 
 
 @ENDS
-def test_a_large_event_whose_runtime_leaves_at_the_last_moment_is_kept_whole(line: Line, how: str) -> None:
+def test_a_large_event_whose_runtime_leaves_at_the_last_moment_is_kept_whole(
+    line: Line, how: str
+) -> None:
     has_left = threading.Event()
     line.poll().tracer.at_prepare = lambda: (getattr(line.runtime, how)(), has_left.set())
     line.api.send(chunked_event(b"kept", b"k" * 300_000))
@@ -313,7 +335,9 @@ def test_a_large_event_whose_runtime_leaves_at_the_last_moment_is_kept_whole(lin
     assert other.read(len(result(b"kept"))) == result(b"kept")
 
 
-def test_an_event_goes_on_as_it_came_when_our_code_fails(line: Line, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_event_goes_on_as_it_came_when_our_code_fails(
+    line: Line, capfd: pytest.CaptureFixture[str]
+) -> None:
     line.poll().tracer.at_prepare = lambda: 1 // 0
     head, body = line.deliver(usual_event(b"three"))
     assert (field(head, ID), body) == (b"three", b'{"n":1}')
@@ -343,7 +367,9 @@ def test_a_byte_behind_an_event_costs_the_connection_and_not_the_event(line: Lin
 
 
 @pytest.mark.parametrize("status", [b"201 Created", b"403 Forbidden", b"500 Internal Server Error"])
-def test_a_poll_that_is_answered_with_another_status_gets_that_answer_as_it_is(line: Line, status: bytes) -> None:
+def test_a_poll_that_is_answered_with_another_status_gets_that_answer_as_it_is(
+    line: Line, status: bytes
+) -> None:
     reply = usual_event(b"three").replace(b"200 OK", status)
     line.poll().answer(reply)
     assert not line.proxy.invocations.was_delivered("three")
@@ -371,7 +397,9 @@ def test_a_poll_that_lambda_ends_unanswered_is_made_again_once(line: Line, how: 
 
 
 @ENDS
-def test_a_poll_goes_over_a_new_connection_where_lambda_has_closed_the_idle_one(line: Line, how: str) -> None:
+def test_a_poll_goes_over_a_new_connection_where_lambda_has_closed_the_idle_one(
+    line: Line, how: str
+) -> None:
     getattr(line.api, how)()
     line.runtime.send(NEXT)
     line.api = line.upstream.accept()
@@ -414,7 +442,9 @@ def test_an_event_whose_runtime_leaves_at_the_last_moment_is_kept_for_the_next_r
     has_left = threading.Event()
     line.poll().tracer.at_prepare = lambda: (getattr(line.runtime, how)(), has_left.set())
     line.api.send(usual_event(b"kept"))
-    assert has_left.wait(TIMEOUT_S)  # before that, the next runtime would wait beside it on a poll of its own
+    assert has_left.wait(
+        TIMEOUT_S
+    )  # before that, the next runtime would wait beside it on a poll of its own
     again = line.proxy.connect().send(poll)
     head, body = again.read_message()
     assert (field(head, ID), body) == (b"kept", b'{"n":1}')
@@ -427,7 +457,9 @@ def test_an_event_whose_runtime_leaves_at_the_last_moment_is_kept_for_the_next_r
     assert not line.proxy.has_record()
 
 
-def test_a_kept_event_is_told_the_end_of_the_connection_without_telemetry_too(start: Start, upstream: Upstream) -> None:
+def test_a_kept_event_is_told_the_end_of_the_connection_without_telemetry_too(
+    start: Start, upstream: Upstream
+) -> None:
     line = Line(start(is_on=False), upstream)
     for number in (1, 2):
         request_id = b"id-%d" % number
@@ -472,7 +504,12 @@ ANSWERS = {
 @pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS.keys())
 def test_whatever_lambda_answers_to_a_result_reaches_the_runtime(line: Line, answer: bytes) -> None:
     statuses = []
-    for request_id, reply in ((b"id-3", ACCEPTED), (b"id-4", answer), (b"id-5", answer), (b"id-6", ACCEPTED)):
+    for request_id, reply in (
+        (b"id-3", ACCEPTED),
+        (b"id-4", answer),
+        (b"id-5", answer),
+        (b"id-6", ACCEPTED),
+    ):
         line.poll().deliver(usual_event(request_id))
         line.send_result(result(request_id)).answer(reply)
         statuses.append(line.records()[1].status)
@@ -491,7 +528,9 @@ def test_an_answer_that_comes_byte_by_byte_reaches_the_runtime(line: Line) -> No
     goes_on(line)
 
 
-def test_an_answer_after_which_lambda_closes_reaches_the_runtime_and_the_next_poll_goes_elsewhere(line: Line) -> None:
+def test_an_answer_after_which_lambda_closes_reaches_the_runtime_and_the_next_poll_goes_elsewhere(
+    line: Line,
+) -> None:
     line.poll().deliver(usual_event(b"three"))
     line.send_result(result(b"three")).answer()
     line.records()
@@ -525,11 +564,15 @@ def test_an_error_after_usual_cycles_is_passed_on_and_recorded_as_one(line: Line
 
 
 @pytest.mark.parametrize("request_id", [b"nobody", b"id-2", b"no%2fbody", b""])
-def test_a_result_of_an_unknown_request_gets_lambdas_answer_and_no_record(line: Line, request_id: bytes) -> None:
+def test_a_result_of_an_unknown_request_gets_lambdas_answer_and_no_record(
+    line: Line, request_id: bytes
+) -> None:
     # Also where there is no id at all: it is Lambda that says so
     line.poll().deliver(usual_event(b"three"))
     line.proxy.record()
-    refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    refusal = (
+        b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    )
     line.send_result(result(request_id)).answer(refusal)
     assert not line.proxy.has_record()
     assert line.proxy.invocations.is_open("three")
@@ -565,7 +608,9 @@ def test_another_poll_than_the_usual_one_is_passed_on_as_it_is(line: Line) -> No
     goes_on(line)
 
 
-def test_after_a_restore_a_usual_poll_does_not_use_a_connection_from_before_the_snapshot(line: Line) -> None:
+def test_after_a_restore_a_usual_poll_does_not_use_a_connection_from_before_the_snapshot(
+    line: Line,
+) -> None:
     # A8: such sockets look open and lead nowhere
     restoring = line.proxy.connect().send(b"GET /2018-06-01/runtime/restore/next HTTP/1.1\r\n\r\n")
     line.upstream.accept().send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")

@@ -1,4 +1,6 @@
-"""Cases that take several steps, played once straight against Lambda and once through the proxy: both ends see the same."""
+"""Cases that take several steps, played once straight against Lambda and once through the proxy:
+both ends see the same.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,7 @@ if TYPE_CHECKING:
     from tests.proxy.conftest import Proxy, Spawn, Start
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-REFUSED = (
-    b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
-)
+REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 ASKING = b"Expect: 100-continue\r\n"
 EVENT = event_head() + b"Content-Length: 7\r\n\r\n" + b'{"n":1}'
 RESULT = post(result_target(), b"true", b"Content-Type: application/json\r\n")
@@ -36,7 +36,9 @@ def one(sent: bytes, answer: bytes) -> Step:
 def old(request: bytes, answer: bytes) -> Step:
     """The same in HTTP/1.0, as Go's server answers it."""
     closing = answer.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
-    return one(request.replace(b" HTTP/1.1", b" HTTP/1.0"), closing.replace(b"HTTP/1.1 ", b"HTTP/1.0 "))
+    return one(
+        request.replace(b" HTTP/1.1", b" HTTP/1.0"), closing.replace(b"HTTP/1.1 ", b"HTTP/1.0 ")
+    )
 
 
 EXCHANGES = {
@@ -50,7 +52,9 @@ EXCHANGES = {
         one(b"3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n", ACCEPTED),
         one(NEXT, EVENT),
     ],
-    "E1 a result that does not wait": [one(post(result_target(), b"r" * 1_000, ASKING), CONTINUE + ACCEPTED)],
+    "E1 a result that does not wait": [
+        one(post(result_target(), b"r" * 1_000, ASKING), CONTINUE + ACCEPTED)
+    ],
     "E2 a refusal instead of the go-ahead": [
         one(post_head(result_target(), b"Content-Length: 1100000\r\n" + ASKING), REFUSED)
     ],
@@ -76,7 +80,10 @@ def test_an_exchange_in_several_steps_is_the_same_through_the_proxy_as_without_i
     start: Start, upstream: Upstream, steps: list[Step]
 ) -> None:
     direct = play(upstream, upstream.port, steps)
-    assert direct == (b"".join(step.sent for step in steps), b"".join(a for step in steps for _, a in step.served))
+    assert direct == (
+        b"".join(step.sent for step in steps),
+        b"".join(a for step in steps for _, a in step.served),
+    )
     assert play(upstream, start(is_on=False).port, steps) == direct
 
 
@@ -116,7 +123,8 @@ def test_a_head_without_end_is_refused_and_the_rest_of_it_takes_no_memory(spawn:
 def test_an_error_that_follows_a_refused_result_passes_and_stays_one_invocation(
     proxy: Proxy, upstream: Upstream
 ) -> None:
-    # Java's client, after a 413: what it says then is about the refusal, which the first record tells already
+    # Java's client, after a 413: what it says then is about the refusal, which the first record
+    # tells already
     runtime, api, _, _ = deliver(proxy, upstream)
     refusal = b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\n{}"
     late = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\n{}"

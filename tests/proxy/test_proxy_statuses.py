@@ -31,11 +31,14 @@ def test_a_refused_post_gets_lambdas_own_words(
 ) -> None:
     # F1
     body = STATUSES[status]
-    reply = b"HTTP/1.1 %d No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s" % (
-        status,
-        len(body),
-        closing,
-        body,
+    reply = (
+        b"HTTP/1.1 %d No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s"
+        % (
+            status,
+            len(body),
+            closing,
+            body,
+        )
     )
     request = post(target, b"{}")
     direct = both_ends(upstream, upstream.port, request, reply)
@@ -43,7 +46,9 @@ def test_a_refused_post_gets_lambdas_own_words(
 
 
 @pytest.mark.parametrize("status", [403, 500])
-def test_a_refused_poll_gets_lambdas_own_words_once(proxy: Proxy, upstream: Upstream, status: int) -> None:
+def test_a_refused_poll_gets_lambdas_own_words_once(
+    proxy: Proxy, upstream: Upstream, status: int
+) -> None:
     # F2, F3: no retry, and the proxy goes on
     reply = b"HTTP/1.1 %d No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
         status,
@@ -66,12 +71,17 @@ def test_an_event_without_content_type_gets_the_one_without_which_python_crashes
     proxy: Proxy, upstream: Upstream
 ) -> None:
     # F4
-    reply = event_head().replace(b"Content-Type: application/json\r\n", b"") + b"Content-Length: 2\r\n\r\n{}"
+    reply = (
+        event_head().replace(b"Content-Type: application/json\r\n", b"")
+        + b"Content-Length: 2\r\n\r\n{}"
+    )
     _, _, head, _ = deliver(proxy, upstream, reply)
     assert field(head, "content-type") == b"application/json"
 
 
-def test_a_reply_that_ends_with_its_connection_arrives_whole(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_reply_that_ends_with_its_connection_arrives_whole(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # F5
     reply = b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\n\r\n" + b"x" * 200_000
     request = post(result_target(), b"{}")
@@ -82,7 +92,9 @@ def test_a_reply_that_ends_with_its_connection_arrives_whole(proxy: Proxy, upstr
     assert runtime.read_to_end() == reply
 
 
-def test_an_event_that_ends_with_its_connection_arrives_whole(proxy: Proxy, upstream: Upstream) -> None:
+def test_an_event_that_ends_with_its_connection_arrives_whole(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # F5
     reply = event_head() + b"\r\n" + b"x" * 200_000
     runtime = proxy.connect().send(NEXT)
@@ -94,9 +106,7 @@ def test_an_event_that_ends_with_its_connection_arrives_whole(proxy: Proxy, upst
 
 def test_a_chunked_reply_to_a_result_stays_what_it_is(proxy: Proxy, upstream: Upstream) -> None:
     # F5
-    reply = (
-        b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3;x\r\nabc\r\n0\r\nX-T: 1\r\n\r\n"
-    )
+    reply = b"HTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\nTrailer: X-T\r\n\r\n3;x\r\nabc\r\n0\r\nX-T: 1\r\n\r\n"
     request = post(result_target(), b"{}")
     assert both_ends(upstream, proxy.port, request, reply) == (request, reply)
 

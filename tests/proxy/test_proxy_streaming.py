@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.proxy.wire import ACCEPTED, NEXT, both_ends, chunked, deliver, event, post, post_head, result_target
+from tests.proxy.wire import (
+    ACCEPTED,
+    NEXT,
+    both_ends,
+    chunked,
+    deliver,
+    event,
+    post,
+    post_head,
+    result_target,
+)
 
 if TYPE_CHECKING:
     from tests.proxy.conftest import Proxy
@@ -32,7 +42,9 @@ def stream(proxy: Proxy, upstream: Upstream, fields: bytes = STREAMING) -> tuple
     return runtime, api
 
 
-def test_each_chunk_reaches_lambda_before_the_next_one_is_made(proxy: Proxy, upstream: Upstream) -> None:
+def test_each_chunk_reaches_lambda_before_the_next_one_is_made(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # C1
     runtime, api = stream(proxy, upstream)
     for number in range(100):
@@ -70,7 +82,12 @@ CLIENTS = {
 def test_trailers_reach_lambda_in_the_form_of_each_client(
     proxy: Proxy, upstream: Upstream, declaration: bytes, trailers: bytes
 ) -> None:
-    request = post_head(result_target(), STREAMING + declaration) + b"3\r\nabc\r\n0\r\n" + trailers + b"\r\n"
+    request = (
+        post_head(result_target(), STREAMING + declaration)
+        + b"3\r\nabc\r\n0\r\n"
+        + trailers
+        + b"\r\n"
+    )
     direct = both_ends(upstream, upstream.port, request, ACCEPTED)
     assert both_ends(upstream, proxy.port, request, ACCEPTED) == direct == (request, ACCEPTED)
 
@@ -88,19 +105,28 @@ def test_trailers_are_part_of_the_record(proxy: Proxy, upstream: Upstream) -> No
     assert finished.payload[finished.head_length :] == body
 
 
-def test_the_prelude_of_an_http_response_is_not_touched_wherever_it_is_split(proxy: Proxy, upstream: Upstream) -> None:
+def test_the_prelude_of_an_http_response_is_not_touched_wherever_it_is_split(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # C6
     runtime, api = stream(proxy, upstream)
     prelude = b'{"statusCode":200}' + bytes(8) + b"body"
     for size in range(1, len(prelude)):
-        pieces = b"%x\r\n%s\r\n%x\r\n%s\r\n" % (size, prelude[:size], len(prelude) - size, prelude[size:])
+        pieces = b"%x\r\n%s\r\n%x\r\n%s\r\n" % (
+            size,
+            prelude[:size],
+            len(prelude) - size,
+            prelude[size:],
+        )
         runtime.send(pieces)
         assert api.read(len(pieces)) == pieces
 
 
 @pytest.mark.parametrize("how", ["reset", "end", "close"])
 @pytest.mark.parametrize(
-    "begun", [b"5\r\nhello\r\n", b"5\r\nhel", b"5", b""], ids=["chunk", "in a chunk", "line", "head"]
+    "begun",
+    [b"5\r\nhello\r\n", b"5\r\nhel", b"5", b""],
+    ids=["chunk", "in a chunk", "line", "head"],
 )
 def test_a_runtime_that_breaks_off_leaves_a_truncated_body_and_never_a_clean_end(
     proxy: Proxy, upstream: Upstream, how: str, begun: bytes
@@ -143,7 +169,9 @@ def test_when_lambda_breaks_off_the_runtime_learns_it_at_once_and_gets_no_made_u
 
 
 @pytest.mark.parametrize("how", ["reset", "close"])
-def test_a_reply_that_lambda_breaks_off_ends_in_a_reset(proxy: Proxy, upstream: Upstream, how: str) -> None:
+def test_a_reply_that_lambda_breaks_off_ends_in_a_reset(
+    proxy: Proxy, upstream: Upstream, how: str
+) -> None:
     # C8, F6: in the other direction
     runtime = proxy.connect().send(b"GET /2021-04-23/credentials HTTP/1.1\r\n\r\n")
     api = upstream.accept()
@@ -175,7 +203,9 @@ def test_a_runtime_that_leaves_while_it_is_answered_leaves_no_half_read_reply_to
     assert another.read(len(ACCEPTED)) == ACCEPTED
 
 
-def test_interim_and_early_final_answer_in_one_segment_both_arrive(proxy: Proxy, upstream: Upstream) -> None:
+def test_interim_and_early_final_answer_in_one_segment_both_arrive(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # C9, E1: the runtime is waiting, so nothing else will wake anybody
     runtime, api = stream(proxy, upstream, b"Content-Length: 2000000\r\nExpect: 100-continue\r\n")
     refusal = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -195,14 +225,18 @@ FORMS = {
 
 
 @pytest.mark.parametrize("body", FORMS.values(), ids=FORMS.keys())
-def test_a_chunked_body_in_any_form_goes_on_as_it_is(proxy: Proxy, upstream: Upstream, body: bytes) -> None:
+def test_a_chunked_body_in_any_form_goes_on_as_it_is(
+    proxy: Proxy, upstream: Upstream, body: bytes
+) -> None:
     # C10
     request = post_head(result_target(), STREAMING) + body
     direct = both_ends(upstream, upstream.port, request, ACCEPTED)
     assert both_ends(upstream, proxy.port, request, ACCEPTED) == direct == (request, ACCEPTED)
 
 
-def test_a_runtime_that_ends_its_side_after_its_result_still_gets_the_answer(proxy: Proxy, upstream: Upstream) -> None:
+def test_a_runtime_that_ends_its_side_after_its_result_still_gets_the_answer(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     # C11
     runtime, api, _, _ = deliver(proxy, upstream)
     request = post(result_target(), b"{}")
@@ -231,9 +265,13 @@ def test_a_stream_and_the_next_poll_on_another_connection_do_not_wait_for_each_o
 
 
 @pytest.mark.parametrize("mode", [b"buffered", b"Streaming", b""])
-def test_a_bogus_response_mode_is_lambdas_to_refuse(proxy: Proxy, upstream: Upstream, mode: bytes) -> None:
+def test_a_bogus_response_mode_is_lambdas_to_refuse(
+    proxy: Proxy, upstream: Upstream, mode: bytes
+) -> None:
     # C13
-    request = post(result_target(), b"{}", b"Lambda-Runtime-Function-Response-Mode: " + mode + b"\r\n")
+    request = post(
+        result_target(), b"{}", b"Lambda-Runtime-Function-Response-Mode: " + mode + b"\r\n"
+    )
     reply = (
         b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 43\r\n\r\n"
         b'{"errorType":"InvalidFunctionResponseMode"}'

@@ -53,7 +53,9 @@ def see(start: Start, upstream: Upstream) -> Callable[..., Seen]:
     return see
 
 
-def test_without_a_parent_the_trace_is_xrays_and_its_noise_is_not_inherited(see: Callable[..., Seen]) -> None:
+def test_without_a_parent_the_trace_is_xrays_and_its_noise_is_not_inherited(
+    see: Callable[..., Seen],
+) -> None:
     seen = see(f"{XRAY_ROOT};Parent={PARENT};Sampled=0;Lineage=a:1")
     record = seen.record
     assert (record.trace_id_hex, record.parent_span_id_hex, record.trace_flags) == (ROOT, "", 1)
@@ -63,7 +65,9 @@ def test_without_a_parent_the_trace_is_xrays_and_its_noise_is_not_inherited(see:
     assert seen.header("traceparent") == f"00-{ROOT}-{record.span_id_hex}-01"
 
 
-def test_where_xray_traces_the_function_its_header_stays_and_its_segment_is_linked(see: Callable[..., Seen]) -> None:
+def test_where_xray_traces_the_function_its_header_stays_and_its_segment_is_linked(
+    see: Callable[..., Seen],
+) -> None:
     sent = f"{XRAY_ROOT};Parent={PARENT};Sampled=1"
     seen = see(sent)
     assert seen.header("lambda-runtime-trace-id") == sent
@@ -72,20 +76,31 @@ def test_where_xray_traces_the_function_its_header_stays_and_its_segment_is_link
 
 
 @pytest.mark.parametrize("propagators", ["tracecontext,baggage,xray", "tracecontext,xray-lambda"])
-def test_where_xray_is_the_backend_its_header_names_our_span(see: Callable[..., Seen], propagators: str) -> None:
+def test_where_xray_is_the_backend_its_header_names_our_span(
+    see: Callable[..., Seen], propagators: str
+) -> None:
     seen = see(f"{XRAY_ROOT};Parent={PARENT};Sampled=1", OTEL_PROPAGATORS=propagators)
-    assert seen.header("lambda-runtime-trace-id") == f"{XRAY_ROOT};Parent={seen.record.span_id_hex};Sampled=1"
+    assert (
+        seen.header("lambda-runtime-trace-id")
+        == f"{XRAY_ROOT};Parent={seen.record.span_id_hex};Sampled=1"
+    )
     assert seen.record.parent_span_id_hex == (PARENT if "xray-lambda" in propagators else "")
 
 
-@pytest.mark.parametrize(("setting", "is_ours"), [("always", True), ("never", False), ("auto", False)])
-def test_who_writes_the_runtimes_header_is_a_setting(see: Callable[..., Seen], setting: str, *, is_ours: bool) -> None:
+@pytest.mark.parametrize(
+    ("setting", "is_ours"), [("always", True), ("never", False), ("auto", False)]
+)
+def test_who_writes_the_runtimes_header_is_a_setting(
+    see: Callable[..., Seen], setting: str, *, is_ours: bool
+) -> None:
     sent = f"{XRAY_ROOT};Parent={PARENT};Sampled=1"
     seen = see(sent, LRAP_XRAY_HEADER=setting)
     assert (seen.header("lambda-runtime-trace-id") != sent) is is_ours
 
 
-def test_the_runtimes_header_is_written_where_none_came_and_ids_are_ours(see: Callable[..., Seen]) -> None:
+def test_the_runtimes_header_is_written_where_none_came_and_ids_are_ours(
+    see: Callable[..., Seen],
+) -> None:
     seen = see()
     record = seen.record
     assert record.trace_flags == 3  # random: we made the id
@@ -96,26 +111,49 @@ def test_the_runtimes_header_is_written_where_none_came_and_ids_are_ours(see: Ca
     assert abs(int(record.trace_id_hex[:8], 16) - record.delivered_ns // 10**9) <= 1
 
 
-def test_the_events_traceparent_is_the_parent_and_ours_takes_its_place(see: Callable[..., Seen]) -> None:
+def test_the_events_traceparent_is_the_parent_and_ours_takes_its_place(
+    see: Callable[..., Seen],
+) -> None:
     seen = see(f"{XRAY_ROOT};Lineage=a:1", body=HTTP_EVENT)
     record = seen.record
-    assert (record.trace_id_hex, record.parent_span_id_hex) == (TRACEPARENT[3:35], TRACEPARENT[36:52])
+    assert (record.trace_id_hex, record.parent_span_id_hex) == (
+        TRACEPARENT[3:35],
+        TRACEPARENT[36:52],
+    )
     headers = json.loads(seen.body)["headers"]
-    assert headers["traceparent"] == seen.header("traceparent") == f"00-{record.trace_id_hex}-{record.span_id_hex}-03"
+    assert (
+        headers["traceparent"]
+        == seen.header("traceparent")
+        == f"00-{record.trace_id_hex}-{record.span_id_hex}-03"
+    )
 
 
 def test_a_proxy_in_front_of_us_is_the_parent(see: Callable[..., Seen]) -> None:
     span = "00-11111111111111111111111111111111-2222222222222222-01"
     fields = f"traceparent: {span}\r\ntracestate: a=b\r\n"
-    seen = see(f"Root=1-11111111-{'1' * 24};Parent=2222222222222222;Sampled=1", fields=fields, body=HTTP_EVENT)
+    seen = see(
+        f"Root=1-11111111-{'1' * 24};Parent=2222222222222222;Sampled=1",
+        fields=fields,
+        body=HTTP_EVENT,
+    )
     record = seen.record
-    assert (record.trace_id_hex, record.parent_span_id_hex, record.trace_state) == ("1" * 32, "2" * 16, "a=b")
+    assert (record.trace_id_hex, record.parent_span_id_hex, record.trace_state) == (
+        "1" * 32,
+        "2" * 16,
+        "a=b",
+    )
     # Its header is not X-Ray's, so it is ours to write; and there is one of each.
     assert f"Parent={record.span_id_hex}" in seen.header("lambda-runtime-trace-id")
-    assert seen.head.lower().count(b"\r\ntraceparent:") == seen.head.lower().count(b"\r\ntracestate:") == 1
+    assert (
+        seen.head.lower().count(b"\r\ntraceparent:")
+        == seen.head.lower().count(b"\r\ntracestate:")
+        == 1
+    )
 
 
-def test_none_extracts_and_injects_nothing_and_is_recorded_all_the_same(see: Callable[..., Seen]) -> None:
+def test_none_extracts_and_injects_nothing_and_is_recorded_all_the_same(
+    see: Callable[..., Seen],
+) -> None:
     sent = f"{XRAY_ROOT};Lineage=a:1"
     seen = see(sent, body=HTTP_EVENT, OTEL_PROPAGATORS="none")
     assert seen.body == HTTP_EVENT
@@ -125,9 +163,12 @@ def test_none_extracts_and_injects_nothing_and_is_recorded_all_the_same(see: Cal
 
 
 @pytest.mark.parametrize(
-    ("sampler", "flags"), [("always_off", "02"), ("parentbased_always_off", "03"), ("always_on", "03")]
+    ("sampler", "flags"),
+    [("always_off", "02"), ("parentbased_always_off", "03"), ("always_on", "03")],
 )
-def test_the_sampler_decides_and_the_function_is_told(see: Callable[..., Seen], sampler: str, flags: str) -> None:
+def test_the_sampler_decides_and_the_function_is_told(
+    see: Callable[..., Seen], sampler: str, flags: str
+) -> None:
     seen = see(body=HTTP_EVENT, OTEL_TRACES_SAMPLER=sampler)
     assert seen.header("traceparent").endswith(f"-{flags}")
     assert seen.record.trace_flags == int(flags, 16)
@@ -163,27 +204,43 @@ def test_an_id_that_comes_again_after_its_deadline_is_a_retry_with_a_span_of_its
     assert spans[0] != spans[1]
 
 
-def test_a_caller_in_the_client_context_counts_where_the_events_headers_name_none(see: Callable[..., Seen]) -> None:
-    body = b'{"version":"2.0","rawPath":"/","headers":{"accept":"*/*"},"requestContext":{"http":{}}}'
+def test_a_caller_in_the_client_context_counts_where_the_events_headers_name_none(
+    see: Callable[..., Seen],
+) -> None:
+    body = (
+        b'{"version":"2.0","rawPath":"/","headers":{"accept":"*/*"},"requestContext":{"http":{}}}'
+    )
     context = f'Lambda-Runtime-Client-Context: {{"custom":{{"traceparent":"{TRACEPARENT}"}}}}\r\n'
     seen = see(body=body, fields=context)
     assert seen.record.parent_span_id_hex == "00f067aa0ba902b7"
-    assert see(body=HTTP_EVENT, fields=context.replace("00f067aa0ba902b7", "1" * 16)).record.parent_span_id_hex == (
-        "00f067aa0ba902b7"
-    )
+    assert see(
+        body=HTTP_EVENT, fields=context.replace("00f067aa0ba902b7", "1" * 16)
+    ).record.parent_span_id_hex == ("00f067aa0ba902b7")
 
 
-def test_of_two_traceparents_on_the_reply_neither_counts_and_tracestates_are_joined(see: Callable[..., Seen]) -> None:
+def test_of_two_traceparents_on_the_reply_neither_counts_and_tracestates_are_joined(
+    see: Callable[..., Seen],
+) -> None:
     line = f"traceparent: {TRACEPARENT}\r\n"
     assert see(fields=line + line).record.parent_span_id_hex == ""
     seen = see(fields=f"{line}tracestate: a=1\r\ntracestate: b=2\r\n")
-    assert (seen.record.parent_span_id_hex, seen.record.trace_state) == ("00f067aa0ba902b7", "a=1,b=2")
+    assert (seen.record.parent_span_id_hex, seen.record.trace_state) == (
+        "00f067aa0ba902b7",
+        "a=1,b=2",
+    )
 
 
 @pytest.mark.parametrize(
-    "sent", ["Sampled=1", f"{XRAY_ROOT};Sampled=1", f"Root=1-{'0' * 8}-{'0' * 24};Parent={PARENT};Sampled=1"]
+    "sent",
+    [
+        "Sampled=1",
+        f"{XRAY_ROOT};Sampled=1",
+        f"Root=1-{'0' * 8}-{'0' * 24};Parent={PARENT};Sampled=1",
+    ],
 )
-def test_a_sampled_header_that_names_no_segment_gives_way_to_ours(see: Callable[..., Seen], sent: str) -> None:
+def test_a_sampled_header_that_names_no_segment_gives_way_to_ours(
+    see: Callable[..., Seen], sent: str
+) -> None:
     seen = see(sent)
     assert f";Parent={seen.record.span_id_hex};" in seen.header("lambda-runtime-trace-id")
     assert (seen.record.link_trace_id_hex, seen.record.link_span_id_hex) == ("", "")
@@ -225,7 +282,10 @@ def test_what_was_decided_is_said_at_debug_and_nothing_at_warning(
     finally:
         log.set_level("warning")
     first, second = capfd.readouterr().err.splitlines()
-    assert "8476a536-e9f4-11e8-9739-2dfe598c3fcd: trace 4bf92f3577b34da6a3ce929d0e0e4736, span " in first
+    assert (
+        "8476a536-e9f4-11e8-9739-2dfe598c3fcd: trace 4bf92f3577b34da6a3ce929d0e0e4736, span "
+        in first
+    )
     assert "parent 00f067aa0ba902b7 (of the event" in first
     assert "injected traceparent, x-amzn-trace-id into the reply and event" in first
     assert "secret" not in first

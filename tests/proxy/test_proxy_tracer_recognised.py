@@ -1,4 +1,6 @@
-"""A recognised event is prepared as one that was parsed and scanned, to the byte but for its random ids."""
+"""A recognised event is prepared as one that was parsed and scanned, to the byte but for its random
+ids.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ TRACEPARENTS = st.sampled_from(
     ]
 )
 STATES = st.sampled_from(["a=1", "a=1, b=2", "", "=", 'k="v\\w"', "a=1,a=2"])
-TEXTS = st.sampled_from(["/orders", "", '"quoted"', "back\\slash", "umlaut é", "line\nend", '{"headers":{'])
+TEXTS = st.sampled_from(
+    ["/orders", "", '"quoted"', "back\\slash", "umlaut é", "line\nend", '{"headers":{']
+)
 X_RAY_ROOT = "Root=1-5759e988-bd862e3fe1be46a994272793"
 X_RAY = st.sampled_from(
     [
@@ -61,9 +65,18 @@ VARIABLES = st.fixed_dictionaries(
     {},
     optional={
         b"OTEL_PROPAGATORS": st.sampled_from(
-            [b"tracecontext", b"tracecontext,baggage,b3", b"b3multi", b"xray,tracecontext", b"xray-lambda", b"none"]
+            [
+                b"tracecontext",
+                b"tracecontext,baggage,b3",
+                b"b3multi",
+                b"xray,tracecontext",
+                b"xray-lambda",
+                b"none",
+            ]
         ),
-        b"OTEL_TRACES_SAMPLER": st.sampled_from([b"always_off", b"always_on", b"parentbased_always_off"]),
+        b"OTEL_TRACES_SAMPLER": st.sampled_from(
+            [b"always_off", b"always_on", b"parentbased_always_off"]
+        ),
         b"LRAP_XRAY_HEADER": st.sampled_from([b"always", b"never"]),
         b"LRAP_SCAN_LIMIT_BYTES": st.just(b"10"),
     },
@@ -76,14 +89,24 @@ def as_lambda_writes(event: dict[str, object]) -> str:
 
 def http_api(path: str, headers: dict[str, str]) -> str:
     return as_lambda_writes(
-        {"rawPath": path, "headers": {"a": path, **headers}, "requestContext": {"http": {}}, "body": path}
+        {
+            "rawPath": path,
+            "headers": {"a": path, **headers},
+            "requestContext": {"http": {}},
+            "body": path,
+        }
     )
 
 
 def rest_api(path: str, headers: dict[str, str]) -> str:
     several = {name: [value] for name, value in headers.items()}
     return as_lambda_writes(
-        {"path": path, "headers": headers, "multiValueHeaders": {"a": [path], **several}, "requestContext": {}}
+        {
+            "path": path,
+            "headers": headers,
+            "multiValueHeaders": {"a": [path], **several},
+            "requestContext": {},
+        }
     )
 
 
@@ -100,11 +123,15 @@ def call(path: str, headers: dict[str, str]) -> str:
 
 
 def passthrough(path: str, headers: dict[str, str]) -> str:
-    return as_lambda_writes({"body-json": path, "params": {"path": {}, "header": headers}, "stage-variables": {}})
+    return as_lambda_writes(
+        {"body-json": path, "params": {"path": {}, "header": headers}, "stage-variables": {}}
+    )
 
 
 def appsync(path: str, headers: dict[str, str]) -> str:
-    return as_lambda_writes({"request": {"headers": headers}, "info": {"channel": {"path": path}}, "events": []})
+    return as_lambda_writes(
+        {"request": {"headers": headers}, "info": {"channel": {"path": path}}, "events": []}
+    )
 
 
 def authorizer(path: str, headers: dict[str, str]) -> str:
@@ -113,10 +140,14 @@ def authorizer(path: str, headers: dict[str, str]) -> str:
 
 def durable(path: str, headers: dict[str, str]) -> str:
     state = {"Operations": [{"ExecutionDetails": {"InputPayload": json.dumps([path, headers])}}]}
-    return as_lambda_writes({"DurableExecutionArn": path, "CheckpointToken": "t", "InitialExecutionState": state})
+    return as_lambda_writes(
+        {"DurableExecutionArn": path, "CheckpointToken": "t", "InitialExecutionState": state}
+    )
 
 
-FORMS = st.sampled_from([http_api, rest_api, batch, other, call, passthrough, appsync, authorizer, durable])
+FORMS = st.sampled_from(
+    [http_api, rest_api, batch, other, call, passthrough, appsync, authorizer, durable]
+)
 
 
 def reply(request_id: bytes, payload: bytes, x_ray: str | None, *, is_chunked: bool) -> bytes:
@@ -140,19 +171,27 @@ class Prepared:
     def learn(self, payload: bytes, x_ray: str | None, *, is_chunked: bool) -> None:
         """What a sandbox knows after two such events."""
         for _ in range(2):
-            event = Event(parsed(reply(b"learned", payload, x_ray, is_chunked=is_chunked)), (payload,), payload)
+            event = Event(
+                parsed(reply(b"learned", payload, x_ray, is_chunked=is_chunked)),
+                (payload,),
+                payload,
+            )
             delivery = self.tracer.prepare(event, NOW_NS, closes=False)
             assert isinstance(event.head, ParsedReply)
             self.heads.events.learn(event.head)
             if delivery.scanned is not None:
                 self.tracer.learn(event, delivery.scanned)
 
-    def recognised(self, data: bytes, payload: bytes, *, closes: bool = False) -> tuple[bytes, Invocation]:
+    def recognised(
+        self, data: bytes, payload: bytes, *, closes: bool = False
+    ) -> tuple[bytes, Invocation]:
         """By templates, as far as they match."""
         head = self.heads.events.recognise(data)
         return prepared(self.tracer, head or parsed(data), payload, closes)  # type: ignore[arg-type]
 
-    def parsed(self, data: bytes, payload: bytes, *, closes: bool = False) -> tuple[bytes, Invocation]:
+    def parsed(
+        self, data: bytes, payload: bytes, *, closes: bool = False
+    ) -> tuple[bytes, Invocation]:
         """Without any."""
         return prepared(self.oracle, parsed(data), payload, closes)
 
@@ -183,7 +222,13 @@ def said(delivery: tuple[bytes, Invocation]) -> tuple[object, ...]:
     return (
         data.replace(context.span_id_hex.encode(), b"our span"),
         (invocation.request_id, invocation.invocation_id, invocation.deadline_ms),
-        (trace_id, context.trace_flags, context.trace_state, invocation.parent_span_id_hex, invocation.link),
+        (
+            trace_id,
+            context.trace_flags,
+            context.trace_state,
+            invocation.parent_span_id_hex,
+            invocation.link,
+        ),
     )
 
 
@@ -211,7 +256,9 @@ def test_a_recognised_event_is_prepared_as_a_parsed_one(
     both = Prepared(variables)
     payloads = []
     for number in (0, 1):
-        headers = {"traceparent": traceparents[number]} | ({"tracestate": states[number]} if states else {})
+        headers = {"traceparent": traceparents[number]} | (
+            {"tracestate": states[number]} if states else {}
+        )
         payloads.append(form(paths[number], headers).encode())  # type: ignore[operator]
     both.learn(payloads[0], x_ray[0], is_chunked=is_chunked)
     data = reply(b"id-1", payloads[1], x_ray[1], is_chunked=is_chunked)
@@ -220,7 +267,9 @@ def test_a_recognised_event_is_prepared_as_a_parsed_one(
 
 
 @pytest.mark.parametrize("is_chunked", [False, True])
-@pytest.mark.parametrize("x_ray", [None, X_RAY_ROOT, f"{X_RAY_ROOT};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:2:0"])
+@pytest.mark.parametrize(
+    "x_ray", [None, X_RAY_ROOT, f"{X_RAY_ROOT};Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:2:0"]
+)
 @pytest.mark.parametrize(
     ("form", "headers"),
     [
@@ -268,7 +317,9 @@ def test_an_event_that_is_open_is_delivered_again_with_the_same_context() -> Non
     assert both.recognised(data, payload) == (first, invocation)
 
 
-@pytest.mark.parametrize("body", [b"\xff", b'{"headers":{"a":"\xc3"},"requestContext":{}}', b"\x00" * 70])
+@pytest.mark.parametrize(
+    "body", [b"\xff", b'{"headers":{"a":"\xc3"},"requestContext":{}}', b"\x00" * 70]
+)
 def test_what_is_no_text_goes_on_as_it_came(body: bytes) -> None:
     both = Prepared()
     both.learn(http_api("/a", {"traceparent": STRICT}).encode(), None, is_chunked=False)

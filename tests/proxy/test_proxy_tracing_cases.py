@@ -1,7 +1,8 @@
 """The tracing cases of the project's list, G1 to G12, through a running proxy.
 
-G8 (one span for each invocation) is in tests/telemetry/test_telemetry_oracle_once.py, which has a telemetry process beside the
-proxy; G12 (a tracer that fails) in test_proxy_own_faults.py and, for the export, in tests/e2e.
+G8 (one span for each invocation) is in tests/telemetry/test_telemetry_oracle_once.py, which has a
+telemetry process beside the proxy; G12 (a tracer that fails) in test_proxy_own_faults.py and, for
+the export, in tests/e2e.
 """
 
 from __future__ import annotations
@@ -46,8 +47,11 @@ CALLER_TRACE, CALLER_SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b
 TRACEPARENT = f"00-{CALLER_TRACE}-{CALLER_SPAN}-01"
 TRACE_HEADER = "lambda-runtime-trace-id"
 
-# What every reader takes: OpenTelemetry's for JavaScript wants Root, Parent and Sampled=0 or 1, X-Ray's SDKs no empty part.
-READABLE = re.compile(r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=[01](;Lineage=[^;= ]+)?")
+# What every reader takes: OpenTelemetry's for JavaScript wants Root, Parent and Sampled=0 or 1,
+# X-Ray's SDKs no empty part.
+READABLE = re.compile(
+    r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=[01](;Lineage=[^;= ]+)?"
+)
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +71,15 @@ def proxies() -> Iterator[Callable[..., Live]]:
 
 @pytest.fixture(scope="module")
 def traced(proxies: Callable[..., Live]) -> Deliver:
-    """An event with this trace header of Lambda's (None: without), through a proxy with these variables."""
+    """An event with this trace header of Lambda's (None: without), through a proxy with these
+    variables.
+    """
 
     def traced(
-        value: str | None, payload: bytes = b"{}", fields: dict[str, str] | None = None, **variables: str
+        value: str | None,
+        payload: bytes = b"{}",
+        fields: dict[str, str] | None = None,
+        **variables: str,
     ) -> Delivery:
         own = {} if value is None else {"Lambda-Runtime-Trace-Id": value}
         return proxies(**variables).deliver(payload, own | (fields or {}))
@@ -93,20 +102,33 @@ def test_g1_where_lambda_traces_the_function_and_xray_lambda_is_asked_for_its_se
 ) -> None:
     delivery = traced(SAMPLED, OTEL_PROPAGATORS="tracecontext,xray-lambda")
     record = delivery.record
-    assert (record.trace_id_hex, record.parent_span_id_hex, record.trace_flags) == (TRACE_ID, SEGMENT, 1)
+    assert (record.trace_id_hex, record.parent_span_id_hex, record.trace_flags) == (
+        TRACE_ID,
+        SEGMENT,
+        1,
+    )
     assert record.link_span_id_hex == ""
     assert delivery.fields(TRACE_HEADER) == [ours(delivery, LINEAGE)]
 
 
-def test_g1_where_xray_is_the_backend_the_header_names_our_span_in_the_same_trace(traced: Deliver) -> None:
-    # The propagator `xray` does not read Lambda's own header, as the SDK's does not: `xray-lambda` is there for that.
+def test_g1_where_xray_is_the_backend_the_header_names_our_span_in_the_same_trace(
+    traced: Deliver,
+) -> None:
+    # The propagator `xray` does not read Lambda's own header, as the SDK's does not: `xray-lambda`
+    # is there for that.
     delivery = traced(SAMPLED, OTEL_PROPAGATORS="tracecontext,xray")
     record = delivery.record
-    assert (record.trace_id_hex, record.parent_span_id_hex, record.link_span_id_hex) == (TRACE_ID, "", SEGMENT)
+    assert (record.trace_id_hex, record.parent_span_id_hex, record.link_span_id_hex) == (
+        TRACE_ID,
+        "",
+        SEGMENT,
+    )
     assert delivery.fields(TRACE_HEADER) == [ours(delivery, LINEAGE)]
 
 
-def test_g1_otherwise_it_is_the_same_trace_and_a_link_and_the_header_is_as_it_came(traced: Deliver) -> None:
+def test_g1_otherwise_it_is_the_same_trace_and_a_link_and_the_header_is_as_it_came(
+    traced: Deliver,
+) -> None:
     delivery = traced(SAMPLED)
     record = delivery.record
     assert (record.trace_id_hex, record.parent_span_id_hex) == (TRACE_ID, "")
@@ -116,29 +138,40 @@ def test_g1_otherwise_it_is_the_same_trace_and_a_link_and_the_header_is_as_it_ca
 
 
 @pytest.mark.parametrize("propagators", ["tracecontext,baggage", "xray", "xray-lambda", "b3"])
-@pytest.mark.parametrize("value", [SAMPLED, SAMPLED.replace("Sampled=1", "Sampled=0"), f"{ROOT};{LINEAGE}", None])
+@pytest.mark.parametrize(
+    "value", [SAMPLED, SAMPLED.replace("Sampled=1", "Sampled=0"), f"{ROOT};{LINEAGE}", None]
+)
 @pytest.mark.parametrize("setting", ["auto", "always", "never"])
 def test_g1_the_setting_and_the_backend_decide_whose_header_it_is(
     traced: Deliver, propagators: str, value: str | None, setting: str
 ) -> None:
     delivery = traced(value, OTEL_PROPAGATORS=propagators, LRAP_XRAY_HEADER=setting)
-    stays = setting == "never" or (setting == "auto" and value == SAMPLED and "xray" not in propagators)
+    stays = setting == "never" or (
+        setting == "auto" and value == SAMPLED and "xray" not in propagators
+    )
     came = [] if value is None else [value]
-    assert delivery.fields(TRACE_HEADER) == (came if stays else [ours(delivery, LINEAGE if value else "")])
+    assert delivery.fields(TRACE_HEADER) == (
+        came if stays else [ours(delivery, LINEAGE if value else "")]
+    )
 
 
 # G2
 
 
 @pytest.mark.parametrize(
-    "propagators", ["tracecontext,baggage", "xray", "xray-lambda", "tracecontext,baggage,xray-lambda"]
+    "propagators",
+    ["tracecontext,baggage", "xray", "xray-lambda", "tracecontext,baggage,xray-lambda"],
 )
 def test_g2_a_header_of_passive_tracing_names_no_parent_and_leaves_naming_our_span(
     traced: Deliver, propagators: str
 ) -> None:
     delivery = traced(f"{ROOT};{LINEAGE}", OTEL_PROPAGATORS=propagators)
     record = delivery.record
-    assert (record.trace_id_hex, record.parent_span_id_hex, record.link_span_id_hex) == (TRACE_ID, "", "")
+    assert (record.trace_id_hex, record.parent_span_id_hex, record.link_span_id_hex) == (
+        TRACE_ID,
+        "",
+        "",
+    )
     (written,) = delivery.fields(TRACE_HEADER)
     assert READABLE.fullmatch(written)
     assert written == ours(delivery, LINEAGE)
@@ -176,7 +209,9 @@ ODD = [
 
 
 def is_readable_or_as_it_came(delivery: Delivery, sent: list[str]) -> None:
-    """The trace header names our span to OpenTelemetry's propagators for Python and JavaScript; or it is what came."""
+    """The trace header names our span to OpenTelemetry's propagators for Python and JavaScript; or
+    it is what came.
+    """
     record = delivery.record
     written = delivery.fields(TRACE_HEADER)
     if written == sent:
@@ -205,8 +240,15 @@ def test_g3_a_header_that_names_no_segment_is_not_kept_for_it(traced: Deliver, v
 
 @pytest.mark.parametrize("propagators", ["tracecontext,baggage", "xray-lambda"])
 def test_g3_two_trace_headers_become_one_or_stay_two(traced: Deliver, propagators: str) -> None:
-    for sent in ([SAMPLED, f"{ROOT};{LINEAGE}"], [f"{ROOT};{LINEAGE}", SAMPLED], ["", SAMPLED], ["garbage", "garbage"]):
-        delivery = traced(sent[0], fields={"lambda-runtime-trace-id": sent[1]}, OTEL_PROPAGATORS=propagators)
+    for sent in (
+        [SAMPLED, f"{ROOT};{LINEAGE}"],
+        [f"{ROOT};{LINEAGE}", SAMPLED],
+        ["", SAMPLED],
+        ["garbage", "garbage"],
+    ):
+        delivery = traced(
+            sent[0], fields={"lambda-runtime-trace-id": sent[1]}, OTEL_PROPAGATORS=propagators
+        )
         is_readable_or_as_it_came(delivery, sent)
 
 
@@ -215,9 +257,22 @@ def test_g3_two_trace_headers_become_one_or_stay_two(traced: Deliver, propagator
     st.lists(
         st.one_of(
             st.sampled_from(
-                [ROOT, f"Parent={SEGMENT}", "Sampled=1", "Sampled=0", LINEAGE, "Self=1", "Lineage=\u00e9", "=", ""]
+                [
+                    ROOT,
+                    f"Parent={SEGMENT}",
+                    "Sampled=1",
+                    "Sampled=0",
+                    LINEAGE,
+                    "Self=1",
+                    "Lineage=\u00e9",
+                    "=",
+                    "",
+                ]
             ),
-            st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"]), max_size=20),
+            st.text(
+                st.characters(min_codepoint=32, max_codepoint=255, exclude_categories=["Cc"]),
+                max_size=20,
+            ),
         ),
         max_size=5,
     ).map(";".join),
@@ -248,7 +303,8 @@ def test_g4_what_the_runtime_reads_is_our_span(
         assert READABLE.fullmatch(written)
         assert written.endswith(lineage)
         assert extracted(["xray"], {"X-Amzn-Trace-Id": written}) == span
-        # The Lambda propagator of an SDK in the function reads the environment, which the runtime sets from this header.
+        # The Lambda propagator of an SDK in the function reads the environment, which the runtime
+        # sets from this header.
         assert extracted(["xray-lambda"], {}, written) == span
 
 
@@ -264,8 +320,16 @@ def test_g4_what_the_runtime_reads_is_our_span(
             '{"w3c":{',
             '},"custom":{"n":12345678901234567890,"n":1.0e2}}',
         ),
-        (' { "client" : {"a":"\\u00e9"} } ', ' {"w3c":{', '}, "client" : {"a":"\\u00e9"} } '.rstrip()),
-        ('{"env":{"a":1},"w3c":{"traceparent":"x"},"z":[ ]}', '{"env":{"a":1},"w3c":{', '},"z":[ ]}'),
+        (
+            ' { "client" : {"a":"\\u00e9"} } ',
+            ' {"w3c":{',
+            '}, "client" : {"a":"\\u00e9"} } '.rstrip(),
+        ),
+        (
+            '{"env":{"a":1},"w3c":{"traceparent":"x"},"z":[ ]}',
+            '{"env":{"a":1},"w3c":{',
+            '},"z":[ ]}',
+        ),
     ],
 )
 def test_g5_w3c_is_added_or_replaced_and_every_other_byte_of_the_client_context_stays(
@@ -281,9 +345,9 @@ def test_g5_w3c_is_added_or_replaced_and_every_other_byte_of_the_client_context_
     "sent", ["not JSON", "[1]", '"w3c"', "7", "null", '{"w3c":', '{"a":1}}', '{"a":1,}', "{'a':1}"]
 )
 def test_g5_what_is_no_object_of_json_stays_as_it_is(traced: Deliver, sent: str) -> None:
-    assert traced(None, fields={"Lambda-Runtime-Client-Context": sent}).fields("lambda-runtime-client-context") == [
-        sent
-    ]
+    assert traced(None, fields={"Lambda-Runtime-Client-Context": sent}).fields(
+        "lambda-runtime-client-context"
+    ) == [sent]
 
 
 @pytest.mark.parametrize(("length", "is_edited"), [(90_000, True), (99_000, True), (99_990, False)])
@@ -292,21 +356,25 @@ def test_g5_a_line_that_would_get_too_long_for_a_runtime_stays_as_it_is(
 ) -> None:
     sent = json.dumps({"custom": {"a": "x" * (length - 21)}})
     assert len(sent) == length
-    (written,) = traced(None, fields={"Lambda-Runtime-Client-Context": sent}).fields("lambda-runtime-client-context")
+    (written,) = traced(None, fields={"Lambda-Runtime-Client-Context": sent}).fields(
+        "lambda-runtime-client-context"
+    )
     assert (written != sent) is is_edited
     assert len(written) < 100_000
 
 
 def test_g5_bytes_that_are_no_text_stay_as_they_are(traced: Deliver) -> None:
     sent = '{"custom":{"a":"\xff\xfe"}}'
-    assert traced(None, fields={"Lambda-Runtime-Client-Context": sent}).fields("lambda-runtime-client-context") == [
-        sent
-    ]
+    assert traced(None, fields={"Lambda-Runtime-Client-Context": sent}).fields(
+        "lambda-runtime-client-context"
+    ) == [sent]
 
 
 def test_g5_an_absent_client_context_stays_absent_and_an_empty_one_empty(traced: Deliver) -> None:
     assert traced(None).fields("lambda-runtime-client-context") == []
-    assert traced(None, fields={"Lambda-Runtime-Client-Context": ""}).fields("lambda-runtime-client-context") == [""]
+    assert traced(None, fields={"Lambda-Runtime-Client-Context": ""}).fields(
+        "lambda-runtime-client-context"
+    ) == [""]
 
 
 @pytest.mark.parametrize("payload", [b"7", b'{"headers":{"a":"b"},"requestContext":{}}'])
@@ -322,11 +390,16 @@ def test_g5_the_callers_span_is_found_wherever_the_client_context_has_it(
 # G6
 
 
-@pytest.mark.parametrize("w3c", [None, {"traceparent": TRACEPARENT, "tracestate": "a=1", "baggage": "user=1"}])
-def test_g6_a_python_function_finds_our_span_in_its_context(traced: Deliver, w3c: dict[str, str] | None) -> None:
+@pytest.mark.parametrize(
+    "w3c", [None, {"traceparent": TRACEPARENT, "tracestate": "a=1", "baggage": "user=1"}]
+)
+def test_g6_a_python_function_finds_our_span_in_its_context(
+    traced: Deliver, w3c: dict[str, str] | None
+) -> None:
     custom = {"user": "7", "n": 1}
     sent = json.dumps(
-        {"client": {"app_title": "t"}, "custom": custom, "env": {"a": "b"}} | ({"w3c": w3c} if w3c else {})
+        {"client": {"app_title": "t"}, "custom": custom, "env": {"a": "b"}}
+        | ({"w3c": w3c} if w3c else {})
     )
     delivery = traced(None, fields={"Lambda-Runtime-Client-Context": sent})
     # What awslambdaric makes of the header: this is the client that runs in Lambda.
@@ -346,7 +419,9 @@ def test_g6_a_python_function_finds_our_span_in_its_context(traced: Deliver, w3c
 
 
 @pytest.mark.parametrize("propagators", ["tracecontext,baggage", "xray", "xray-lambda", "b3"])
-def test_g7_every_event_has_a_trace_header_also_where_lambda_sends_none(traced: Deliver, propagators: str) -> None:
+def test_g7_every_event_has_a_trace_header_also_where_lambda_sends_none(
+    traced: Deliver, propagators: str
+) -> None:
     # Ruby's client keeps the one of the event before where it finds none.
     values = []
     for sent in (SAMPLED, None, f"{ROOT};{LINEAGE}", None):
@@ -380,12 +455,20 @@ def test_g9_64_events_at_once_have_each_its_own_span(start: Start, upstream: Ups
         record = proxy.record()
         assert isinstance(record, records.Delivered)
         number = int(record.request_id[3:])
-        assert (record.trace_id_hex, record.parent_span_id_hex) == (f"{number + 1:032x}", f"{number + 1:016x}")
-        assert told.pop(record.request_id) == f"00-{record.trace_id_hex}-{record.span_id_hex}-0{number % 4}"
+        assert (record.trace_id_hex, record.parent_span_id_hex) == (
+            f"{number + 1:032x}",
+            f"{number + 1:016x}",
+        )
+        assert (
+            told.pop(record.request_id)
+            == f"00-{record.trace_id_hex}-{record.span_id_hex}-0{number % 4}"
+        )
     assert told == {}
 
 
-def test_g9_two_attempts_of_one_request_at_once_are_two_spans(proxy: Proxy, upstream: Upstream) -> None:
+def test_g9_two_attempts_of_one_request_at_once_are_two_spans(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     runtimes = []
     for attempt in (b"a1", b"a2"):
         runtime = proxy.connect().send(NEXT)
@@ -398,10 +481,15 @@ def test_g9_two_attempts_of_one_request_at_once_are_two_spans(proxy: Proxy, upst
         record = proxy.record()
         assert isinstance(record, records.Delivered)
         assert record.invocation_id.encode() == attempt
-        assert traceparent == f"00-{record.trace_id_hex}-{record.span_id_hex}-0{record.trace_flags}".encode()
+        assert (
+            traceparent
+            == f"00-{record.trace_id_hex}-{record.span_id_hex}-0{record.trace_flags}".encode()
+        )
     assert len({traceparent for _, _, traceparent in runtimes}) == 2
     for (runtime, api, _), attempt in zip(runtimes, ("a1", "a2"), strict=True):
-        result = post(result_target(b"r"), b"{}", f"Lambda-Runtime-Invocation-Id: {attempt}\r\n".encode())
+        result = post(
+            result_target(b"r"), b"{}", f"Lambda-Runtime-Invocation-Id: {attempt}\r\n".encode()
+        )
         runtime.send(result)
         api.read(len(result))
         api.send(ACCEPTED)
@@ -425,7 +513,11 @@ def test_g10_copies_of_one_snapshot_have_ids_of_their_own(upstream: Upstream) ->
         assert process.stdin is not None
         assert process.stdout is not None
         ports = [int(process.stdout.readline()) for _ in range(2)]
-        ids = [ids_through(port, upstream, request_id) for request_id in (b"r1", b"r2") for port in ports]
+        ids = [
+            ids_through(port, upstream, request_id)
+            for request_id in (b"r1", b"r2")
+            for port in ports
+        ]
         process.stdin.close()
         assert process.wait() == 0
     assert len({trace_id for trace_id, _ in ids}) == len({span_id for _, span_id in ids}) == 4
@@ -447,7 +539,9 @@ def ids_through(port: int, upstream: Upstream, request_id: bytes) -> tuple[bytes
 # G11
 
 
-def test_g11_the_first_event_of_a_sandbox_and_no_other_is_a_cold_start(proxy: Proxy, upstream: Upstream) -> None:
+def test_g11_the_first_event_of_a_sandbox_and_no_other_is_a_cold_start(
+    proxy: Proxy, upstream: Upstream
+) -> None:
     seen = []
     # The second is the first one again: the same invocation.
     for request_id in (b"first", b"first", b"second", b"third"):
@@ -463,8 +557,14 @@ def test_g11_the_first_event_of_a_sandbox_and_no_other_is_a_cold_start(proxy: Pr
 
 @pytest.mark.parametrize("propagators", ["tracecontext,baggage", "baggage", "xray", "none"])
 @pytest.mark.parametrize("baggage", ["user=1,region=eu;ttl=5", "", "==", "a=" + "x" * 9_000])
-def test_baggage_passes_untouched_wherever_it_is(traced: Deliver, propagators: str, baggage: str) -> None:
-    sent = {"headers": {"Baggage": baggage}, "multiValueHeaders": {"Baggage": [baggage, "b=2"]}, "requestContext": {}}
+def test_baggage_passes_untouched_wherever_it_is(
+    traced: Deliver, propagators: str, baggage: str
+) -> None:
+    sent = {
+        "headers": {"Baggage": baggage},
+        "multiValueHeaders": {"Baggage": [baggage, "b=2"]},
+        "requestContext": {},
+    }
     client_context = json.dumps({"custom": {"baggage": baggage}, "w3c": {"baggage": baggage}})
     delivery = traced(
         None,

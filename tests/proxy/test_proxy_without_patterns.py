@@ -1,4 +1,6 @@
-"""A Python whose matcher is unknown, or refuses: events are traced all the same, each of them parsed."""
+"""A Python whose matcher is unknown, or refuses: events are traced all the same, each of them
+parsed.
+"""
 
 from __future__ import annotations
 
@@ -65,15 +67,16 @@ def test_events_are_traced_whatever_the_matcher_says(
         runtime.send(NEXT)
         api = api or upstream.accept()
         assert api.read_head() == NEXT
-        x_ray = (
-            b"Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0\r\n"
-        )
-        # Without that field and without headers, the reply's own pattern is the first that is compiled.
+        x_ray = b"Lambda-Runtime-Trace-Id: Root=1-5bef4de7-ad49b0e87f6ef6c87fc2e700;Parent=9a9197af755a6419;Sampled=0\r\n"
+        # Without that field and without headers, the reply's own pattern is the first that is
+        # compiled.
         api.send(event(request_id, b"{}") if is_bare else event(request_id, BODY, x_ray))
         head, body = runtime.read_message()
         traceparent = field(head, "traceparent")
         assert traceparent is not None
-        assert is_bare or (traceparent.startswith(f"00-{TRACE_ID}-".encode()) and traceparent in body)
+        assert is_bare or (
+            traceparent.startswith(f"00-{TRACE_ID}-".encode()) and traceparent in body
+        )
         result = post(result_target(request_id), b"{}")
         runtime.send(result)
         assert api.read(len(result)) == result
@@ -82,4 +85,7 @@ def test_events_are_traced_whatever_the_matcher_says(
     runtime.close()
     has_patterns = "known" in request.node.name.replace("unknown", "")
     # Nothing is said: it is no fault of ours.
-    assert child.communicate("", timeout=10) == (f"False {' '.join(['1' if has_patterns else '0'] * 4)}\n", "")
+    assert child.communicate("", timeout=10) == (
+        f"False {' '.join(['1' if has_patterns else '0'] * 4)}\n",
+        "",
+    )

@@ -30,7 +30,9 @@ ACCEPTED_HEAD, ACCEPTED_BODY = ACCEPTED[:-16], ACCEPTED[-16:]
 ARN = b"arn:aws:lambda:eu-central-1:123456789012:function:orders"
 
 
-def event_head(request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd", fields: bytes = b"") -> bytes:
+def event_head(
+    request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd", fields: bytes = b""
+) -> bytes:
     """The head of a reply to ``/next``, without its framing and its blank line; `fields` are whole
     lines.
     """
@@ -44,7 +46,9 @@ def event_head(request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd", fiel
 
 
 def event(
-    request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd", body: bytes = b'{"n":1}', fields: bytes = b""
+    request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd",
+    body: bytes = b'{"n":1}',
+    fields: bytes = b"",
 ) -> bytes:
     """A whole reply to ``/next``, framed by its length."""
     return event_head(request_id, fields) + b"Content-Length: %d\r\n\r\n" % len(body) + body
@@ -66,11 +70,15 @@ def post_head(target: bytes, fields: bytes) -> bytes:
     return b"POST " + target + b" HTTP/1.1\r\nHost: 127.0.0.1:9001\r\n" + fields + b"\r\n"
 
 
-def result_target(request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd", endpoint: bytes = b"response") -> bytes:
+def result_target(
+    request_id: bytes = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd", endpoint: bytes = b"response"
+) -> bytes:
     return b"/2018-06-01/runtime/invocation/" + request_id + b"/" + endpoint
 
 
-def deliver(proxy: Proxy, upstream: Upstream, reply: bytes | None = None) -> tuple[Peer, Peer, bytes, bytes]:
+def deliver(
+    proxy: Proxy, upstream: Upstream, reply: bytes | None = None
+) -> tuple[Peer, Peer, bytes, bytes]:
     """Send one event through the proxy. Returns the runtime, the Runtime API, and head and body as
     the runtime received them.
     """

@@ -1,4 +1,6 @@
-"""A release is made of a commit that has a version, a section in the changelog, and the right tag."""
+"""A release is made of a commit that has a version, a section in the changelog, and the
+right tag.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,14 @@ CHANGELOG = """\
 
 def git(root: Path, *arguments: str) -> None:
     named = ("-c", "user.name=somebody", "-c", "user.email=somebody@example.com")
-    dated = {"GIT_AUTHOR_DATE": "1700000000 +0000", "GIT_COMMITTER_DATE": "1700000123 +0100", "HOME": "/nowhere"}
-    subprocess.run(["git", *named, *arguments], cwd=root, env=dated, capture_output=True, check=True)
+    dated = {
+        "GIT_AUTHOR_DATE": "1700000000 +0000",
+        "GIT_COMMITTER_DATE": "1700000123 +0100",
+        "HOME": "/nowhere",
+    }
+    subprocess.run(
+        ["git", *named, *arguments], cwd=root, env=dated, capture_output=True, check=True
+    )
 
 
 @pytest.fixture
@@ -63,7 +71,9 @@ def test_a_committed_tree_passes_with_what_git_ignores_in_it(checkout: Path) -> 
 def test_a_file_that_is_not_committed_is_named_with_the_way_to_try(checkout: Path) -> None:
     (checkout / "new.py").touch()
 
-    with pytest.raises(ReleaseError, match=r"not committed: new\.py\. .*make release ALLOW_DIRTY=1"):
+    with pytest.raises(
+        ReleaseError, match=r"not committed: new\.py\. .*make release ALLOW_DIRTY=1"
+    ):
         checks.check_tree(checkout)
 
 
@@ -71,12 +81,16 @@ def test_of_many_files_a_few_are_named(checkout: Path) -> None:
     for number in range(7):
         (checkout / f"{number}.py").touch()
 
-    with pytest.raises(ReleaseError, match=r"not committed: 0\.py, 1\.py, 2\.py, 3\.py, 4\.py and 2 more\."):
+    with pytest.raises(
+        ReleaseError, match=r"not committed: 0\.py, 1\.py, 2\.py, 3\.py, 4\.py and 2 more\."
+    ):
         checks.check_tree(checkout)
 
 
 def test_a_folder_without_git_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match=r"a release is made of a commit: .*not a git repository"):
+    with pytest.raises(
+        ReleaseError, match=r"a release is made of a commit: .*not a git repository"
+    ):
         checks.check_tree(tmp_path)
 
 
@@ -102,7 +116,9 @@ def test_another_tag_than_the_versions_is_refused(tag: str) -> None:
     ("version", "section"),
     [("1.2.0", "### Added\n\n- This."), ("1.1.0", "- That."), ("0.9.0", "- The first.")],
 )
-def test_the_notes_are_the_versions_section_whatever_stands_beside_its_number(version: str, section: str) -> None:
+def test_the_notes_are_the_versions_section_whatever_stands_beside_its_number(
+    version: str, section: str
+) -> None:
     assert checks.notes(CHANGELOG, version, is_trial=False) == section
     assert checks.notes(CHANGELOG, version, is_trial=True) == section
 

@@ -31,7 +31,15 @@ def installed(built: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Pa
     """A new virtual environment with the wheel in it and nothing else: no extras, no network."""
     folder = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(folder)], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "--quiet"]
+    pip = [
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        str(folder / "bin/python"),
+        "install",
+        "--quiet",
+    ]
     offline = ["--disable-pip-version-check", "--no-index", "--no-deps", "--no-compile"]
     subprocess.run([*pip, *offline, str(built[0])], check=True)
     return folder / "bin/lrap-otel"
@@ -51,7 +59,9 @@ def run(command: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def files_of_the_package() -> set[str]:
     found = (ROOT / "lrap_otel").rglob("*")
-    return {str(path.relative_to(ROOT)) for path in found if path.is_file() and path.suffix != ".pyc"}
+    return {
+        str(path.relative_to(ROOT)) for path in found if path.is_file() and path.suffix != ".pyc"
+    }
 
 
 def test_a_second_build_has_the_same_bytes(built: list[Path], tmp_path: Path) -> None:
@@ -77,10 +87,16 @@ def test_the_wheel_is_the_package_and_its_metadata(built: list[Path]) -> None:
     assert {name for name in names if not name.startswith(information)} == files_of_the_package()
     assert f"{information}/licenses/LICENSE" in names
     assert f"\nVersion: {__version__}\n" in metadata
-    assert [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra ==" not in line] == []
+    assert [
+        line
+        for line in metadata.splitlines()
+        if line.startswith("Requires-Dist") and "extra ==" not in line
+    ] == []
 
 
-def test_the_source_distribution_is_enough_to_build_the_wheel(built: list[Path], tmp_path: Path) -> None:
+def test_the_source_distribution_is_enough_to_build_the_wheel(
+    built: list[Path], tmp_path: Path
+) -> None:
     with tarfile.open(built[1]) as source:
         source.extractall(tmp_path, filter="data")
     again = distributions.build(tmp_path / f"lrap_otel-{__version__}", EPOCH_S, tmp_path / "dist")
@@ -112,7 +128,9 @@ def test_the_packages_named_are_those_of_the_extras() -> None:
     ("command", "extra"),
     [("emulate", "emulator"), ("invoke", "emulator"), ("instrument orders", "aws")],
 )
-def test_a_command_without_its_extra_says_what_to_install(installed: Path, command: str, extra: str) -> None:
+def test_a_command_without_its_extra_says_what_to_install(
+    installed: Path, command: str, extra: str
+) -> None:
     done = run(installed, *command.split())
 
     assert done.returncode == 2
@@ -120,12 +138,22 @@ def test_a_command_without_its_extra_says_what_to_install(installed: Path, comma
     assert "Traceback" not in done.stderr
 
 
-def test_the_installed_package_alone_emulates_a_function_with_the_extension(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_package_alone_emulates_a_function_with_the_extension(
+    installed: Path, tmp_path: Path
+) -> None:
     """The packages of the extra come from this environment; lrap_otel does not."""
     (tmp_path / "app.py").write_text("def handler(event, context): return 'installed'\n")
     (tmp_path / "event.json").write_text("{}")
     packages = next(path for path in sys.path if (Path(path) / "awslambdaric").is_dir())
-    words = ["emulate", "app.handler", "--python", sys.executable, "--require-traces", "--event", "event.json"]
+    words = [
+        "emulate",
+        "app.handler",
+        "--python",
+        sys.executable,
+        "--require-traces",
+        "--event",
+        "event.json",
+    ]
     done = subprocess.run(
         [str(installed), *words],
         cwd=tmp_path,

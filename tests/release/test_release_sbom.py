@@ -85,7 +85,9 @@ def test_each_archive_is_a_component_once_as_its_distribution_names_it() -> None
 
 
 def test_a_component_has_its_version_archive_licence_architecture_and_origin() -> None:
-    found = by_purl(bill(*PARTS))["pkg:deb/debian/libssl3@3.0.22-1~deb12u2?arch=arm64&distro=debian-12"]
+    found = by_purl(bill(*PARTS))[
+        "pkg:deb/debian/libssl3@3.0.22-1~deb12u2?arch=arm64&distro=debian-12"
+    ]
 
     assert (found["name"], found["version"]) == ("libssl3", "3.0.22-1~deb12u2")
     assert found["hashes"] == [{"alg": "SHA-256", "content": "ad" * 32}]
@@ -97,7 +99,9 @@ def test_a_component_has_its_version_archive_licence_architecture_and_origin() -
 
 
 def test_every_licence_of_the_usual_layer_is_known() -> None:
-    licences = {each["name"]: each["licenses"][0]["license"]["id"] for each in bill(*PARTS)["components"]}
+    licences = {
+        each["name"]: each["licenses"][0]["license"]["id"] for each in bill(*PARTS)["components"]
+    }
 
     assert licences == {
         "ca-certificates": "MPL-2.0",
@@ -112,7 +116,9 @@ def test_every_licence_of_the_usual_layer_is_known() -> None:
 def test_a_licence_that_is_not_known_is_named_by_its_text_in_the_layer() -> None:
     document = bill(debian("liblzma5", "5.4.1-1", "x86_64", "xz-utils", "cc" * 32))
 
-    assert document["components"][0]["licenses"] == [{"license": {"name": "lrap-otel/licenses/xz-utils in the layer"}}]
+    assert document["components"][0]["licenses"] == [
+        {"license": {"name": "lrap-otel/licenses/xz-utils in the layer"}}
+    ]
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(json.dumps(document)) is None
 
 
@@ -126,7 +132,10 @@ def test_the_subject_is_the_layer_and_depends_on_all_that_is_in_it() -> None:
         LAYER_SHA256,
     )
     assert document["metadata"]["timestamp"] == "2023-11-14T22:13:20+00:00"
-    assert document["dependencies"][0] == {"ref": subject["bom-ref"], "dependsOn": list(by_purl(document))}
+    assert document["dependencies"][0] == {
+        "ref": subject["bom-ref"],
+        "dependsOn": list(by_purl(document)),
+    }
 
 
 def test_the_same_parts_make_the_same_document_and_others_another_serial_number() -> None:
@@ -149,7 +158,9 @@ def test_it_says_whether_every_library_is_named() -> None:
 def test_another_distribution_than_debian_is_named() -> None:
     document = bill(PARTS[2], distribution=Distribution("ubuntu", "24.04"))
 
-    assert list(by_purl(document)) == ["pkg:deb/ubuntu/libc6@2.36-9%2Bdeb12u14?arch=amd64&distro=ubuntu-24.04"]
+    assert list(by_purl(document)) == [
+        "pkg:deb/ubuntu/libc6@2.36-9%2Bdeb12u14?arch=amd64&distro=ubuntu-24.04"
+    ]
     assert list(by_purl(bill(PARTS[2], distribution=Distribution("debian", "")))) == [
         "pkg:deb/debian/libc6@2.36-9%2Bdeb12u14?arch=amd64"
     ]

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 CONNECTION, ANOTHER = object(), object()
 
 
-def delivered(invocations: Invocations, request_id: str = "a", invocation_id: str = "") -> Invocation:
+def delivered(
+    invocations: Invocations, request_id: str = "a", invocation_id: str = ""
+) -> Invocation:
     invocation = Invocation(request_id, invocation_id, 0)
     invocations.open(invocation, CONNECTION, 1)
     return invocation

@@ -24,14 +24,18 @@ def start_as_wrapper(folder: Path, name: str = "wrapper") -> subprocess.Popen[by
     script = folder / name
     script.write_text("import time\nprint('here', flush=True)\ntime.sleep(60)\n")
     environment = {**os.environ, "PYTHONHOME": sys.base_prefix}
-    process = subprocess.Popen([interpreter, script, "runtime"], stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        [interpreter, script, "runtime"], stdout=subprocess.PIPE, env=environment
+    )
     assert process.stdout is not None
     process.stdout.readline()
     process.stdout.close()
     return process
 
 
-def test_a_wrapper_lives_until_it_has_ended_even_if_nobody_has_waited_for_it(tmp_path: Path) -> None:
+def test_a_wrapper_lives_until_it_has_ended_even_if_nobody_has_waited_for_it(
+    tmp_path: Path,
+) -> None:
     process = start_as_wrapper(tmp_path)
     lives = runtime_process.watched(str(process.pid).encode())
     assert lives is not None
@@ -44,7 +48,8 @@ def test_a_wrapper_lives_until_it_has_ended_even_if_nobody_has_waited_for_it(tmp
 
 
 @pytest.mark.parametrize(
-    "process_id", [b"", b"x", b"-1", b"99999999999", b"4194999", str(os.getpid()).encode(), b"1/../self"]
+    "process_id",
+    [b"", b"x", b"-1", b"99999999999", b"4194999", str(os.getpid()).encode(), b"1/../self"],
 )
 def test_what_is_not_the_wrapper_is_not_watched(process_id: bytes) -> None:
     assert runtime_process.watched(process_id) is None

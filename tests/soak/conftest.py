@@ -1,7 +1,8 @@
-"""Each case waits for minutes, so all begin at once, each in a thread of its own; a test is the end of its case.
+"""Each case waits for minutes, so all begin at once, each in a thread of its own; a test is the end
+of its case.
 
-A case is marked with how long it waits at full length; ``--seconds`` shortens what is longer than that. The cases run only
-where this folder is named: ``pytest tests/soak``.
+A case is marked with how long it waits at full length; ``--seconds`` shortens what is longer than
+that. The cases run only where this folder is named: ``pytest tests/soak``.
 """
 
 from __future__ import annotations
@@ -34,11 +35,15 @@ class Begun:
 
     def __str__(self) -> str:
         waiting = sum(not case.done() for case in self.cases.values())
-        return f"{time.monotonic() - self.began_s:5.0f} s, {waiting} of {len(self.cases)} cases wait"
+        return (
+            f"{time.monotonic() - self.began_s:5.0f} s, {waiting} of {len(self.cases)} cases wait"
+        )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--seconds", type=float, default=math.inf, help="the longest that a case may wait")
+    parser.addoption(
+        "--seconds", type=float, default=math.inf, help="the longest that a case may wait"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -46,7 +51,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:
-    is_named = any(Path(argument.partition("::")[0]).resolve().is_relative_to(_HERE) for argument in config.args)
+    is_named = any(
+        Path(argument.partition("::")[0]).resolve().is_relative_to(_HERE)
+        for argument in config.args
+    )
     return None if is_named else True
 
 
@@ -61,7 +69,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def begun(request: pytest.FixtureRequest) -> Iterator[Begun]:
     """Every case that was chosen begins now."""
-    items = [item for item in request.session.items if isinstance(item, pytest.Function) and _is_case(item)]
+    items = [
+        item
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and _is_case(item)
+    ]
     with ThreadPoolExecutor(len(items)) as threads:
         yield Begun({item.nodeid: threads.submit(_case(item), _length_s(item)) for item in items})
 

@@ -1,4 +1,6 @@
-"""What only time can show: no timer anywhere, nothing that tires. Each case runs at the length that its facts name."""
+"""What only time can show: no timer anywhere, nothing that tires. Each case runs at the length that
+its facts name.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ def proxy_process(upstream: Upstream) -> Iterator[ProxyProcess]:
 
 
 def states(process_id: int) -> set[str]:
-    """How ``/proc`` names the states of a process and of those in its group, ``T`` being stopped."""
+    """How ``/proc`` names the states of a process and of those in its group, ``T``
+    being stopped.
+    """
     found = set()
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -78,7 +82,9 @@ def test_a_poll_waits_without_a_timer_and_without_work(seconds: float) -> None:
 
 
 @pytest.mark.waits(10 * MINUTE_S)
-def test_an_event_that_came_in_the_middle_of_a_freeze_is_delivered_once_at_its_end(seconds: float) -> None:
+def test_an_event_that_came_in_the_middle_of_a_freeze_is_delivered_once_at_its_end(
+    seconds: float,
+) -> None:
     # D2, D3
     with lambda_api() as upstream, proxy_process(upstream) as proxy:
         runtime = proxy.connect().send(NEXT)
@@ -102,7 +108,9 @@ def test_an_event_that_came_in_the_middle_of_a_freeze_is_delivered_once_at_its_e
 
 
 @pytest.mark.waits(10 * MINUTE_S)
-def test_a_sandbox_that_was_frozen_while_it_polled_goes_on_as_if_nothing_had_been(seconds: float) -> None:
+def test_a_sandbox_that_was_frozen_while_it_polled_goes_on_as_if_nothing_had_been(
+    seconds: float,
+) -> None:
     # D2: the extension's two processes and a real runtime, with an export connection from before
     async def script() -> list[str]:
         async with Emulator(function()) as emulator:
@@ -129,7 +137,9 @@ def test_a_sandbox_that_was_frozen_while_it_polled_goes_on_as_if_nothing_had_bee
 
 
 @pytest.mark.waits(15 * MINUTE_S)
-def test_a_sandbox_that_waits_for_long_serves_the_next_event_and_ends_cleanly(seconds: float) -> None:
+def test_a_sandbox_that_waits_for_long_serves_the_next_event_and_ends_cleanly(
+    seconds: float,
+) -> None:
     # D1: not frozen, as under Managed Instances, so that every timer of both processes can fire
     async def script() -> list[str]:
         async with Emulator(function(initialization_type="lambda-managed-instances")) as emulator:
@@ -170,7 +180,9 @@ def test_a_result_may_be_streamed_for_as_long_as_a_function_may_run(seconds: flo
         api.read_head()
         api.send(event())
         runtime.read_message()
-        runtime.send(post_head(result_target(), b"Transfer-Encoding: chunked\r\nTrailer: X-End\r\n"))
+        runtime.send(
+            post_head(result_target(), b"Transfer-Encoding: chunked\r\nTrailer: X-End\r\n")
+        )
         api.read_head()
         before_bytes = proxy.rss_bytes()
         for number in range(int(seconds)):

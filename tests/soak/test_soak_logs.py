@@ -1,4 +1,6 @@
-"""A function that prints 10,000 lines a second: each is at the collector once, in its span, and calls pass as before."""
+"""A function that prints 10,000 lines a second: each is at the collector once, in its span, and
+calls pass as before.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,11 @@ class Collector:
             for resource in ExportLogsServiceRequest.FromString(body).resource_logs:
                 for record in resource.scope_logs[0].log_records:
                     ids = {each.key: each.value.string_value for each in record.attributes}
-                    yield record.body.string_value, ids.get("faas.invocation_id", ""), record.span_id.hex()
+                    yield (
+                        record.body.string_value,
+                        ids.get("faas.invocation_id", ""),
+                        record.span_id.hex(),
+                    )
 
 
 def batch(first: int, count: int) -> bytes:
@@ -105,7 +111,9 @@ def deliver(port: int, seconds: float, late: list[float]) -> int:
         due_s = began_s + number / BATCHES_A_SECOND
         time.sleep(max(due_s - time.monotonic(), 0))
         late.append(max(time.monotonic() - due_s, 0))
-        connection.request("POST", "/", batch(number * count, count), {"Content-Type": "application/json"})
+        connection.request(
+            "POST", "/", batch(number * count, count), {"Content-Type": "application/json"}
+        )
         assert connection.getresponse().read() == b""
     connection.close()
     return int(seconds * BATCHES_A_SECOND) * count
@@ -128,7 +136,11 @@ def test_ten_thousand_lines_a_second_arrive_once_and_do_no_harm(seconds: float) 
     with (
         contextlib.closing(Collector()) as collector,
         contextlib.closing(
-            Extension(LRAP_TELEMETRY_API="auto", OTEL_LOGS_EXPORTER="otlp", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+            Extension(
+                LRAP_TELEMETRY_API="auto",
+                OTEL_LOGS_EXPORTER="otlp",
+                OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+            )
         ) as extension,
     ):
         extension.read_registration()
@@ -146,7 +158,14 @@ def test_ten_thousand_lines_a_second_arrive_once_and_do_no_harm(seconds: float) 
         api.read_head()
         api.send(event(REQUEST_ID.encode()))
         runtime.read_message()
-        tell(port, {"time": "2026-11-30T10:00:00Z", "type": "platform.start", "record": {"requestId": REQUEST_ID}})
+        tell(
+            port,
+            {
+                "time": "2026-11-30T10:00:00Z",
+                "type": "platform.start",
+                "record": {"requestId": REQUEST_ID},
+            },
+        )
 
         quiet_ms = pings_ms(runtime, api, min(seconds, 5))
         late_s: list[float] = []
@@ -163,7 +182,9 @@ def test_ten_thousand_lines_a_second_arrive_once_and_do_no_harm(seconds: float) 
         api.read_message()
         api.send(ACCEPTED)
         runtime.read(len(ACCEPTED))
-        body = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % int((time.time() + 30) * 1_000)
+        body = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":%d}' % int(
+            (time.time() + 30) * 1_000
+        )
         events.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         assert extension.end() == (0, b"")
 

@@ -1,4 +1,6 @@
-"""What botocore would have signed a request with: the oracle of our signer, and what the stand-ins for AWS check with."""
+"""What botocore would have signed a request with: the oracle of our signer, and what the stand-ins
+for AWS check with.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,8 @@ def signature_by_botocore(
     region: str,
     service: str,
 ) -> str:
-    """The ``Authorization`` field that botocore writes, at the time that the request's ``X-Amz-Date`` says.
+    """The ``Authorization`` field that botocore writes, at the time that the request's
+    ``X-Amz-Date`` says.
 
     `keys` are the access key's id, the secret and the session's token, which may be empty.
     """

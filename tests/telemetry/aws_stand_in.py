@@ -1,4 +1,5 @@
-"""AWS's OTLP endpoints as a small program: checks every signature as botocore makes it, and keeps AWS's limits.
+"""AWS's OTLP endpoints as a small program: checks every signature as botocore makes it, and keeps
+AWS's limits.
 
 It is reached as AWS is: by its own host names, over TLS; a proxy leads there.
 """
@@ -22,12 +23,20 @@ if TYPE_CHECKING:
     from otlp_collector import Post
 
 REGION = "eu-west-1"
-KEYS = ("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "FwoGZXIvYXdzEXAMPLETOKEN//////////")
-CREDENTIALS = dict(
-    zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), KEYS, strict=True), AWS_REGION=REGION
+KEYS = (
+    "AKIDEXAMPLE",
+    "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+    "FwoGZXIvYXdzEXAMPLETOKEN//////////",
 )
-# What AWS says: https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html
-FORGED = b'{"message":"The request signature we calculated does not match the signature you provided."}'
+CREDENTIALS = dict(
+    zip(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), KEYS, strict=True),
+    AWS_REGION=REGION,
+)
+# What AWS says:
+# https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html
+FORGED = (
+    b'{"message":"The request signature we calculated does not match the signature you provided."}'
+)
 _LIMITS = {
     "xray": (5_000_000, 10_000, 200_000),
     "monitoring": (1_000_000, 1_000, 1_000_000),
@@ -36,7 +45,9 @@ _LIMITS = {
 
 
 class AwsStandIn:
-    """`answers` are what it says first, instead of what it would say; `keys` are the valid credentials, by key id."""
+    """`answers` are what it says first, instead of what it would say; `keys` are the valid
+    credentials, by key id.
+    """
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         self.answers: list[bytes] = []
@@ -46,7 +57,10 @@ class AwsStandIn:
     @contextmanager
     def serving(self) -> Iterator[dict[str, str]]:
         """The variables that lead to it."""
-        with Collector(self._answer, self._tls) as collector, Proxy(collector.port).serving() as proxy:
+        with (
+            Collector(self._answer, self._tls) as collector,
+            Proxy(collector.port).serving() as proxy,
+        ):
             self.collector = collector
             yield CREDENTIALS | {"https_proxy": f"http://{proxy}"}
 
@@ -66,9 +80,13 @@ class AwsStandIn:
         signed = given.partition("SignedHeaders=")[2].partition(",")[0].split(";")
         keys = self.keys.get(key_id)
         if keys is None or fields.get("x-amz-security-token", "") != keys[2]:
-            return reply(403, b'{"message":"The security token included in the request is invalid."}')
+            return reply(
+                403, b'{"message":"The security token included in the request is invalid."}'
+            )
         own = {name: value for name, value in fields.items() if name in {*signed, "x-amz-date"}}
-        expected = signature_by_botocore("POST", fields["host"], post.path, own, post.body, keys, region, service)
+        expected = signature_by_botocore(
+            "POST", fields["host"], post.path, own, post.body, keys, region, service
+        )
         if given != expected or not fields["host"].startswith(f"{service}.{region}."):
             return reply(403, FORGED)
         return self._beyond_limits(service, post)
@@ -91,7 +109,10 @@ class AwsStandIn:
                 return reply(400, b'{"message":"x-aws-log-group is missing"}')
         elif service == "xray":
             items = [
-                span for each in post.traces().resource_spans for scope in each.scope_spans for span in scope.spans
+                span
+                for each in post.traces().resource_spans
+                for scope in each.scope_spans
+                for span in scope.spans
             ]
         else:
             items = [
@@ -107,7 +128,9 @@ class AwsStandIn:
 
 
 class CredentialsServer:
-    """The container credentials endpoint. `given` are the answers, the last again and again; `asked` the requests' fields."""
+    """The container credentials endpoint. `given` are the answers, the last again and again;
+    `asked` the requests' fields.
+    """
 
     def __init__(self) -> None:
         self.given: list[tuple[int, bytes]] = []
@@ -142,5 +165,10 @@ class CredentialsServer:
 
 def credentials_json(keys: tuple[str, str, str], expiration: str) -> tuple[int, bytes]:
     """What the endpoint answers."""
-    members = {"AccessKeyId": keys[0], "SecretAccessKey": keys[1], "Token": keys[2], "Expiration": expiration}
+    members = {
+        "AccessKeyId": keys[0],
+        "SecretAccessKey": keys[1],
+        "Token": keys[2],
+        "Expiration": expiration,
+    }
     return 200, json.dumps(members).encode()

@@ -32,7 +32,9 @@ def start() -> Iterator[Callable[..., Telemetry]]:
     """Starts a telemetry process with these `OTEL_*` variables, for a collector or without one."""
     started: list[Telemetry] = []
 
-    def _start(collector: Collector | None = None, *, hears_platform: bool = False, **variables: str) -> Telemetry:
+    def _start(
+        collector: Collector | None = None, *, hears_platform: bool = False, **variables: str
+    ) -> Telemetry:
         encoded = {name.encode(): value.encode() for name, value in variables.items()}
         if collector is not None:
             encoded.setdefault(b"OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.encode())
@@ -71,8 +73,26 @@ def certified(tmp_path: Path) -> Callable[[str], Path]:
         path = tmp_path / f"{subject.replace(':', '-')}.pem"
         subprocess.run(
             [
-                *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=collector"),
-                *("-addext", f"subjectAltName={subject}", "-keyout", path, "-out", tmp_path / "cert"),
+                *(
+                    "openssl",
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "rsa:2048",
+                    "-nodes",
+                    "-days",
+                    "2",
+                    "-subj",
+                    "/CN=collector",
+                ),
+                *(
+                    "-addext",
+                    f"subjectAltName={subject}",
+                    "-keyout",
+                    path,
+                    "-out",
+                    tmp_path / "cert",
+                ),
             ],
             check=True,
             capture_output=True,
@@ -90,7 +110,9 @@ def certificate(certified: Callable[[str], Path]) -> Path:
 
 @pytest.fixture
 def full_port() -> Iterator[int]:
-    """One whose connections are never made: Linux does not answer for a listener whose queue is full."""
+    """One whose connections are never made: Linux does not answer for a listener whose queue is
+    full.
+    """
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         port = listener.getsockname()[1]
         queue = [socket.socket() for _ in range(4)]

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 PATIENCE_S = 60
 
 
-class GrpcCollector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_grpc.MetricsServiceServicer):
+class GrpcCollector(
+    trace_service_pb2_grpc.TraceServiceServicer, metrics_service_pb2_grpc.MetricsServiceServicer
+):
     """A collector. `script` is called for each request to either service with its number, from 0.
     It returns the status to answer, or None.
     """
 
-    def __init__(self, script: Callable[[int], grpc.StatusCode | None] = lambda number: None) -> None:
+    def __init__(
+        self, script: Callable[[int], grpc.StatusCode | None] = lambda number: None
+    ) -> None:
         self.traces: Queue[trace_service_pb2.ExportTraceServiceRequest] = Queue()
         self.metrics: Queue[metrics_service_pb2.ExportMetricsServiceRequest] = Queue()
         self.metadata: list[dict[str, Any]] = []
@@ -44,7 +48,9 @@ class GrpcCollector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service
         self._server.stop(grace=None).wait(PATIENCE_S)
 
     def Export(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802 - both services' one method
-        """The method of both services; the request's class says whether it has traces or metrics."""
+        """The method of both services; the request's class says whether it has traces
+        or metrics.
+        """
         number = len(self.metadata)
         self.metadata.append({each.key: each.value for each in context.invocation_metadata()})
         if (status := self._script(number)) is not None:
@@ -58,9 +64,19 @@ class GrpcCollector(trace_service_pb2_grpc.TraceServiceServicer, metrics_service
     def next_spans(self) -> list[Any]:
         """The spans of the next request."""
         request = self.traces.get(timeout=PATIENCE_S)
-        return [span for of in request.resource_spans for scope in of.scope_spans for span in scope.spans]
+        return [
+            span
+            for of in request.resource_spans
+            for scope in of.scope_spans
+            for span in scope.spans
+        ]
 
     def next_metrics(self) -> list[Any]:
         """The metrics of the next request."""
         request = self.metrics.get(timeout=PATIENCE_S)
-        return [metric for of in request.resource_metrics for scope in of.scope_metrics for metric in scope.metrics]
+        return [
+            metric
+            for of in request.resource_metrics
+            for scope in of.scope_metrics
+            for metric in scope.metrics
+        ]

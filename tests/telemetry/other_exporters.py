@@ -1,4 +1,6 @@
-"""A distribution of somebody's in a folder of its own, with exporters under OpenTelemetry's entry points."""
+"""A distribution of somebody's in a folder of its own, with exporters under OpenTelemetry's entry
+points.
+"""
 
 from __future__ import annotations
 
@@ -127,6 +129,8 @@ def write(folder: Path) -> Path:
     (folder / "kept_in_a_file.py").write_text(MODULE)
     information = folder / "kept_in_a_file-1.0.dist-info"
     information.mkdir()
-    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: kept-in-a-file\nVersion: 1.0\n")
+    (information / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: kept-in-a-file\nVersion: 1.0\n"
+    )
     (information / "entry_points.txt").write_text(ENTRY_POINTS)
     return folder

@@ -30,7 +30,11 @@ class Post(NamedTuple):
 
     @property
     def content(self) -> bytes:
-        return gzip.decompress(self.body) if self.fields.get("content-encoding") == "gzip" else self.body
+        return (
+            gzip.decompress(self.body)
+            if self.fields.get("content-encoding") == "gzip"
+            else self.body
+        )
 
     def traces(self) -> ExportTraceServiceRequest:
         return ExportTraceServiceRequest.FromString(self.content)
@@ -59,7 +63,9 @@ class Collector:
     """
 
     def __init__(
-        self, script: Callable[[int, Post], Any] = lambda number, post: reply(), tls: ssl.SSLContext | None = None
+        self,
+        script: Callable[[int, Post], Any] = lambda number, post: reply(),
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.posts: Queue[Post] = Queue()
         self._passed_over: list[Post] = []
@@ -113,7 +119,9 @@ class Collector:
     def _start_serving(self, connection: socket.socket) -> None:
         self._connections += 1
         self._open.append(connection)
-        self._threads.append(threading.Thread(target=self._serve, args=(connection, self._connections)))
+        self._threads.append(
+            threading.Thread(target=self._serve, args=(connection, self._connections))
+        )
         self._threads[-1].start()
 
     def _serve(self, connection: socket.socket, number: int) -> None:

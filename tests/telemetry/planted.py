@@ -13,8 +13,26 @@ MARKER = re.compile(rb"MARK([0-9]+)X")
 # match.
 KEPT = frozenset(
     {
-        *("eventSource", "EventSource", "source", "detail-type", "version", "Version", "type", "Type", "eventType"),
-        *("parentTypeName", "protocol", "aws:sqs", "dataType", "DataType", "EventVersion", "eventVersion"),
+        *(
+            "eventSource",
+            "EventSource",
+            "source",
+            "detail-type",
+            "version",
+            "Version",
+            "type",
+            "Type",
+            "eventType",
+        ),
+        *(
+            "parentTypeName",
+            "protocol",
+            "aws:sqs",
+            "dataType",
+            "DataType",
+            "EventVersion",
+            "eventVersion",
+        ),
         *("invocationSchemaVersion", "messageType"),
     }
 )
@@ -31,7 +49,9 @@ class Planter:
         self.paths: list[tuple[str, ...]] = []
 
     def planted(self, event: Any) -> Any:
-        """`event` with a marker in place of every text, also in JSON inside a text, except `KEPT`."""
+        """`event` with a marker in place of every text, also in JSON inside a text,
+        except `KEPT`.
+        """
         return self._planted(event, ())
 
     def marker(self, *path: str) -> str:
@@ -50,8 +70,13 @@ class Planter:
         if name in KEPT:
             return text
         if name == "rawQueryString":
-            secrets = "&".join(f"{secret}={self.marker('a secret parameter', secret)}" for secret in SECRET_PARAMETERS)
-            return f"page=2&{secrets}&next=%2F%3Fcode%3D{self.marker('a secret within a parameter')}"
+            secrets = "&".join(
+                f"{secret}={self.marker('a secret parameter', secret)}"
+                for secret in SECRET_PARAMETERS
+            )
+            return (
+                f"page=2&{secrets}&next=%2F%3Fcode%3D{self.marker('a secret within a parameter')}"
+            )
         if text.startswith("arn:"):
             # Only the resource of an ARN may be somebody's data; the rest names the service.
             return text.rpartition(":")[0] + ":" + self.marker(*path, "resource")
@@ -67,10 +92,16 @@ def with_secret_parameters(event: Any, planter: Planter) -> Any:
     """`event` with additional parameters of secret names, wherever it has parameters."""
     if not isinstance(event, dict):
         return event
-    for member in ("queryStringParameters", "query_string_parameters", "multiValueQueryStringParameters"):
+    for member in (
+        "queryStringParameters",
+        "query_string_parameters",
+        "multiValueQueryStringParameters",
+    ):
         if member in event:
             several = member.startswith("multi")
-            secrets = {name: planter.marker("a secret parameter", name) for name in SECRET_PARAMETERS}
+            secrets = {
+                name: planter.marker("a secret parameter", name) for name in SECRET_PARAMETERS
+            }
             event[member] = {
                 "page": ["2"] if several else "2",
                 **{name: [value, value] if several else value for name, value in secrets.items()},

@@ -1,4 +1,6 @@
-"""Events as Lambda's Telemetry API tells them, for tests; of the invocation and in the time of `proxy_records`."""
+"""Events as Lambda's Telemetry API tells them, for tests; of the invocation and in the time of
+`proxy_records`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,11 @@ DELIVERED = datetime.fromtimestamp(DELIVERED_NS / 1e9, timezone.utc)
 
 def at(ms: float) -> str:
     """So many milliseconds after the delivery."""
-    return (DELIVERED + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        (DELIVERED + timedelta(milliseconds=ms))
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
 def event(kind: str, ms: float, **record: Any) -> dict[str, Any]:
@@ -20,17 +26,29 @@ def event(kind: str, ms: float, **record: Any) -> dict[str, Any]:
 
 
 def init(
-    ms: float = -400, duration_ms: float = 350.5, *, kind: str = "on-demand", phase: str = "init", **end: Any
+    ms: float = -400,
+    duration_ms: float = 350.5,
+    *,
+    kind: str = "on-demand",
+    phase: str = "init",
+    **end: Any,
 ) -> list[dict[str, Any]]:
     """One init, from its start to its report."""
     about = {"initializationType": kind, "phase": phase}
     end = end or {"status": "success"}
     return [
         event(
-            "initStart", ms, **about, functionName="orders", runtimeVersion="python:3.14.v7", runtimeVersionArn="arn"
+            "initStart",
+            ms,
+            **about,
+            functionName="orders",
+            runtimeVersion="python:3.14.v7",
+            runtimeVersionArn="arn",
         ),
         event("initRuntimeDone", ms + duration_ms - 50.5, **about, **end),
-        event("initReport", ms + duration_ms + 3, **about, metrics={"durationMs": duration_ms}, **end),
+        event(
+            "initReport", ms + duration_ms + 3, **about, metrics={"durationMs": duration_ms}, **end
+        ),
     ]
 
 
@@ -38,7 +56,9 @@ def restore(ms: float = -300, duration_ms: float = 200.0) -> list[dict[str, Any]
     return [
         event("restoreStart", ms, functionName="orders", runtimeVersion="java:21.v1"),
         event("restoreRuntimeDone", ms + duration_ms - 20, status="success"),
-        event("restoreReport", ms + duration_ms, status="success", metrics={"durationMs": duration_ms}),
+        event(
+            "restoreReport", ms + duration_ms, status="success", metrics={"durationMs": duration_ms}
+        ),
     ]
 
 
@@ -53,7 +73,13 @@ def runtime_done(request_id: str = REQUEST_ID, ms: float = 26, **end: Any) -> di
         {"name": "runtimeOverhead", "start": at(25), "durationMs": 0.9},
     ]
     end = end or {"status": "success", "spans": spans}
-    return event("runtimeDone", ms, requestId=request_id, metrics={"durationMs": 26.0, "producedBytes": 6}, **end)
+    return event(
+        "runtimeDone",
+        ms,
+        requestId=request_id,
+        metrics={"durationMs": 26.0, "producedBytes": 6},
+        **end,
+    )
 
 
 def report(

@@ -24,7 +24,9 @@ VARIABLES = {
 }
 
 
-def delivered(event: bytes = b"{}", arn: str = ARN, **changed: Any) -> tuple[records.Message, bytes]:
+def delivered(
+    event: bytes = b"{}", arn: str = ARN, **changed: Any
+) -> tuple[records.Message, bytes]:
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
         f"Lambda-Runtime-Aws-Request-Id: {REQUEST_ID}\r\nLambda-Runtime-Deadline-Ms: {DEADLINE_MS}\r\n"
@@ -76,4 +78,6 @@ def finished(
 
 def invocations(*ids: int) -> list[tuple[records.Message, bytes]]:
     """Whole invocations, an event and its result each, with the numbers as span ids."""
-    return [record for number in ids for record in (delivered(span_id_hex=f"{number:016x}"), finished())]
+    return [
+        record for number in ids for record in (delivered(span_id_hex=f"{number:016x}"), finished())
+    ]

@@ -9,7 +9,9 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from lrap_otel.telemetry.export.sdk.metrics import sdk_metrics
 
 if TYPE_CHECKING:
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+        ExportMetricsServiceRequest,
+    )
 
     from lrap_otel.telemetry.otlp import metrics, wire
 

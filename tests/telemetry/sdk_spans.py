@@ -16,8 +16,12 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.otlp import traces, wire
 
 
-def request_of_the_sdk(spans: Sequence[traces.Span], scope: wire.Scope) -> ExportTraceServiceRequest:
-    """What the SDK's encoder makes of them, with what it leaves out (tested below): W3C flags and the links' trace state."""
+def request_of_the_sdk(
+    spans: Sequence[traces.Span], scope: wire.Scope
+) -> ExportTraceServiceRequest:
+    """What the SDK's encoder makes of them, with what it leaves out (tested below): W3C flags and
+    the links' trace state.
+    """
     readable = [readable_span(span, scope) for span in spans]
     request = encode_spans(readable)
     for encoded, span in zip(request.resource_spans[0].scope_spans[0].spans, readable, strict=True):

@@ -25,7 +25,9 @@ EVERY_FLUSH = {"OTEL_METRIC_EXPORT_INTERVAL": "1"}
 
 
 class Telemetry:
-    """One telemetry process and the proxy's end of its channel. Where it hears the platform, `tell` is Lambda."""
+    """One telemetry process and the proxy's end of its channel. Where it hears the platform, `tell`
+    is Lambda.
+    """
 
     def __init__(self, variables: dict[bytes, bytes], *, hears_platform: bool = False) -> None:
         self.channel = Channel()
@@ -48,7 +50,9 @@ class Telemetry:
         """Deliver a batch of the Telemetry API, over one connection, until it is acknowledged."""
         assert self.channel.platform is not None
         if self._platform is None:
-            self._platform = HTTPConnection(*self.channel.platform.getsockname(), timeout=PATIENCE_S)
+            self._platform = HTTPConnection(
+                *self.channel.platform.getsockname(), timeout=PATIENCE_S
+            )
         body = json.dumps(events).encode() if body is None else body
         self._platform.request("POST", "/", body, {"Content-Type": "application/json"})
         reply = self._platform.getresponse()
@@ -66,7 +70,9 @@ class Telemetry:
             elif kind != records.RELEASED:
                 return kind, fields
 
-    def flush(self, budget_ms: int = PATIENCE_S * 1_000, dropped: int = 0, billed_ms: int = 0) -> bool:
+    def flush(
+        self, budget_ms: int = PATIENCE_S * 1_000, dropped: int = 0, billed_ms: int = 0
+    ) -> bool:
         self._number += 1
         time.sleep(0.002)  # more than the interval of EVERY_FLUSH
         self.channel.offer(records.flush(self._number, budget_ms, dropped, billed_ms))
@@ -124,7 +130,9 @@ def points(post: Post, name: str) -> list[tuple[dict[str, Any], Any]]:
         for scope in resource.scope_metrics
         for metric in scope.metrics
         if metric.name == name
-        for point in (metric.sum.data_points if metric.HasField("sum") else metric.histogram.data_points)
+        for point in (
+            metric.sum.data_points if metric.HasField("sum") else metric.histogram.data_points
+        )
     ]
 
 

@@ -35,11 +35,15 @@ def span(**attributes: Any) -> Span:
 @given(spans())
 @settings(max_examples=50, deadline=None)
 def test_a_span_within_the_limits_has_nothing_but_the_annotations_more(of: Span) -> None:
-    ours, theirs = (ReadSpan.FromString(each.span(of)) for each in (AwsCodec(encode, print), encode))
+    ours, theirs = (
+        ReadSpan.FromString(each.span(of)) for each in (AwsCodec(encode, print), encode)
+    )
     added = ours.attributes.pop(0)
 
     assert added.key == "aws.xray.annotations"
-    assert ours.SerializeToString(deterministic=True) == theirs.SerializeToString(deterministic=True)
+    assert ours.SerializeToString(deterministic=True) == theirs.SerializeToString(
+        deterministic=True
+    )
 
 
 @pytest.mark.parametrize("codec", [encode, encode_json])
@@ -52,7 +56,9 @@ def test_a_span_within_the_limits_has_nothing_but_the_annotations_more(of: Span)
     ],
     ids=["many texts", "nested", "a long list"],
 )
-def test_a_span_beyond_the_limit_is_cut_until_it_fits_and_stays_itself(codec: Any, large: Span) -> None:
+def test_a_span_beyond_the_limit_is_cut_until_it_fits_and_stays_itself(
+    codec: Any, large: Span
+) -> None:
     large.events = [Event("exception", 1, {"exception.stacktrace": LONG})] * 128
     large.links = [Link(CONTEXT, {"a": LONG})] * 128
     large.status_message = LONG
@@ -75,7 +81,9 @@ def test_what_was_cut_off_is_counted() -> None:
 
 
 def test_the_annotations_are_attributes_that_the_span_has() -> None:
-    read = ReadSpan.FromString(AwsCodec(encode, print).span(span(**{"faas.trigger": "http", "x": 1})))
+    read = ReadSpan.FromString(
+        AwsCodec(encode, print).span(span(**{"faas.trigger": "http", "x": 1}))
+    )
 
     assert plain(read.attributes)["aws.xray.annotations"] == ["faas.trigger"]
 
@@ -83,7 +91,9 @@ def test_the_annotations_are_attributes_that_the_span_has() -> None:
 def test_metrics_beyond_the_limit_are_told_and_the_first_are_sent() -> None:
     warnings: list[str] = []
     points = [SumPoint({"n": number}, 1, 2, 1) for number in range(700)]
-    data = MetricsData(Resource({}), [Metric(name, "1", "", DELTA, points) for name in ("a", "b", "c")])
+    data = MetricsData(
+        Resource({}), [Metric(name, "1", "", DELTA, points) for name in ("a", "b", "c")]
+    )
 
     request = AwsCodec(encode, warnings.append).metrics_request(data)
 
@@ -112,7 +122,10 @@ def test_no_request_has_more_spans_than_aws_takes() -> None:
         ("xray.cn-northwest-1.amazonaws.com.cn", ("xray", "cn-northwest-1")),
         ("logs.ap-southeast-5.api.aws", ("logs", "ap-southeast-5")),
         ("vpce-0a1b-2c3d.xray.eu-west-1.vpce.amazonaws.com", ("xray", "eu-west-1")),
-        ("vpce-0a1b-2c3d-eu-west-1a.monitoring.eu-west-1.vpce.amazonaws.com", ("monitoring", "eu-west-1")),
+        (
+            "vpce-0a1b-2c3d-eu-west-1a.monitoring.eu-west-1.vpce.amazonaws.com",
+            ("monitoring", "eu-west-1"),
+        ),
         ("s3.eu-west-1.amazonaws.com", ("", "")),
         ("xray.amazonaws.com", ("", "")),
         ("xray.eu-west-1.amazonaws.com.evil.example", ("", "")),

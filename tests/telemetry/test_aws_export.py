@@ -53,7 +53,8 @@ def server() -> CredentialsServer:
 
 
 @pytest.mark.parametrize(
-    "more", [{}, {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}]
+    "more",
+    [{}, {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"}, {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}],
 )
 def test_xray_takes_what_an_endpoint_of_awss_alone_asks_for(
     start: Start, aws: AwsStandIn, leading: dict[str, str], more: dict[str, str]
@@ -71,12 +72,16 @@ def test_xray_takes_what_an_endpoint_of_awss_alone_asks_for(
 def test_export_aws_sends_traces_to_xray_and_metrics_only_if_they_are_asked_for(
     start: Start, aws: AwsStandIn, leading: dict[str, str]
 ) -> None:
-    telemetry = start(**leading, LRAP_EXPORT="aws", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+    telemetry = start(
+        **leading, LRAP_EXPORT="aws", OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1"
+    )
     telemetry.offer(*invocations(1))
     assert telemetry.flush(), telemetry.warnings
     assert telemetry.shutdown()
 
-    assert [post.fields["host"] for post in aws.collector.received()] == [f"xray.{REGION}.amazonaws.com"]
+    assert [post.fields["host"] for post in aws.collector.received()] == [
+        f"xray.{REGION}.amazonaws.com"
+    ]
 
 
 def test_metrics_go_to_aws_once_a_minute_at_most_and_none_is_lost(
@@ -102,8 +107,12 @@ def test_metrics_go_to_aws_once_a_minute_at_most_and_none_is_lost(
     assert sum(counted) == 4
 
 
-def test_logs_go_to_aws_where_they_are_on(start_hearing: Start, aws: AwsStandIn, leading: dict[str, str]) -> None:
-    headers = {"OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-aws-log-group=/orders,x-aws-log-stream=default"}
+def test_logs_go_to_aws_where_they_are_on(
+    start_hearing: Start, aws: AwsStandIn, leading: dict[str, str]
+) -> None:
+    headers = {
+        "OTEL_EXPORTER_OTLP_LOGS_HEADERS": "x-aws-log-group=/orders,x-aws-log-stream=default"
+    }
     telemetry = start_hearing(**leading, **headers, LRAP_EXPORT="aws", OTEL_LOGS_EXPORTER="otlp")
     telemetry.tell(line("hello"))
     telemetry.offer(*invocations(1))
@@ -124,7 +133,9 @@ def test_without_a_group_and_a_stream_logs_are_not_sent_and_it_is_said_why(
     assert telemetry.shutdown()
 
     assert [post.path for post in aws.collector.received()] == ["/v1/traces"]
-    assert "logs cannot be exported with these settings: AWS takes logs with" in telemetry.warnings[0]
+    assert (
+        "logs cannot be exported with these settings: AWS takes logs with" in telemetry.warnings[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -145,13 +156,29 @@ def test_without_a_group_and_a_stream_logs_are_not_sent_and_it_is_said_why(
         (400, b"Transaction Search is not enabled", "update-trace-segment-destination", False),
         (413, b"", "a request may have 5 MB and 10,000 spans, a span 200 KB", False),
         (429, b"Rate exceeded", "OTEL_TRACES_SAMPLER", True),
-        (403, b'{"message":"Signature expired: 20261130T100000Z is now earlier than"}', "signed anew", True),
-        (403, b"The security token included in the request is expired", "the credentials have expired", False),
+        (
+            403,
+            b'{"message":"Signature expired: 20261130T100000Z is now earlier than"}',
+            "signed anew",
+            True,
+        ),
+        (
+            403,
+            b"The security token included in the request is expired",
+            "the credentials have expired",
+            False,
+        ),
         (403, b"SignatureDoesNotMatch", "a proxy changes requests", False),
     ],
 )
 def test_an_answer_that_people_get_wrong_says_what_to_do(
-    start: Start, aws: AwsStandIn, leading: dict[str, str], status: int, body: bytes, said: str, is_kept: bool
+    start: Start,
+    aws: AwsStandIn,
+    leading: dict[str, str],
+    status: int,
+    body: bytes,
+    said: str,
+    is_kept: bool,
 ) -> None:
     aws.answers = [reply(status, body)]
     telemetry = start(**leading, **TO_XRAY)
@@ -188,8 +215,12 @@ def test_a_wrong_path_is_corrected(
     assert said in telemetry.warnings[0]
 
 
-def test_what_aws_repeats_of_the_request_shows_no_key(start: Start, aws: AwsStandIn, leading: dict[str, str]) -> None:
-    aws.answers = [reply(403, f"x-amz-security-token:{KEYS[2]} Credential={KEYS[0]}/20261130".encode())]
+def test_what_aws_repeats_of_the_request_shows_no_key(
+    start: Start, aws: AwsStandIn, leading: dict[str, str]
+) -> None:
+    aws.answers = [
+        reply(403, f"x-amz-security-token:{KEYS[2]} Credential={KEYS[0]}/20261130".encode())
+    ]
     telemetry = start(**leading, **TO_XRAY)
     telemetry.offer(*invocations(1))
     assert not telemetry.flush()
@@ -211,7 +242,9 @@ def test_a_bearer_token_of_the_users_is_sent_instead_of_a_signature(
     assert "x-amz-date" not in fields
 
 
-def test_xray_is_told_what_is_to_be_searchable(start: Start, aws: AwsStandIn, leading: dict[str, str]) -> None:
+def test_xray_is_told_what_is_to_be_searchable(
+    start: Start, aws: AwsStandIn, leading: dict[str, str]
+) -> None:
     event = b'{"version":"2.0","routeKey":"GET /a","requestContext":{"http":{"method":"GET","path":"/a"}}}'
     telemetry = start(**leading, **TO_XRAY)
     telemetry.offer(delivered(event), finished(b'{"statusCode":200}'))
@@ -219,7 +252,9 @@ def test_xray_is_told_what_is_to_be_searchable(start: Start, aws: AwsStandIn, le
 
     attributes = plain(spans_of(aws.collector)[0].attributes)
     named = attributes["aws.xray.annotations"]
-    assert {"faas.trigger", "faas.invocation_id", "http.route", "http.response.status_code"} <= set(named)
+    assert {"faas.trigger", "faas.invocation_id", "http.route", "http.response.status_code"} <= set(
+        named
+    )
     assert set(named) <= attributes.keys()
 
 
@@ -227,9 +262,12 @@ def test_a_span_that_is_too_large_for_aws_loses_the_ends_of_its_texts(
     start: Start, aws: AwsStandIn, leading: dict[str, str]
 ) -> None:
     error = json.dumps({"errorType": "E", "errorMessage": "m" * 60_000, "stackTrace": []}).encode()
-    agent = b'{"version":"2.0","rawQueryString":"%s","requestContext":{"http":{"method":"GET","userAgent":"%s"}}}' % (
-        b"q" * 150_000,
-        b"a" * 150_000,
+    agent = (
+        b'{"version":"2.0","rawQueryString":"%s","requestContext":{"http":{"method":"GET","userAgent":"%s"}}}'
+        % (
+            b"q" * 150_000,
+            b"a" * 150_000,
+        )
     )
     telemetry = start(**leading, **TO_XRAY)
     telemetry.offer(delivered(agent), finished(error, "error"))
@@ -241,7 +279,11 @@ def test_a_span_that_is_too_large_for_aws_loses_the_ends_of_its_texts(
 
 
 def test_credentials_of_the_container_endpoint_come_before_the_environments(
-    start: Start, aws: AwsStandIn, leading: dict[str, str], server: CredentialsServer, tmp_path: Path
+    start: Start,
+    aws: AwsStandIn,
+    leading: dict[str, str],
+    server: CredentialsServer,
+    tmp_path: Path,
 ) -> None:
     (tmp_path / "token").write_text("of-the-file\n")
     aws.keys = {OTHERS[0]: OTHERS}
@@ -272,7 +314,10 @@ def test_credentials_are_fetched_anew_before_they_expire_and_after_a_restore(
     ]
     with server.serving() as uri:
         telemetry = start(
-            **leading, **TO_XRAY, AWS_CONTAINER_CREDENTIALS_FULL_URI=uri, AWS_CONTAINER_AUTHORIZATION_TOKEN="abc"
+            **leading,
+            **TO_XRAY,
+            AWS_CONTAINER_CREDENTIALS_FULL_URI=uri,
+            AWS_CONTAINER_AUTHORIZATION_TOKEN="abc",
         )
         for number in (1, 2, 3):
             telemetry.offer(*invocations(number))
@@ -281,7 +326,10 @@ def test_credentials_are_fetched_anew_before_they_expire_and_after_a_restore(
         telemetry.offer(*invocations(4))
         assert telemetry.flush(), telemetry.warnings
 
-    signed_by = [post.fields["authorization"].split("=")[1].split("/")[0] for post in aws.collector.received()]
+    signed_by = [
+        post.fields["authorization"].split("=")[1].split("/")[0]
+        for post in aws.collector.received()
+    ]
     assert signed_by == [KEYS[0], OTHERS[0], OTHERS[0], KEYS[0]]
     assert [fields["authorization"] for fields in server.asked] == ["abc"] * 3
 
@@ -290,7 +338,9 @@ def test_credentials_that_aws_calls_expired_are_replaced_and_the_spans_arrive(
     start: Start, aws: AwsStandIn, leading: dict[str, str], server: CredentialsServer
 ) -> None:
     aws.keys = {OTHERS[0]: OTHERS, KEYS[0]: KEYS}
-    aws.answers = [reply(403, b'{"message":"The security token included in the request is expired"}')]
+    aws.answers = [
+        reply(403, b'{"message":"The security token included in the request is expired"}')
+    ]
     server.given = [credentials_json(KEYS, FAR), credentials_json(OTHERS, FAR)]
     with server.serving() as uri:
         telemetry = start(**leading, **TO_XRAY, AWS_CONTAINER_CREDENTIALS_FULL_URI=uri)
@@ -306,8 +356,14 @@ def test_credentials_that_aws_calls_expired_are_replaced_and_the_spans_arrive(
     ("variables", "said"),
     [
         ({"AWS_ACCESS_KEY_ID": ""}, "no AWS credentials are there"),
-        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://example.com/x"}, "neither this machine's nor ECS's or EKS's"),
-        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "nonsense"}, "AWS_CONTAINER_CREDENTIALS_FULL_URI cannot be used"),
+        (
+            {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://example.com/x"},
+            "neither this machine's nor ECS's or EKS's",
+        ),
+        (
+            {"AWS_CONTAINER_CREDENTIALS_FULL_URI": "nonsense"},
+            "AWS_CONTAINER_CREDENTIALS_FULL_URI cannot be used",
+        ),
         (
             {
                 "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/",
@@ -328,9 +384,15 @@ def test_without_credentials_the_spans_wait_and_it_is_said_why(
     assert aws.collector.received() == []
 
 
-@pytest.mark.parametrize("answer", [(500, b"x"), (200, b"[]"), (200, b"\xff"), (200, b'{"AccessKeyId": 1}')])
+@pytest.mark.parametrize(
+    "answer", [(500, b"x"), (200, b"[]"), (200, b"\xff"), (200, b'{"AccessKeyId": 1}')]
+)
 def test_a_credentials_endpoint_that_gives_none_costs_no_spans(
-    start: Start, aws: AwsStandIn, leading: dict[str, str], server: CredentialsServer, answer: tuple[int, bytes]
+    start: Start,
+    aws: AwsStandIn,
+    leading: dict[str, str],
+    server: CredentialsServer,
+    answer: tuple[int, bytes],
 ) -> None:
     server.given = [answer, credentials_json(KEYS, FAR)]
     with server.serving() as uri:
@@ -347,7 +409,11 @@ def test_a_credentials_endpoint_that_gives_none_costs_no_spans(
     ("variables", "traces", "metrics"),
     [
         ({"AWS_REGION": "eu-west-1"}, XRAY, ""),
-        ({"AWS_DEFAULT_REGION": "cn-north-1"}, "https://xray.cn-north-1.amazonaws.com.cn/v1/traces", ""),
+        (
+            {"AWS_DEFAULT_REGION": "cn-north-1"},
+            "https://xray.cn-north-1.amazonaws.com.cn/v1/traces",
+            "",
+        ),
         (
             {"AWS_REGION": "us-east-1", "AWS_USE_FIPS_ENDPOINT": "true"},
             "https://xray-fips.us-east-1.amazonaws.com/v1/traces",
@@ -355,11 +421,18 @@ def test_a_credentials_endpoint_that_gives_none_costs_no_spans(
         ),
         ({"AWS_REGION": "eu-west-1", "OTEL_METRICS_EXPORTER": "otlp"}, XRAY, MONITORING),
         (
-            {"AWS_REGION": "eu-west-1", "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c/v1/metrics"},
+            {
+                "AWS_REGION": "eu-west-1",
+                "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://c/v1/metrics",
+            },
             XRAY,
             "http://c/v1/metrics",
         ),
-        ({"AWS_REGION": "eu-west-1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/x"}, "http://c/x", ""),
+        (
+            {"AWS_REGION": "eu-west-1", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://c/x"},
+            "http://c/x",
+            "",
+        ),
         ({"AWS_REGION": "eu-west-1", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, XRAY, ""),
     ],
 )
@@ -367,7 +440,10 @@ def test_export_aws_stands_for_awss_addresses_where_no_other_is_given(
     variables: dict[str, str], traces: str, metrics: str
 ) -> None:
     read = ExportSettings(
-        {b"LRAP_EXPORT": b"aws", **{name.encode(): text.encode() for name, text in variables.items()}}
+        {
+            b"LRAP_EXPORT": b"aws",
+            **{name.encode(): text.encode() for name, text in variables.items()},
+        }
     )
 
     assert (read.traces.url, read.metrics.url if read.metrics.enabled else "") == (traces, metrics)

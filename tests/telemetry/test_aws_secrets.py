@@ -1,4 +1,6 @@
-"""Secrets by reference: looked up at AWS (moto), used in headers and endpoints, renewed, waited for, never shown."""
+"""Secrets by reference: looked up at AWS (moto), used in headers and endpoints, renewed, waited
+for, never shown.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,9 @@ def test_a_header_has_what_the_secret_the_key_of_one_and_the_parameter_hold(
         aws.secret('{"api-key": "k1", "n": 7}'),
         aws.parameter(" p 1\n"),
     )
-    headers = f"a=${{{whole}}},b=Bearer%20${{{of_json}:api-key::}}.${{{of_json}:n}},c=${{{parameter}}}"
+    headers = (
+        f"a=${{{whole}}},b=Bearer%20${{{of_json}:api-key::}}.${{{of_json}:n}},c=${{{parameter}}}"
+    )
     telemetry = start(collector, **keys(aws.url), **{HEADERS: headers})
     telemetry.offer(*invocations(1))
     assert telemetry.flush(), telemetry.warnings
@@ -101,10 +105,14 @@ def test_a_header_has_what_the_secret_the_key_of_one_and_the_parameter_hold(
     assert (fields["a"], fields["b"], fields["c"]) == ("abc=,%41", "Bearer k1.7", "p 1")
 
 
-def test_logs_have_the_secrets_of_their_own_settings(start_hearing: Start, collector: Collector, aws: Aws) -> None:
+def test_logs_have_the_secrets_of_their_own_settings(
+    start_hearing: Start, collector: Collector, aws: Aws
+) -> None:
     logs = {"OTEL_LOGS_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_LOGS_COMPRESSION": "gzip"}
     headers = f"a=${{{aws.secret('of logs')}}}"
-    telemetry = start_hearing(collector, **keys(aws.url), **logs, OTEL_EXPORTER_OTLP_LOGS_HEADERS=headers)
+    telemetry = start_hearing(
+        collector, **keys(aws.url), **logs, OTEL_EXPORTER_OTLP_LOGS_HEADERS=headers
+    )
     telemetry.offer(*invocations(1))
     telemetry.tell(line("hello"))
     assert telemetry.flush(), telemetry.warnings
@@ -116,10 +124,14 @@ def test_logs_have_the_secrets_of_their_own_settings(start_hearing: Start, colle
     assert "a" not in posts["/v1/traces"].fields
 
 
-def test_an_older_version_of_a_secret_can_be_named(start: Start, collector: Collector, aws: Aws) -> None:
+def test_an_older_version_of_a_secret_can_be_named(
+    start: Start, collector: Collector, aws: Aws
+) -> None:
     arn = aws.secret("old")
     aws.secrets.put_secret_value(SecretId=arn, SecretString="new")
-    telemetry = start(collector, **keys(aws.url), **{HEADERS: f"a=${{{arn}::AWSPREVIOUS:}},b=${{{arn}}}"})
+    telemetry = start(
+        collector, **keys(aws.url), **{HEADERS: f"a=${{{arn}::AWSPREVIOUS:}},b=${{{arn}}}"}
+    )
     telemetry.offer(*invocations(1))
     assert telemetry.flush(), telemetry.warnings
 
@@ -140,9 +152,17 @@ def test_the_path_of_a_signal_comes_after_the_address_that_a_parameter_holds(
 
 
 @pytest.mark.parametrize("form", ["${{{}}}", "${{{}}}/v1/traces", "http://${{{}}}/v1/traces"])
-def test_an_address_may_be_what_a_parameter_holds(start: Start, collector: Collector, aws: Aws, form: str) -> None:
+def test_an_address_may_be_what_a_parameter_holds(
+    start: Start, collector: Collector, aws: Aws, form: str
+) -> None:
     host = f"127.0.0.1:{collector.port}"
-    held = host if form.startswith("http") else f"http://{host}" if "/v1" in form else f"http://{host}/v1/traces"
+    held = (
+        host
+        if form.startswith("http")
+        else f"http://{host}"
+        if "/v1" in form
+        else f"http://{host}/v1/traces"
+    )
     address = form.format(aws.parameter(held))
     telemetry = start(None, **keys(aws.url), OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=address)
     telemetry.offer(*invocations(1))
@@ -155,9 +175,22 @@ def test_the_services_get_a_right_signature_and_each_signal_uses_the_same_look_u
     start: Start, collector: Collector
 ) -> None:
     def answer(number: int, post: Post) -> bytes:
-        own = {name: value for name, value in post.fields.items() if name.startswith(("x-amz-", "content-type"))}
+        own = {
+            name: value
+            for name, value in post.fields.items()
+            if name.startswith(("x-amz-", "content-type"))
+        }
         expected = signature_by_botocore(
-            *("POST", post.fields["host"], post.path, own, post.body, KEYS, REGION, "secretsmanager")
+            *(
+                "POST",
+                post.fields["host"],
+                post.path,
+                own,
+                post.body,
+                KEYS,
+                REGION,
+                "secretsmanager",
+            )
         )
         is_right = post.fields["authorization"] == expected
         return reply(200, b'{"SecretString": "k"}') if is_right else reply(403, b"{}")
@@ -177,7 +210,9 @@ def test_the_services_get_a_right_signature_and_each_signal_uses_the_same_look_u
     assert {post.fields["a"] for post in collector.received()} == {"k"}
 
 
-def test_an_export_waits_for_a_secret_and_nothing_else_does(start: Start, collector: Collector) -> None:
+def test_an_export_waits_for_a_secret_and_nothing_else_does(
+    start: Start, collector: Collector
+) -> None:
     may = threading.Event()
 
     def answer(number: int, post: Post) -> bytes:
@@ -225,8 +260,12 @@ def test_a_secret_that_cannot_be_used_is_named_and_the_spans_wait(
     assert collector.next().fields["a"] == "k"
 
 
-def test_what_may_not_be_read_says_which_permission_it_takes(start: Start, collector: Collector) -> None:
-    denied = b'{"__type": "com.amazonaws#AccessDeniedException", "Message": "User is not authorized"}'
+def test_what_may_not_be_read_says_which_permission_it_takes(
+    start: Start, collector: Collector
+) -> None:
+    denied = (
+        b'{"__type": "com.amazonaws#AccessDeniedException", "Message": "User is not authorized"}'
+    )
     with Collector(lambda number, post: reply(400, denied)) as service:
         telemetry = start(collector, **keys(service.url), **{HEADERS: f"a=${{{ARN}:k}}"})
         telemetry.offer(*invocations(1))
@@ -238,9 +277,15 @@ def test_what_may_not_be_read_says_which_permission_it_takes(start: Start, colle
     ) in telemetry.warnings[0]
 
 
-@pytest.mark.parametrize("answer", [reply(500), reply(200, b"[]"), reply(200, b"\xff"), b"nonsense\r\n\r\n", HANG])
-def test_a_service_that_gives_nonsense_costs_no_spans(start: Start, collector: Collector, answer: Any) -> None:
-    with Collector(lambda number, post: answer if number == 0 else reply(200, b'{"SecretString": "k"}')) as service:
+@pytest.mark.parametrize(
+    "answer", [reply(500), reply(200, b"[]"), reply(200, b"\xff"), b"nonsense\r\n\r\n", HANG]
+)
+def test_a_service_that_gives_nonsense_costs_no_spans(
+    start: Start, collector: Collector, answer: Any
+) -> None:
+    with Collector(
+        lambda number, post: answer if number == 0 else reply(200, b'{"SecretString": "k"}')
+    ) as service:
         telemetry = start(collector, **keys(service.url), **{HEADERS: f"a=${{{ARN}}}"})
         telemetry.offer(*invocations(1))
         assert not telemetry.flush(budget_ms=100)
@@ -251,7 +296,9 @@ def test_a_service_that_gives_nonsense_costs_no_spans(start: Start, collector: C
 
 def test_no_line_shows_a_secret_whatever_the_collector_repeats(start: Start, aws: Aws) -> None:
     arn = aws.secret("s3cr3t-value")
-    with Collector(lambda number, post: reply(401, f"bad key {post.fields['a']}".encode())) as collector:
+    with Collector(
+        lambda number, post: reply(401, f"bad key {post.fields['a']}".encode())
+    ) as collector:
         telemetry = start(collector, **keys(aws.url), **{HEADERS: f"a=${{{arn}}}"})
         telemetry.offer(*invocations(1))
         assert not telemetry.flush()
@@ -261,9 +308,13 @@ def test_no_line_shows_a_secret_whatever_the_collector_repeats(start: Start, aws
     assert "s3cr3t" not in "".join(telemetry.warnings)
 
 
-def test_a_secret_that_is_longer_than_the_line_that_repeats_it_is_not_shown_in_part(start: Start) -> None:
+def test_a_secret_that_is_longer_than_the_line_that_repeats_it_is_not_shown_in_part(
+    start: Start,
+) -> None:
     token = "".join(f"{number:04}" for number in range(500))
-    with Collector(lambda number, post: reply(401, f"bad {post.fields['a']}".encode())) as collector:
+    with Collector(
+        lambda number, post: reply(401, f"bad {post.fields['a']}".encode())
+    ) as collector:
         telemetry = start(collector, **{HEADERS: f"a={token}"})
         telemetry.offer(*invocations(1))
         assert not telemetry.flush()
@@ -274,7 +325,9 @@ def test_a_secret_that_is_longer_than_the_line_that_repeats_it_is_not_shown_in_p
 
 def test_an_address_that_holds_no_url_is_not_repeated(start: Start, aws: Aws) -> None:
     telemetry = start(
-        None, **keys(aws.url), OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"${{{aws.parameter('s3cr3t nonsense')}}}"
+        None,
+        **keys(aws.url),
+        OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"${{{aws.parameter('s3cr3t nonsense')}}}",
     )
     telemetry.offer(*invocations(1))
     assert not telemetry.flush()
@@ -285,11 +338,15 @@ def test_an_address_that_holds_no_url_is_not_repeated(start: Start, aws: Aws) ->
     )
 
 
-def test_a_snapshot_has_no_secret_and_a_restore_looks_them_up(start: Start, collector: Collector, aws: Aws) -> None:
+def test_a_snapshot_has_no_secret_and_a_restore_looks_them_up(
+    start: Start, collector: Collector, aws: Aws
+) -> None:
     arn = aws.secret("before")
     variables = keys(aws.url) | {"AWS_LAMBDA_INITIALIZATION_TYPE": "snap-start"}
     telemetry = start(collector, **variables, **{HEADERS: f"a=${{{arn}}}"})
-    telemetry.offer(*invocations(1))  # nobody exports before a snapshot; whoever does has looked them up
+    telemetry.offer(
+        *invocations(1)
+    )  # nobody exports before a snapshot; whoever does has looked them up
     assert telemetry.flush(), telemetry.warnings
     aws.secrets.put_secret_value(SecretId=arn, SecretString="after")
     telemetry.offer((records.restored(1), b""))
@@ -341,7 +398,9 @@ def test_known_values_are_used_while_old_ones_are_looked_up_again() -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_secret_that_may_be_old_is_looked_up_and_the_request_goes_again(status: int) -> None:
+def test_a_refused_secret_that_may_be_old_is_looked_up_and_the_request_goes_again(
+    status: int,
+) -> None:
     service, clock = Service("old", "new"), Clock()
 
     def answer(number: int, post: Post) -> bytes:
@@ -349,11 +408,18 @@ def test_a_refused_secret_that_may_be_old_is_looked_up_and_the_request_goes_agai
 
     with Collector(answer) as collector:
         read = ExportSettings(
-            {b"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.encode(), HEADERS.encode(): f"a=${{{ARN}}}".encode()}
+            {
+                b"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.encode(),
+                HEADERS.encode(): f"a=${{{ARN}}}".encode(),
+            }
         )
         secrets = Secrets([ARN], lambda: service, clock)  # type: ignore[arg-type, return-value]
-        endpoint = ReferencedEndpoint(read.traces, secrets, lambda own: Endpoint(own, read.network, {}))
-        assert endpoint.post(b"", within()).outcome == REJECTED  # the value is fresh: it is refused for what it is
+        endpoint = ReferencedEndpoint(
+            read.traces, secrets, lambda own: Endpoint(own, read.network, {})
+        )
+        assert (
+            endpoint.post(b"", within()).outcome == REJECTED
+        )  # the value is fresh: it is refused for what it is
         clock.s += 61
         assert endpoint.post(b"", within()).outcome == REFUSED
         assert endpoint.post(b"", within()).outcome == ACCEPTED
@@ -393,13 +459,23 @@ def test_after_a_failure_the_service_is_left_alone_for_a_time() -> None:
             "arn:aws-cn:ssm:cn-north-1:1:parameter/a/b",
             ("ssm", "cn-north-1", "arn:aws-cn:ssm:cn-north-1:1:parameter/a/b", "", "", ""),
         ),
-        ("arn:aws:ssm:eu-west-1:1:parameter/a:3", ("ssm", REGION, "arn:aws:ssm:eu-west-1:1:parameter/a:3", "", "", "")),
+        (
+            "arn:aws:ssm:eu-west-1:1:parameter/a:3",
+            ("ssm", REGION, "arn:aws:ssm:eu-west-1:1:parameter/a:3", "", "", ""),
+        ),
     ],
 )
 def test_a_reference_is_taken_apart_as_ecs_does(text: str, parts: tuple[str, ...]) -> None:
     read = Reference(text)
 
-    assert (read.service, read.region, read.arn, read.json_key, read.version_stage, read.version_id) == parts
+    assert (
+        read.service,
+        read.region,
+        read.arn,
+        read.json_key,
+        read.version_stage,
+        read.version_id,
+    ) == parts
     assert references_in(f"a ${{{text}}} b ${{{text}}}") == [text, text]
 
 
@@ -416,7 +492,9 @@ def test_a_reference_is_taken_apart_as_ecs_does(text: str, parts: tuple[str, ...
     ],
 )
 def test_a_malformed_reference_is_told_at_the_start_and_left_out(text: str) -> None:
-    read = ExportSettings({HEADERS.encode(): f"a={text},b=c".encode(), b"OTEL_EXPORTER_OTLP_ENDPOINT": text.encode()})
+    read = ExportSettings(
+        {HEADERS.encode(): f"a={text},b=c".encode(), b"OTEL_EXPORTER_OTLP_ENDPOINT": text.encode()}
+    )
 
     assert (read.traces.headers, read.traces.url) == ({"b": "c"}, "http://127.0.0.1:4318/v1/traces")
     assert len(read.warnings) == 2

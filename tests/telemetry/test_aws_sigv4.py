@@ -34,7 +34,13 @@ VECTORS = {
         *("GET", f"/{UNRESERVED}", {}, ""),
         "07ef7494c76fa4850883e2b006601f940f8a34d404d0cfa977f52a65bbf5f24f",
     ),
-    "get-utf8": ("GET", "/ሴ", {}, "", "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85"),
+    "get-utf8": (
+        "GET",
+        "/ሴ",
+        {},
+        "",
+        "8318018e0b0f223aa2bbf98705b62bb787dc9c0e678f255a891fd03141be5d85",
+    ),
     "get-vanilla": ("GET", "/", {}, "", VANILLA),
     "get-vanilla-query-order-key": (
         *("GET", "/?Param1=value2&Param1=Value1", {}, ""),
@@ -68,7 +74,13 @@ VECTORS = {
         *("GET", "/./example", {}, ""),
         "ef75d96142cf21edca26f06005da7988e4f8dc83a165a80865db7089db637ec5",
     ),
-    "get-slashes": ("GET", "//example//", {}, "", "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84"),
+    "get-slashes": (
+        "GET",
+        "//example//",
+        {},
+        "",
+        "9a624bd73a37c9a373b5312afbebe7a714a789de108f0bdfe846570885f57e84",
+    ),
     "get-space": (
         *("GET", "/example space/", {}, ""),
         "652487583200325589f1fba4c7e578f72c47cb61beeca81406b39ddec1366741",
@@ -85,7 +97,13 @@ VECTORS = {
         *("POST", "/", {"My-Header1": "VALUE1"}, ""),
         "cdbc9802e29d2942e5e10b5bccfdd67c5f22c7c4e8ae67b53629efa58b974b7d",
     ),
-    "post-vanilla": ("POST", "/", {}, "", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+    "post-vanilla": (
+        "POST",
+        "/",
+        {},
+        "",
+        "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b",
+    ),
     "post-vanilla-query": (
         *("POST", "/?Param1=value1", {}, ""),
         "28038455d6de14eafc1f9222cf5aa6f1a96197d7deb8263271d420d138af7f11",
@@ -100,9 +118,14 @@ VECTORS = {
     ),
 }
 
-segments = st.text(st.characters(codec="utf-8", exclude_characters="/?#", exclude_categories=["Cc", "Cs"]), max_size=6)
+segments = st.text(
+    st.characters(codec="utf-8", exclude_characters="/?#", exclude_categories=["Cc", "Cs"]),
+    max_size=6,
+)
 words = st.text("abcXYZ019-._~ !$'()*+,;:@%/ü€", max_size=8)
-names = st.from_regex(r"X-[A-Za-z][a-z0-9-]{0,10}", fullmatch=True).filter(lambda name: name.lower()[:6] != "x-amz-")
+names = st.from_regex(r"X-[A-Za-z][a-z0-9-]{0,10}", fullmatch=True).filter(
+    lambda name: name.lower()[:6] != "x-amz-"
+)
 values = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20)
 
 
@@ -121,7 +144,9 @@ def test_a_request_is_signed_as_awss_published_vector_is(name: str) -> None:
 def test_the_sessions_token_is_sent_and_signed() -> None:
     credentials = Credentials(*KEYS, TOKEN)
 
-    signed = signed_fields("GET", "example.amazonaws.com", "/", {}, b"", credentials, "us-east-1", "service", AT_S)
+    signed = signed_fields(
+        "GET", "example.amazonaws.com", "/", {}, b"", credentials, "us-east-1", "service", AT_S
+    )
 
     assert signed == {
         "X-Amz-Date": "20150830T123600Z",
@@ -162,10 +187,19 @@ def test_any_request_is_signed_as_botocore_signs_it(
     url = Url(f"https://host.test/{'/'.join(path)}" + _query(query))
     credentials = Credentials(access_key_id, secret, token)
 
-    signed = signed_fields(method, url.address, url.path, fields, body, credentials, region, service, now_s)
+    signed = signed_fields(
+        method, url.address, url.path, fields, body, credentials, region, service, now_s
+    )
 
     assert signed["Authorization"] == signature_by_botocore(
-        method, str(url.address), url.path, signed, body, (access_key_id, secret, token), region, service
+        method,
+        str(url.address),
+        url.path,
+        signed,
+        body,
+        (access_key_id, secret, token),
+        region,
+        service,
     )
 
 
@@ -177,6 +211,11 @@ def test_the_keyed_hash_is_the_standard_librarys(key: bytes, message: bytes) -> 
 def _query(pairs: list[tuple[str, str]]) -> str:
     def encoded(text: str) -> str:
         kept = "-._~ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-        return "".join(each if each in kept else "".join(f"%{byte:02X}" for byte in each.encode()) for each in text)
+        return "".join(
+            each if each in kept else "".join(f"%{byte:02X}" for byte in each.encode())
+            for each in text
+        )
 
-    return ("?" if pairs else "") + "&".join(f"{encoded(name)}={encoded(value)}" for name, value in pairs)
+    return ("?" if pairs else "") + "&".join(
+        f"{encoded(name)}={encoded(value)}" for name, value in pairs
+    )

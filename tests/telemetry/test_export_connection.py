@@ -40,13 +40,18 @@ def trust(certificate: Path) -> Tls:
     return Tls(ExportSettings({}).network, str(certificate))
 
 
-def connection_to(collector: Collector, certificate: Path | None = None, path: str = "/") -> closing[Connection]:
+def connection_to(
+    collector: Collector, certificate: Path | None = None, path: str = "/"
+) -> closing[Connection]:
     tls = trust(certificate) if certificate is not None else None
     return closing(Connection(Url(f"{collector.url}{path}"), None, tls))
 
 
 def post(
-    collector: Collector, certificate: Path | None = None, body: bytes = b"", seconds: float = PATIENCE_S
+    collector: Collector,
+    certificate: Path | None = None,
+    body: bytes = b"",
+    seconds: float = PATIENCE_S,
 ) -> tuple[int, bytes]:
     with connection_to(collector, certificate) as connection:
         return said(connection.post({}, body, later(seconds)))
@@ -94,9 +99,21 @@ def test_answers_that_come_byte_by_byte_are_understood_and_the_connection_is_kep
     ("answer", "body"),
     [
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nyes", b"yes", id="cut"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nyes", b"yes", id="cut in a chunk"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-3\r\nyes", b"", id="no chunk size"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyesno", b"yes", id="no chunk end"),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nyes",
+            b"yes",
+            id="cut in a chunk",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-3\r\nyes",
+            b"",
+            id="no chunk size",
+        ),
+        pytest.param(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nyesno",
+            b"yes",
+            id="no chunk end",
+        ),
         pytest.param(b"HTTP/1.1 200 OK\r\n\r\nyes", b"yes", id="until the end"),
         pytest.param(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nyes", b"yes", id="1.0"),
         pytest.param(reply(200, b"yes", "Connection: Keep-Alive, Close\r\n"), b"yes", id="close"),
@@ -123,7 +140,9 @@ def test_a_status_counts_whatever_becomes_of_the_body_and_the_next_request_has_i
 
 
 def test_a_body_that_never_comes_costs_no_more_than_the_deadline_and_the_status_counts() -> None:
-    with Collector(lambda number, post: b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nyes") as collector:
+    with Collector(
+        lambda number, post: b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nyes"
+    ) as collector:
         assert post(collector, seconds=0.2) == (200, b"yes")
 
 
@@ -135,7 +154,10 @@ def test_nothing_is_sent_after_its_deadline_and_the_connection_is_kept() -> None
         assert caught.value.error_type == "timeout"
         assert said(connection.post({"n": "3"}, b"", later())) == (200, b"")
 
-        assert [(post.connection, post.fields["n"]) for post in collector.received()] == [(1, "1"), (1, "3")]
+        assert [(post.connection, post.fields["n"]) for post in collector.received()] == [
+            (1, "1"),
+            (1, "3"),
+        ]
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3], ids=["refused again", "closed late"])
@@ -203,7 +225,9 @@ def test_a_server_that_always_has_one_more_byte_costs_no_more_than_the_deadline(
     assert monotonic() - begun_s < PATIENCE_S
 
 
-def test_a_request_larger_than_any_buffer_arrives_whole(tls: ssl.SSLContext, certificate: Path) -> None:
+def test_a_request_larger_than_any_buffer_arrives_whole(
+    tls: ssl.SSLContext, certificate: Path
+) -> None:
     with Collector(lambda number, post: reply(200, b"%d" % len(post.body))) as collector:
         assert post(collector, body=LARGE) == (200, b"%d" % len(LARGE))
         assert collector.next().body == LARGE
@@ -245,10 +269,14 @@ def test_a_server_that_does_not_read_costs_no_more_than_the_deadline() -> None:
 
 def addresses(*ports: int) -> Callable[[bytes, int], list[Address]]:
     """A resolver with these ports of 127.0.0.1 as the addresses of every name."""
-    return lambda host, port: [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", one)) for one in ports]
+    return lambda host, port: [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", one)) for one in ports
+    ]
 
 
-def test_an_address_that_does_not_answer_leaves_time_for_the_next_which_then_comes_first(full_port: int) -> None:
+def test_an_address_that_does_not_answer_leaves_time_for_the_next_which_then_comes_first(
+    full_port: int,
+) -> None:
     with Collector() as collector:
         url = Url("http://collector.test/")
         connection = Connection(url, resolver=addresses(full_port, collector.port))
@@ -263,11 +291,18 @@ def test_an_address_that_does_not_answer_leaves_time_for_the_next_which_then_com
             assert collector.next().fields["host"] == "collector.test"
 
 
-def test_without_any_address_that_answers_the_last_one_s_reason_is_given(full_port: int, closed_port: int) -> None:
-    connection = Connection(Url("http://collector.test/"), resolver=addresses(full_port, closed_port))
+def test_without_any_address_that_answers_the_last_one_s_reason_is_given(
+    full_port: int, closed_port: int
+) -> None:
+    connection = Connection(
+        Url("http://collector.test/"), resolver=addresses(full_port, closed_port)
+    )
     with pytest.raises(NotSentError) as caught:
         connection.post({}, b"", later(0.4))
-    assert (caught.value.error_type, str(caught.value)) == ("connection_refused", "connection refused")
+    assert (caught.value.error_type, str(caught.value)) == (
+        "connection_refused",
+        "connection refused",
+    )
 
 
 def test_a_name_that_never_resolves_costs_no_more_than_the_deadline_and_one_thread() -> None:
@@ -367,7 +402,9 @@ def test_a_session_that_the_server_has_forgotten_costs_a_whole_handshake_and_not
             assert said(connection.post({}, b"", later())) == (200, b"")
 
 
-def test_an_idle_connection_with_session_tickets_is_kept(tls: ssl.SSLContext, certificate: Path) -> None:
+def test_an_idle_connection_with_session_tickets_is_kept(
+    tls: ssl.SSLContext, certificate: Path
+) -> None:
     with Collector(tls=tls) as collector, connection_to(collector, certificate) as connection:
         # TLS 1.3 sends tickets after a handshake, which are no answer and no end.
         for _ in range(3):
@@ -402,7 +439,9 @@ def test_what_may_not_be_repeated_goes_again_only_if_the_server_cannot_have_it(
     assert [body.rpartition(b"\r\n")[2] for body in bodies] == [b"two", b"three"]
 
 
-def test_an_idle_connection_that_the_server_has_closed_is_replaced_before_anything_is_sent() -> None:
+def test_an_idle_connection_that_the_server_has_closed_is_replaced_before_anything_is_sent() -> (
+    None
+):
     has_closed = Event()
 
     def serve(listener: socket.socket) -> None:
@@ -424,7 +463,9 @@ def test_an_idle_connection_that_the_server_has_closed_is_replaced_before_anythi
     ("subject", "reason"),
     [("DNS:other.test", "IP address mismatch"), ("IP:127.0.0.2", "IP address mismatch")],
 )
-def test_a_certificate_for_another_host_is_not_accepted(subject: str, reason: str, certified: Any) -> None:
+def test_a_certificate_for_another_host_is_not_accepted(
+    subject: str, reason: str, certified: Any
+) -> None:
     path = certified(subject)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(path)
@@ -442,6 +483,8 @@ def test_a_server_that_speaks_no_tls_is_told(certificate: Path) -> None:
             connection.sendall(reply(400))
 
     with serving(speak_http) as url, pytest.raises(NotSentError) as caught:
-        Connection(Url(str(url).replace("http:", "https:")), None, trust(certificate)).post({}, b"", later())
+        Connection(Url(str(url).replace("http:", "https:")), None, trust(certificate)).post(
+            {}, b"", later()
+        )
     assert caught.value.error_type == "tls"
     assert str(caught.value) == "the TLS handshake failed: wrong version number"

@@ -48,7 +48,9 @@ def test_metrics_are_printed_as_well(start: Start) -> None:
     assert "faas.invoke_duration" in {metric["name"] for metric in metrics}
 
 
-def test_a_list_of_several_sends_everything_each_way_and_one_waits_for_no_other(start: Start) -> None:
+def test_a_list_of_several_sends_everything_each_way_and_one_waits_for_no_other(
+    start: Start,
+) -> None:
     with Collector(lambda number, post: reply(503) if number == 0 else reply()) as collector:
         telemetry = start(collector, **CONSOLE | {"OTEL_TRACES_EXPORTER": "otlp,console"})
         telemetry.offer(*invocations(1))
@@ -62,7 +64,9 @@ def test_a_list_of_several_sends_everything_each_way_and_one_waits_for_no_other(
 
 
 def test_a_line_is_never_longer_than_cloudwatch_takes(start: Start) -> None:
-    error = json.dumps({"errorType": "E", "errorMessage": "\u00fc" * 1_000, "stackTrace": ["s" * 40_000]}).encode()
+    error = json.dumps(
+        {"errorType": "E", "errorMessage": "\u00fc" * 1_000, "stackTrace": ["s" * 40_000]}
+    ).encode()
     telemetry = start(None, **CONSOLE)
     for number in range(12):
         request_id = f"8476a536-e9f4-11e8-9739-{number:012x}"

@@ -82,7 +82,10 @@ def test_a_clock_s_copy_shows_the_same_time_and_notices_the_next_freeze_for_itse
     now_s = clock.now_s()
     copy = clock.copy()
     machine.goes_on(100)
-    assert (clock.now_s(), copy.now_s()) == (pytest.approx(now_s + LOOK_S), pytest.approx(now_s + LOOK_S))
+    assert (clock.now_s(), copy.now_s()) == (
+        pytest.approx(now_s + LOOK_S),
+        pytest.approx(now_s + LOOK_S),
+    )
 
 
 def test_nothing_is_waited_for_after_its_deadline(pair: Pair) -> None:

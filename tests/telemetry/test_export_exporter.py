@@ -1,4 +1,6 @@
-"""No span is lost in silence: pauses, batches that are too large, encoders that raise, and the last line."""
+"""No span is lost in silence: pauses, batches that are too large, encoders that raise, and the last
+line.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def finished_spans(count: int, stack: str = "") -> list[Any]:
     pipeline = Keeping(ExportSettings({}), [].append, print)
     channel = Channel()
     for number in range(count):
-        error = f'{{"errorType": "E", "errorMessage": "{number}", "stackTrace": ["{stack}"]}}'.encode()
+        error = (
+            f'{{"errorType": "E", "errorMessage": "{number}", "stackTrace": ["{stack}"]}}'.encode()
+        )
         request_id = f"r{number}"
         for message, payload in (
             delivered(request_id=request_id),
@@ -93,7 +97,10 @@ class Sending:
     """An exporter for a collector, with time in the test's hands and chance away."""
 
     def __init__(self, collector: Collector | None, **variables: str) -> None:
-        encoded = {name.encode(): value.encode() for name, value in ({"LRAP_SPOOL_BYTES": "0"} | variables).items()}
+        encoded = {
+            name.encode(): value.encode()
+            for name, value in ({"LRAP_SPOOL_BYTES": "0"} | variables).items()
+        }
         if collector is not None:
             encoded[b"OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url.encode()
         self.time = Time()
@@ -104,7 +111,9 @@ class Sending:
         ways = {name: next(iter(made.of(name)), None) for name in ("traces", "metrics")}
         for endpoint in (way[0] for way in ways.values() if way is not None):
             endpoint.max_batch_bytes = 64 * KB
-        self.exporter = Exporter(settings, self.warnings.append, ways, now_s=self.time, chance=lambda: 0.5)
+        self.exporter = Exporter(
+            settings, self.warnings.append, ways, now_s=self.time, chance=lambda: 0.5
+        )
 
     def add(self, spans: list[Any]) -> None:
         for span in spans:
@@ -130,11 +139,16 @@ def sending() -> Iterator[Callable[..., Sending]]:
 
 def names(posts: list[Post]) -> list[list[str]]:
     """The messages of the spans of each post."""
-    return [[span.status.message for span in post.traces().resource_spans[0].scope_spans[0].spans] for post in posts]
+    return [
+        [span.status.message for span in post.traces().resource_spans[0].scope_spans[0].spans]
+        for post in posts
+    ]
 
 
 @pytest.mark.parametrize(
-    "trouble", [reply(429), reply(502), reply(503), reply(504), DROP], ids=["429", "502", "503", "504", "drops"]
+    "trouble",
+    [reply(429), reply(502), reply(503), reply(504), DROP],
+    ids=["429", "502", "503", "504", "drops"],
 )
 def test_a_busy_function_asks_a_collector_in_trouble_twice_in_three_seconds(
     sending: Callable[..., Sending], trouble: Any
@@ -178,7 +192,9 @@ def test_the_patience_that_a_collector_asks_for_is_given_within_reason(
 ) -> None:
     patience_s = float(asked) if asked.isdigit() else LONGEST_ASKED_S
     with Collector(
-        lambda number, post: reply(503, b"", f"Retry-After: {asked}\r\n") if number == 0 else reply()
+        lambda number, post: (
+            reply(503, b"", f"Retry-After: {asked}\r\n") if number == 0 else reply()
+        )
     ) as collector:
         sender = sending(collector)
         sender.add(finished_spans(1))
@@ -204,9 +220,13 @@ def test_the_last_attempt_is_made_in_a_pause_all_the_same(start: Start) -> None:
         assert [span.span_id[-1] for span in spans_of(collector)] == [1]
 
 
-def test_in_a_pause_measurements_add_up_none_is_lost_and_spans_are_worth_a_wait(start: Start) -> None:
+def test_in_a_pause_measurements_add_up_none_is_lost_and_spans_are_worth_a_wait(
+    start: Start,
+) -> None:
     refuse = reply(503, b"", "Retry-After: 300\r\n")
-    with Collector(lambda number, post: refuse if number == 0 and post.path == METRICS else reply()) as collector:
+    with Collector(
+        lambda number, post: refuse if number == 0 and post.path == METRICS else reply()
+    ) as collector:
         telemetry = start(collector)
         for number in range(1, 51):
             telemetry.offer(*invocations(number))
@@ -253,7 +273,9 @@ def test_a_batch_is_bounded_by_bytes(sending: Callable[..., Sending]) -> None:
         assert sender.export()
         posts = collector.received()
         assert max(len(post.body) for post in posts) <= 64 * KB
-        assert [name for one in names(posts) for name in one] == [str(number) for number in range(20)]
+        assert [name for one in names(posts) for name in one] == [
+            str(number) for number in range(20)
+        ]
         assert sender.counts.dropped == []
 
 
@@ -269,13 +291,17 @@ def refuse_over(limit: int) -> Callable[[int, Post], Any]:
     return lambda number, post: reply(413) if len(post.body) > limit else reply()
 
 
-def test_what_is_too_large_for_the_collector_is_halved_until_it_is_not(sending: Callable[..., Sending]) -> None:
+def test_what_is_too_large_for_the_collector_is_halved_until_it_is_not(
+    sending: Callable[..., Sending],
+) -> None:
     with Collector(refuse_over(4 * KB)) as collector:
         sender = sending(collector)
         sender.add(finished_spans(50))
         assert sender.export()
         accepted = [post for post in collector.received() if len(post.body) <= 4 * KB]
-        assert [name for one in names(accepted) for name in one] == [str(number) for number in range(50)]
+        assert [name for one in names(accepted) for name in one] == [
+            str(number) for number in range(50)
+        ]
         assert (sender.counts.dropped, sender.warnings) == ([], [])
 
 
@@ -302,7 +328,9 @@ class Broken:
         raise MemoryError(name)
 
 
-def test_an_encoder_that_raises_costs_the_one_span_that_made_it(sending: Callable[..., Sending]) -> None:
+def test_an_encoder_that_raises_costs_the_one_span_that_made_it(
+    sending: Callable[..., Sending],
+) -> None:
     with Collector() as collector:
         sender = sending(collector)
         sender.add([*finished_spans(5), Broken(), *finished_spans(6)])
@@ -312,7 +340,9 @@ def test_an_encoder_that_raises_costs_the_one_span_that_made_it(sending: Callabl
         assert sender.warnings == ["traces are lost: a span could not be encoded: MemoryError"]
 
 
-def test_metrics_that_cannot_be_encoded_are_counted_and_the_spans_arrive(sending: Callable[..., Sending]) -> None:
+def test_metrics_that_cannot_be_encoded_are_counted_and_the_spans_arrive(
+    sending: Callable[..., Sending],
+) -> None:
     class BrokenCounts(Counts):
         def collect(self) -> None:
             raise MemoryError
@@ -338,8 +368,14 @@ ANSWERS = [
         reply(302, b"moved", "Location: https://u:pw@new.test/v1?token=t#f\r\n"),
         "it answered 302 with the location https://new.test/v1",
     ),
-    (reply(307, b"", "Location: /v2/traces?x=1\r\n"), "it answered 307 with the location /v2/traces"),
-    (reply(403, b"key sec-ret-value-1 in q-sec-ret-value is void"), "it answered 403: key ... in ... is void"),
+    (
+        reply(307, b"", "Location: /v2/traces?x=1\r\n"),
+        "it answered 307 with the location /v2/traces",
+    ),
+    (
+        reply(403, b"key sec-ret-value-1 in q-sec-ret-value is void"),
+        "it answered 403: key ... in ... is void",
+    ),
 ]
 
 
@@ -368,7 +404,9 @@ def test_one_kind_of_failure_is_told_once(sending: Callable[..., Sending]) -> No
 
 
 def test_at_the_end_one_line_says_what_was_lost_since_when_and_why(start: Start) -> None:
-    with Collector(lambda number, post: reply(503, b"full") if post.path == TRACES else reply()) as collector:
+    with Collector(
+        lambda number, post: reply(503, b"full") if post.path == TRACES else reply()
+    ) as collector:
         telemetry = start(collector, OTEL_BSP_MAX_QUEUE_SIZE="3", OTEL_BSP_SCHEDULE_DELAY="900000")
         telemetry.offer(*invocations(1))
         assert not telemetry.flush()
@@ -380,7 +418,11 @@ def test_at_the_end_one_line_says_what_was_lost_since_when_and_why(start: Start)
             rf"the last because {collector.url}{TRACES}: it answered 503: full"
         )
         assert re.fullmatch(pattern, telemetry.warnings[-1])
-        dropped = [point for post in collector.received(METRICS) for point in points(post, "lrap.spans.dropped")]
+        dropped = [
+            point
+            for post in collector.received(METRICS)
+            for point in points(post, "lrap.spans.dropped")
+        ]
         assert dropped == [({"error.type": "queue_full"}, 2)]
 
 
@@ -393,13 +435,21 @@ def test_where_nothing_was_lost_nothing_is_told_at_the_end(start: Start) -> None
         assert not [text for text in telemetry.warnings if text.startswith("lost")]
 
 
-def test_a_signal_whose_collector_hangs_does_not_take_the_other_s_time_at_the_end(start: Start) -> None:
+def test_a_signal_whose_collector_hangs_does_not_take_the_other_s_time_at_the_end(
+    start: Start,
+) -> None:
     with Collector(lambda number, post: HANG if post.path == TRACES else reply()) as collector:
         telemetry = start(collector)
         telemetry.offer(*invocations(1))
         assert not telemetry.shutdown(seconds=0.6)
-        assert [count for post in collector.received(METRICS) for _, count in points(post, "faas.invocations")] == [1]
-        assert telemetry.warnings[-1].endswith(f"1 span; the last because {collector.url}{TRACES}: no answer in time")
+        assert [
+            count
+            for post in collector.received(METRICS)
+            for _, count in points(post, "faas.invocations")
+        ] == [1]
+        assert telemetry.warnings[-1].endswith(
+            f"1 span; the last because {collector.url}{TRACES}: no answer in time"
+        )
 
 
 @pytest.mark.parametrize(
@@ -430,7 +480,11 @@ except connection.NotSentError as error:
 def test_the_end_of_the_process_does_not_wait_for_a_name_that_never_resolves() -> None:
     begun_s = time.monotonic()
     ended = subprocess.run(
-        [sys.executable, "-c", HANGING, ROOT], capture_output=True, text=True, timeout=PATIENCE_S, check=True
+        [sys.executable, "-c", HANGING, ROOT],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=True,
     )
     assert ended.stdout == "the name collector.test was not resolved in time\n"
     assert time.monotonic() - begun_s < PATIENCE_S

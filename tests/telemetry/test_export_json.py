@@ -9,7 +9,9 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from otlp_collector import Collector, reply
 from proxy_records import TRACE_ID_HEX, invocations
@@ -27,14 +29,19 @@ JSON = {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_spans_and_metrics_arrive_as_json(start: Start, collector: Collector, compression: str) -> None:
+def test_spans_and_metrics_arrive_as_json(
+    start: Start, collector: Collector, compression: str
+) -> None:
     telemetry = start(collector, **JSON, OTEL_EXPORTER_OTLP_COMPRESSION=compression)
     telemetry.offer(*invocations(2))
     assert telemetry.flush()
 
     traces, metrics = collector.next("/v1/traces"), collector.next("/v1/metrics")
     spans = json.loads(traces.content)["resourceSpans"][0]["scopeSpans"][0]["spans"]
-    names = {each["name"] for each in json.loads(metrics.content)["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]}
+    names = {
+        each["name"]
+        for each in json.loads(metrics.content)["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    }
     assert {traces.fields["content-type"], metrics.fields["content-type"]} == {"application/json"}
     assert [(span["traceId"], span["kind"]) for span in spans] == [(TRACE_ID_HEX, 2)] * len(spans)
     assert "faas.invoke_duration" in names
@@ -52,7 +59,9 @@ def test_each_signal_has_its_own_protocol(start: Start, collector: Collector) ->
 
 def test_spans_that_a_json_collector_rejects_are_told(start: Start) -> None:
     response = b'{"partialSuccess": {"rejectedSpans": "1", "errorMessage": "no"}}'
-    with Collector(lambda number, post: reply(body=response if post.path == "/v1/traces" else b"{}")) as collector:
+    with Collector(
+        lambda number, post: reply(body=response if post.path == "/v1/traces" else b"{}")
+    ) as collector:
         telemetry = start(collector, **JSON)
         telemetry.offer(*invocations(1))
         assert telemetry.flush()
@@ -76,7 +85,9 @@ def test_what_was_rejected_is_read_as_protobuf_writes_it(count: int) -> None:
         st.binary(max_size=60),
         st.recursive(
             st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.booleans()),
-            lambda inner: st.dictionaries(st.sampled_from(["partialSuccess", "rejectedSpans", "x"]), inner),
+            lambda inner: st.dictionaries(
+                st.sampled_from(["partialSuccess", "rejectedSpans", "x"]), inner
+            ),
             max_leaves=5,
         ).map(lambda value: json.dumps(value).encode()),
     )

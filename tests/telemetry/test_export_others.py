@@ -1,4 +1,6 @@
-"""Exporters of others: who is called with what, what an answer means, and what happens to who does not answer."""
+"""Exporters of others: who is called with what, what an answer means, and what happens to who does
+not answer.
+"""
 
 from __future__ import annotations
 
@@ -72,11 +74,15 @@ class Points(MetricExporter):
         self.may = threading.Event()
         self.may.set()
 
-    def export(self, metrics_data: Any, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:
+    def export(
+        self, metrics_data: Any, timeout_millis: float = 10_000, **_: Any
+    ) -> MetricExportResult:
         assert timeout_millis
         assert self.may.wait(PATIENCE_S)
         metrics = metrics_data.resource_metrics[0].scope_metrics[0].metrics
-        self.requests.append({metric.name: [point.value for point in metric.data.data_points] for metric in metrics})
+        self.requests.append(
+            {metric.name: [point.value for point in metric.data.data_points] for metric in metrics}
+        )
         return MetricExportResult.SUCCESS
 
     def force_flush(self, timeout_millis: float = 10_000) -> bool:
@@ -87,7 +93,10 @@ class Points(MetricExporter):
 
 def settings(**variables: str) -> ExportSettings:
     return ExportSettings(
-        {name.encode(): value.encode() for name, value in ({"LRAP_SPOOL_BYTES": "0"} | variables).items()}
+        {
+            name.encode(): value.encode()
+            for name, value in ({"LRAP_SPOOL_BYTES": "0"} | variables).items()
+        }
     )
 
 
@@ -104,7 +113,9 @@ def endpoint(exporter: Any, **variables: str) -> SdkEndpoint:
 
 
 def several(*ways: tuple[Any, Any]) -> tuple[Exporters, Metrics, list[str]]:
-    """Exporters for these pairs of spans' and metrics' exporters, and the instruments beside them."""
+    """Exporters for these pairs of spans' and metrics' exporters, and the instruments
+    beside them.
+    """
     read, told = settings(), []
     ends: list[SdkEndpoint] = []
 
@@ -118,7 +129,8 @@ def several(*ways: tuple[Any, Any]) -> tuple[Exporters, Metrics, list[str]]:
         return time.monotonic() + 1_000 * len(told)  # no pause is still going after a warning
 
     made = [
-        Exporter(read, told.append, {TRACES: way(spans), METRICS: way(metrics)}, now_s=now_s) for spans, metrics in ways
+        Exporter(read, told.append, {TRACES: way(spans), METRICS: way(metrics)}, now_s=now_s)
+        for spans, metrics in ways
     ]
     return Exporters(made, ends, threading.Lock(), told.append), Metrics(read, Resource({})), told
 
@@ -142,14 +154,19 @@ def test_the_signals_own_time_out_ends_an_attempt() -> None:
     exporter.may.clear()
 
     assert (
-        endpoint(exporter, OTEL_EXPORTER_OTLP_TIMEOUT="50").post([], within(), may_repeat=True).error_type == "timeout"
+        endpoint(exporter, OTEL_EXPORTER_OTLP_TIMEOUT="50")
+        .post([], within(), may_repeat=True)
+        .error_type
+        == "timeout"
     )
     exporter.may.set()
 
 
 def test_what_fails_eight_times_in_a_row_is_given_up() -> None:
     failure, error = SpanExportResult.FAILURE, LookupError("gone")
-    mine = endpoint(Spans(failure, SpanExportResult.SUCCESS, *(failure, error) * 4, SpanExportResult.SUCCESS))
+    mine = endpoint(
+        Spans(failure, SpanExportResult.SUCCESS, *(failure, error) * 4, SpanExportResult.SUCCESS)
+    )
 
     outcomes = [mine.post([], within(), may_repeat=True).outcome for _ in range(11)]
 
@@ -159,7 +176,11 @@ def test_what_fails_eight_times_in_a_row_is_given_up() -> None:
 def test_no_answer_is_success_and_no_flush_is_failure() -> None:
     assert endpoint(Spans(None)).post([], within(), may_repeat=True).outcome == ACCEPTED
     answer = endpoint(Spans(flushes=False)).post([], within(), may_repeat=True)
-    assert (answer.outcome, answer.error_type, answer.text) == (UNKNOWN, "failure", "it could not flush")
+    assert (answer.outcome, answer.error_type, answer.text) == (
+        UNKNOWN,
+        "failure",
+        "it could not flush",
+    )
 
 
 def test_a_restored_snapshot_gets_a_new_exporter() -> None:
@@ -177,7 +198,10 @@ def test_a_key_is_not_repeated() -> None:
         OTEL_EXPORTER_OTLP_HEADERS="x=secret-0123",
     )
 
-    assert mine.post([], within(), may_repeat=True).text == "it raised LookupError: no key ... at collector:1"
+    assert (
+        mine.post([], within(), may_repeat=True).text
+        == "it raised LookupError: no key ... at collector:1"
+    )
 
 
 def test_one_that_hangs_keeps_neither_spans_nor_metrics_from_another() -> None:
@@ -203,7 +227,9 @@ def test_one_that_hangs_keeps_neither_spans_nor_metrics_from_another() -> None:
     counted = [request.get("lrap.records.dropped", []) for request in slow_points.requests]
     assert [point for points in counted for point in points] == [1, 2, 4]
     assert [
-        request["lrap.records.dropped"] for request in fast_points.requests if "lrap.records.dropped" in request
+        request["lrap.records.dropped"]
+        for request in fast_points.requests
+        if "lrap.records.dropped" in request
     ] == [
         [1],
         [2],
@@ -251,9 +277,14 @@ def test_losses_of_each_are_reported() -> None:
     assert len(told) == 2
 
 
-def test_the_stock_exporter_is_found_and_configured_by_its_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stock_exporter_is_found_and_configured_by_its_own_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with GrpcCollector() as collector:
-        variables = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+        variables = {
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        }
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
         told: list[str] = []
@@ -292,7 +323,11 @@ def test_the_stock_exporter_is_found_and_configured_by_its_own_variables(monkeyp
 def test_a_list_of_exporters(text: str, enabled: bool, others: list[str], warnings: int) -> None:
     read = settings(OTEL_TRACES_EXPORTER=text)
 
-    assert (read.traces.enabled, [*read.traces.others], len(read.warnings)) == (enabled, others, warnings)
+    assert (read.traces.enabled, [*read.traces.others], len(read.warnings)) == (
+        enabled,
+        others,
+        warnings,
+    )
     assert read.traces.is_sent == (text.lower() != "none")
     assert all(warning.startswith("OTEL_TRACES_EXPORTER") for warning in read.warnings)
     assert (read.metrics.enabled, read.metrics.others) == (True, {})
@@ -313,11 +348,19 @@ def test_grpc_is_the_protocol_of_otlp_alone() -> None:
     assert (read.traces.enabled, read.traces.url) == (False, "http://127.0.0.1:4318/v1/traces")
     assert (read.metrics.enabled, read.metrics.others) == (True, {})
     assert read.warnings == []
-    assert settings(OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_TRACES_EXPORTER="none").traces.others == {}
+    assert (
+        settings(OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_TRACES_EXPORTER="none").traces.others
+        == {}
+    )
 
 
 @pytest.mark.parametrize(
-    "text", ["LRAP_DEPENDENCIES=/a b", "LRAP_PYTHON=/p\r\nLRAP_DEPENDENCIES='/a b'\r\n", 'x\nLRAP_DEPENDENCIES="/a b"']
+    "text",
+    [
+        "LRAP_DEPENDENCIES=/a b",
+        "LRAP_PYTHON=/p\r\nLRAP_DEPENDENCIES='/a b'\r\n",
+        'x\nLRAP_DEPENDENCIES="/a b"',
+    ],
 )
 def test_the_folder_of_packages_is_named_beside_the_package(tmp_path: Path, text: str) -> None:
     (tmp_path / ".lrap-paths").write_text(text, newline="")
@@ -325,7 +368,9 @@ def test_the_folder_of_packages_is_named_beside_the_package(tmp_path: Path, text
     named, of_the_layer = package_folders(str(tmp_path))
 
     assert named == "/a b"
-    assert of_the_layer in {f"{tmp_path}/lrap-otel/{name}/packages" for name in ("x86_64", "aarch64")}
+    assert of_the_layer in {
+        f"{tmp_path}/lrap-otel/{name}/packages" for name in ("x86_64", "aarch64")
+    }
 
 
 @pytest.mark.parametrize("text", ["", "LRAP_DEPENDENCIES=\n", "LRAP_DEPENDENCIES=''", "\udcff\x00"])

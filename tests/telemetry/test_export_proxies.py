@@ -32,10 +32,34 @@ if TYPE_CHECKING:
     Start = Callable[..., Telemetry]
 
 PROXIES = ["", "http://proxy.test:3128", "proxy.test:3128", "http://me:se%40cret@10.1.2.3:8080"]
-HOSTS = ["collector.test", "a.collector.test", "acollector.test", "10.20.30.40", "192.168.1.7", "[2001:db8::1]"]
+HOSTS = [
+    "collector.test",
+    "a.collector.test",
+    "acollector.test",
+    "10.20.30.40",
+    "192.168.1.7",
+    "[2001:db8::1]",
+]
 ENTRIES = [
-    *("", " ", "*", "collector.test", ".collector.test", "COLLECTOR.test", "test", "other.test", "tor.test"),
-    *("collector.test:4318", "collector.test:80", "10.20.30.40", "10.20.0.0/16", "10.21.0.0/16", "10.20.30.40/33"),
+    *(
+        "",
+        " ",
+        "*",
+        "collector.test",
+        ".collector.test",
+        "COLLECTOR.test",
+        "test",
+        "other.test",
+        "tor.test",
+    ),
+    *(
+        "collector.test:4318",
+        "collector.test:80",
+        "10.20.30.40",
+        "10.20.0.0/16",
+        "10.21.0.0/16",
+        "10.20.30.40/33",
+    ),
     *("0.0.0.0/0", "10.20.30.40/x", "192.168.1.0/24", "30.40", "2001:db8::1", "/", "10.0.0.0/8/8"),
 ]
 
@@ -66,7 +90,9 @@ def chosen_by_requests(url: str, variables: Mapping[str, str]) -> str:
     host=st.sampled_from(HOSTS),
     port=st.sampled_from(["", ":4318", ":80"]),
     given_proxies=st.dictionaries(
-        st.sampled_from(["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+        st.sampled_from(
+            ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
+        ),
         st.sampled_from(PROXIES),
     ),
     no_proxy=st.lists(st.sampled_from(ENTRIES), max_size=3).map(",".join),
@@ -85,9 +111,15 @@ def test_nothing_on_this_machine_goes_through_a_proxy(host: str) -> None:
     assert chosen(f"http://{host}:4318/v1/traces", {"http_proxy": "http://proxy.test:3128"}) == ""
 
 
-@pytest.mark.parametrize("proxy", ["socks5://proxy.test:1080", "https://proxy.test:443", "http://proxy.test:x"])
-def test_a_proxy_that_we_do_not_speak_to_is_told_and_nothing_is_sent_past_it(start: Start, proxy: str) -> None:
-    telemetry = start(None, OTEL_EXPORTER_OTLP_ENDPOINT="http://collector.test:4318", all_proxy=proxy)
+@pytest.mark.parametrize(
+    "proxy", ["socks5://proxy.test:1080", "https://proxy.test:443", "http://proxy.test:x"]
+)
+def test_a_proxy_that_we_do_not_speak_to_is_told_and_nothing_is_sent_past_it(
+    start: Start, proxy: str
+) -> None:
+    telemetry = start(
+        None, OTEL_EXPORTER_OTLP_ENDPOINT="http://collector.test:4318", all_proxy=proxy
+    )
     telemetry.offer(*invocations(1))
     assert telemetry.flush()
     assert all("its proxy cannot be used" in warning for warning in telemetry.warnings)
@@ -97,7 +129,9 @@ def test_a_proxy_that_we_do_not_speak_to_is_told_and_nothing_is_sent_past_it(sta
 class Proxy:
     """A proxy for CONNECT, that leads everywhere to one place."""
 
-    def __init__(self, port: int, answer: bytes = b"HTTP/1.1 200 Connected\r\nX: y\r\n\r\n") -> None:
+    def __init__(
+        self, port: int, answer: bytes = b"HTTP/1.1 200 Connected\r\nX: y\r\n\r\n"
+    ) -> None:
         self._port = port
         self._answer = answer
         self.heads: list[bytes] = []
@@ -112,7 +146,9 @@ class Proxy:
     def _accept(self, listener: socket.socket) -> None:
         with suppress(OSError):
             while True:
-                threading.Thread(target=self._serve, args=(listener.accept()[0],), daemon=True).start()
+                threading.Thread(
+                    target=self._serve, args=(listener.accept()[0],), daemon=True
+                ).start()
 
     def _serve(self, client: socket.socket) -> None:
         with client, suppress(OSError):
@@ -193,11 +229,18 @@ def test_a_proxy_that_refuses_is_named_and_costs_no_spans(
     start: Start, answer: bytes, error_type: str, reason: str
 ) -> None:
     with Proxy(0, answer).serving() as address:
-        telemetry = start(None, OTEL_EXPORTER_OTLP_ENDPOINT="https://collector.test", HTTPS_PROXY=f"me:word@{address}")
+        telemetry = start(
+            None,
+            OTEL_EXPORTER_OTLP_ENDPOINT="https://collector.test",
+            HTTPS_PROXY=f"me:word@{address}",
+        )
         telemetry.offer(*invocations(1))
         assert not telemetry.flush()
     (warning,) = (text for text in telemetry.warnings if text.startswith("traces"))
-    assert warning == f"traces could not be exported: https://collector.test/v1/traces: the proxy {address} {reason}"
+    assert (
+        warning
+        == f"traces could not be exported: https://collector.test/v1/traces: the proxy {address} {reason}"
+    )
 
 
 def test_a_proxy_that_is_not_there_is_named(start: Start, closed_port: int) -> None:
@@ -206,7 +249,10 @@ def test_a_proxy_that_is_not_there_is_named(start: Start, closed_port: int) -> N
     telemetry.offer(*invocations(1))
     assert not telemetry.flush()
     reason = f"connection to the proxy {proxy} refused"
-    assert f"traces could not be exported: http://collector.test/v1/traces: {reason}" in telemetry.warnings
+    assert (
+        f"traces could not be exported: http://collector.test/v1/traces: {reason}"
+        in telemetry.warnings
+    )
 
 
 @pytest.mark.parametrize(
@@ -219,11 +265,16 @@ def test_a_proxy_that_is_not_there_is_named(start: Start, closed_port: int) -> N
         ("http://u@x@a/y@z", ("http", "a", 80, "a", "/y@z")),
         ("http://[2001:DB8::1]:4318/x", ("http", "2001:db8::1", 4318, "[2001:DB8::1]:4318", "/x")),
         ("http://a/b c\u00e9\r\nX: y", ("http", "a", 80, "a", "/b%20c%C3%A9%0D%0AX:%20y")),
-        ("https://b\u00fccher.test:1/", ("https", "xn--bcher-kva.test", 1, "xn--bcher-kva.test:1", "/")),
+        (
+            "https://b\u00fccher.test:1/",
+            ("https", "xn--bcher-kva.test", 1, "xn--bcher-kva.test:1", "/"),
+        ),
         ("http://a/%20%zz", ("http", "a", 80, "a", "/%20%zz")),
     ],
 )
-def test_a_url_is_taken_apart_and_its_path_is_as_it_was_given(text: str, parts: tuple[Any, ...]) -> None:
+def test_a_url_is_taken_apart_and_its_path_is_as_it_was_given(
+    text: str, parts: tuple[Any, ...]
+) -> None:
     url = Url(text)
     assert (url.scheme, url.host, url.port, url.address, url.path) == parts
 
@@ -231,7 +282,18 @@ def test_a_url_is_taken_apart_and_its_path_is_as_it_was_given(text: str, parts: 
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "a", "//a", "ftp://a", "http:/a", "http://", "http://:80", "http://u@", "http:///x", "http://a b/"),
+        *(
+            "",
+            "a",
+            "//a",
+            "ftp://a",
+            "http:/a",
+            "http://",
+            "http://:80",
+            "http://u@",
+            "http:///x",
+            "http://a b/",
+        ),
         *(
             "http://a:x",
             "http://a:0",
@@ -251,13 +313,18 @@ def test_what_is_no_url_is_refused_without_repeating_it(text: str) -> None:
 
 
 @given(
-    st.from_regex(r"https?://([a-z]{1,5}(:[a-z]{1,5})?@)?[a-z]{1,9}(:[1-9][0-9]{0,3})?(/[!-~]{0,20})?", fullmatch=True)
+    st.from_regex(
+        r"https?://([a-z]{1,5}(:[a-z]{1,5})?@)?[a-z]{1,9}(:[1-9][0-9]{0,3})?(/[!-~]{0,20})?",
+        fullmatch=True,
+    )
 )
 def test_a_url_has_the_parts_that_the_standard_library_finds(text: str) -> None:
     ours, oracle = Url(text), urlsplit(text)
     default = 443 if oracle.scheme == "https" else 80
     assert (ours.host, ours.port) == (oracle.hostname, oracle.port or default)
-    assert ours.path == (oracle.path or "/") + (f"?{oracle.query}" if "?" in text.partition("#")[0] else "")
+    assert ours.path == (oracle.path or "/") + (
+        f"?{oracle.query}" if "?" in text.partition("#")[0] else ""
+    )
 
 
 @given(st.text())

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# In namespaces of its own: the name server is the loopback, and only the test's resolv.conf is read.
+# In namespaces of its own: the name server is the loopback, and only the test's resolv.conf is
+# read.
 ALONE = ("unshare", "--mount", "--net", "sh", "-c")
 PREPARED = 'ip link set lo up && mount --bind "$1" /etc/resolv.conf && shift && exec "$@"'
 SILENT = """
@@ -46,7 +47,9 @@ def test_a_name_server_that_never_answers_costs_the_other_signal_nothing_and_nob
 ) -> None:
     configuration = tmp_path / "resolv.conf"
     configuration.write_text(CONFIGURATION)
-    if subprocess.run([*ALONE, PREPARED, "sh", configuration, "true"], capture_output=True, check=False).returncode:
+    if subprocess.run(
+        [*ALONE, PREPARED, "sh", configuration, "true"], capture_output=True, check=False
+    ).returncode:
         pytest.skip("this machine gives no namespaces")
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT}/tests/telemetry"}
     ended = subprocess.run(

@@ -48,7 +48,9 @@ def waits(of: BackOff, time: Time, count: int) -> list[float]:
 
 
 @pytest.mark.parametrize(("luck", "factor"), [(0.0, 0.8), (0.5, 1.0), (1.0, 1.2)])
-def test_each_pause_is_twice_as_long_as_the_last_give_or_take_a_fifth(luck: float, factor: float) -> None:
+def test_each_pause_is_twice_as_long_as_the_last_give_or_take_a_fifth(
+    luck: float, factor: float
+) -> None:
     time = Time()
     found = waits(BackOff(time, lambda: luck), time, 4)
     assert found == [pytest.approx(factor * FIRST_S * 2**number, abs=0.11) for number in range(4)]
@@ -112,7 +114,9 @@ def test_chances_differ() -> None:
         (format_datetime(datetime.fromtimestamp(NOW_S + 90, timezone.utc), usegmt=True), 90.0),
     ],
 )
-def test_a_retry_after_is_seconds_or_a_date_and_nonsense_is_none(value: str, seconds: float) -> None:
+def test_a_retry_after_is_seconds_or_a_date_and_nonsense_is_none(
+    value: str, seconds: float
+) -> None:
     assert parse_retry_after(value, lambda: NOW_S) == seconds
 
 
@@ -130,10 +134,16 @@ def imf(date: datetime) -> str:
 
 @given(DATES)
 @pytest.mark.parametrize("write", [imf, asctime])
-def test_dates_are_read_as_the_standard_library_reads_them(write: Callable[[datetime], str], date: datetime) -> None:
+def test_dates_are_read_as_the_standard_library_reads_them(
+    write: Callable[[datetime], str], date: datetime
+) -> None:
     text = write(date)
     oracle = parsedate_to_datetime(text).replace(tzinfo=timezone.utc)
-    assert parse_http_date(text, NOW_S) == oracle.timestamp() == date.replace(microsecond=0).timestamp()
+    assert (
+        parse_http_date(text, NOW_S)
+        == oracle.timestamp()
+        == date.replace(microsecond=0).timestamp()
+    )
 
 
 @given(st.datetimes(datetime(1977, 1, 1), datetime(2076, 12, 31), timezones=st.just(timezone.utc)))  # noqa: DTZ001 - see above

@@ -85,7 +85,9 @@ def test_a_later_process_adds_to_what_an_earlier_one_left(path: Path) -> None:
     assert taken(path) == waiting
 
 
-def test_spans_that_are_over_are_not_found_again_and_the_last_takes_the_file_with_it(path: Path) -> None:
+def test_spans_that_are_over_are_not_found_again_and_the_last_takes_the_file_with_it(
+    path: Path,
+) -> None:
     ours = spool(path)
     ours.keep(spans(5), 0)
     ours.over(2)
@@ -142,7 +144,11 @@ def test_those_without_room_are_over_before_those_that_have_it(path: Path) -> No
 
 def test_missing_ones_are_reported_to_one_process_only(path: Path) -> None:
     spool(path, 1_000).keep(spans(20, size=100), 0)
-    reported = [content.missing for content in (spool(path, 1_000).take(), spool(path, 1_000).take()) if content]
+    reported = [
+        content.missing
+        for content in (spool(path, 1_000).take(), spool(path, 1_000).take())
+        if content
+    ]
     assert reported[0] > 0
     assert reported[1] == 0
 
@@ -276,7 +282,10 @@ def socket_file(path: Path) -> None:
         second_name,
         folder,
         for_everybody,
-        pytest.param(of_another_user, marks=pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives away")),
+        pytest.param(
+            of_another_user,
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="root alone gives away"),
+        ),
         socket_file,
     ],
 )
@@ -341,7 +350,9 @@ def test_a_full_disk_does_not_keep_spans_from_being_read(path: Path) -> None:
         f"content = Spool({str(path)!r}, 1_000, 'protobuf').take()\n"
         "print(content.missing, len(content.spans))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     missing, found = map(int, done.stdout.split())
     assert missing > 0
     assert missing + found == 20
@@ -371,7 +382,9 @@ def test_a_process_that_has_the_file_keeps_others_from_it(path: Path) -> None:
     ours = spool(path)
     ours.keep(spans(2), 0)
     program = "import fcntl, sys; file = open(sys.argv[1], 'r+b'); fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)"
-    other = subprocess.run([sys.executable, "-c", program, str(path)], stderr=subprocess.PIPE, check=False)
+    other = subprocess.run(
+        [sys.executable, "-c", program, str(path)], stderr=subprocess.PIPE, check=False
+    )
     assert b"BlockingIOError" in other.stderr
     ours.over(2)
     assert not path.exists()
@@ -413,14 +426,20 @@ except OSError as error:
 
 
 @pytest.mark.parametrize("limit", [0, 10, 1_300, 2_000])
-def test_a_disk_that_is_full_half_way_costs_what_does_not_fit_and_nothing_else(path: Path, limit: int) -> None:
+def test_a_disk_that_is_full_half_way_costs_what_does_not_fit_and_nothing_else(
+    path: Path, limit: int
+) -> None:
     """The kernel's limit on a file's size cuts a write short, as a full disk does."""
     program = WRITES.format(root=str(ROOT), path=str(path), limit=limit)
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
     assert done.stdout == "OSError\n", done.stderr
     content = spool(path).take()
     assert content is not None
-    assert [span.rstrip(b".") for _, span in content.spans] == [f"{number}".encode() for number in range(10)]
+    assert [span.rstrip(b".") for _, span in content.spans] == [
+        f"{number}".encode() for number in range(10)
+    ]
     assert not content.is_damaged
     assert [each.name for each in path.parent.iterdir()] == ["spool"]
 
@@ -456,7 +475,9 @@ while True:
 @pytest.mark.parametrize("writes", [1, 2, 30, 60])
 def test_a_kill_at_any_moment_leaves_all_that_was_in_the_file(path: Path, writes: int) -> None:
     program = KILLED.format(root=str(ROOT), path=str(path))
-    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as writer:
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as writer:
         assert writer.stdout is not None
         for _ in range(writes):
             writer.stdout.readline()

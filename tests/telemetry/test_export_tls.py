@@ -30,7 +30,10 @@ NOTHING = ExportSettings({}).network
 @pytest.fixture
 def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """A file system in which only these files of the known places exist."""
-    places = {name: tmp_path / name for name in ("lambda.crt", "debian/certs/ca.crt", "alpine.pem", "own.pem")}
+    places = {
+        name: tmp_path / name
+        for name in ("lambda.crt", "debian/certs/ca.crt", "alpine.pem", "own.pem")
+    }
     folder = tmp_path / "debian/certs"
     folder.mkdir(parents=True)
     monkeypatch.setattr(ours, "_SYSTEM_FILES", tuple(map(str, list(places.values())[:3])))
@@ -106,7 +109,9 @@ def test_ssl_cert_file_is_trusted(start: Start, tls: ssl.SSLContext, certificate
 def test_a_folder_with_hashed_names_is_trusted(
     start: Start, tls: ssl.SSLContext, certificate: Path, tmp_path: Path
 ) -> None:
-    name = subprocess.check_output(["openssl", "x509", "-hash", "-noout", "-in", certificate], text=True).strip()
+    name = subprocess.check_output(
+        ["openssl", "x509", "-hash", "-noout", "-in", certificate], text=True
+    ).strip()
     folder = tmp_path / "certs"
     folder.mkdir()
     (folder / f"{name}.0").write_bytes(certificate.read_bytes())
@@ -116,12 +121,19 @@ def test_a_folder_with_hashed_names_is_trusted(
         assert telemetry.flush()
 
 
-def test_what_is_too_old_is_not_spoken(start: Start, tls: ssl.SSLContext, certificate: Path) -> None:
+def test_what_is_too_old_is_not_spoken(
+    start: Start, tls: ssl.SSLContext, certificate: Path
+) -> None:
     context = Tls(NOTHING, str(certificate))._context
     oracle = ssl.create_default_context(cafile=certificate)
     assert context.minimum_version == oracle.minimum_version
-    assert (context.verify_mode, context.check_hostname) == (oracle.verify_mode, oracle.check_hostname)
-    assert [one["name"] for one in context.get_ciphers()] == [one["name"] for one in oracle.get_ciphers()]
+    assert (context.verify_mode, context.check_hostname) == (
+        oracle.verify_mode,
+        oracle.check_hostname,
+    )
+    assert [one["name"] for one in context.get_ciphers()] == [
+        one["name"] for one in oracle.get_ciphers()
+    ]
     # create_default_context may ask for more, but not of the protocol.
     assert context.options & ssl.OP_NO_COMPRESSION
 
@@ -136,7 +148,9 @@ def test_a_python_without_the_tls_that_we_know_loses_that_signal_and_nothing_els
         assert telemetry.flush()
         assert [post.path for post in collector.received()] == ["/v1/metrics"]
         (warning,) = telemetry.warnings
-        assert warning.startswith("traces cannot be exported with these settings: this Python's TLS cannot be used")
+        assert warning.startswith(
+            "traces cannot be exported with these settings: this Python's TLS cannot be used"
+        )
 
 
 LOADED = """
@@ -150,7 +164,11 @@ print(*sorted(name for name in set(sys.modules) - before if not name.startswith(
 """
 
 
-@pytest.mark.parametrize(("url", "more"), [("http://collector.test/", set()), ("https://collector.test/", {"_ssl"})])
+@pytest.mark.parametrize(
+    ("url", "more"), [("http://collector.test/", set()), ("https://collector.test/", {"_ssl"})]
+)
 def test_the_way_out_needs_little_of_the_standard_library(url: str, more: set[str]) -> None:
-    printed = subprocess.check_output([sys.executable, "-I", "-S", "-c", LOADED, ROOT, url], text=True)
+    printed = subprocess.check_output(
+        [sys.executable, "-I", "-S", "-c", LOADED, ROOT, url], text=True
+    )
     assert set(printed.split()) <= {"__future__", "_socket", "binascii", "select", "time"} | more

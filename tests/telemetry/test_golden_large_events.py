@@ -53,7 +53,9 @@ def message(number: int, sent_ms: int) -> dict[str, Any]:
 
 
 def batch(sent_ms: int) -> bytes:
-    event = json.dumps({"Records": [message(number, sent_ms) for number in range(RECORDS)]}, separators=(",", ":"))
+    event = json.dumps(
+        {"Records": [message(number, sent_ms) for number in range(RECORDS)]}, separators=(",", ":")
+    )
     assert 0.9 * LAMBDA_LIMIT_BYTES < len(event) <= LAMBDA_LIMIT_BYTES
     return event.encode()
 
@@ -97,7 +99,11 @@ def test_a_request_above_the_scanning_limit_reaches_the_function_untouched_and_i
         results.append(json.loads(outcome.payload))
         span = await asyncio.to_thread(one_span, collector)
         told = attributes(span)
-        assert (span.name, told["http.request.method"], told["http.route"]) == ("/pets/{id}", "GET", "/pets/{id}")
+        assert (span.name, told["http.request.method"], told["http.route"]) == (
+            "/pets/{id}",
+            "GET",
+            "/pets/{id}",
+        )
         assert (told["url.path"], told["http.response.status_code"]) == ("/pets/42", 200)
         assert f"Parent={span.span_id.hex()};" in results[0]["xray"]
 
@@ -122,7 +128,9 @@ def check_span(collector: Collector, request_id: str) -> None:
     assert told["lrap.event.age"] >= AGE_S
     assert (len(span.links), span.dropped_links_count) == (LINK_LIMIT, TRACED - LINK_LIMIT)
     linked = [number for number in range(RECORDS) if number % 10 != 9][:LINK_LIMIT]
-    assert [link.trace_id.hex() for link in span.links] == [trace_id_hex(number) for number in linked]
+    assert [link.trace_id.hex() for link in span.links] == [
+        trace_id_hex(number) for number in linked
+    ]
     assert [attributes(link) for link in span.links] == [
         {"messaging.message.id": f"059f36b4-87a3-44ab-83d2-{number:012d}"} for number in linked
     ]
@@ -132,7 +140,9 @@ def check_metrics(collector: Collector) -> None:
     metrics = the_metrics(collector)
 
     assert [point.count for point in metrics["lrap.event.age"].histogram.data_points] == [1]
-    assert [point.as_int for point in metrics["lrap.batch.item_failures"].sum.data_points] == [GIVES_BACK]
+    assert [point.as_int for point in metrics["lrap.batch.item_failures"].sum.data_points] == [
+        GIVES_BACK
+    ]
     assert [point.as_int for point in metrics["faas.invocations"].sum.data_points] == [1]
     assert "lrap.records.dropped" not in metrics
 

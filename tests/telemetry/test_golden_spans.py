@@ -1,7 +1,8 @@
-"""Every event we know, real or made by hand, becomes the span that a maintainer of the conventions would have written.
+"""Every event we know, real or made by hand, becomes the span that a maintainer of the conventions
+would have written.
 
-`golden/expected` says what the conventions ask, `golden/spans` holds whole spans; ``python -m tests.telemetry.golden`` writes
-the second anew, never the first.
+`golden/expected` says what the conventions ask, `golden/spans` holds whole spans; ``python -m
+tests.telemetry.golden`` writes the second anew, never the first.
 """
 
 from __future__ import annotations
@@ -104,7 +105,9 @@ def test_a_span_and_its_metrics_are_what_the_sdk_encodes(case: Case, collector: 
     assert data is not None
 
     request = encode.spans_request(span.resource, [encode_span(span)])
-    assert ExportTraceServiceRequest.FromString(request) == sdk_spans.request_of_the_sdk([span], encode.SCOPE)
+    assert ExportTraceServiceRequest.FromString(request) == sdk_spans.request_of_the_sdk(
+        [span], encode.SCOPE
+    )
     measured = ExportMetricsServiceRequest.FromString(encode.metrics_request(data))
     assert measured == sdk_metrics.request_of_the_sdk(data, encode.SCOPE)
 
@@ -112,7 +115,9 @@ def test_a_span_and_its_metrics_are_what_the_sdk_encodes(case: Case, collector: 
 def test_every_event_has_its_span() -> None:
     events = events_below("events") | events_below("events_made")
 
-    assert {case.event_path.removesuffix(".json") for case in CASES} == events - {f"events/{name}" for name in RESULTS}
+    assert {case.event_path.removesuffix(".json") for case in CASES} == events - {
+        f"events/{name}" for name in RESULTS
+    }
     assert set(GOLDEN) == {case.name for case in CASES}
 
 
@@ -132,7 +137,11 @@ def attribute_names(span: Case) -> Iterator[str]:
 
 
 def test_every_attribute_is_the_conventions_or_stands_in_our_own_list() -> None:
-    ours = {name for name in constants(semconv) if name.startswith("lrap.")} | {semconv.LRAP_LINK_SOURCE} | OURS
+    ours = (
+        {name for name in constants(semconv) if name.startswith("lrap.")}
+        | {semconv.LRAP_LINK_SOURCE}
+        | OURS
+    )
     emitted = {name for span in GOLDEN.values() for name in attribute_names(span)}
 
     assert emitted - words_of_the_conventions() - ours == set()
@@ -148,7 +157,11 @@ def test_every_span_says_which_invocation_of_which_function_it_is(span: Case) ->
 def test_the_faas_metrics_count_it_once_under_its_trigger(span: Case) -> None:
     trigger = json_text({"faas.trigger": json.loads(span.entries["faas.trigger"])})
     has_failed = any(key.startswith("event exception") for key in span.entries)
-    counter = "faas.errors (sum, {error}, DELTA)" if has_failed else "faas.invocations (sum, {invocation}, DELTA)"
+    counter = (
+        "faas.errors (sum, {error}, DELTA)"
+        if has_failed
+        else "faas.invocations (sum, {invocation}, DELTA)"
+    )
     measured = {key: value for key, value in span.entries.items() if key.startswith("metric faas.")}
 
     assert measured == {
@@ -159,6 +172,8 @@ def test_the_faas_metrics_count_it_once_under_its_trigger(span: Case) -> None:
 
 def test_every_made_event_names_its_documentation() -> None:
     documentation = (DATA / "events_made" / "README.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"^\| `([a-z0-9-]+)` \| .+ \| `.+` \|$", documentation, flags=re.MULTILINE))
+    named = set(
+        re.findall(r"^\| `([a-z0-9-]+)` \| .+ \| `.+` \|$", documentation, flags=re.MULTILINE)
+    )
 
     assert {f"events_made/{name}" for name in named} == events_below("events_made")

@@ -40,7 +40,9 @@ class Sent:
         for post in self._collector.received("/v1/logs"):
             for resource in post.logs().resource_logs:
                 self.resources.append(plain(resource.resource.attributes))
-                self.records += [record for scope in resource.scope_logs for record in scope.log_records]
+                self.records += [
+                    record for scope in resource.scope_logs for record in scope.log_records
+                ]
         return self.records
 
     def bodies(self) -> list[Any]:
@@ -49,7 +51,11 @@ class Sent:
     def ids(self) -> list[tuple[str, str, str]]:
         """Trace id, span id and invocation id of each."""
         return [
-            (record.trace_id.hex(), record.span_id.hex(), plain(record.attributes).get("faas.invocation_id", ""))
+            (
+                record.trace_id.hex(),
+                record.span_id.hex(),
+                plain(record.attributes).get("faas.invocation_id", ""),
+            )
             for record in self.look()
         ]
 
@@ -64,7 +70,9 @@ OTHERS = (TRACE_ID_HEX, OTHER_SPAN_HEX, OTHER_ID)
 NOBODYS = ("", "", "")
 
 
-def test_a_line_has_the_ids_of_the_invocation_that_runs(start_hearing: Start, collector: Collector, sent: Sent) -> None:
+def test_a_line_has_the_ids_of_the_invocation_that_runs(
+    start_hearing: Start, collector: Collector, sent: Sent
+) -> None:
     telemetry = start_hearing(collector, **LOGS)
     telemetry.tell(line("before it", -50), start(), line("hello"))
     telemetry.offer(delivered(), finished())
@@ -79,9 +87,13 @@ def test_a_line_has_the_ids_of_the_invocation_that_runs(start_hearing: Start, co
     assert sent.resources[0]["faas.name"] == "orders"
 
 
-def test_a_request_id_in_the_record_comes_first(start_hearing: Start, collector: Collector, sent: Sent) -> None:
+def test_a_request_id_in_the_record_comes_first(
+    start_hearing: Start, collector: Collector, sent: Sent
+) -> None:
     telemetry = start_hearing(collector, **LOGS)
-    telemetry.offer(delivered(), finished(), delivered(request_id=OTHER_ID, span_id_hex=OTHER_SPAN_HEX))
+    telemetry.offer(
+        delivered(), finished(), delivered(request_id=OTHER_ID, span_id_hex=OTHER_SPAN_HEX)
+    )
     telemetry.tell(
         start(),
         start(OTHER_ID),
@@ -100,7 +112,10 @@ def test_a_request_id_of_another_service_stays_an_attribute(
     telemetry = start_hearing(collector, **LOGS)
     telemetry.tell(line({"message": "early", "requestId": "of another"}), start())
     telemetry.offer(delivered(), finished())
-    telemetry.tell(line({"message": "hi", "requestId": "of another"}), line({"message": "hi", "requestId": REQUEST_ID}))
+    telemetry.tell(
+        line({"message": "hi", "requestId": "of another"}),
+        line({"message": "hi", "requestId": REQUEST_ID}),
+    )
     assert telemetry.shutdown()
     ours = {"faas.invocation_id": REQUEST_ID}
     assert [plain(record.attributes) for record in sent.look()] == [
@@ -110,7 +125,9 @@ def test_a_request_id_of_another_service_stays_an_attribute(
     ]
 
 
-def test_on_managed_instances_only_a_request_id_tells(start_hearing: Start, collector: Collector, sent: Sent) -> None:
+def test_on_managed_instances_only_a_request_id_tells(
+    start_hearing: Start, collector: Collector, sent: Sent
+) -> None:
     telemetry = start_hearing(collector, **LOGS, **MANAGED)
     telemetry.offer(delivered(), delivered(request_id=OTHER_ID, span_id_hex=OTHER_SPAN_HEX))
     telemetry.tell(
@@ -127,7 +144,9 @@ def test_on_managed_instances_only_a_request_id_tells(start_hearing: Start, coll
     )
 
 
-def test_a_record_that_names_its_own_span_keeps_it(start_hearing: Start, collector: Collector, sent: Sent) -> None:
+def test_a_record_that_names_its_own_span_keeps_it(
+    start_hearing: Start, collector: Collector, sent: Sent
+) -> None:
     telemetry = start_hearing(collector, **LOGS)
     telemetry.offer(delivered(), finished())
     named = {"message": "hi", "trace_id": TRACE_ID_HEX, "span_id": "c" * 16}
@@ -156,7 +175,9 @@ def test_lines_leave_by_themselves_as_well(start_hearing: Start, collector: Coll
     assert telemetry.shutdown()
 
 
-def test_a_batch_that_comes_twice_is_sent_once(start_hearing: Start, collector: Collector, sent: Sent) -> None:
+def test_a_batch_that_comes_twice_is_sent_once(
+    start_hearing: Start, collector: Collector, sent: Sent
+) -> None:
     telemetry = start_hearing(collector, **LOGS)
     for _ in range(2):
         telemetry.tell(start(), line("hello"), line("hello"))
@@ -176,7 +197,11 @@ def test_a_batch_that_comes_twice_is_sent_once(start_hearing: Start, collector: 
     ],
 )
 def test_logs_are_sent_if_they_are_asked_for(
-    start_hearing: Start, collector: Collector, sent: Sent, variables: dict[str, str], bodies: list[str]
+    start_hearing: Start,
+    collector: Collector,
+    sent: Sent,
+    variables: dict[str, str],
+    bodies: list[str],
 ) -> None:
     telemetry = start_hearing(collector, **variables)
     telemetry.tell(line("of the function"), line("of an extension", kind="extension"))
@@ -186,11 +211,15 @@ def test_logs_are_sent_if_they_are_asked_for(
         assert plain(sent.records[1].attributes)["lrap.log.source"] == "extension"
 
 
-def test_our_own_lines_are_never_sent(start_hearing: Start, collector: Collector, sent: Sent) -> None:
+def test_our_own_lines_are_never_sent(
+    start_hearing: Start, collector: Collector, sent: Sent
+) -> None:
     telemetry = start_hearing(collector, LRAP_TELEMETRY_API="all")
     telemetry.tell(
         line("lrap-otel: warning: logs could not be exported", kind="extension"),
-        line('{"resourceSpans":[{"scopeSpans":[]}]}\n', kind="extension"),  # OTEL_TRACES_EXPORTER=console
+        line(
+            '{"resourceSpans":[{"scopeSpans":[]}]}\n', kind="extension"
+        ),  # OTEL_TRACES_EXPORTER=console
         line('{"resourceMetrics":[{"scopeMetrics":[]}]}\n', kind="extension"),
         line("another's", kind="extension"),
     )
@@ -199,13 +228,16 @@ def test_our_own_lines_are_never_sent(start_hearing: Start, collector: Collector
 
 
 @pytest.mark.parametrize(
-    ("level", "bodies"), [("warn", ["W", "E", "?"]), ("ERROR", ["E", "?"]), ("debug", ["I", "W", "E", "?"])]
+    ("level", "bodies"),
+    [("warn", ["W", "E", "?"]), ("ERROR", ["E", "?"]), ("debug", ["I", "W", "E", "?"])],
 )
 def test_a_floor_leaves_out_what_is_less(
     start_hearing: Start, collector: Collector, sent: Sent, level: str, bodies: list[str]
 ) -> None:
     telemetry = start_hearing(collector, **LOGS, LRAP_LOGS_LEVEL=level)
-    telemetry.tell(*(line({"level": word, "message": word[0]}) for word in ("info", "warning", "error")))
+    telemetry.tell(
+        *(line({"level": word, "message": word[0]}) for word in ("info", "warning", "error"))
+    )
     telemetry.tell(line("?"))
     assert telemetry.shutdown()
     assert [body.upper() for body in sent.bodies()] == bodies
@@ -255,7 +287,9 @@ def test_a_part_that_the_collector_did_not_take_is_counted(start_hearing: Start)
     response = ExportLogsServiceResponse()
     response.partial_success.rejected_log_records = 2
     said = response.SerializeToString()
-    with Collector(lambda _, post: reply(200, said if post.path == "/v1/logs" else b"")) as collector:
+    with Collector(
+        lambda _, post: reply(200, said if post.path == "/v1/logs" else b"")
+    ) as collector:
         telemetry = start_hearing(collector, **LOGS, **EVERY_FLUSH)
         telemetry.tell(line("one"), line("two"), line("three"))
         telemetry.flush()
@@ -273,13 +307,17 @@ def test_what_the_collector_refuses_is_counted_and_said(start_hearing: Start) ->
         assert telemetry.shutdown()
         assert [warning for warning in telemetry.warnings if warning.startswith("logs are lost: ")]
         posts = collector.received("/v1/metrics")
-        assert [point for post in posts for point in points(post, "lrap.logs.dropped")] == [({"error.type": "401"}, 1)]
+        assert [point for post in posts for point in points(post, "lrap.logs.dropped")] == [
+            ({"error.type": "401"}, 1)
+        ]
         failed = [point for post in posts for point in points(post, "lrap.exports.failed")]
         assert failed == [({"lrap.signal": "logs", "error.type": "401"}, 1)]
 
 
 def test_what_the_collector_cannot_take_now_is_sent_again(start_hearing: Start) -> None:
-    with Collector(lambda number, post: reply(503 if post.path == "/v1/logs" and not number else 200)) as collector:
+    with Collector(
+        lambda number, post: reply(503 if post.path == "/v1/logs" and not number else 200)
+    ) as collector:
         telemetry = start_hearing(collector, **LOGS)
         telemetry.tell(line("hello"))
         telemetry.flush_until_sent()
@@ -307,8 +345,14 @@ def test_too_large_a_request_is_sent_in_parts(start_hearing: Start) -> None:
         telemetry.tell(*(line(f"{number:04}" + "x" * 1_000) for number in range(100)))
         assert telemetry.shutdown()
         taken = [post for post in collector.received("/v1/logs") if len(post.body) <= 20_000]
-        records = [record for post in taken for record in post.logs().resource_logs[0].scope_logs[0].log_records]
-        assert [record.body.string_value[:4] for record in records] == [f"{number:04}" for number in range(100)]
+        records = [
+            record
+            for post in taken
+            for record in post.logs().resource_logs[0].scope_logs[0].log_records
+        ]
+        assert [record.body.string_value[:4] for record in records] == [
+            f"{number:04}" for number in range(100)
+        ]
 
 
 def test_more_than_is_kept_drops_the_oldest_and_counts_it(start_hearing: Start) -> None:
@@ -335,7 +379,9 @@ def test_json_is_sent_where_it_is_asked_for(start_hearing: Start, collector: Col
     assert (record["severityNumber"], record["spanId"]) == (9, SPAN_ID_HEX)
 
 
-def test_grpc_is_not_offered_for_logs_and_that_is_said(start_hearing: Start, collector: Collector, sent: Sent) -> None:
+def test_grpc_is_not_offered_for_logs_and_that_is_said(
+    start_hearing: Start, collector: Collector, sent: Sent
+) -> None:
     telemetry = start_hearing(
         collector,
         **LOGS,
@@ -372,9 +418,13 @@ def test_what_the_runtime_printed_may_say_that_memory_was_the_cause(
     assert plain(span.attributes)["error.type"] == "out_of_memory"
 
 
-def test_what_lambda_itself_dropped_is_counted_beside(start_hearing: Start, collector: Collector) -> None:
+def test_what_lambda_itself_dropped_is_counted_beside(
+    start_hearing: Start, collector: Collector
+) -> None:
     telemetry = start_hearing(collector, **LOGS)
-    telemetry.tell(line("hello"), event("logsDropped", 0, droppedRecords=5, droppedBytes=1, reason="x"))
+    telemetry.tell(
+        line("hello"), event("logsDropped", 0, droppedRecords=5, droppedBytes=1, reason="x")
+    )
     assert telemetry.shutdown()
     posts = collector.received("/v1/metrics")
     assert [point for post in posts for point in points(post, "lrap.records.dropped")] == [

@@ -37,9 +37,30 @@ def printed(record: Any) -> Printed:
             ID,
             OWN_NS,
         ),
-        ("python before an event", "[INFO]\t2023-11-14T22:13:19.500Z\t\tloading\n", "loading", (9, "INFO"), "", OWN_NS),
-        ("node", f"2023-11-14T22:13:19.500Z\t{ID}\tINFO\thello\tthere", "hello\tthere", (9, "INFO"), ID, OWN_NS),
-        ("node before an event", "2023-11-14T22:13:19.500Z\tundefined\tERROR\tno", "no", (17, "ERROR"), "", OWN_NS),
+        (
+            "python before an event",
+            "[INFO]\t2023-11-14T22:13:19.500Z\t\tloading\n",
+            "loading",
+            (9, "INFO"),
+            "",
+            OWN_NS,
+        ),
+        (
+            "node",
+            f"2023-11-14T22:13:19.500Z\t{ID}\tINFO\thello\tthere",
+            "hello\tthere",
+            (9, "INFO"),
+            ID,
+            OWN_NS,
+        ),
+        (
+            "node before an event",
+            "2023-11-14T22:13:19.500Z\tundefined\tERROR\tno",
+            "no",
+            (17, "ERROR"),
+            "",
+            OWN_NS,
+        ),
         (
             "node, lines",
             f"2023-11-14T22:13:19.500Z\t{ID}\tERROR\tTypeError: no\r    at x",
@@ -64,7 +85,14 @@ def printed(record: Any) -> Printed:
             ID,
             AT_NS,
         ),
-        ("logging.basicConfig", "ERROR:root:it broke", "ERROR:root:it broke", (17, "ERROR"), "", AT_NS),
+        (
+            "logging.basicConfig",
+            "ERROR:root:it broke",
+            "ERROR:root:it broke",
+            (17, "ERROR"),
+            "",
+            AT_NS,
+        ),
         ("go, log", "2023/11/14 22:13:19 hello", "2023/11/14 22:13:19 hello", (0, ""), "", AT_NS),
         (
             "go, slog text",
@@ -85,7 +113,11 @@ def test_a_line_of_text(
 ) -> None:
     found = printed(line)
     log = found.log
-    assert (log.body, (log.severity, log.severity_text), found.request_id) == (body, severity, request_id), form
+    assert (log.body, (log.severity, log.severity_text), found.request_id) == (
+        body,
+        severity,
+        request_id,
+    ), form
     assert (log.time_ns, log.observed_ns) == (time_ns, RECEIVED_NS)
     assert log.attributes == {}
 
@@ -109,7 +141,12 @@ def test_a_line_of_text(
         ),
         (
             "node",
-            {"timestamp": "2023-11-14T22:13:19.500Z", "level": "FATAL", "requestId": ID, "message": {"a": [1]}},
+            {
+                "timestamp": "2023-11-14T22:13:19.500Z",
+                "level": "FATAL",
+                "requestId": ID,
+                "message": {"a": [1]},
+            },
             {"a": [1]},
             (21, "FATAL"),
             ID,
@@ -117,7 +154,12 @@ def test_a_line_of_text(
         ),
         (
             "java",
-            {"timestamp": "2023-11-14T22:13:19.500Z", "level": "UNDEFINED", "message": "hi", "AWSRequestId": ID},
+            {
+                "timestamp": "2023-11-14T22:13:19.500Z",
+                "level": "UNDEFINED",
+                "message": "hi",
+                "AWSRequestId": ID,
+            },
             "hi",
             (0, "UNDEFINED"),
             ID,
@@ -139,7 +181,12 @@ def test_a_line_of_text(
         ),
         (
             "ruby",
-            {"timestamp": "2023-11-14T22:13:19.500000Z", "level": "ANY", "message": None, "requestId": ID},
+            {
+                "timestamp": "2023-11-14T22:13:19.500000Z",
+                "level": "ANY",
+                "message": None,
+                "requestId": ID,
+            },
             None,
             (0, "ANY"),
             ID,
@@ -155,7 +202,12 @@ def test_a_line_of_text(
         ),
         (
             "powertools",
-            {"timestamp": "2023-11-14 22:13:19,500", "level": "INFO", "message": "hi", "function_request_id": ID},
+            {
+                "timestamp": "2023-11-14 22:13:19,500",
+                "level": "INFO",
+                "message": "hi",
+                "function_request_id": ID,
+            },
             "hi",
             (9, "INFO"),
             ID,
@@ -184,22 +236,43 @@ def test_a_line_of_text(
             "no",
             (17, "ERROR"),
             "",
-            {"exception.type": "ValueError", "exception.message": "no", "exception.stacktrace": "a\nb"},
+            {
+                "exception.type": "ValueError",
+                "exception.message": "no",
+                "exception.stacktrace": "a\nb",
+            },
         ),
     ],
 )
 def test_an_object(
-    form: str, record: dict[str, Any], body: Any, severity: tuple[int, str], request_id: str, attributes: dict[str, Any]
+    form: str,
+    record: dict[str, Any],
+    body: Any,
+    severity: tuple[int, str],
+    request_id: str,
+    attributes: dict[str, Any],
 ) -> None:
     found = printed(record)
     log = found.log
-    assert (log.body, (log.severity, log.severity_text), found.request_id) == (body, severity, request_id), form
+    assert (log.body, (log.severity, log.severity_text), found.request_id) == (
+        body,
+        severity,
+        request_id,
+    ), form
     assert (log.time_ns, log.observed_ns) == (OWN_NS, RECEIVED_NS)
     assert log.attributes == attributes
 
 
 def test_what_has_the_name_of_a_time_or_a_level_and_is_none_stays_an_attribute() -> None:
-    found = printed({"message": "took", "time": 153, "ts": OWN_NS / 1e9, "level": {"of": "water"}, "requestId": 7})
+    found = printed(
+        {
+            "message": "took",
+            "time": 153,
+            "ts": OWN_NS / 1e9,
+            "level": {"of": "water"},
+            "requestId": 7,
+        }
+    )
     assert (found.log.time_ns, found.log.severity, found.request_id) == (OWN_NS, 0, "")
     assert found.log.attributes == {"time": 153, "level": {"of": "water"}, "requestId": 7}
 
@@ -220,9 +293,17 @@ def test_a_json_object_in_a_line_of_text_is_an_object() -> None:
             (TRACE_ID, ""),
             {"otelSpanID": "0", "otelTraceSampled": True},
         ),
-        ({"traceId": f"Root=1-{TRACE_ID[:8]}-{TRACE_ID[8:]};Parent={SPAN_ID};Sampled=1"}, (TRACE_ID, SPAN_ID), {}),
+        (
+            {"traceId": f"Root=1-{TRACE_ID[:8]}-{TRACE_ID[8:]};Parent={SPAN_ID};Sampled=1"},
+            (TRACE_ID, SPAN_ID),
+            {},
+        ),
         ({"xray_trace_id": f"1-{TRACE_ID[:8]}-{TRACE_ID[8:]}"}, (TRACE_ID, ""), {}),
-        ({"trace_id": "0" * 32, "span_id": SPAN_ID}, ("", ""), {"trace_id": "0" * 32, "span_id": SPAN_ID}),
+        (
+            {"trace_id": "0" * 32, "span_id": SPAN_ID},
+            ("", ""),
+            {"trace_id": "0" * 32, "span_id": SPAN_ID},
+        ),
         ({"dd.trace_id": "4949"}, ("", ""), {"dd.trace_id": "4949"}),
         ({"trace_id": 7}, ("", ""), {"trace_id": 7}),
         ({"traceId": "Root=x;Parent"}, ("", ""), {"traceId": "Root=x;Parent"}),
@@ -246,7 +327,9 @@ def test_a_record_that_names_its_own_span_keeps_it(
         (10, (1, "10")), (60, (21, "60")), (35, (0, "35")), (None, (0, "")), (True, (0, "")), ([], (0, "")),
     ],
 )  # fmt: skip
-def test_the_words_and_numbers_of_runtimes_and_loggers(value: Any, expected: tuple[int, str]) -> None:
+def test_the_words_and_numbers_of_runtimes_and_loggers(
+    value: Any, expected: tuple[int, str]
+) -> None:
     assert severity_of(value) == expected
 
 
@@ -266,7 +349,17 @@ JSON = st.recursive(
     max_leaves=10,
 )
 NAMES = st.sampled_from(
-    ["level", "message", "timestamp", "requestId", "trace_id", "spanId", "errorType", "stackTrace", "x"]
+    [
+        "level",
+        "message",
+        "timestamp",
+        "requestId",
+        "trace_id",
+        "spanId",
+        "errorType",
+        "stackTrace",
+        "x",
+    ]
 )
 
 

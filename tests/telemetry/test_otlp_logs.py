@@ -1,4 +1,6 @@
-"""Log records on the wire: our bytes, read by protobuf, are what the SDK's encoder makes of the same records."""
+"""Log records on the wire: our bytes, read by protobuf, are what the SDK's encoder makes of the
+same records.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ def test_log_records_are_what_the_sdk_encodes(resource: Resource, several: list[
         # The SDK says "no body" by an empty one.
         record.body.SetInParent()
 
-    assert ours.SerializeToString(deterministic=True) == theirs.SerializeToString(deterministic=True)
+    assert ours.SerializeToString(deterministic=True) == theirs.SerializeToString(
+        deterministic=True
+    )
     assert logs_request(resource, SCOPE, several) == ours.SerializeToString(deterministic=True)
 
 
@@ -68,5 +72,7 @@ def test_what_was_dropped_of_a_record_is_said() -> None:
     log = LogRecord("body", 1, 2, {})
     log.dropped_attributes = 3
 
-    (resource,) = ExportLogsServiceRequest.FromString(logs_request(Resource({}), SCOPE, [log])).resource_logs
+    (resource,) = ExportLogsServiceRequest.FromString(
+        logs_request(Resource({}), SCOPE, [log])
+    ).resource_logs
     assert resource.scope_logs[0].log_records[0].dropped_attributes_count == 3

@@ -7,7 +7,9 @@ from google.protobuf.message import DecodeError
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceResponse,
+)
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from lrap_otel.telemetry.otlp.responses import rejected
@@ -27,12 +29,18 @@ PIECES = st.one_of(
     st.builds(text, st.just(2), st.text(max_size=10)),
 )
 PARTIAL = st.lists(PIECES, max_size=4).map(b"".join)
-RESPONSES = st.lists(st.one_of(UNKNOWN, PARTIAL.map(lambda body: message(1, body))), max_size=4).map(b"".join)
+RESPONSES = st.lists(
+    st.one_of(UNKNOWN, PARTIAL.map(lambda body: message(1, body))), max_size=4
+).map(b"".join)
 
 
 @given(COUNTS, st.text(max_size=50))
 def test_what_was_rejected_is_read_whatever_the_signal(count: int, why: str) -> None:
-    traces, metrics, logs = ExportTraceServiceResponse(), ExportMetricsServiceResponse(), ExportLogsServiceResponse()
+    traces, metrics, logs = (
+        ExportTraceServiceResponse(),
+        ExportMetricsServiceResponse(),
+        ExportLogsServiceResponse(),
+    )
     traces.partial_success.rejected_spans = count
     metrics.partial_success.rejected_data_points = count
     logs.partial_success.rejected_log_records = count
@@ -51,7 +59,9 @@ def test_any_message_is_read_as_protobuf_reads_it(response: bytes) -> None:
 
 def by_protobuf(response: bytes) -> int:
     try:
-        return max(ExportTraceServiceResponse.FromString(response).partial_success.rejected_spans, 0)
+        return max(
+            ExportTraceServiceResponse.FromString(response).partial_success.rejected_spans, 0
+        )
     except DecodeError:
         return 0
 

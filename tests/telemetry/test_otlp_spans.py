@@ -1,4 +1,6 @@
-"""Spans on the wire: our bytes, read by protobuf, are what the SDK's encoder makes of the same spans."""
+"""Spans on the wire: our bytes, read by protobuf, are what the SDK's encoder makes of the same
+spans.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,16 @@ from otlp_values import ANY_TEXTS, ATTRIBUTES, CONTEXTS, COUNTS, SPAN_IDS, TIMES
 from sdk_spans import request_of_the_sdk
 
 from lrap_otel.propagation.context import SpanContext
-from lrap_otel.telemetry.otlp.traces import ERROR, INTERNAL, SERVER, UNSET, Event, Link, Span, encode_span
+from lrap_otel.telemetry.otlp.traces import (
+    ERROR,
+    INTERNAL,
+    SERVER,
+    UNSET,
+    Event,
+    Link,
+    Span,
+    encode_span,
+)
 from lrap_otel.telemetry.otlp.wire import Resource, Scope, request
 
 SCOPE = Scope("lrap-otel", "0.1.0", "https://opentelemetry.io/schemas/1.44.0")
@@ -29,11 +40,17 @@ def spans(draw: st.DrawFn) -> Span:
         draw(st.builds(Resource, ATTRIBUTES, ANY_TEXTS.map(encodable))),
     )
     span.attributes = draw(ATTRIBUTES)
-    span.dropped_attributes, span.dropped_events, span.dropped_links = draw(st.tuples(COUNTS, COUNTS, COUNTS))
-    span.events = draw(st.lists(st.builds(Event, ANY_TEXTS, TIMES_NS, ATTRIBUTES, COUNTS), max_size=3))
+    span.dropped_attributes, span.dropped_events, span.dropped_links = draw(
+        st.tuples(COUNTS, COUNTS, COUNTS)
+    )
+    span.events = draw(
+        st.lists(st.builds(Event, ANY_TEXTS, TIMES_NS, ATTRIBUTES, COUNTS), max_size=3)
+    )
     span.links = draw(st.lists(st.builds(Link, CONTEXTS, ATTRIBUTES, COUNTS), max_size=3))
     span.status = draw(st.sampled_from([UNSET, ERROR]))
-    span.status_message = draw(ANY_TEXTS) if span.status == ERROR else ""  # elsewhere the SDK takes none
+    span.status_message = (
+        draw(ANY_TEXTS) if span.status == ERROR else ""
+    )  # elsewhere the SDK takes none
     return span
 
 
@@ -47,7 +64,9 @@ def decoded(*several: Span) -> ExportTraceServiceRequest:
 
 def assert_same(ours: ExportTraceServiceRequest, theirs: ExportTraceServiceRequest) -> None:
     """Field by field; as bytes, since NaN differs from itself."""
-    assert ours.SerializeToString(deterministic=True) == theirs.SerializeToString(deterministic=True)
+    assert ours.SerializeToString(deterministic=True) == theirs.SerializeToString(
+        deterministic=True
+    )
 
 
 @given(spans())
@@ -59,7 +78,9 @@ def test_a_span_is_what_the_sdk_encodes(span: Span) -> None:
 @given(spans())
 @settings(max_examples=60, deadline=None)
 def test_the_bytes_themselves_are_protobufs_own(span: Span) -> None:
-    """Protobuf writes fields by number, as we do, so a reader that has an opinion on their order has the same one."""
+    """Protobuf writes fields by number, as we do, so a reader that has an opinion on their order
+    has the same one.
+    """
     ours = encoded(span)
 
     assert ours == ExportTraceServiceRequest.FromString(ours).SerializeToString(deterministic=True)

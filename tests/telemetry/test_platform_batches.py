@@ -46,13 +46,17 @@ def ns(text: str) -> int:
     ],
 )
 def test_a_time_in_any_form_that_is_documented_is_read(value: Any, expected: int) -> None:
-    (event,), malformed = read(json.dumps([{"time": value, "type": "function", "record": ""}]).encode())
+    (event,), malformed = read(
+        json.dumps([{"time": value, "type": "function", "record": ""}]).encode()
+    )
     assert (event.at_ns, malformed) == (expected, 0)
 
 
 def test_a_time_of_day_just_before_midnight_is_yesterdays() -> None:
     midnight_ns = ns("2023-11-14T00:00:01")
-    (event,), _ = Reader().read(b'[{"time":"23:59:59:500Z","type":"function","record":""}]', midnight_ns)
+    (event,), _ = Reader().read(
+        b'[{"time":"23:59:59:500Z","type":"function","record":""}]', midnight_ns
+    )
     assert event.at_ns == ns("2023-11-13T23:59:59.500000")
 
 
@@ -79,14 +83,19 @@ def test_a_time_of_day_just_before_midnight_is_yesterdays() -> None:
     ],
 )
 def test_a_time_that_cannot_be_read_is_when_it_came(value: Any) -> None:
-    (event,), malformed = read(json.dumps([{"time": value, "type": "function", "record": "x"}]).encode())
+    (event,), malformed = read(
+        json.dumps([{"time": value, "type": "function", "record": "x"}]).encode()
+    )
     assert (event.at_ns, event.record, malformed) == (RECEIVED_NS, "x", 0)
 
 
 def test_types_and_words_that_nobody_knows_are_kept_as_they_are() -> None:
     body = b'[{"time":1,"type":"platform.somethingNew","record":{"status":"odd","initializationType":"native-http"}}]'
     (event,), _ = read(body)
-    assert (event.kind, event.members["initializationType"]) == ("platform.somethingNew", "native-http")
+    assert (event.kind, event.members["initializationType"]) == (
+        "platform.somethingNew",
+        "native-http",
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +105,11 @@ def test_types_and_words_that_nobody_knows_are_kept_as_they_are() -> None:
         (b"[" + GOOD + b"]", ["platform.start"], 0),
         (b"[" + GOOD + b",\n" + GOOD + b"]", ["platform.start"] * 2, 0),
         (b"[" + GOOD + b',{"time" oops},' + GOOD + b"]", ["platform.start"] * 2, 1),
-        (b'[{"time":"x","type":"function","record":"cut' + b"," + GOOD + b"]", ["platform.start"], 1),
+        (
+            b'[{"time":"x","type":"function","record":"cut' + b"," + GOOD + b"]",
+            ["platform.start"],
+            1,
+        ),
         (b"[" + GOOD + b"," + GOOD[:40], ["platform.start"], 1),
         (b"[" + GOOD + b",1,null,[],{}," + GOOD + b"]", ["platform.start"] * 2, 4),
         (b'[{"type":7,"record":""}]', [], 1),
@@ -108,7 +121,9 @@ def test_types_and_words_that_nobody_knows_are_kept_as_they_are() -> None:
         (b"[" * 100_000, [], 1),
     ],
 )
-def test_a_record_that_cannot_be_read_costs_no_other(body: bytes, kinds: list[str], malformed: int) -> None:
+def test_a_record_that_cannot_be_read_costs_no_other(
+    body: bytes, kinds: list[str], malformed: int
+) -> None:
     events, lost = read(body)
     assert ([event.kind for event in events], lost) == (kinds, malformed)
 
@@ -126,6 +141,8 @@ def test_no_bytes_raise(body: bytes) -> None:
 
 @given(st.lists(st.one_of(st.text(), st.dictionaries(st.text(), st.integers()))))
 def test_every_record_comes_back_whole(values: list[Any]) -> None:
-    body = json.dumps([{"time": "2022-10-12T00:00:15Z", "type": "function", "record": each} for each in values])
+    body = json.dumps(
+        [{"time": "2022-10-12T00:00:15Z", "type": "function", "record": each} for each in values]
+    )
     events, malformed = read(body.encode())
     assert ([event.record for event in events], malformed) == (values, 0)

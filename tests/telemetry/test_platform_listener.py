@@ -1,4 +1,6 @@
-"""Where Lambda delivers the Telemetry API's events: 200 to everything, and nothing that a peer does ends it."""
+"""Where Lambda delivers the Telemetry API's events: 200 to everything, and nothing that a peer does
+ends it.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,10 @@ def answer(connection: socket.socket) -> bytes:
 
 
 def post(body: bytes, extra: str = "") -> bytes:
-    return f"POST / HTTP/1.1\r\nHost: sandbox.localdomain\r\nContent-Length: {len(body)}\r\n{extra}\r\n".encode() + body
+    return (
+        f"POST / HTTP/1.1\r\nHost: sandbox.localdomain\r\nContent-Length: {len(body)}\r\n{extra}\r\n".encode()
+        + body
+    )
 
 
 OK = b"HTTP/1.1 200 OK"
@@ -94,7 +99,9 @@ def test_two_requests_may_come_at_once(served: Served) -> None:
 
 def test_chunks_are_put_together(served: Served) -> None:
     with served.connect() as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n")
+        connection.sendall(
+            b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n"
+        )
         connection.sendall(b"0\r\n\r\n")
         assert answer(connection) == OK
         assert served.next_body() == b"[1,2]"
@@ -110,7 +117,9 @@ def test_who_asks_whether_to_go_on_is_told_so(served: Served) -> None:
 
 
 @pytest.mark.parametrize("request_line", [b"GET / HTTP/1.1", b"PUT /x HTTP/1.0", b"nonsense"])
-def test_what_has_no_body_is_answered_and_leaves_nothing(served: Served, request_line: bytes) -> None:
+def test_what_has_no_body_is_answered_and_leaves_nothing(
+    served: Served, request_line: bytes
+) -> None:
     with served.connect() as connection:
         connection.sendall(request_line + b"\r\n\r\n")
         assert answer(connection) == OK
@@ -154,7 +163,9 @@ def test_a_peer_that_breaks_off_costs_its_own_connection(served: Served, said: b
     assert served.next_body() == b"[1]"
 
 
-def test_a_burst_ends_the_oldest_each_once_though_no_thread_has_run_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_burst_ends_the_oldest_each_once_though_no_thread_has_run_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(listener, "start_new_thread", lambda *_: None)
     pairs = [socket.socketpair() for _ in range(40)]
     served = Listener(pairs[0][0], lambda _: None)

@@ -25,7 +25,11 @@ class Measured:
     """The metrics of a telemetry process that hears the platform; it has ended."""
 
     def __init__(
-        self, start: Start, collector: Collector, *steps: Callable[[Telemetry], object], **variables: str
+        self,
+        start: Start,
+        collector: Collector,
+        *steps: Callable[[Telemetry], object],
+        **variables: str,
     ) -> None:
         telemetry = start(collector, **EVERY_FLUSH, **variables)
         for step in steps:
@@ -46,8 +50,12 @@ def told(*events: dict[str, Any]) -> Callable[[Telemetry], None]:
     return lambda telemetry: telemetry.tell(*events)
 
 
-def test_a_report_is_measured_with_the_invocations_trigger(start_hearing: Start, collector: Collector) -> None:
-    measured = Measured(start_hearing, collector, one_invocation, told(start(), runtime_done(), report()))
+def test_a_report_is_measured_with_the_invocations_trigger(
+    start_hearing: Start, collector: Collector
+) -> None:
+    measured = Measured(
+        start_hearing, collector, one_invocation, told(start(), runtime_done(), report())
+    )
 
     trigger = {"faas.trigger": "other"}
     assert measured("faas.mem_usage") == [(trigger, 64 * MIB)]
@@ -65,8 +73,12 @@ def test_a_report_of_what_did_not_come_through_the_proxy_is_measured_as_well(
     assert measured("faas.mem_usage") == [({}, 64 * MIB)]
 
 
-@pytest.mark.parametrize("kind", ["on-demand", "provisioned-concurrency", "lambda-managed-instances", "native-http"])
-def test_an_init_is_measured_by_its_type(start_hearing: Start, collector: Collector, kind: str) -> None:
+@pytest.mark.parametrize(
+    "kind", ["on-demand", "provisioned-concurrency", "lambda-managed-instances", "native-http"]
+)
+def test_an_init_is_measured_by_its_type(
+    start_hearing: Start, collector: Collector, kind: str
+) -> None:
     measured = Measured(start_hearing, collector, told(*init(kind=kind)))
     assert measured("faas.init_duration") == [({"lrap.init.type": kind}, pytest.approx(0.3505))]
 
@@ -75,10 +87,14 @@ def test_a_restore_is_an_init_of_its_type_and_the_snapshots_own_is_none(
     start_hearing: Start, collector: Collector
 ) -> None:
     measured = Measured(start_hearing, collector, told(*init(kind="snap-start"), *restore()))
-    assert measured("faas.init_duration") == [({"lrap.init.type": "snap-start"}, pytest.approx(0.2))]
+    assert measured("faas.init_duration") == [
+        ({"lrap.init.type": "snap-start"}, pytest.approx(0.2))
+    ]
 
 
-def test_a_batch_that_comes_twice_is_measured_once(start_hearing: Start, collector: Collector) -> None:
+def test_a_batch_that_comes_twice_is_measured_once(
+    start_hearing: Start, collector: Collector
+) -> None:
     batch = told(*init(), start(), runtime_done(), report())
     measured = Measured(start_hearing, collector, one_invocation, batch, batch)
     assert [total for _, total in measured("faas.mem_usage")] == [64 * MIB]
@@ -95,11 +111,15 @@ def test_a_batch_that_comes_twice_is_measured_once(start_hearing: Start, collect
 def test_a_bad_end_after_a_good_result_is_counted(
     start_hearing: Start, collector: Collector, end: dict[str, str], counted: str
 ) -> None:
-    measured = Measured(start_hearing, collector, one_invocation, told(runtime_done(**end), report(**end)))
+    measured = Measured(
+        start_hearing, collector, one_invocation, told(runtime_done(**end), report(**end))
+    )
     assert measured(counted) == [({"faas.trigger": "other"}, 1)]
 
 
-def test_an_error_that_the_function_returned_is_counted_once(start_hearing: Start, collector: Collector) -> None:
+def test_an_error_that_the_function_returned_is_counted_once(
+    start_hearing: Start, collector: Collector
+) -> None:
     end = {"status": "error", "errorType": "Function.Unknown"}
     measured = Measured(
         start_hearing,
@@ -110,16 +130,24 @@ def test_an_error_that_the_function_returned_is_counted_once(start_hearing: Star
     assert [count for _, count in measured("faas.errors")] == [1]
 
 
-def test_what_lambda_itself_has_dropped_is_counted(start_hearing: Start, collector: Collector) -> None:
+def test_what_lambda_itself_has_dropped_is_counted(
+    start_hearing: Start, collector: Collector
+) -> None:
     dropped = event(
-        "logsDropped", 0, droppedRecords=12, droppedBytes=3456, reason="Consumer seems to have fallen behind"
+        "logsDropped",
+        0,
+        droppedRecords=12,
+        droppedBytes=3456,
+        reason="Consumer seems to have fallen behind",
     )
     measured = Measured(start_hearing, collector, told(dropped))
     assert measured("lrap.records.dropped") == [({"error.type": "telemetry_api"}, 12)]
 
 
 @pytest.mark.parametrize("number", [10**400, 1e300, -1, "12", True, None], ids=range(6))
-def test_what_is_no_measurement_costs_no_other(start_hearing: Start, collector: Collector, number: Any) -> None:
+def test_what_is_no_measurement_costs_no_other(
+    start_hearing: Start, collector: Collector, number: Any
+) -> None:
     strange = report(OTHER_ID)
     strange["record"]["metrics"] = dict.fromkeys(strange["record"]["metrics"], number)
     dropped = event("logsDropped", 0, droppedRecords=number)
@@ -129,11 +157,15 @@ def test_what_is_no_measurement_costs_no_other(start_hearing: Start, collector: 
 
 
 def test_what_cannot_be_read_is_counted(start_hearing: Start, collector: Collector) -> None:
-    measured = Measured(start_hearing, collector, lambda telemetry: telemetry.tell(body=b'[{"time" oops}]'))
+    measured = Measured(
+        start_hearing, collector, lambda telemetry: telemetry.tell(body=b'[{"time" oops}]')
+    )
     assert measured("lrap.records.dropped") == [({"error.type": "malformed"}, 1)]
 
 
-def test_measurements_of_a_sampled_invocation_have_its_exemplar(start_hearing: Start, collector: Collector) -> None:
+def test_measurements_of_a_sampled_invocation_have_its_exemplar(
+    start_hearing: Start, collector: Collector
+) -> None:
     telemetry = start_hearing(collector)
     telemetry.offer(delivered(), finished())
     telemetry.tell(report())

@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from platform_events import event, init, report, restore, runtime_done, start
-from proxy_records import DELIVERED_NS, PARENT_SPAN_ID_HEX, SPAN_ID_HEX, TRACE_ID_HEX, delivered, finished
+from proxy_records import (
+    DELIVERED_NS,
+    PARENT_SPAN_ID_HEX,
+    SPAN_ID_HEX,
+    TRACE_ID_HEX,
+    delivered,
+    finished,
+)
 from telemetry_thread import plain, spans_of
 
 from lrap_otel.ipc import records
@@ -61,9 +68,16 @@ def test_init_is_a_child_of_the_first_invocation(
     assert telemetry.flush()
 
     span = exported.only("init")
-    assert (span.trace_id.hex(), span.parent_span_id.hex(), span.trace_state) == (TRACE_ID_HEX, SPAN_ID_HEX, "a=b")
+    assert (span.trace_id.hex(), span.parent_span_id.hex(), span.trace_state) == (
+        TRACE_ID_HEX,
+        SPAN_ID_HEX,
+        "a=b",
+    )
     assert span.kind == INTERNAL
-    assert (span.start_time_unix_nano, span.end_time_unix_nano) == (DELIVERED_NS - 400 * MS, DELIVERED_NS - 49_500_000)
+    assert (span.start_time_unix_nano, span.end_time_unix_nano) == (
+        DELIVERED_NS - 400 * MS,
+        DELIVERED_NS - 49_500_000,
+    )
     assert plain(span.attributes) == {
         "faas.coldstart": True,
         "lrap.init.type": "on-demand",
@@ -185,7 +199,9 @@ def test_the_sampler_decides_about_an_init_of_its_own(
     assert exported.all() == []
 
 
-def test_an_init_that_failed_says_why(start_hearing: Start, collector: Collector, exported: Exported) -> None:
+def test_an_init_that_failed_says_why(
+    start_hearing: Start, collector: Collector, exported: Exported
+) -> None:
     telemetry = start_hearing(collector)
     telemetry.tell(*init(status="error", errorType="Runtime.ExitError"))
     assert telemetry.shutdown("failure")
@@ -200,7 +216,10 @@ def test_an_init_that_the_runtime_itself_reported_is_one_span(
     telemetry.tell(init()[0])
     head = b"POST /2018-06-01/runtime/init/error HTTP/1.1\r\n\r\n"
     telemetry.offer(
-        (records.init_error(DELIVERED_NS, len(head)), head + b'{"errorType":"ImportError","errorMessage":"no"}')
+        (
+            records.init_error(DELIVERED_NS, len(head)),
+            head + b'{"errorType":"ImportError","errorMessage":"no"}',
+        )
     )
     telemetry.tell(*init(status="error", errorType="Runtime.Unknown")[1:])
     assert telemetry.shutdown("failure")
@@ -214,12 +233,16 @@ def test_an_init_that_ran_out_of_time_and_the_second_within_the_invocation(
 ) -> None:
     telemetry = start_hearing(collector)
     telemetry.tell(
-        *init(ms=-12_000, duration_ms=10_000, status="timeout"), *init(ms=-1_900, duration_ms=1_800, phase="invoke")
+        *init(ms=-12_000, duration_ms=10_000, status="timeout"),
+        *init(ms=-1_900, duration_ms=1_800, phase="invoke"),
     )
     telemetry.offer(delivered(), finished())
     assert telemetry.flush()
     first, second = exported.named("init")
-    assert [plain(each.attributes)["lrap.init.phase"] for each in (first, second)] == ["init", "invoke"]
+    assert [plain(each.attributes)["lrap.init.phase"] for each in (first, second)] == [
+        "init",
+        "invoke",
+    ]
     assert {each.parent_span_id.hex() for each in (first, second)} == {SPAN_ID_HEX}
     assert (first.status.code, second.status.code) == (ERROR, 0)
 
@@ -270,7 +293,9 @@ def test_what_is_reported_before_the_span_leaves_is_on_it(
     telemetry.tell(start(), runtime_done(), report())
     assert telemetry.flush()
     told = plain(exported.only("orders").attributes)
-    assert {name: value for name, value in told.items() if name.startswith(("aws.r", "aws.e", "lrap."))} == {
+    assert {
+        name: value for name, value in told.items() if name.startswith(("aws.r", "aws.e", "lrap."))
+    } == {
         "aws.responseLatency": 23.02,
         "aws.responseDuration": 2.1,
         "aws.runtimeOverhead": 0.9,
@@ -330,10 +355,22 @@ def test_the_limit_of_attributes_holds_for_what_is_added(
     ("reason", "told", "error_type"),
     [
         ("timeout", [runtime_done(status="timeout")], "timeout"),
-        ("failure", [runtime_done(status="failure", errorType="Runtime.ExitError")], "Runtime.ExitError"),
+        (
+            "failure",
+            [runtime_done(status="failure", errorType="Runtime.ExitError")],
+            "Runtime.ExitError",
+        ),
         ("failure", [runtime_done(status="failure")], "failure"),
-        ("failure", [report(used_mb=128, status="error", errorType="Runtime.ExitError")], "out_of_memory"),
-        ("failure", [report(used_mb=127, status="error", errorType="Runtime.ExitError")], "Runtime.ExitError"),
+        (
+            "failure",
+            [report(used_mb=128, status="error", errorType="Runtime.ExitError")],
+            "out_of_memory",
+        ),
+        (
+            "failure",
+            [report(used_mb=127, status="error", errorType="Runtime.ExitError")],
+            "Runtime.ExitError",
+        ),
         ("timeout", [report(used_mb=128, status="timeout")], "timeout"),
         ("failure", [], "crash"),
         ("timeout", [], "timeout"),
@@ -356,7 +393,9 @@ def test_the_platform_says_why_an_invocation_ended_without_a_result(
     assert (span.status.code, plain(span.attributes)["error.type"]) == (ERROR, error_type)
 
 
-def test_the_same_id_again_gets_its_own_report(start_hearing: Start, collector: Collector, exported: Exported) -> None:
+def test_the_same_id_again_gets_its_own_report(
+    start_hearing: Start, collector: Collector, exported: Exported
+) -> None:
     """A retry may be delivered before the first attempt's report has come."""
     telemetry = start_hearing(collector)
     telemetry.offer(delivered(), finished(), delivered(span_id_hex="b" * 16))
@@ -375,7 +414,13 @@ def test_the_same_id_again_gets_its_own_report(start_hearing: Start, collector: 
     [
         event("report", 0),
         event("report", 0, requestId=7, metrics=[], spans={}),
-        event("report", 0, requestId="r", metrics={"durationMs": "x", "maxMemoryUsedMB": -1}, spans=[1, {"name": 2}]),
+        event(
+            "report",
+            0,
+            requestId="r",
+            metrics={"durationMs": "x", "maxMemoryUsedMB": -1},
+            spans=[1, {"name": 2}],
+        ),
         event("runtimeDone", 0, requestId=None, status=5, spans=None),
         event("initReport", 0, metrics={"durationMs": float("1e400")}),
         event("initStart", 0, initializationType=[], phase={}),
@@ -397,8 +442,12 @@ def test_nothing_that_the_platform_may_say_disturbs(
     assert telemetry.warnings == []
 
 
-def test_off_is_off(request: pytest.FixtureRequest, collector: Collector, exported: Exported) -> None:
-    telemetry = request.getfixturevalue("start")(collector, hears_platform=True, LRAP_TELEMETRY_API="off")
+def test_off_is_off(
+    request: pytest.FixtureRequest, collector: Collector, exported: Exported
+) -> None:
+    telemetry = request.getfixturevalue("start")(
+        collector, hears_platform=True, LRAP_TELEMETRY_API="off"
+    )
     telemetry.tell(*init())
     telemetry.offer(delivered(), finished())
     assert telemetry.flush()

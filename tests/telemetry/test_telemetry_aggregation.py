@@ -51,10 +51,16 @@ class BySdk:
 
     def __init__(self, temporality: AggregationTemporality, *, is_exponential: bool) -> None:
         preferred = {Histogram: ExponentialBucketHistogramAggregation()} if is_exponential else None
-        self._reader = InMemoryMetricReader({Counter: temporality, Histogram: temporality}, preferred)
-        provider = MeterProvider([self._reader], SdkResource({"a": "b"}, "r"), shutdown_on_exit=False)
+        self._reader = InMemoryMetricReader(
+            {Counter: temporality, Histogram: temporality}, preferred
+        )
+        provider = MeterProvider(
+            [self._reader], SdkResource({"a": "b"}, "r"), shutdown_on_exit=False
+        )
         meter = provider.get_meter(SCOPE.name, SCOPE.version, SCOPE.schema_url)
-        self.histogram = meter.create_histogram("h", "s", "d", explicit_bucket_boundaries_advisory=list(BOUNDS))
+        self.histogram = meter.create_histogram(
+            "h", "s", "d", explicit_bucket_boundaries_advisory=list(BOUNDS)
+        )
         self.counter = meter.create_counter("c", "{x}", "e")
 
     def record(self, value: float) -> None:
@@ -70,7 +76,9 @@ class BySdk:
 def encoded(temporality: int, **points: Any) -> ExportMetricsServiceRequest:
     """Ours, of the same instruments."""
     told = {"h": ("s", "d"), "c": ("{x}", "e")}
-    made = [metrics.Metric(name, *told[name], temporality, [point]) for name, point in points.items()]
+    made = [
+        metrics.Metric(name, *told[name], temporality, [point]) for name, point in points.items()
+    ]
     data = metrics.MetricsData(Resource({"a": "b"}, "r"), made)
     request = metrics.metrics_request(data, SCOPE)
     read = ExportMetricsServiceRequest.FromString(request)
@@ -80,7 +88,9 @@ def encoded(temporality: int, **points: Any) -> ExportMetricsServiceRequest:
 
 
 def comparable(request: ExportMetricsServiceRequest) -> ExportMetricsServiceRequest:
-    """Without what depends on the clock, and without the room that the SDK has at the end of its buckets."""
+    """Without what depends on the clock, and without the room that the SDK has at the end of its
+    buckets.
+    """
     for metric in request.resource_metrics[0].scope_metrics[0].metrics:
         for point in getattr(metric, metric.WhichOneof("data")).data_points:
             point.start_time_unix_nano = point.time_unix_nano = 0
@@ -124,7 +134,9 @@ def test_a_histogram_counts_as_the_sdk_does(temporality: str, values: Sequence[f
 @pytest.mark.parametrize("temporality", TEMPORALITIES)
 @given(SEVERAL)
 @settings(max_examples=150, deadline=None)
-def test_an_exponential_histogram_counts_as_the_sdk_does(temporality: str, values: Sequence[float]) -> None:
+def test_an_exponential_histogram_counts_as_the_sdk_does(
+    temporality: str, values: Sequence[float]
+) -> None:
     number, sdk = start(temporality, is_exponential=True)
     histogram = aggregation.ExponentialHistogram()
     for value in values:
@@ -136,7 +148,11 @@ def test_an_exponential_histogram_counts_as_the_sdk_does(temporality: str, value
 
 
 # The SDK adds sums of sums: numbers whose sums are exact.
-@given(st.lists(st.lists(st.integers(0, 2**30).map(float), min_size=1, max_size=20), min_size=2, max_size=4))
+@given(
+    st.lists(
+        st.lists(st.integers(0, 2**30).map(float), min_size=1, max_size=20), min_size=2, max_size=4
+    )
+)
 @settings(max_examples=60, deadline=None)
 def test_cumulative_points_go_on_as_the_sdks_do(several: Sequence[Sequence[float]]) -> None:
     sdk = BySdk(AggregationTemporality.CUMULATIVE, is_exponential=False)
@@ -148,7 +164,11 @@ def test_cumulative_points_go_on_as_the_sdks_do(several: Sequence[Sequence[float
         counter.add(len(values))
         sdk.counter.add(len(values), {"k": "v"}, Context())
 
-        ours = encoded(metrics.CUMULATIVE, h=histogram.point({"k": "v"}, 1, 2), c=counter.point({"k": "v"}, 1, 2))
+        ours = encoded(
+            metrics.CUMULATIVE,
+            h=histogram.point({"k": "v"}, 1, 2),
+            c=counter.point({"k": "v"}, 1, 2),
+        )
         assert comparable(ours) == comparable(sdk.request())
 
 
@@ -158,7 +178,9 @@ def test_a_counter_counts_up_to_64_bits(count: int) -> None:
     counter.add(count)
     sdk.counter.add(count, {"k": "v"}, Context())
 
-    assert comparable(encoded(metrics.DELTA, c=counter.point({"k": "v"}, 1, 2))) == comparable(sdk.request())
+    assert comparable(encoded(metrics.DELTA, c=counter.point({"k": "v"}, 1, 2))) == comparable(
+        sdk.request()
+    )
 
 
 @given(VALUES.filter(lambda value: value > 0))
@@ -167,7 +189,8 @@ def test_a_value_lies_in_its_bucket_at_every_scale(value: float) -> None:
     finest = aggregation.bucket_index(value, 20)
     for scale in range(20, -11, -1):
         index = aggregation.bucket_index(value, scale)
-        # Merged or counted anew; a logarithm may be one off, at the edges of the finest buckets alone.
+        # Merged or counted anew; a logarithm may be one off, at the edges of the finest buckets
+        # alone.
         assert abs(index - (finest >> (20 - scale))) <= 1
         if value > 2**-1_022:
             lower, upper = index * 2.0**-scale, (index + 1) * 2.0**-scale
@@ -186,7 +209,9 @@ def test_many_values_stay_in_160_buckets_and_few_exemplars() -> None:
     assert sum(point.counts) == point.count == len(values)
     assert len(point.exemplars) == 20
     assert {exemplar.value for exemplar in point.exemplars} < set(values)
-    assert max(exemplar.value for exemplar in point.exemplars) > values[100]  # not the first ones alone
+    assert (
+        max(exemplar.value for exemplar in point.exemplars) > values[100]
+    )  # not the first ones alone
 
 
 def test_exemplars_go_once() -> None:

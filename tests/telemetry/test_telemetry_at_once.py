@@ -1,4 +1,6 @@
-"""A flush takes one round trip: spans and metrics are under way at once, and the trouble of one is not the other's."""
+"""A flush takes one round trip: spans and metrics are under way at once, and the trouble of one is
+not the other's.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,9 @@ class Meeting:
         return True
 
     def answer(self, number: int, post: Post) -> Any:
-        """A collector's script: traces are answered once the metrics are here, and the other way round."""
+        """A collector's script: traces are answered once the metrics are here, and the other way
+        round.
+        """
         return reply() if self.is_met() else DROP
 
 
@@ -62,8 +66,12 @@ class LateHandshakes:
 
 
 def trouble_with(path: str, *troubles: Any) -> Callable[[int, Post], Any]:
-    """A collector's script: these are what the first POSTs to `path` get, the others are answered."""
-    return lambda number, post: troubles[number] if post.path == path and number < len(troubles) else reply()
+    """A collector's script: these are what the first POSTs to `path` get, the others
+    are answered.
+    """
+    return lambda number, post: (
+        troubles[number] if post.path == path and number < len(troubles) else reply()
+    )
 
 
 def counted(posts: list[Post], name: str) -> list[tuple[dict[str, Any], Any]]:
@@ -88,10 +96,14 @@ def test_the_metrics_arrive_before_the_spans_are_answered(start: Start, compress
         assert counted(collector.received(), "faas.invocations") == 3 * [(TRIGGER, 1)]
 
 
-def test_the_metrics_arrive_before_the_spans_are_answered_where_each_has_a_collector(start: Start) -> None:
+def test_the_metrics_arrive_before_the_spans_are_answered_where_each_has_a_collector(
+    start: Start,
+) -> None:
     meeting = Meeting()
     with Collector(meeting.answer) as one, Collector(meeting.answer) as other:
-        telemetry = start(one, **EVERY_FLUSH, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{other.url}{METRICS}")
+        telemetry = start(
+            one, **EVERY_FLUSH, OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{other.url}{METRICS}"
+        )
         for number in (1, 2):
             telemetry.offer(*invocations(number))
             assert telemetry.flush()
@@ -110,7 +122,9 @@ def test_the_metrics_arrive_before_the_spans_are_answered_over_tls(
             assert telemetry.flush()
 
 
-def test_both_connections_are_opened_at_once(start: Start, tls: ssl.SSLContext, certificate: Path) -> None:
+def test_both_connections_are_opened_at_once(
+    start: Start, tls: ssl.SSLContext, certificate: Path
+) -> None:
     with Collector(tls=LateHandshakes(tls)) as collector:
         telemetry = start(collector, OTEL_EXPORTER_OTLP_CERTIFICATE=str(certificate))
         telemetry.offer(*invocations(1))
@@ -118,7 +132,9 @@ def test_both_connections_are_opened_at_once(start: Start, tls: ssl.SSLContext, 
         assert telemetry.flush()
 
 
-def test_of_two_requests_that_were_taken_and_not_answered_only_the_spans_go_again(start: Start) -> None:
+def test_of_two_requests_that_were_taken_and_not_answered_only_the_spans_go_again(
+    start: Start,
+) -> None:
     # A delta that comes twice counts twice.
     with Collector(lambda number, post: DROP if number == 1 else reply()) as collector:
         telemetry = start(collector, **EVERY_FLUSH)
@@ -134,7 +150,9 @@ def test_of_two_requests_that_were_taken_and_not_answered_only_the_spans_go_agai
 
 
 @pytest.mark.parametrize(
-    "trouble", [HANG, DRIBBLE, DROP, HALF, reply(503)], ids=["hangs", "dribbles", "drops", "halves", "503"]
+    "trouble",
+    [HANG, DRIBBLE, DROP, HALF, reply(503)],
+    ids=["hangs", "dribbles", "drops", "halves", "503"],
 )
 def test_no_trouble_with_the_spans_keeps_the_metrics_back(start: Start, trouble: Any) -> None:
     with Collector(trouble_with(TRACES, trouble)) as collector:
@@ -148,7 +166,9 @@ def test_no_trouble_with_the_spans_keeps_the_metrics_back(start: Start, trouble:
 
 
 @pytest.mark.parametrize(
-    "trouble", [HANG, DRIBBLE, DROP, HALF, reply(503)], ids=["hangs", "dribbles", "drops", "halves", "503"]
+    "trouble",
+    [HANG, DRIBBLE, DROP, HALF, reply(503)],
+    ids=["hangs", "dribbles", "drops", "halves", "503"],
 )
 def test_no_trouble_with_the_metrics_makes_spans_go_twice(start: Start, trouble: Any) -> None:
     with Collector(trouble_with(METRICS, trouble)) as collector:
@@ -161,7 +181,9 @@ def test_no_trouble_with_the_metrics_makes_spans_go_twice(start: Start, trouble:
 
 
 @pytest.mark.parametrize("trouble", [HANG, DRIBBLE], ids=["hangs", "dribbles"])
-def test_what_came_of_the_metrics_is_known_when_the_deadline_ends_the_spans(start: Start, trouble: Any) -> None:
+def test_what_came_of_the_metrics_is_known_when_the_deadline_ends_the_spans(
+    start: Start, trouble: Any
+) -> None:
     troubles = {TRACES: trouble, METRICS: reply(503)}
     with Collector(lambda number, post: reply() if number else troubles[post.path]) as collector:
         telemetry = start(collector)
@@ -208,7 +230,9 @@ def test_what_became_of_the_spans_is_told_by_the_next_metrics(start: Start) -> N
         assert telemetry.shutdown()
         posts = collector.received()
         assert counted(posts, "lrap.spans.dropped") == [({"error.type": "400"}, 1)]
-        assert counted(posts, "lrap.exports.failed") == [({"lrap.signal": "traces", "error.type": "400"}, 1)]
+        assert counted(posts, "lrap.exports.failed") == [
+            ({"lrap.signal": "traces", "error.type": "400"}, 1)
+        ]
 
 
 def test_the_last_metrics_wait_for_the_spans_and_tell_what_became_of_them(start: Start) -> None:
@@ -219,13 +243,18 @@ def test_the_last_metrics_wait_for_the_spans_and_tell_what_became_of_them(start:
 
         posts = collector.received()
         assert counted(posts, "faas.invocations") == [(TRIGGER, 1)]
-        assert counted(posts, "lrap.exports.failed") == [({"lrap.signal": "traces", "error.type": "503"}, 1)]
+        assert counted(posts, "lrap.exports.failed") == [
+            ({"lrap.signal": "traces", "error.type": "503"}, 1)
+        ]
 
 
 def test_several_batches_and_all_measurements_kept_back_go_at_the_end(start: Start) -> None:
     with Collector(trouble_with(METRICS, reply(503))) as collector:
         telemetry = start(
-            collector, **EVERY_FLUSH, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2", OTEL_BSP_SCHEDULE_DELAY="900000"
+            collector,
+            **EVERY_FLUSH,
+            OTEL_BSP_MAX_EXPORT_BATCH_SIZE="2",
+            OTEL_BSP_SCHEDULE_DELAY="900000",
         )
         for number in (1, 2):
             telemetry.offer(*invocations(number))

@@ -1,4 +1,6 @@
-"""How old an event was when the function got it: by which of its times, and what counts as no age."""
+"""How old an event was when the function got it: by which of its times, and what counts
+as no age.
+"""
 
 from __future__ import annotations
 
@@ -63,12 +65,27 @@ def test_when_a_real_event_was_made(name: str, made_s: float | None) -> None:
 @pytest.mark.parametrize(
     ("event", "made_s"),
     [
-        ({"source": "aws.events", "detail-type": "Scheduled Event", "time": "2026-11-22T18:00:00Z"}, 1_795_370_400),
         (
-            {"source": "aws.cloudwatch", "alarmArn": "a", "alarmData": {}, "time": "2026-11-22T18:00:00.490+0000"},
+            {
+                "source": "aws.events",
+                "detail-type": "Scheduled Event",
+                "time": "2026-11-22T18:00:00Z",
+            },
+            1_795_370_400,
+        ),
+        (
+            {
+                "source": "aws.cloudwatch",
+                "alarmArn": "a",
+                "alarmData": {},
+                "time": "2026-11-22T18:00:00.490+0000",
+            },
             1_795_370_400.49,
         ),
-        ({"requestPayload": {}, "responseContext": {}, "timestamp": "2026-11-22T18:00:00.568Z"}, 1_795_370_400.568),
+        (
+            {"requestPayload": {}, "responseContext": {}, "timestamp": "2026-11-22T18:00:00.568Z"},
+            1_795_370_400.568,
+        ),
         (
             {
                 "path": "/",
@@ -126,7 +143,8 @@ def test_every_time_is_read_as_python_writes_it(moment: datetime, minutes: int) 
 
 
 @pytest.mark.parametrize(
-    "value", [None, True, "", "x", "\u0663", -5, 0, 10**400, float("inf"), float("nan"), [], {}, "9" * 40]
+    "value",
+    [None, True, "", "x", "\u0663", -5, 0, 10**400, float("inf"), float("nan"), [], {}, "9" * 40],
 )
 def test_what_is_no_number_of_seconds_is_no_time(value: object) -> None:
     readers = (times.from_seconds, times.from_milliseconds, times.from_microseconds, times.from_iso)
@@ -163,6 +181,8 @@ def test_the_age_of_an_event_is_on_its_span_in_seconds(trace: Trace) -> None:
 
 
 def test_an_event_of_unknown_age_has_none(trace: Trace) -> None:
-    attributes = plain(trace(delivered(b'{"Records":[{"eventSource":"aws:sqs"}]}'), finished()).attributes)
+    attributes = plain(
+        trace(delivered(b'{"Records":[{"eventSource":"aws:sqs"}]}'), finished()).attributes
+    )
 
     assert "lrap.event.age" not in attributes

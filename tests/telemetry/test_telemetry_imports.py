@@ -1,4 +1,6 @@
-"""What the telemetry process loads until its first export, which the function's first invocation may have to pay for."""
+"""What the telemetry process loads until its first export, which the function's first invocation
+may have to pay for.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,17 @@ print(*sorted(name for name in set(sys.modules) - known if name.startswith("lrap
 """
 
 # C modules, which are part of the interpreter or load in a tenth of a millisecond.
-STANDARD_LIBRARY = {"_bisect", "_collections", "_json", "_random", "_struct", "_thread", "binascii", "gc", "math"}
+STANDARD_LIBRARY = {
+    "_bisect",
+    "_collections",
+    "_json",
+    "_random",
+    "_struct",
+    "_thread",
+    "binascii",
+    "gc",
+    "math",
+}
 # Of `from __future__ import annotations`.
 STANDARD_LIBRARY |= {"__future__"}
 
@@ -116,14 +128,20 @@ PREFIX = "lrap_otel.telemetry.triggers."
 ALWAYS = {"graphql", "workflows", "http", "requests"}
 FAMILIES = {
     "a direct call": ("{}", set()),
-    "HTTP": ('{"version":"2.0","rawQueryString":"a=b&page=2","requestContext":{"http":{"method":"GET"}}}', set()),
+    "HTTP": (
+        '{"version":"2.0","rawQueryString":"a=b&page=2","requestContext":{"http":{"method":"GET"}}}',
+        set(),
+    ),
     "SQS": (
         '{"Records":[{"eventSource":"aws:sqs","messageId":"1","body":"{}"}]}',
         {
             "messaging",
             "messages",
             "producers",
-            *(f"lrap_otel.propagation.{each}" for each in ("b3", "carrier", "carrier.model", "w3c", "xray")),
+            *(
+                f"lrap_otel.propagation.{each}"
+                for each in ("b3", "carrier", "carrier.model", "w3c", "xray")
+            ),
         },
     ),
 }
@@ -159,20 +177,26 @@ OPTIONS: dict[str, tuple[dict[str, str], set[str], set[str]]] = {
     "JSON": ({"OTEL_EXPORTER_OTLP_PROTOCOL": "http/json"}, {"encode_json"}, set()),
     "console": ({"OTEL_TRACES_EXPORTER": "console"}, {"console", "encode_json"}, set()),
     "AWS": (
-        {**AWS_KEYS, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://xray.eu-west-1.amazonaws.com/v1/traces"},
+        {
+            **AWS_KEYS,
+            "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://xray.eu-west-1.amazonaws.com/v1/traces",
+        },
         SIGNING | {"aws.answers", "aws.encode", "aws.endpoint"},
         {"_sha2", "_sha256"},
     ),
     "secrets": (
         {**AWS_KEYS, "OTEL_EXPORTER_OTLP_HEADERS": f"a={SECRET}"},
-        SIGNING | {f"aws.{each}" for each in ("answers", "api", "referenced", "references", "secrets")},
+        SIGNING
+        | {f"aws.{each}" for each in ("answers", "api", "referenced", "references", "secrets")},
         {"_sha2", "_sha256"},
     ),
 }
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_an_option_loads_what_it_needs_and_only_if_it_is_asked_for(collector: Collector, option: str) -> None:
+def test_an_option_loads_what_it_needs_and_only_if_it_is_asked_for(
+    collector: Collector, option: str
+) -> None:
     variables, ours, others = OPTIONS[option]
     all_variables = {
         **variables,
@@ -182,7 +206,18 @@ def test_an_option_loads_what_it_needs_and_only_if_it_is_asked_for(collector: Co
     }
     program = PROGRAM.replace("\nserve(", f"\nvariables |= {encoded(all_variables)!r}\nserve(")
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program, collector.url, str(ROOT), str(Path(__file__).parent), "{}", ""],
+        [
+            sys.executable,
+            "-I",
+            "-S",
+            "-c",
+            program,
+            collector.url,
+            str(ROOT),
+            str(Path(__file__).parent),
+            "{}",
+            "",
+        ],
         env={name.decode(): value.decode() for name, value in VARIABLES.items()},
         capture_output=True,
         text=True,
@@ -191,7 +226,9 @@ def test_an_option_loads_what_it_needs_and_only_if_it_is_asked_for(collector: Co
     standard, own = (set(line.split()) for line in done.stdout.splitlines())
 
     prefix = "lrap_otel.telemetry."
-    added = {name.removeprefix(f"{prefix}export.") for name in own - OURS if not name.startswith(PREFIX)}
+    added = {
+        name.removeprefix(f"{prefix}export.") for name in own - OURS if not name.startswith(PREFIX)
+    }
     assert added - {f"{prefix}otlp.json_format"} == ours
     assert standard - STANDARD_LIBRARY <= others
 

@@ -13,11 +13,33 @@ from hypothesis import strategies as st
 from lrap_otel.telemetry import json_text
 
 VALUES: st.SearchStrategy[Any] = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner, max_size=4)),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner, max_size=4)
+    ),
 )
 TOKENS = st.sampled_from(
-    ["{", "}", "[", "]", ",", ":", '"', '"a"', "1", "1.5e3", "-", "true", "nul", " ", "\n", "\\", "\x00"]
+    [
+        "{",
+        "}",
+        "[",
+        "]",
+        ",",
+        ":",
+        '"',
+        '"a"',
+        "1",
+        "1.5e3",
+        "-",
+        "true",
+        "nul",
+        " ",
+        "\n",
+        "\\",
+        "\x00",
+    ]
 )
 
 

@@ -32,17 +32,33 @@ LOW, HIGH = "0123456789abcdef01" + "0" * 13 + "1", "0123456789abcdef01" + "f" * 
 
 
 def span(
-    trace_id_hex: str = LOW, trace_state: str = "", *, seconds: float = 0.01, is_error: bool = False, flags: int = 1
+    trace_id_hex: str = LOW,
+    trace_state: str = "",
+    *,
+    seconds: float = 0.01,
+    is_error: bool = False,
+    flags: int = 1,
 ) -> Span:
     made = Span(
-        "s", SERVER, SpanContext(trace_id_hex, "1" * 16, flags, trace_state), "", 0, int(seconds * 1e9), Resource({})
+        "s",
+        SERVER,
+        SpanContext(trace_id_hex, "1" * 16, flags, trace_state),
+        "",
+        0,
+        int(seconds * 1e9),
+        Resource({}),
     )
     made.status = ERROR if is_error else UNSET
     return made
 
 
 def kept(
-    rules: str, of: Span, *, sampler: str = "parentbased_always_on", is_sampled: bool = True, is_cold: bool = False
+    rules: str,
+    of: Span,
+    *,
+    sampler: str = "parentbased_always_on",
+    is_sampled: bool = True,
+    is_cold: bool = False,
 ) -> tuple[str, str] | None:
     """By which rule, and with which tracestate."""
     keeper = Keeper(parse(rules), sampler, 128)
@@ -107,7 +123,9 @@ def test_a_span_is_kept_by_the_first_rule_that_holds(
         ("ot=rv:7FFFFFFFFFFFFF", "ot=th:8;rv:7FFFFFFFFFFFFF"),
     ],
 )
-def test_the_share_combines_with_what_samplers_before_have_done(state: str, expected: str | None) -> None:
+def test_the_share_combines_with_what_samplers_before_have_done(
+    state: str, expected: str | None
+) -> None:
     of = span(HIGH, state)
     found = kept("ratio:0.5", of)
     assert found == (None if expected is None else ("ratio", expected))
@@ -121,8 +139,13 @@ def test_what_is_kept_for_certain_counts_once_whatever_came_before() -> None:
     assert kept("errors", span(LOW, "ot=th:c", is_error=True)) == ("errors", "ot=th:0")
 
 
-def test_an_error_is_kept_even_if_the_headers_said_that_nothing_is_sampled_and_a_share_is_not() -> None:
-    assert kept("errors,ratio:1", span(is_error=True, flags=0), is_sampled=False) == ("errors", "ot=th:0")
+def test_an_error_is_kept_even_if_the_headers_said_that_nothing_is_sampled_and_a_share_is_not() -> (
+    None
+):
+    assert kept("errors,ratio:1", span(is_error=True, flags=0), is_sampled=False) == (
+        "errors",
+        "ot=th:0",
+    )
     assert kept("errors,ratio:1", span(flags=0), is_sampled=False) is None
 
 
@@ -150,7 +173,9 @@ def test_a_span_is_kept_exactly_if_its_random_value_reaches_the_threshold_it_nam
         assert number < (1 - ratio) * (1 << 56) + 1_000
     else:
         assert number >= threshold_of(found[1])
-        assert (1 << 56) / ((1 << 56) - threshold_of(found[1])) == pytest.approx(1 / ratio, rel=1e-6)
+        assert (1 << 56) / ((1 << 56) - threshold_of(found[1])) == pytest.approx(
+            1 / ratio, rel=1e-6
+        )
 
 
 def test_a_share_of_uniform_ids_counts_as_many_as_there_were() -> None:
@@ -158,7 +183,9 @@ def test_a_share_of_uniform_ids_counts_as_many_as_there_were() -> None:
     states = [kept("ratio:0.05", span(f"{1:018x}{number * step:014x}")) for number in range(1_000)]
     thresholds = [threshold_of(state[1]) for state in states if state is not None]
     # What a backend makes of them: each stands for 2**56 / (2**56 - threshold).
-    assert sum((1 << 56) / ((1 << 56) - threshold) for threshold in thresholds) == pytest.approx(1_000, rel=0.03)
+    assert sum((1 << 56) / ((1 << 56) - threshold) for threshold in thresholds) == pytest.approx(
+        1_000, rel=0.03
+    )
 
 
 @given(st.text(max_size=80), st.booleans())
@@ -184,8 +211,30 @@ def test_the_grammar_of_the_setting(text: str, rules: dict[str, float]) -> None:
 
 
 BAD = [
-    *("all", "error", "slow", "slow:", "slow:1", "slow:1h", "slow:-1s", "slow:1e3s", "slow:s", "slow:1ss", "slow:1 s"),
-    *("ratio", "ratio:", "ratio:5%", "ratio:1.01", "ratio:-0.1", "ratio:nan", "ratio:0.5.5", "ratio:.", "ratio:٣"),
+    *(
+        "all",
+        "error",
+        "slow",
+        "slow:",
+        "slow:1",
+        "slow:1h",
+        "slow:-1s",
+        "slow:1e3s",
+        "slow:s",
+        "slow:1ss",
+        "slow:1 s",
+    ),
+    *(
+        "ratio",
+        "ratio:",
+        "ratio:5%",
+        "ratio:1.01",
+        "ratio:-0.1",
+        "ratio:nan",
+        "ratio:0.5.5",
+        "ratio:.",
+        "ratio:٣",
+    ),
     *(
         "errors:1",
         "cold:yes",
@@ -211,13 +260,26 @@ def test_a_value_that_cannot_be_used_gives_one_warning_and_everything_is_sent(te
 def events(telemetry: Telemetry, *, trace_flags: int = 1) -> None:
     """A cold start, an error, a slow one and three that are nothing of it."""
     sent = [
-        (delivered(request_id="cold", cold_start=True, trace_flags=trace_flags), finished(request_id="cold")),
-        (delivered(request_id="error", trace_flags=trace_flags), finished(b"{}", "error", request_id="error")),
-        (delivered(request_id="slow", trace_flags=trace_flags), finished(request_id="slow", duration_ns=2 * 10**9)),
+        (
+            delivered(request_id="cold", cold_start=True, trace_flags=trace_flags),
+            finished(request_id="cold"),
+        ),
+        (
+            delivered(request_id="error", trace_flags=trace_flags),
+            finished(b"{}", "error", request_id="error"),
+        ),
+        (
+            delivered(request_id="slow", trace_flags=trace_flags),
+            finished(request_id="slow", duration_ns=2 * 10**9),
+        ),
     ]
     for number, trace_id in enumerate((LOW, HIGH, "0" * 31 + "1")):
         request_id = f"{number}"
-        changed: dict[str, Any] = {"request_id": request_id, "trace_id_hex": trace_id, "trace_flags": trace_flags}
+        changed: dict[str, Any] = {
+            "request_id": request_id,
+            "trace_id_hex": trace_id,
+            "trace_flags": trace_flags,
+        }
         sent.append((delivered(**changed), finished(request_id=request_id)))
     for pair in sent:
         telemetry.offer(*pair)
@@ -253,11 +315,17 @@ def test_without_a_share_the_rest_is_not_sent(start: Start, collector: Collector
 def test_what_the_sampler_left_out_is_sent_if_it_is_worth_it_and_its_flags_say_what_the_headers_said(
     start: Start, collector: Collector
 ) -> None:
-    telemetry = start(collector, LRAP_KEEP="errors,slow:1s,cold,ratio:1", OTEL_TRACES_SAMPLER="always_off")
+    telemetry = start(
+        collector, LRAP_KEEP="errors,slow:1s,cold,ratio:1", OTEL_TRACES_SAMPLER="always_off"
+    )
     events(telemetry, trace_flags=0)
     assert telemetry.flush()
     spans = spans_of(collector)
-    assert {plain(each.attributes)["faas.invocation_id"] for each in spans} == {"cold", "error", "slow"}
+    assert {plain(each.attributes)["faas.invocation_id"] for each in spans} == {
+        "cold",
+        "error",
+        "slow",
+    }
     assert [each.flags & 1 for each in spans] == [0, 0, 0]
     assert [each.trace_state for each in spans] == ["ot=th:0"] * 3
 
@@ -271,7 +339,9 @@ def test_metrics_count_every_invocation(start: Start, collector: Collector) -> N
 
 
 @pytest.mark.parametrize(("sampler", "flag"), [("always_on", 1), ("always_off", 0)])
-def test_an_init_that_failed_is_an_error(start: Start, collector: Collector, sampler: str, flag: int) -> None:
+def test_an_init_that_failed_is_an_error(
+    start: Start, collector: Collector, sampler: str, flag: int
+) -> None:
     telemetry = start(collector, LRAP_KEEP="errors", OTEL_TRACES_SAMPLER=sampler)
     telemetry.offer((records.init_error(1, 0), b""))
     assert telemetry.flush()

@@ -71,14 +71,18 @@ def test_an_export_nobody_asked_for_does_not_keep_one_back_that_somebody_waits_f
         assert span_ids(collector) == [1]
 
 
-def test_a_shutdown_does_not_wait_for_the_end_of_a_flush_that_nobody_waits_for(start: Start) -> None:
+def test_a_shutdown_does_not_wait_for_the_end_of_a_flush_that_nobody_waits_for(
+    start: Start,
+) -> None:
     with Collector(hang_once) as collector:
         telemetry = start(collector, **ENDLESS)
         telemetry.offer(*invocations(1))
         # The proxy has waited, and would again.
         telemetry.channel.offer(records.flush(1, 10 * PATIENCE_S * 1_000, 0))
         assert collector.next("/v1/traces")
-        telemetry.channel.offer(records.shutdown(2, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0))
+        telemetry.channel.offer(
+            records.shutdown(2, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0)
+        )
 
         assert [telemetry.reply()[1] for _ in range(2)] == [(1, False), (2, True)]
         assert span_ids(collector) == [1]
@@ -95,7 +99,9 @@ def test_the_end_of_the_proxy_ends_an_export_nobody_asked_for(start: Start) -> N
 
 
 @pytest.mark.parametrize("last_ms", [0, PATIENCE_S * 1_000], ids=["nobody waits", "somebody waits"])
-def test_flushes_are_passed_over_for_the_last_one_which_answers_for_them(start: Start, last_ms: int) -> None:
+def test_flushes_are_passed_over_for_the_last_one_which_answers_for_them(
+    start: Start, last_ms: int
+) -> None:
     with Collector(hang_once) as collector:
         telemetry = start(collector, **ENDLESS)
         telemetry.offer(*invocations(1))
@@ -109,7 +115,9 @@ def test_flushes_are_passed_over_for_the_last_one_which_answers_for_them(start: 
 
 
 @pytest.mark.parametrize("is_last", [False, True], ids=["flush", "shutdown"])
-def test_a_flush_that_is_passed_over_has_told_what_the_ones_before_billed(start: Start, *, is_last: bool) -> None:
+def test_a_flush_that_is_passed_over_has_told_what_the_ones_before_billed(
+    start: Start, *, is_last: bool
+) -> None:
     with Collector(hang_once) as collector:
         telemetry = start(collector, **ENDLESS)
         telemetry.offer(*invocations(1))
@@ -127,7 +135,11 @@ def test_a_flush_that_is_passed_over_has_told_what_the_ones_before_billed(start:
         telemetry.channel.offer(records.shutdown(4, "spindown", deadline_ms, 0))
         if not is_last:
             assert telemetry.reply()[1] == (4, True)
-        billed = [point for post in collector.received("/v1/metrics") for point in points(post, "lrap.flush.billed")]
+        billed = [
+            point
+            for post in collector.received("/v1/metrics")
+            for point in points(post, "lrap.flush.billed")
+        ]
         assert sum(value for _, value in billed) == 520
 
 

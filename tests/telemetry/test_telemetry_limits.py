@@ -29,7 +29,9 @@ LINKED = {
             "messageId": f"m{number}",
             "eventSource": "aws:sqs",
             "messageAttributes": {
-                "traceparent": {"stringValue": f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902{number:02x}-01"}
+                "traceparent": {
+                    "stringValue": f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902{number:02x}-01"
+                }
             },
         }
         for number in range(1, 4)
@@ -39,19 +41,25 @@ LINKED = {
 
 def test_a_length_limit_cuts_attributes_and_nothing_else(trace: Trace) -> None:
     span = trace(
-        delivered(json.dumps(URL).encode()), finished(ERROR, "error"), OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT="5"
+        delivered(json.dumps(URL).encode()),
+        finished(ERROR, "error"),
+        OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT="5",
     )
 
     assert span.name == "/a/long/route/{of}/words"
     assert span.status.message == "a long message"
-    assert all(len(value) <= 5 for value in plain(span.attributes).values() if isinstance(value, str))
+    assert all(
+        len(value) <= 5 for value in plain(span.attributes).values() if isinstance(value, str)
+    )
     assert plain(span.events[0].attributes)["exception.message"] == "a lon"
     assert span.dropped_attributes_count == 0
 
 
 def test_the_attributes_that_are_too_many_are_counted(trace: Trace) -> None:
     whole = trace(delivered(json.dumps(URL).encode()), finished())
-    cut = trace(delivered(json.dumps(URL).encode()), finished(), OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="3")
+    cut = trace(
+        delivered(json.dumps(URL).encode()), finished(), OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="3"
+    )
 
     assert [each.key for each in cut.attributes] == [each.key for each in whole.attributes][:3]
     assert cut.dropped_attributes_count == len(whole.attributes) - 3
@@ -66,7 +74,9 @@ def test_the_links_that_are_too_many_are_counted(trace: Trace) -> None:
 
 
 @pytest.mark.parametrize(("limit", "kept"), [("0", 0), ("1", 1)])
-def test_the_attributes_of_links_and_events_have_limits_of_their_own(trace: Trace, limit: str, kept: int) -> None:
+def test_the_attributes_of_links_and_events_have_limits_of_their_own(
+    trace: Trace, limit: str, kept: int
+) -> None:
     span = trace(
         delivered(json.dumps(LINKED).encode()),
         finished(ERROR, "error"),
@@ -76,7 +86,9 @@ def test_the_attributes_of_links_and_events_have_limits_of_their_own(trace: Trac
 
     (event,) = span.events
     assert (len(event.attributes), event.dropped_attributes_count) == (kept, 3 - kept)
-    assert [(len(link.attributes), link.dropped_attributes_count) for link in span.links] == [(kept, 1 - kept)] * 3
+    assert [(len(link.attributes), link.dropped_attributes_count) for link in span.links] == [
+        (kept, 1 - kept)
+    ] * 3
 
 
 def test_an_event_that_is_too_many_is_counted(trace: Trace) -> None:

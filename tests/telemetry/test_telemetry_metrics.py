@@ -32,7 +32,10 @@ METER = MeterProvider(shutdown_on_exit=False).get_meter("conventions")
 def metrics_of(collector: Collector) -> dict[str, Metric]:
     """Of the last export."""
     scope = collector.received("/v1/metrics")[-1].metrics().resource_metrics[0].scope_metrics[0]
-    assert (scope.scope.name, scope.schema_url) == ("lrap-otel", "https://opentelemetry.io/schemas/1.44.0")
+    assert (scope.scope.name, scope.schema_url) == (
+        "lrap-otel",
+        "https://opentelemetry.io/schemas/1.44.0",
+    )
     return {metric.name: metric for metric in scope.metrics}
 
 
@@ -40,13 +43,19 @@ def counted(metric: Metric) -> list[tuple[dict[str, Any], int]]:
     return [(plain(point.attributes), point.as_int) for point in metric.sum.data_points]
 
 
-def test_the_overhead_of_each_call_is_a_histogram_in_seconds(start: Start, collector: Collector) -> None:
+def test_the_overhead_of_each_call_is_a_histogram_in_seconds(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector)
-    telemetry.offer(delivered(), finished(), delivered(), finished(b"{}", "error", overhead_ns=9_000))
+    telemetry.offer(
+        delivered(), finished(), delivered(), finished(b"{}", "error", overhead_ns=9_000)
+    )
     assert telemetry.flush()
 
     metric = metrics_of(collector)["lrap.proxy.overhead"]
-    points = {plain(point.attributes)["lrap.endpoint"]: point for point in metric.histogram.data_points}
+    points = {
+        plain(point.attributes)["lrap.endpoint"]: point for point in metric.histogram.data_points
+    }
     assert metric.unit == "s"
     assert metric.histogram.aggregation_temporality == DELTA
     assert {name: (point.count, round(point.sum, 9)) for name, point in points.items()} == {
@@ -79,7 +88,9 @@ def test_invocations_are_counted_by_how_they_ended(start: Start, collector: Coll
     assert (durations.count, round(durations.sum, 6)) == (4, 0.1)
 
 
-def test_a_time_out_is_neither_an_error_nor_an_invocation(start: Start, collector: Collector) -> None:
+def test_a_time_out_is_neither_an_error_nor_an_invocation(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector)
     telemetry.offer(delivered())
     assert telemetry.shutdown("timeout")
@@ -101,7 +112,8 @@ def test_what_flushes_billed_is_counted_in_ms(start: Start, collector: Collector
 
 def test_what_telemetry_lost_is_counted(start: Start, collector: Collector) -> None:
     telemetry = start(collector, **EVERY_FLUSH)
-    # Results may overtake their events, so some are kept; these are of another sandbox, and one is too many.
+    # Results may overtake their events, so some are kept; these are of another sandbox, and one is
+    # too many.
     telemetry.offer(*(finished(request_id=f"of another sandbox {number}") for number in range(65)))
     assert telemetry.flush(dropped=3)
     first = metrics_of(collector)
@@ -111,7 +123,9 @@ def test_what_telemetry_lost_is_counted(start: Start, collector: Collector) -> N
         ({"error.type": "unknown_invocation"}, 1),
         ({"error.type": "channel_full"}, 3),
     ]
-    assert counted(metrics_of(collector)["lrap.records.dropped"]) == [({"error.type": "channel_full"}, 2)]
+    assert counted(metrics_of(collector)["lrap.records.dropped"]) == [
+        ({"error.type": "channel_full"}, 2)
+    ]
 
 
 def sqs_event(*ages_ms: int) -> bytes:
@@ -124,7 +138,11 @@ def test_the_age_of_events_is_a_histogram_by_source(start: Start, collector: Col
     telemetry = start(collector)
     url = {
         "version": "2.0",
-        "requestContext": {"http": {}, "domainName": "a.lambda-url.x", "timeEpoch": 1_699_999_999_990},
+        "requestContext": {
+            "http": {},
+            "domainName": "a.lambda-url.x",
+            "timeEpoch": 1_699_999_999_990,
+        },
     }
     telemetry.offer(
         *(delivered(sqs_event(1_000, 90_000, 2_000)), finished()),
@@ -136,7 +154,9 @@ def test_the_age_of_events_is_a_histogram_by_source(start: Start, collector: Col
     assert telemetry.flush()
 
     metric = metrics_of(collector)["lrap.event.age"]
-    points = {plain(point.attributes)["lrap.trigger"]: point for point in metric.histogram.data_points}
+    points = {
+        plain(point.attributes)["lrap.trigger"]: point for point in metric.histogram.data_points
+    }
     assert metric.unit == "s"
     assert metric.histogram.aggregation_temporality == DELTA
     assert {name: (point.count, round(point.sum, 6)) for name, point in points.items()} == {
@@ -148,7 +168,9 @@ def test_the_age_of_events_is_a_histogram_by_source(start: Start, collector: Col
     assert points["sqs"].exemplars[0].span_id.hex() == SPAN_ID_HEX
 
 
-def test_every_exemplar_names_the_invocation_that_was_measured(start: Start, collector: Collector) -> None:
+def test_every_exemplar_names_the_invocation_that_was_measured(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector)
     spans = {"11" * 8: 4_000_000, "22" * 8: 400_000_000}
     for span_id_hex, duration_ns in spans.items():
@@ -156,7 +178,9 @@ def test_every_exemplar_names_the_invocation_that_was_measured(start: Start, col
     assert telemetry.flush()
 
     (durations,) = metrics_of(collector)["faas.invoke_duration"].histogram.data_points
-    found = {exemplar.span_id.hex(): round(exemplar.as_double * 1e9) for exemplar in durations.exemplars}
+    found = {
+        exemplar.span_id.hex(): round(exemplar.as_double * 1e9) for exemplar in durations.exemplars
+    }
     assert found == spans
 
 
@@ -189,21 +213,33 @@ def test_the_faas_metrics_are_those_of_the_conventions() -> None:
         faas_metrics.create_faas_init_duration(METER),
         faas_metrics.create_faas_mem_usage(METER),
     ]
-    ours = {one.name: (one.kind, one.unit, one.description) for one in INSTRUMENTS if one.name.startswith("faas.")}
+    ours = {
+        one.name: (one.kind, one.unit, one.description)
+        for one in INSTRUMENTS
+        if one.name.startswith("faas.")
+    }
 
     assert ours == {
-        one.name: (type(one).__name__.lower().removeprefix("_"), one.unit, one.description) for one in theirs
+        one.name: (type(one).__name__.lower().removeprefix("_"), one.unit, one.description)
+        for one in theirs
     }
 
 
 @pytest.mark.parametrize(
     ("preference", "expected"),
-    [("", (DELTA, 1)), ("delta", (DELTA, 1)), ("LowMemory", (DELTA, 1)), ("CUMULATIVE", (CUMULATIVE, 2))],
+    [
+        ("", (DELTA, 1)),
+        ("delta", (DELTA, 1)),
+        ("LowMemory", (DELTA, 1)),
+        ("CUMULATIVE", (CUMULATIVE, 2)),
+    ],
 )
 def test_temporality_is_delta_unless_the_user_says_otherwise(
     start: Start, collector: Collector, preference: str, expected: tuple[int, int]
 ) -> None:
-    telemetry = start(collector, **EVERY_FLUSH, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=preference)
+    telemetry = start(
+        collector, **EVERY_FLUSH, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=preference
+    )
     for _ in range(2):
         telemetry.offer(delivered(), finished())
         assert telemetry.flush()
@@ -214,7 +250,8 @@ def test_temporality_is_delta_unless_the_user_says_otherwise(
 
 def test_histograms_can_be_exponential(start: Start, collector: Collector) -> None:
     telemetry = start(
-        collector, OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="base2_exponential_bucket_histogram"
+        collector,
+        OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION="base2_exponential_bucket_histogram",
     )
     telemetry.offer(delivered(), finished())
     assert telemetry.flush()
@@ -246,7 +283,9 @@ def test_metrics_go_with_the_first_flush_and_then_by_their_interval_and_none_is_
     assert counts(posts) == [1, 4]
 
 
-def test_the_deltas_of_an_interval_begin_where_the_ones_before_ended(start: Start, collector: Collector) -> None:
+def test_the_deltas_of_an_interval_begin_where_the_ones_before_ended(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector, **HOUR)
     for number in range(1, 4):
         telemetry.offer(*invocations(number))
@@ -259,10 +298,17 @@ def test_the_deltas_of_an_interval_begin_where_the_ones_before_ended(start: Star
         for metric in post.metrics().resource_metrics[0].scope_metrics[0].metrics
         if metric.name == "faas.invocations"
     ]
-    assert first.start_time_unix_nano < first.time_unix_nano == last.start_time_unix_nano < last.time_unix_nano
+    assert (
+        first.start_time_unix_nano
+        < first.time_unix_nano
+        == last.start_time_unix_nano
+        < last.time_unix_nano
+    )
 
 
-def test_a_flush_after_the_interval_takes_the_metrics_along(start: Start, collector: Collector) -> None:
+def test_a_flush_after_the_interval_takes_the_metrics_along(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector, OTEL_METRIC_EXPORT_INTERVAL="1000")
     telemetry.offer(*invocations(1))
     assert telemetry.flush()
@@ -292,7 +338,9 @@ def test_metrics_go_without_any_flush(start: Start, collector: Collector) -> Non
     telemetry = start(collector, OTEL_METRIC_EXPORT_INTERVAL="200", OTEL_TRACES_EXPORTER="none")
     telemetry.offer(*invocations(1))
 
-    assert points(collector.next("/v1/metrics"), "faas.invocations") == [({"faas.trigger": "other"}, 1)]
+    assert points(collector.next("/v1/metrics"), "faas.invocations") == [
+        ({"faas.trigger": "other"}, 1)
+    ]
 
 
 def test_what_was_measured_before_a_snapshot_is_restored_is_not_counted_after_it(

@@ -37,11 +37,15 @@ OURS = {
 
 
 def constants(module: object) -> set[str]:
-    return {value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)}
+    return {
+        value for name, value in vars(module).items() if name.isupper() and isinstance(value, str)
+    }
 
 
 def words_of_the_conventions() -> set[str]:
-    """Every attribute, metric and well-known value that the package `opentelemetry.semconv` names."""
+    """Every attribute, metric and well-known value that the package
+    `opentelemetry.semconv` names.
+    """
     words = set()
     root = Path(opentelemetry.semconv.__path__[0])
     for path in root.rglob("*.py"):
@@ -55,9 +59,9 @@ def words_of_the_conventions() -> set[str]:
 
 
 def attributes_and_metrics() -> set[str]:
-    return {name for name in constants(semconv) if "." in name and not name.startswith("https:")} - {
-        semconv.SCOPE_VERSION
-    }
+    return {
+        name for name in constants(semconv) if "." in name and not name.startswith("https:")
+    } - {semconv.SCOPE_VERSION}
 
 
 def test_every_name_is_the_conventions_or_ours() -> None:
@@ -78,16 +82,22 @@ def test_every_name_stands_in_the_document(name: str) -> None:
 
 
 @pytest.mark.parametrize("metric", metrics.INSTRUMENTS, ids=lambda metric: metric.name)
-def test_every_metric_stands_in_the_document_with_its_kind_and_unit(metric: metrics.Instrument) -> None:
+def test_every_metric_stands_in_the_document_with_its_kind_and_unit(
+    metric: metrics.Instrument,
+) -> None:
     assert f"| `{metric.name}` | {metric.kind} | `{metric.unit}` |" in DOCUMENT
 
 
 def test_the_document_has_the_table_of_triggers_in_its_order() -> None:
     described = re.findall(
-        r"^\| `([a-z0-9_]+)` \| (?:http|pubsub|datasource|timer|other) \|", DOCUMENT, flags=re.MULTILINE
+        r"^\| `([a-z0-9_]+)` \| (?:http|pubsub|datasource|timer|other) \|",
+        DOCUMENT,
+        flags=re.MULTILINE,
     )
 
-    assert described == [trigger.name for family, _ in table.FAMILIES for trigger in table.rows_of(family)]
+    assert described == [
+        trigger.name for family, _ in table.FAMILIES for trigger in table.rows_of(family)
+    ]
 
 
 def test_every_reason_of_a_shutdown_stands_in_the_document() -> None:

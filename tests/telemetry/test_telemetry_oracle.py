@@ -1,4 +1,6 @@
-"""The SDK itself as the judge: a span made by its tracer, sent by its stock exporter, against ours."""
+"""The SDK itself as the judge: a span made by its tracer, sent by its stock exporter,
+against ours.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
-from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    set_span_in_context,
+)
 from opentelemetry.trace.status import Status, StatusCode
 from proxy_records import (
     ARN,
@@ -36,7 +45,9 @@ if TYPE_CHECKING:
     Start = Callable[..., Telemetry]
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
-PRODUCER = SpanContext(int("4bf92f3577b34da6a3ce929d0e0e4736", 16), int("00f067aa0ba902b7", 16), is_remote=True)
+PRODUCER = SpanContext(
+    int("4bf92f3577b34da6a3ce929d0e0e4736", 16), int("00f067aa0ba902b7", 16), is_remote=True
+)
 EVENT = {
     "Records": [
         {
@@ -44,7 +55,9 @@ EVENT = {
             "eventSource": "aws:sqs",
             "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:q",
             "messageAttributes": {
-                "traceparent": {"stringValue": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"}
+                "traceparent": {
+                    "stringValue": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"
+                }
             },
         }
     ]
@@ -60,10 +73,17 @@ class OurIds(IdGenerator):
 
 
 def by_the_sdk(url: str, resource: dict[str, object]) -> None:
-    provider = TracerProvider(resource=Resource(resource, SCHEMA_URL), id_generator=OurIds(), shutdown_on_exit=False)
+    provider = TracerProvider(
+        resource=Resource(resource, SCHEMA_URL), id_generator=OurIds(), shutdown_on_exit=False
+    )
     provider.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter(f"{url}/v1/traces")))
     tracer = provider.get_tracer("lrap-otel", __version__, schema_url=SCHEMA_URL)
-    parent = SpanContext(int(TRACE_ID_HEX, 16), int(PARENT_SPAN_ID_HEX, 16), is_remote=True, trace_flags=TraceFlags(1))
+    parent = SpanContext(
+        int(TRACE_ID_HEX, 16),
+        int(PARENT_SPAN_ID_HEX, 16),
+        is_remote=True,
+        trace_flags=TraceFlags(1),
+    )
     span = tracer.start_span(
         "orders",
         set_span_in_context(NonRecordingSpan(parent)),
@@ -88,7 +108,11 @@ def by_the_sdk(url: str, resource: dict[str, object]) -> None:
         [Link(PRODUCER, {"messaging.message.id": "m1"})],
         DELIVERED_NS,
     )
-    told = {"exception.type": "ValueError", "exception.message": "no", "exception.stacktrace": "a\nb"}
+    told = {
+        "exception.type": "ValueError",
+        "exception.message": "no",
+        "exception.stacktrace": "a\nb",
+    }
     span.add_event("exception", told, DELIVERED_NS + 25_000_000)
     span.set_status(Status(StatusCode.ERROR, "no"))
     span.end(DELIVERED_NS + 25_000_000)
@@ -106,7 +130,8 @@ def test_our_span_is_what_the_sdk_would_have_sent(start: Start, collector: Colle
     telemetry = start(collector)
     body = b'{"errorType":"ValueError","errorMessage":"no","stackTrace":["a\\n","b"]}'
     telemetry.offer(
-        delivered(json.dumps(EVENT).encode(), parent_span_id_hex=PARENT_SPAN_ID_HEX), finished(body, "error")
+        delivered(json.dumps(EVENT).encode(), parent_span_id_hex=PARENT_SPAN_ID_HEX),
+        finished(body, "error"),
     )
     assert telemetry.flush()
     ours = collector.next("/v1/traces").traces()

@@ -1,4 +1,6 @@
-"""Links to the producers of a batch: for every message the span that the SDK's propagators find in what it carries."""
+"""Links to the producers of a batch: for every message the span that the SDK's propagators find in
+what it carries.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +28,16 @@ if TYPE_CHECKING:
     Start = Callable[..., Telemetry]
 
 NAMES = ["tracecontext", "b3", "xray"]
-ATTRIBUTES = st.fixed_dictionaries({}, optional={name: HEADERS[name] for name in HEADERS if name != "x-amzn-trace-id"})
+ATTRIBUTES = st.fixed_dictionaries(
+    {}, optional={name: HEADERS[name] for name in HEADERS if name != "x-amzn-trace-id"}
+)
 MESSAGES = st.lists(st.tuples(ATTRIBUTES, st.one_of(st.just(""), XRAYS)), min_size=1, max_size=10)
 
 
 def by_the_sdk(attributes: dict[str, str], segment: str) -> list[Found]:
-    """The producer in W3C's notation or else in B3's, and X-Ray's where it is sampled and another."""
+    """The producer in W3C's notation or else in B3's, and X-Ray's where it is sampled
+    and another.
+    """
     own = extracted(["tracecontext"], attributes) or extracted(["b3"], attributes)
     xray = extracted(["xray"], {"X-Amzn-Trace-Id": segment})
     found = [own] if own else []
@@ -46,7 +52,9 @@ def record(number: int, attributes: dict[str, str], segment: str) -> Any:
         "eventSource": "aws:sqs",
         "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:q",
         "attributes": {"AWSTraceHeader": segment} if segment else {},
-        "messageAttributes": {name: {"stringValue": value, "dataType": "String"} for name, value in attributes.items()},
+        "messageAttributes": {
+            name: {"stringValue": value, "dataType": "String"} for name, value in attributes.items()
+        },
         "body": "{}",
     }
 

@@ -1,4 +1,6 @@
-"""G8: one span for each invocation, however it ends, with the ids that the function saw; proxy and telemetry process at once."""
+"""G8: one span for each invocation, however it ends, with the ids that the function saw; proxy and
+telemetry process at once.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ ERROR = b'{"errorType":"KeyError","errorMessage":"no such pet","stackTrace":[]}'
 
 
 class Both(Telemetry):
-    """A proxy between a runtime and a Runtime API, and the telemetry process that reads its records."""
+    """A proxy between a runtime and a Runtime API, and the telemetry process that reads its
+    records.
+    """
 
     def __init__(self, collector: Collector) -> None:
         self.upstream = Upstream()
@@ -88,7 +92,9 @@ class Both(Telemetry):
         self.runtime.read(len(ACCEPTED))
 
     def spans(self, reason: str = "spindown") -> list[Span]:
-        """What has been exported once SHUTDOWN is over: spans with ids that the function was told, each once."""
+        """What has been exported once SHUTDOWN is over: spans with ids that the function was told,
+        each once.
+        """
         assert self.shutdown(reason)
         spans = spans_of(self._collector)
         ids = [f"{span.trace_id.hex()}-{span.span_id.hex()}" for span in spans]
@@ -142,7 +148,11 @@ ENDINGS: dict[str, tuple[list[Step], str, str]] = {
     "error": ([deliver, fail], "spindown", "KeyError"),
     "error with its type in a header": ([deliver, fail_with_a_type], "spindown", "Runtime.Bad"),
     "a result too large": ([deliver, be_refused], "spindown", "*"),
-    "a result too large and the error after it, as Java's client does": ([deliver, be_refused, fail], "spindown", "*"),
+    "a result too large and the error after it, as Java's client does": (
+        [deliver, be_refused, fail],
+        "spindown",
+        "*",
+    ),
     "timeout": ([deliver], "timeout", "*"),
     "crash": ([deliver, crash], "failure", "*"),
     "shutdown in the middle": ([deliver], "spindown", "*"),
@@ -151,7 +161,9 @@ ENDINGS: dict[str, tuple[list[Step], str, str]] = {
 
 
 @pytest.mark.parametrize(("steps", "reason", "error_type"), ENDINGS.values(), ids=ENDINGS)
-def test_an_invocation_is_one_span_however_it_ends(both: Both, steps: list[Step], reason: str, error_type: str) -> None:
+def test_an_invocation_is_one_span_however_it_ends(
+    both: Both, steps: list[Step], reason: str, error_type: str
+) -> None:
     for step in steps:
         step(both)
     (span,) = both.spans(reason)

@@ -11,7 +11,22 @@ from hypothesis import strategies as st
 from lrap_otel.telemetry.percent import query_string, unquoted, unquoted_plus
 
 PIECES = st.sampled_from(
-    ["%", "%4", "%41", "%c3%A9", "%C3", "%zz", "% 1", "%+1", "+", "%2B", "é", "a", "\U0001f600", "%00"]
+    [
+        "%",
+        "%4",
+        "%41",
+        "%c3%A9",
+        "%C3",
+        "%zz",
+        "% 1",
+        "%+1",
+        "+",
+        "%2B",
+        "é",
+        "a",
+        "\U0001f600",
+        "%00",
+    ]
 )
 
 

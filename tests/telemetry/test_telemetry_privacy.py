@@ -1,4 +1,6 @@
-"""What an event, a result or the environment holds never leaves, but for what is listed here (and in docs/settings.md)."""
+"""What an event, a result or the environment holds never leaves, but for what is listed here (and
+in docs/settings.md).
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
 
 EVENTS = sorted((Path(__file__).parents[1] / "data").glob("events*/*.json"))
 
-# What of an event is sent, as docs/telemetry.md says: members by their names and that of what holds them, places in
-# lists left out.
+# What of an event is sent, as docs/telemetry.md says: members by their names and that of what holds
+# them, places in lists left out.
 EXPORTED = {
     # of an HTTP request
     *(f"headers.{name}" for name in ("host", "user-agent", "x-forwarded-for")),
@@ -30,9 +32,27 @@ EXPORTED = {
     *("requestcontext.domainname", "requestcontext.stage", "http.sourceip", "http.useragent"),
     *("identity.sourceip", "identity.useragent", "requestcontext.operationname"),
     # what names a message, and where it was sent
-    *("messageid", "sns.messageid", "basicproperties.messageid", "messages.messageid", "records.messageid"),
-    *("id", "records.eventid", "records.recordid", "topic", "awskafkatopic-0.topic", "mytopic-0.topic"),
-    *("destination.physicalname", "eventsourcearn.resource", "topicarn.resource", "deliverystreamarn.resource"),
+    *(
+        "messageid",
+        "sns.messageid",
+        "basicproperties.messageid",
+        "messages.messageid",
+        "records.messageid",
+    ),
+    *(
+        "id",
+        "records.eventid",
+        "records.recordid",
+        "topic",
+        "awskafkatopic-0.topic",
+        "mytopic-0.topic",
+    ),
+    *(
+        "destination.physicalname",
+        "eventsourcearn.resource",
+        "topicarn.resource",
+        "deliverystreamarn.resource",
+    ),
     # what was changed, and when
     *("bucket.name", "object.key", "ns.coll", "ns.db", "records.eventtime", "time"),
     *("tasks.s3bucket", "tasks.s3key", "s3bucketarn.resource"),
@@ -113,16 +133,24 @@ def test_nothing_of_an_event_or_a_result_is_sent_but_what_is_listed(
     assert MARKER.findall("\n".join(telemetry.warnings).encode()) == []
 
 
-def test_secrets_in_the_urls_of_an_exception_are_not_sent(start: Start, collector: Collector, planter: Planter) -> None:
+def test_secrets_in_the_urls_of_an_exception_are_not_sent(
+    start: Start, collector: Collector, planter: Planter
+) -> None:
     telemetry = start(collector)
     url = f"https://me:{planter.marker('password')}@api/x?page=2&token={planter.marker('token')}"
-    error = {"errorType": "HttpError", "errorMessage": f"GET {url} failed", "stackTrace": [f"at get('{url}')"]}
+    error = {
+        "errorType": "HttpError",
+        "errorMessage": f"GET {url} failed",
+        "stackTrace": [f"at get('{url}')"],
+    }
     cause = json.dumps({"exceptions": [{"message": url, "type": "T", "stack": [{"label": url}]}]})
     for number, body in enumerate((json.dumps(error), "{}")):
         request_id = f"request-{number}"
         telemetry.offer(delivered(request_id=request_id, span_id_hex=f"{number + 1:016x}"))
         fields = f"Lambda-Runtime-Function-XRay-Error-Cause: {cause}\r\n"
-        telemetry.offer(finished(body.encode(), endpoint="error", fields=fields, request_id=request_id))
+        telemetry.offer(
+            finished(body.encode(), endpoint="error", fields=fields, request_id=request_id)
+        )
     assert telemetry.flush()
 
     sent = b"".join(post.content for post in collector.received())

@@ -51,9 +51,14 @@ def taken(box: RecordQueue) -> list[records.Record]:
 
 @pytest.mark.parametrize(
     ("payload_bytes", "number", "kept"),
-    [(0, record_queue.LIMIT_RECORDS + 2, record_queue.LIMIT_RECORDS), (record_queue.LIMIT_BYTES // 2, 4, 2)],
+    [
+        (0, record_queue.LIMIT_RECORDS + 2, record_queue.LIMIT_RECORDS),
+        (record_queue.LIMIT_BYTES // 2, 4, 2),
+    ],
 )
-def test_what_does_not_fit_is_dropped_and_counted(payload_bytes: int, number: int, kept: int) -> None:
+def test_what_does_not_fit_is_dropped_and_counted(
+    payload_bytes: int, number: int, kept: int
+) -> None:
     box = read_all(*(restored(payload_bytes) for _ in range(number)))
 
     assert len(taken(box)) == kept
@@ -61,11 +66,17 @@ def test_what_does_not_fit_is_dropped_and_counted(payload_bytes: int, number: in
     assert box.take_counts() == (0, 0)
 
 
-AWAITED = [records.Flush((1, 500, 0, 0), None), records.Shutdown((2, "spindown", 0, 0, 0), None), None]
+AWAITED = [
+    records.Flush((1, 500, 0, 0), None),
+    records.Shutdown((2, "spindown", 0, 0, 0), None),
+    None,
+]
 
 
 @pytest.mark.parametrize("command", AWAITED, ids=["flush", "shutdown", "end"])
-def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(command: records.Record | None) -> None:
+def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(
+    command: records.Record | None,
+) -> None:
     box = RecordQueue(lambda: None)
     for record in (restored(), records.Flush((1, 0, 0, 0), None)):
         box.put(record)
@@ -80,7 +91,10 @@ def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(comma
 
 
 def test_a_flush_and_a_shutdown_always_fit() -> None:
-    commands = [records.Flush((1, 500, 0, 0), None), records.Shutdown((2, "spindown", 0, 0, 0), None)]
+    commands = [
+        records.Flush((1, 500, 0, 0), None),
+        records.Shutdown((2, "spindown", 0, 0, 0), None),
+    ]
 
     box = read_all(restored(record_queue.LIMIT_BYTES), restored(), *commands)
 
@@ -99,7 +113,10 @@ def test_batches_leave_room_for_records_and_the_oldest_give_way() -> None:
 
     found = taken(box)
     batches = [record for record in found if isinstance(record, Batch)]
-    assert sum(max(len(batch.payload or b""), 4_096) for batch in batches) <= record_queue.LIMIT_BATCHES_BYTES
+    assert (
+        sum(max(len(batch.payload or b""), 4_096) for batch in batches)
+        <= record_queue.LIMIT_BATCHES_BYTES
+    )
     assert {batch.received_ns for batch in batches} == {5}
     assert isinstance(found[-1], records.Restored)
     small = record_queue.LIMIT_RECORDS - len(batches)
@@ -123,7 +140,9 @@ def test_nothing_comes_within_the_time() -> None:
     assert RecordQueue(lambda: None).take(0) is None
 
 
-def test_a_record_that_cannot_be_worked_off_is_told_and_the_next_one_is(start: Start, collector: Collector) -> None:
+def test_a_record_that_cannot_be_worked_off_is_told_and_the_next_one_is(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector)
     telemetry.offer(delivered(delivered_ns="no number"), finished(), delivered(), finished())
 
@@ -132,7 +151,9 @@ def test_a_record_that_cannot_be_worked_off_is_told_and_the_next_one_is(start: S
     assert telemetry.warnings == ["telemetry lost a record: TypeError"]
 
 
-def test_what_comes_over_the_channel_and_is_no_record_is_survived(start: Start, collector: Collector) -> None:
+def test_what_comes_over_the_channel_and_is_no_record_is_survived(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector)
     telemetry.channel.near.send(b"garbage")
     telemetry.channel.near.send(records.encode((55, ()), None))
@@ -150,7 +171,9 @@ def test_records_wait_for_each_other_until_a_flush_wants_them() -> None:
     queue.put(first)
     assert box.take(record_queue.TOGETHER_S / 100) is None
     queue.put(flush)
-    assert [arrival.record for arrival in (box.take(PATIENCE_S), box.take(PATIENCE_S)) if arrival] == [first, flush]
+    assert [
+        arrival.record for arrival in (box.take(PATIENCE_S), box.take(PATIENCE_S)) if arrival
+    ] == [first, flush]
     queue.put(None)
 
 

@@ -1,4 +1,6 @@
-"""Which values are withheld: those of parameters with secret names, and what the user switches off."""
+"""Which values are withheld: those of parameters with secret names, and what the user
+switches off.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +34,28 @@ PRIVACY = Privacy()
     "name",
     [
         *("token", "password", "api_key", "code", "sig", "secret", "jwt", "sid", "pin"),
-        *("access_token", "X-API-Key", "apiKey", "client_secret", "oauth_verifier", "user[password]"),
+        *(
+            "access_token",
+            "X-API-Key",
+            "apiKey",
+            "client_secret",
+            "oauth_verifier",
+            "user[password]",
+        ),
         # as the HTTP conventions ask
         *("AWSAccessKeyId", "Signature", "sig", "X-Goog-Signature"),
         *("X-Amz-Signature", "x-amz-signature", "X-Amz-Security-Token", "X-Amz-Credential"),
         # as a server decodes them
-        *("%74oken", "to%6ben", "TOKEN", "%2574oken", "api+key", "%20token", "api%5Fkey", "api%255Fkey"),
+        *(
+            "%74oken",
+            "to%6ben",
+            "TOKEN",
+            "%2574oken",
+            "api+key",
+            "%20token",
+            "api%5Fkey",
+            "api%255Fkey",
+        ),
     ],
 )
 def test_the_value_of_a_parameter_with_a_secret_name_is_replaced(name: str) -> None:
@@ -82,9 +100,15 @@ def test_a_secret_within_a_parameter_is_withheld_too(query: str) -> None:
 
 
 @given(st.sampled_from([*SECRET_PARTS, *sorted(SECRET_NAMES)]), st.data())
-def test_no_spelling_of_a_secret_name_lets_its_value_through(name: str, data: st.DataObject) -> None:
+def test_no_spelling_of_a_secret_name_lets_its_value_through(
+    name: str, data: st.DataObject
+) -> None:
     spelled = "".join(
-        data.draw(st.sampled_from([letter, letter.upper(), f"%{ord(letter):02x}", f"%25{ord(letter):02X}"]))
+        data.draw(
+            st.sampled_from(
+                [letter, letter.upper(), f"%{ord(letter):02x}", f"%25{ord(letter):02X}"]
+            )
+        )
         + data.draw(st.sampled_from(["", "-", "_", "%5F", "%2D", "."]))
         for letter in name
     )
@@ -122,13 +146,23 @@ def test_of_a_text_that_no_url_could_be_the_beginning_is_looked_through_and_sent
 
 
 def test_names_of_the_user_are_added() -> None:
-    privacy = Privacy.of_names(("Customer-No", "q"), has_query=True, has_client_address=True, exception="stack")
+    privacy = Privacy.of_names(
+        ("Customer-No", "q"), has_query=True, has_client_address=True, exception="stack"
+    )
 
-    assert privacy.of_query("customer_no=1&q=2&token=3&p=4") == "customer_no=REDACTED&q=REDACTED&token=REDACTED&p=4"
+    assert (
+        privacy.of_query("customer_no=1&q=2&token=3&p=4")
+        == "customer_no=REDACTED&q=REDACTED&token=REDACTED&p=4"
+    )
 
 
 def test_an_attribute_with_a_parameter_in_it_is_covered_whatever_its_name() -> None:
-    attributes = {"aws.s3.key": "in/a?token=hunter2", "url.path": "/a;jsessionid=hunter2/b", "x": 1, "y": ["=?"]}
+    attributes = {
+        "aws.s3.key": "in/a?token=hunter2",
+        "url.path": "/a;jsessionid=hunter2/b",
+        "x": 1,
+        "y": ["=?"],
+    }
 
     assert PRIVACY.of_attributes(attributes) == {
         "aws.s3.key": "in/a?token=REDACTED",
@@ -162,9 +196,18 @@ def test_a_span_has_no_secret_of_its_query(trace: Trace) -> None:
 
 
 def test_the_user_switches_query_and_client_address_off(trace: Trace) -> None:
-    span = trace(delivered(REQUEST), finished(), LRAP_CAPTURE_QUERY="false", LRAP_CAPTURE_CLIENT_ADDRESS="off")
+    span = trace(
+        delivered(REQUEST),
+        finished(),
+        LRAP_CAPTURE_QUERY="false",
+        LRAP_CAPTURE_CLIENT_ADDRESS="off",
+    )
 
-    assert not plain(span.attributes).keys() & {"url.query", "client.address", "network.peer.address"}
+    assert not plain(span.attributes).keys() & {
+        "url.query",
+        "client.address",
+        "network.peer.address",
+    }
 
 
 def test_the_user_names_a_parameter(trace: Trace) -> None:
@@ -187,7 +230,9 @@ def test_an_exception_is_sent_as_far_as_the_user_wants(trace: Trace, part: str, 
     assert span.status.message == ("hunter2" if kept else "")
 
 
-def test_a_failed_init_is_sent_as_far_as_the_user_wants(start: Callable[..., Telemetry], collector: Collector) -> None:
+def test_a_failed_init_is_sent_as_far_as_the_user_wants(
+    start: Callable[..., Telemetry], collector: Collector
+) -> None:
     telemetry = start(collector, LRAP_CAPTURE_EXCEPTION="type")
     head = b"POST /2018-06-01/runtime/init/error HTTP/1.1\r\n\r\n"
     telemetry.offer((records.init_error(1, len(head)), head + ERROR))
@@ -201,10 +246,14 @@ def test_a_failed_init_is_sent_as_far_as_the_user_wants(start: Callable[..., Tel
 def test_a_load_balancers_value_with_an_ampersand_is_withheld_whole(trace: Trace) -> None:
     event = b'{"raw_path":"/a","method":"GET","headers":{},"query_string_parameters":{"token":"1&hunter2","b":"c"}}'
 
-    assert plain(trace(delivered(event), finished()).attributes)["url.query"] == "token=REDACTED&b=c"
+    assert (
+        plain(trace(delivered(event), finished()).attributes)["url.query"] == "token=REDACTED&b=c"
+    )
 
 
 def test_every_secret_name_stands_in_the_documentation() -> None:
     documentation = (Path(__file__).parents[2] / "docs/settings.md").read_text()
 
-    assert [name for name in (*SECRET_PARTS, *SECRET_NAMES) if f"`{name}`" not in documentation] == []
+    assert [
+        name for name in (*SECRET_PARTS, *SECRET_NAMES) if f"`{name}`" not in documentation
+    ] == []

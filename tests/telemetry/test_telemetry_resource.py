@@ -20,16 +20,27 @@ if TYPE_CHECKING:
     Start = Callable[..., Telemetry]
 
 STARTED = (records.started(DELIVERED_NS, "orders", "7", "app.handler", "123456789012"), b"")
-RUNTIME = (records.runtime("/aws/lambda/orders", "2026/11/22/[7]abc", "AWS_Lambda_python3.13", "app.handler"), b"")
+RUNTIME = (
+    records.runtime(
+        "/aws/lambda/orders", "2026/11/22/[7]abc", "AWS_Lambda_python3.13", "app.handler"
+    ),
+    b"",
+)
 
 
 def resource_of(collector: Collector) -> dict[str, Any]:
     sent = collector.next("/v1/traces").traces().resource_spans[0]
-    assert sent.schema_url == sent.scope_spans[0].schema_url == "https://opentelemetry.io/schemas/1.44.0"
+    assert (
+        sent.schema_url
+        == sent.scope_spans[0].schema_url
+        == "https://opentelemetry.io/schemas/1.44.0"
+    )
     return plain(sent.resource.attributes)
 
 
-def test_the_resource_has_what_the_environment_lambda_and_the_wrapper_told(start: Start, collector: Collector) -> None:
+def test_the_resource_has_what_the_environment_lambda_and_the_wrapper_told(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector)
     telemetry.offer(STARTED, RUNTIME, delivered(), finished())
     assert telemetry.flush()
@@ -52,7 +63,8 @@ def test_the_resource_has_what_the_environment_lambda_and_the_wrapper_told(start
         "telemetry.distro.name": "lrap-otel",
         "telemetry.distro.version": __version__,
         "telemetry.sdk.language": "python",
-        # "opentelemetry" is reserved for OpenTelemetry's own SDKs (resource conventions, "Telemetry SDK").
+        # "opentelemetry" is reserved for OpenTelemetry's own SDKs (resource conventions, "Telemetry
+        # SDK").
         "telemetry.sdk.name": "lrap-otel",
         "telemetry.sdk.version": __version__,
     }
@@ -65,7 +77,11 @@ def test_what_nobody_told_is_left_out(start: Start, collector: Collector) -> Non
 
     resource = resource_of(collector)
     assert resource["service.name"] == "unknown_service"
-    assert not {name for name in resource if name.startswith(("faas.", "aws.", "cloud.account", "cloud.region"))}
+    assert not {
+        name
+        for name in resource
+        if name.startswith(("faas.", "aws.", "cloud.account", "cloud.region"))
+    }
 
 
 def test_the_user_has_the_last_word(start: Start, collector: Collector) -> None:
@@ -82,15 +98,22 @@ def test_the_user_has_the_last_word(start: Start, collector: Collector) -> None:
     assert resource["deployment.environment.name"] == "a b"
 
 
-def test_a_slip_of_the_pen_costs_one_attribute_and_is_told(start: Start, collector: Collector) -> None:
+def test_a_slip_of_the_pen_costs_one_attribute_and_is_told(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(
-        collector, OTEL_RESOURCE_ATTRIBUTES="team=shop,broken,service.name=,deployment.environment.name=a%2Cb"
+        collector,
+        OTEL_RESOURCE_ATTRIBUTES="team=shop,broken,service.name=,deployment.environment.name=a%2Cb",
     )
     telemetry.offer(delivered(), finished())
     assert telemetry.flush()
 
     resource = resource_of(collector)
-    assert (resource["team"], resource["deployment.environment.name"], resource["service.name"]) == (
+    assert (
+        resource["team"],
+        resource["deployment.environment.name"],
+        resource["service.name"],
+    ) == (
         "shop",
         "a,b",
         "orders",

@@ -52,7 +52,9 @@ def status(body: Body, *, is_streamed: bool = False, has_default: bool = False) 
         ("text", None),
     ],
 )
-def test_the_status_of_a_result_is_found_wherever_it_stands(result: Any, expected: int | None) -> None:
+def test_the_status_of_a_result_is_found_wherever_it_stands(
+    result: Any, expected: int | None
+) -> None:
     assert status(captured(json.dumps(result).encode())) == expected
 
 
@@ -76,7 +78,8 @@ def test_a_long_result_whose_status_may_lie_between_its_ends_has_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [json.dumps("<html>" + LARGE).encode(), b"<html>" + LARGE.encode(), b" [" + b"1," * 60_000]
+    "page",
+    [json.dumps("<html>" + LARGE).encode(), b"<html>" + LARGE.encode(), b" [" + b"1," * 60_000],
 )
 def test_a_long_result_that_is_no_object_is_200_where_the_trigger_says_so(page: bytes) -> None:
     assert status(captured(page), has_default=True) == 200
@@ -96,7 +99,9 @@ def test_a_long_result_that_is_no_object_is_200_where_the_trigger_says_so(page: 
         (b"", None),
     ],
 )
-def test_a_streamed_result_has_its_status_before_eight_nul_bytes(body: bytes, expected: int | None) -> None:
+def test_a_streamed_result_has_its_status_before_eight_nul_bytes(
+    body: bytes, expected: int | None
+) -> None:
     assert status(captured(body), is_streamed=True) == expected
 
 
@@ -122,7 +127,9 @@ def of_ids(count: int) -> list[dict[str, str]]:
         (None, None),
     ],
 )
-def test_the_records_that_a_result_gives_back_are_counted(result: Any, expected: int | None) -> None:
+def test_the_records_that_a_result_gives_back_are_counted(
+    result: Any, expected: int | None
+) -> None:
     assert results.item_failures(captured(json.dumps(result).encode())) == expected
 
 
@@ -139,7 +146,10 @@ def described(
 REST = {"httpMethod": "GET", "resource": "/", "requestContext": {"stage": "prod"}}
 LOAD_BALANCER = {"httpMethod": "GET", "path": "/", "requestContext": {"elb": {}}}
 HTTP_API = {"version": "2.0", "requestContext": {"http": {"method": "GET"}}}
-FUNCTION_URL = {"version": "2.0", "requestContext": {"http": {}, "domainName": "a.lambda-url.eu-west-1.on.aws"}}
+FUNCTION_URL = {
+    "version": "2.0",
+    "requestContext": {"http": {}, "domainName": "a.lambda-url.eu-west-1.on.aws"},
+}
 STREAMED = (
     b"POST / HTTP/1.1\r\nLambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
     b"Content-Type: application/vnd.awslambda.http-integration-response\r\n\r\n"
@@ -148,7 +158,8 @@ STREAMING = b"Lambda-Runtime-Function-Response-Mode: Streaming\r\n"
 
 
 @pytest.mark.parametrize(
-    ("event", "without"), [(REST, None), (LOAD_BALANCER, None), (HTTP_API, 200), (FUNCTION_URL, 200)]
+    ("event", "without"),
+    [(REST, None), (LOAD_BALANCER, None), (HTTP_API, 200), (FUNCTION_URL, 200)],
 )
 def test_the_status_of_each_kind_of_http_result(event: dict[str, Any], without: int | None) -> None:
     assert described(event, b'{"body":"x","statusCode":404}').http_status == 404
@@ -174,7 +185,9 @@ def test_a_streamed_result_has_the_status_of_its_prelude() -> None:
     assert streamed(b"{}").http_status == 200
 
 
-def streamed_as(fields: bytes, body: bytes, event: dict[str, Any], *, sizes: tuple[int, ...] = ()) -> Invocation:
+def streamed_as(
+    fields: bytes, body: bytes, event: dict[str, Any], *, sizes: tuple[int, ...] = ()
+) -> Invocation:
     """A result with these fields, in chunks that end at `sizes`."""
     ends = [*sizes, len(body)]
     chunks = [body[start:end] for start, end in zip([0, *sizes], ends, strict=True) if end > start]
@@ -194,7 +207,8 @@ def streamed_as(fields: bytes, body: bytes, event: dict[str, Any], *, sizes: tup
     [
         STREAMING,
         STREAMING + b"Content-Type: application/octet-stream\r\n",
-        STREAMING + b"Content-Type: application/vnd.awslambda.http-integration-response; charset=utf-8\r\n",
+        STREAMING
+        + b"Content-Type: application/vnd.awslambda.http-integration-response; charset=utf-8\r\n",
         b"Content-Type: Application/Vnd.AwsLambda.Http-Integration-Response;a=b\r\n",
     ],
 )
@@ -226,16 +240,16 @@ def test_a_prelude_may_be_cut_anywhere_by_chunks(cut: int) -> None:
         (b'{"a":"' + LARGE.encode() + b'","statusCode":503}', None, None),
     ],
 )
-def test_what_has_not_the_form_of_a_prelude_is_none(body: bytes, without: int | None, with_default: int | None) -> None:
+def test_what_has_not_the_form_of_a_prelude_is_none(
+    body: bytes, without: int | None, with_default: int | None
+) -> None:
     assert streamed_as(STREAMING, body, REST).http_status == without
     assert streamed_as(STREAMING, body, FUNCTION_URL).http_status == with_default
 
 
 def test_a_stream_that_fails_in_its_middle_is_an_error_whatever_its_status() -> None:
     body = "eyJlcnJvclR5cGUiOiJPb3BzIiwiZXJyb3JNZXNzYWdlIjoibm8ifQ=="
-    trailers = (
-        f"Lambda-Runtime-Function-Error-Type: Runtime.StreamError\r\nLambda-Runtime-Function-Error-Body: {body}\r\n"
-    )
+    trailers = f"Lambda-Runtime-Function-Error-Type: Runtime.StreamError\r\nLambda-Runtime-Function-Error-Body: {body}\r\n"
 
     invocation = streamed(b'{"statusCode":200}', trailers)
 
@@ -304,7 +318,9 @@ LIKE_AN_END = st.sampled_from(
 @given(st.lists(LIKE_AN_END | st.binary(max_size=20), max_size=60).map(b"".join), st.booleans())
 def test_no_data_passes_for_the_end_of_a_long_chunked_body(data: bytes, has_failed: bool) -> None:
     large = LARGE.encode()
-    wire = b"%x\r\n%b\r\n" % (len(large), large) + (b"%x\r\n%b\r\n" % (len(data), data) if data else b"")
+    wire = b"%x\r\n%b\r\n" % (len(large), large) + (
+        b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+    )
     wire += b"0\r\n" + (b"X-Other: 0\r\n" + ERROR if has_failed else b"") + b"\r\n"
 
     found = captured(wire, CHUNKED)
@@ -314,13 +330,17 @@ def test_no_data_passes_for_the_end_of_a_long_chunked_body(data: bytes, has_fail
     assert found.trailers == expected
 
 
-@pytest.mark.parametrize("end", [b"", b"\r\n0\r\n", b"\r\n0\r\n" + ERROR, b"\r\n0\r\n" + ERROR + b"\r\nmore\r\n"])
+@pytest.mark.parametrize(
+    "end", [b"", b"\r\n0\r\n", b"\r\n0\r\n" + ERROR, b"\r\n0\r\n" + ERROR + b"\r\nmore\r\n"]
+)
 def test_a_chunked_body_that_broke_off_has_no_trailers(end: bytes) -> None:
     assert captured(b"20000\r\n" + LARGE.encode() + end, CHUNKED).trailers == {}
 
 
 @given(st.dictionaries(st.text("abc"), st.integers() | st.text(), max_size=40), st.data())
-def test_the_lines_between_chunks_are_taken_out_of_the_end(members: dict[str, Any], data: st.DataObject) -> None:
+def test_the_lines_between_chunks_are_taken_out_of_the_end(
+    members: dict[str, Any], data: st.DataObject
+) -> None:
     text = json.dumps(
         {"": LARGE} | {f"k{name}": value for name, value in members.items()} | {"statusCode": 503}
     ).encode()
@@ -337,26 +357,36 @@ def test_the_lines_between_chunks_are_taken_out_of_the_end(members: dict[str, An
 
 @given(st.lists(st.binary(min_size=1, max_size=50)), st.binary(max_size=9))
 def test_chunking_is_undone(chunks: list[bytes], rest: bytes) -> None:
-    wire = b"".join(b"%X;ext=1\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n" + rest
+    wire = (
+        b"".join(b"%X;ext=1\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n" + rest
+    )
 
     assert dechunk(wire) == (b"".join(chunks), rest)
 
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 
 
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=5), st.data())
-def test_members_before_a_cut_are_those_of_the_whole(value: dict[str, Any], data: st.DataObject) -> None:
+def test_members_before_a_cut_are_those_of_the_whole(
+    value: dict[str, Any], data: st.DataObject
+) -> None:
     text = json.dumps(value)
     cut = text[: data.draw(st.integers(0, len(text)))]
 
     found = json_text.leading_members(cut)
 
-    assert found.items() <= value.items() if all(map(_is_hashable, value.values())) else found.keys() <= value.keys()
+    assert (
+        found.items() <= value.items()
+        if all(map(_is_hashable, value.values()))
+        else found.keys() <= value.keys()
+    )
     assert json_text.leading_members(text) == value
 
 
@@ -390,7 +420,9 @@ BODIES = st.binary(max_size=200) | ODD_JSON
 
 
 @given(HEADS, BODIES, BODIES, st.sampled_from(["response", "error"]), st.integers(0, 90))
-def test_no_bytes_make_an_invocation_raise(head: bytes, event: bytes, result: bytes, endpoint: str, cut: int) -> None:
+def test_no_bytes_make_an_invocation_raise(
+    head: bytes, event: bytes, result: bytes, endpoint: str, cut: int
+) -> None:
     message, _ = delivered(head_length=len(head))
     record = records.Delivered(message[1], head + event)
     message, _ = finished(

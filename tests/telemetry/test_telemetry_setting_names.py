@@ -31,10 +31,14 @@ if TYPE_CHECKING:
     ],
 )
 def test_an_unknown_name_of_ours_is_told_with_the_nearest(name: str, meant: str) -> None:
-    assert warnings_of({name.encode(): b"secret"}) == [f"{name} is no setting; do you mean {meant}?"]
+    assert warnings_of({name.encode(): b"secret"}) == [
+        f"{name} is no setting; do you mean {meant}?"
+    ]
 
 
-@pytest.mark.parametrize("name", ["LRAP_", "LRAP_FOO", "LRAP_" + "X" * 500, "LRAP_\n\x1b[31m", "LRAP_\udcff"])
+@pytest.mark.parametrize(
+    "name", ["LRAP_", "LRAP_FOO", "LRAP_" + "X" * 500, "LRAP_\n\x1b[31m", "LRAP_\udcff"]
+)
 def test_a_name_that_is_like_none_of_ours_is_told_in_one_printable_line(name: str) -> None:
     (warning,) = warnings_of({name.encode("utf-8", "surrogateescape"): b""})
 
@@ -44,7 +48,12 @@ def test_a_name_that_is_like_none_of_ours_is_told_in_one_printable_line(name: st
 
 
 def test_names_of_ours_and_of_others_are_not_told() -> None:
-    assert warnings_of({name.encode(): b"x" for name in (*OURS, "PATH", "OTEL_SERVICE_NAME", "MY_LRAP_PORT")}) == []
+    assert (
+        warnings_of(
+            {name.encode(): b"x" for name in (*OURS, "PATH", "OTEL_SERVICE_NAME", "MY_LRAP_PORT")}
+        )
+        == []
+    )
 
 
 def test_of_very_many_unknown_names_ten_are_told() -> None:
@@ -77,7 +86,9 @@ def test_no_name_makes_it_raise(variables: dict[bytes, bytes]) -> None:
     assert len(warnings_of(variables)) <= 3
 
 
-def test_the_telemetry_process_tells_them(start: Callable[..., Telemetry], collector: Collector) -> None:
+def test_the_telemetry_process_tells_them(
+    start: Callable[..., Telemetry], collector: Collector
+) -> None:
     telemetry = start(collector, LRAP_PORT="9010", OTEL_LOG_LEVEL="debug")
     telemetry.offer(*invocations(1))
 

@@ -49,8 +49,16 @@ def test_defaults() -> None:
         "http://127.0.0.1:4318/v1/traces",
         "http://127.0.0.1:4318/v1/metrics",
     )
-    assert (read.traces.timeout_ms, read.traces.compression, read.traces.enabled) == (10_000, "none", True)
-    assert (read.max_queue_spans, read.max_batch_spans, read.schedule_delay_ms) == (2_048, 512, 5_000)
+    assert (read.traces.timeout_ms, read.traces.compression, read.traces.enabled) == (
+        10_000,
+        "none",
+        True,
+    )
+    assert (read.max_queue_spans, read.max_batch_spans, read.schedule_delay_ms) == (
+        2_048,
+        512,
+        5_000,
+    )
     assert (read.metric_interval_ms, read.metric_temporality) == (60_000, "delta")
     assert (read.max_attributes, read.max_links, read.max_attribute_length) == (128, 128, 0)
     assert read.warnings == []
@@ -108,7 +116,9 @@ def test_a_bad_value_is_told_and_the_default_is_used(variable: str, value: str) 
 
 
 def test_a_password_in_a_bad_address_is_not_repeated() -> None:
-    assert "secret" not in "".join(settings(OTEL_EXPORTER_OTLP_ENDPOINT="me:secret@collector").warnings)
+    assert "secret" not in "".join(
+        settings(OTEL_EXPORTER_OTLP_ENDPOINT="me:secret@collector").warnings
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,7 +135,9 @@ def test_a_password_in_a_bad_address_is_not_repeated() -> None:
         ("http://collector:", "http://collector:/v1/traces"),
     ],
 )
-def test_the_signals_path_comes_after_the_endpoints_and_before_its_query(endpoint: str, url: str) -> None:
+def test_the_signals_path_comes_after_the_endpoints_and_before_its_query(
+    endpoint: str, url: str
+) -> None:
     read = settings(OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
 
     assert (read.traces.url, read.warnings) == (url, [])
@@ -152,7 +164,9 @@ def test_a_fragment_is_left_out_and_told() -> None:
 def test_a_signals_own_value_that_cannot_be_used_leaves_the_common_one(
     name: str, common: str, own: str, value: object
 ) -> None:
-    read = settings(**{f"OTEL_EXPORTER_OTLP_{name}": common, f"OTEL_EXPORTER_OTLP_TRACES_{name}": own})
+    read = settings(
+        **{f"OTEL_EXPORTER_OTLP_{name}": common, f"OTEL_EXPORTER_OTLP_TRACES_{name}": own}
+    )
 
     attribute = {"ENDPOINT": "url", "TIMEOUT": "timeout_ms", "COMPRESSION": "compression"}[name]
     assert getattr(read.traces, attribute) == value
@@ -161,9 +175,13 @@ def test_a_signals_own_value_that_cannot_be_used_leaves_the_common_one(
 
 
 def test_a_time_out_of_zero_is_none_that_an_invocation_could_reach() -> None:
-    read = settings(OTEL_EXPORTER_OTLP_TIMEOUT="0", OTEL_BSP_EXPORT_TIMEOUT="0", OTEL_METRIC_EXPORT_TIMEOUT="0")
+    read = settings(
+        OTEL_EXPORTER_OTLP_TIMEOUT="0", OTEL_BSP_EXPORT_TIMEOUT="0", OTEL_METRIC_EXPORT_TIMEOUT="0"
+    )
 
-    assert (read.traces.timeout_ms, read.metrics.timeout_ms, read.export_timeout_ms) == (5_400_000,) * 3
+    assert (read.traces.timeout_ms, read.metrics.timeout_ms, read.export_timeout_ms) == (
+        5_400_000,
+    ) * 3
     assert read.warnings == []
 
 
@@ -192,13 +210,21 @@ def test_a_length_limit_that_cannot_be_used_is_said_to_be_none(value: str) -> No
     read = settings(OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT=value)
 
     assert read.max_attribute_length == 0
-    assert read.warnings == [f"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT={value!r} cannot be used; no limit is used instead"]
-    both = settings(OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="30", OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT=value)
+    assert read.warnings == [
+        f"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT={value!r} cannot be used; no limit is used instead"
+    ]
+    both = settings(
+        OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="30", OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT=value
+    )
     assert both.max_attribute_length == 30
-    assert both.warnings == [f"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT={value!r} cannot be used; 30 is used instead"]
+    assert both.warnings == [
+        f"OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT={value!r} cannot be used; 30 is used instead"
+    ]
 
 
-def test_header_fields_that_would_break_the_request_are_left_out_and_told_without_their_values() -> None:
+def test_header_fields_that_would_break_the_request_are_left_out_and_told_without_their_values() -> (
+    None
+):
     read = settings(
         OTEL_EXPORTER_OTLP_HEADERS=(
             "api-key=a%20b,,hunter1,=hunter2,a b=hunter3,x:y=hunter4,evil=a%0D%0Ahunter5,nul=%00hunter6,"
@@ -207,7 +233,11 @@ def test_header_fields_that_would_break_the_request_are_left_out_and_told_withou
         )
     )
 
-    assert read.traces.headers == read.metrics.headers == {"tab": "a\tb", "obs": "\u00fc", "API-Key": "mine"}
+    assert (
+        read.traces.headers
+        == read.metrics.headers
+        == {"tab": "a\tb", "obs": "\u00fc", "API-Key": "mine"}
+    )
     assert [warning.partition(" ")[2].partition(";")[0] for warning in read.warnings] == [
         "entry 2 has no = (a comma in a value is written %2C)",
         "entry 3 has no name",
@@ -228,7 +258,14 @@ def test_header_fields_that_would_break_the_request_are_left_out_and_told_withou
 def test_percent_signs_that_encode_nothing_stand_for_themselves() -> None:
     read = settings(OTEL_RESOURCE_ATTRIBUTES="a=100%,b=%zz,c=%2,d=%41%e2%82%ac,%65=f,g=%2C%3D")
 
-    assert read.resource_attributes == {"a": "100%", "b": "%zz", "c": "%2", "d": "A\u20ac", "e": "f", "g": ",="}
+    assert read.resource_attributes == {
+        "a": "100%",
+        "b": "%zz",
+        "c": "%2",
+        "d": "A\u20ac",
+        "e": "f",
+        "g": ",=",
+    }
     assert read.warnings == []
 
 
@@ -240,18 +277,30 @@ def test_no_bytes_in_a_variable_raise(variables: dict[str, bytes]) -> None:
     assert read.metrics.url.lower().startswith(("http://", "https://"))
 
 
-@pytest.mark.parametrize(("argument", "count"), [("-1", 1), ("nan", 1), ("abc", 1), ("", 1), ("1", 1), ("0", 0)])
+@pytest.mark.parametrize(
+    ("argument", "count"), [("-1", 1), ("nan", 1), ("abc", 1), ("", 1), ("1", 1), ("0", 0)]
+)
 def test_a_failed_init_is_sampled_as_an_invocation_is(
     start: Callable[..., Telemetry], collector: Collector, argument: str, count: int
 ) -> None:
-    telemetry = start(collector, OTEL_TRACES_SAMPLER="traceidratio", OTEL_TRACES_SAMPLER_ARG=argument)
+    telemetry = start(
+        collector, OTEL_TRACES_SAMPLER="traceidratio", OTEL_TRACES_SAMPLER_ARG=argument
+    )
     telemetry.offer((records.init_error(1, 4), b"\r\n\r\n{}"))
 
     assert telemetry.flush()
-    assert len(spans_of(collector)) == count == Sampler("traceidratio", argument).decide(None, "7" * 32)
+    assert (
+        len(spans_of(collector))
+        == count
+        == Sampler("traceidratio", argument).decide(None, "7" * 32)
+    )
 
 
-@given(st.lists(st.sampled_from([*"[]:@/?%\\.-_~!1a", "::1", "4318", "host", "v1", "65536"]), max_size=8).map("".join))
+@given(
+    st.lists(
+        st.sampled_from([*"[]:@/?%\\.-_~!1a", "::1", "4318", "host", "v1", "65536"]), max_size=8
+    ).map("".join)
+)
 def test_whatever_is_taken_as_an_address_is_one_to_pythons_own_parser(rest: str) -> None:
     read = settings(OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=f"http://{rest}")
 
@@ -263,6 +312,10 @@ def test_whatever_is_taken_as_an_address_is_one_to_pythons_own_parser(rest: str)
 
 @pytest.mark.parametrize(("asked", "is_told"), [("", False), ("none", False), ("otlp", True)])
 def test_what_only_concerns_logs_is_told_if_they_are_sent(asked: str, is_told: bool) -> None:
-    read = ExportSettings({b"OTEL_LOGS_EXPORTER": asked.encode(), b"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": b"soon"})
-    assert [warning.partition("=")[0] for warning in read.warnings] == ["OTEL_EXPORTER_OTLP_LOGS_TIMEOUT"] * is_told
+    read = ExportSettings(
+        {b"OTEL_LOGS_EXPORTER": asked.encode(), b"OTEL_EXPORTER_OTLP_LOGS_TIMEOUT": b"soon"}
+    )
+    assert [warning.partition("=")[0] for warning in read.warnings] == [
+        "OTEL_EXPORTER_OTLP_LOGS_TIMEOUT"
+    ] * is_told
     assert read.logs.enabled == is_told

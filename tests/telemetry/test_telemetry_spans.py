@@ -46,7 +46,12 @@ HTTP_EVENT = json.dumps(
         },
         "requestContext": {
             "domainName": "api.example.com",
-            "http": {"method": "GET", "protocol": "HTTP/1.1", "sourceIp": "10.0.0.1", "userAgent": "curl/8"},
+            "http": {
+                "method": "GET",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "10.0.0.1",
+                "userAgent": "curl/8",
+            },
         },
     }
 ).encode()
@@ -67,9 +72,16 @@ SERVER, INTERNAL = 2, 1
 
 # Also with keys of level 2, which the SDK would refuse.
 @pytest.mark.parametrize("trace_state", ["vendor=1,other=2", "1abc=x,vendor@=y", "a= 1,b=c d", ""])
-def test_an_invocation_becomes_a_server_span_with_the_ids_the_function_saw(trace: Trace, trace_state: str) -> None:
+def test_an_invocation_becomes_a_server_span_with_the_ids_the_function_saw(
+    trace: Trace, trace_state: str
+) -> None:
     span = trace(
-        delivered(parent_span_id_hex=PARENT_SPAN_ID_HEX, trace_flags=3, trace_state=trace_state, cold_start=True),
+        delivered(
+            parent_span_id_hex=PARENT_SPAN_ID_HEX,
+            trace_flags=3,
+            trace_state=trace_state,
+            cold_start=True,
+        ),
         finished(),
     )
 
@@ -105,9 +117,9 @@ def test_an_alias_is_replaced_by_the_version_it_led_to(trace: Trace) -> None:
 def test_the_x_ray_segment_of_the_runtime_becomes_a_link(trace: Trace) -> None:
     span = trace(delivered(link_trace_id_hex="11" * 16, link_span_id_hex="22" * 8), finished())
 
-    assert [(link.trace_id.hex(), link.span_id.hex(), plain(link.attributes)) for link in span.links] == [
-        ("11" * 16, "22" * 8, {"source": "x-ray-env"})
-    ]
+    assert [
+        (link.trace_id.hex(), link.span_id.hex(), plain(link.attributes)) for link in span.links
+    ] == [("11" * 16, "22" * 8, {"source": "x-ray-env"})]
 
 
 def test_an_http_event_gives_route_and_request_attributes(trace: Trace) -> None:
@@ -146,7 +158,11 @@ def test_a_method_that_is_none_is_kept_apart(trace: Trace) -> None:
 
 
 def test_a_method_the_user_knows_is_one(trace: Trace) -> None:
-    span = trace(delivered(FUNCTION_URL_EVENT), finished(), OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS="GET,BREW")
+    span = trace(
+        delivered(FUNCTION_URL_EVENT),
+        finished(),
+        OTEL_INSTRUMENTATION_HTTP_KNOWN_METHODS="GET,BREW",
+    )
 
     assert plain(span.attributes)["http.request.method"] == "BREW"
 
@@ -163,7 +179,11 @@ ERROR_BODY = b'{"errorType":"ValueError","errorMessage":"no such order","stackTr
 CAUSE = json.dumps(
     {
         "exceptions": [
-            {"type": "KeyError", "message": "'id'", "stack": [{"path": "app.py", "line": 3, "label": "handler"}]},
+            {
+                "type": "KeyError",
+                "message": "'id'",
+                "stack": [{"path": "app.py", "line": 3, "label": "handler"}],
+            },
         ],
         "paths": ["app.py"],
     }
@@ -173,7 +193,12 @@ CAUSE = json.dumps(
 @pytest.mark.parametrize(
     ("body", "fields", "expected"),
     [
-        pytest.param(ERROR_BODY, "", ("ValueError", "no such order", '  File "a.py", line 1\n    raise'), id="Python"),
+        pytest.param(
+            ERROR_BODY,
+            "",
+            ("ValueError", "no such order", '  File "a.py", line 1\n    raise'),
+            id="Python",
+        ),
         pytest.param(
             b"5f\r\n"
             + ERROR_BODY[:95]
@@ -230,7 +255,9 @@ def test_an_error_of_the_function_is_an_exception(
     assert plain(span.attributes)["error.type"] == expected[0]
 
 
-def test_a_stream_that_fails_midway_is_an_error_though_the_runtime_api_took_it(trace: Trace) -> None:
+def test_a_stream_that_fails_midway_is_an_error_though_the_runtime_api_took_it(
+    trace: Trace,
+) -> None:
     error_body = base64.b64encode(b'{"errorType":"Boom","errorMessage":"halfway"}').decode()
     wire = (
         b"4\r\npart\r\n0\r\nLambda-Runtime-Function-Error-Type: Function.Boom\r\n"
@@ -250,18 +277,27 @@ def test_a_result_that_broke_off_is_an_error(trace: Trace) -> None:
     assert plain(span.attributes)["error.type"] == "Runtime.TruncatedResponse"
 
 
-@pytest.mark.parametrize(("status", "error_type"), [(413, "Function.ResponseSizeTooLarge"), (403, "403")])
-def test_a_result_that_lambda_refused_is_an_error(trace: Trace, status: int, error_type: str) -> None:
+@pytest.mark.parametrize(
+    ("status", "error_type"), [(413, "Function.ResponseSizeTooLarge"), (403, "403")]
+)
+def test_a_result_that_lambda_refused_is_an_error(
+    trace: Trace, status: int, error_type: str
+) -> None:
     span = trace(delivered(), finished(status=status))
 
     attributes = plain(span.attributes)
     assert span.status.code == ERROR
-    assert (attributes["error.type"], attributes["lrap.runtime_api.status_code"]) == (error_type, status)
+    assert (attributes["error.type"], attributes["lrap.runtime_api.status_code"]) == (
+        error_type,
+        status,
+    )
 
 
 def test_a_redelivery_of_an_open_invocation_is_one_span(start: Start, collector: Collector) -> None:
     telemetry = start(collector)
-    telemetry.offer(delivered(), delivered(is_redelivery=True, delivered_ns=DELIVERED_NS + 5), finished())
+    telemetry.offer(
+        delivered(), delivered(is_redelivery=True, delivered_ns=DELIVERED_NS + 5), finished()
+    )
 
     assert telemetry.flush()
     assert [span.start_time_unix_nano for span in spans_of(collector)] == [DELIVERED_NS]
@@ -275,7 +311,9 @@ def test_a_retry_after_the_result_is_a_span_of_its_own(start: Start, collector: 
     assert [span.span_id.hex() for span in spans_of(collector)] == [SPAN_ID_HEX, "ab" * 8]
 
 
-def test_a_retry_after_the_deadline_ends_the_attempt_before_as_timed_out(start: Start, collector: Collector) -> None:
+def test_a_retry_after_the_deadline_ends_the_attempt_before_as_timed_out(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector)
     telemetry.offer(delivered(), delivered(span_id_hex="ab" * 8), finished())
 
@@ -285,7 +323,9 @@ def test_a_retry_after_the_deadline_ends_the_attempt_before_as_timed_out(start: 
     assert (second.span_id.hex(), second.status.code) == ("ab" * 8, 0)
 
 
-def test_a_result_whose_record_overtakes_its_events_ends_the_same_span(start: Start, collector: Collector) -> None:
+def test_a_result_whose_record_overtakes_its_events_ends_the_same_span(
+    start: Start, collector: Collector
+) -> None:
     telemetry = start(collector)
     telemetry.offer(finished(), delivered())
     assert telemetry.flush()
@@ -305,11 +345,15 @@ def test_two_attempts_at_once_with_one_request_id_are_told_apart_by_invocation_i
     )
 
     assert telemetry.flush()
-    ended = {span.span_id.hex(): span.end_time_unix_nano - DELIVERED_NS for span in spans_of(collector)}
+    ended = {
+        span.span_id.hex(): span.end_time_unix_nano - DELIVERED_NS for span in spans_of(collector)
+    }
     assert ended == {"aa" * 8: 2, "bb" * 8: 1}
 
 
-def test_a_runtime_that_does_not_echo_the_invocation_id_ends_its_span_all_the_same(trace: Trace) -> None:
+def test_a_runtime_that_does_not_echo_the_invocation_id_ends_its_span_all_the_same(
+    trace: Trace,
+) -> None:
     assert trace(delivered(invocation_id="a"), finished()).span_id.hex() == SPAN_ID_HEX
 
 
@@ -322,7 +366,8 @@ def test_an_unsampled_invocation_has_no_span(start: Start, collector: Collector)
 
 
 @pytest.mark.parametrize(
-    ("reason", "error_type"), [("timeout", "timeout"), ("failure", "crash"), ("spindown", "shutdown")]
+    ("reason", "error_type"),
+    [("timeout", "timeout"), ("failure", "crash"), ("spindown", "shutdown")],
 )
 def test_an_invocation_that_is_open_at_shutdown_ends_with_its_reason(
     start: Start, collector: Collector, reason: str, error_type: str
@@ -348,7 +393,8 @@ def test_a_failed_initialization_is_a_span_of_its_own(start: Start, collector: C
         (records.started(DELIVERED_NS, "orders", "7", "app.handler", None), b""),
         (
             records.init_error(DELIVERED_NS + 9, len(head)),
-            head + b'{"errorType":"Runtime.ImportModuleError","errorMessage":"no app","stackTrace":[]}',
+            head
+            + b'{"errorType":"Runtime.ImportModuleError","errorMessage":"no app","stackTrace":[]}',
         ),
     )
 
@@ -357,7 +403,10 @@ def test_a_failed_initialization_is_a_span_of_its_own(start: Start, collector: C
     assert (span.name, span.kind, span.parent_span_id) == ("init", INTERNAL, b"")
     assert (span.start_time_unix_nano, span.end_time_unix_nano) == (DELIVERED_NS, DELIVERED_NS + 9)
     assert (span.status.code, span.status.message) == (ERROR, "no app")
-    assert plain(span.attributes) == {"faas.coldstart": True, "error.type": "Runtime.ImportModuleError"}
+    assert plain(span.attributes) == {
+        "faas.coldstart": True,
+        "error.type": "Runtime.ImportModuleError",
+    }
     assert [event.name for event in span.events] == ["exception"]
 
 
@@ -388,7 +437,9 @@ def test_a_record_that_came_without_its_payload_still_makes_a_span(trace: Trace)
     assert plain(span.attributes)["faas.trigger"] == "other"
 
 
-def test_an_event_too_large_for_a_datagram_has_a_link_for_every_record_up_to_the_limit(trace: Trace) -> None:
+def test_an_event_too_large_for_a_datagram_has_a_link_for_every_record_up_to_the_limit(
+    trace: Trace,
+) -> None:
     messages: list[dict[str, Any]] = [
         {
             "messageId": str(number),
@@ -396,7 +447,10 @@ def test_an_event_too_large_for_a_datagram_has_a_link_for_every_record_up_to_the
             "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:orders-queue",
             "body": "x" * 500,
             "messageAttributes": {
-                "traceparent": {"dataType": "String", "stringValue": f"00-{TRACE_ID_HEX}-{number + 1:016x}-01"}
+                "traceparent": {
+                    "dataType": "String",
+                    "stringValue": f"00-{TRACE_ID_HEX}-{number + 1:016x}-01",
+                }
             },
         }
         for number in range(3_000)
@@ -410,14 +464,19 @@ def test_an_event_too_large_for_a_datagram_has_a_link_for_every_record_up_to_the
 
 
 def test_text_that_no_encoding_has_does_not_lose_the_span(trace: Trace) -> None:
-    span = trace(delivered(rb'{"source":"a","detail-type":"b","detail":{},"id":"\ud800x"}'), finished())
+    span = trace(
+        delivered(rb'{"source":"a","detail-type":"b","detail":{},"id":"\ud800x"}'), finished()
+    )
 
     assert plain(span.attributes)["messaging.message.id"] == "?x"
 
 
 def test_limits_of_the_user_are_kept(trace: Trace) -> None:
     span = trace(
-        delivered(HTTP_EVENT), finished(), OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="4", OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="8"
+        delivered(HTTP_EVENT),
+        finished(),
+        OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT="4",
+        OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT="8",
     )
 
     attributes = plain(span.attributes)

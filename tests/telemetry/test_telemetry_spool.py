@@ -35,8 +35,14 @@ def begin(tmp_path: Path) -> Iterator[Start]:
 
     def _begin(collector: Collector | str, **variables: str) -> Telemetry:
         url = collector if isinstance(collector, str) else collector.url
-        told = {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "LRAP_SPOOL_BYTES": "", "LRAP_SPOOL_DIR": str(tmp_path)}
-        started.append(Telemetry({name.encode(): value.encode() for name, value in (told | variables).items()}))
+        told = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": url,
+            "LRAP_SPOOL_BYTES": "",
+            "LRAP_SPOOL_DIR": str(tmp_path),
+        }
+        started.append(
+            Telemetry({name.encode(): value.encode() for name, value in (told | variables).items()})
+        )
         return started[-1]
 
     yield _begin
@@ -54,14 +60,18 @@ def sent(posts: list[Post]) -> list[int]:
     """The spans' numbers, in order."""
     requests = [post.traces() for post in posts if post.path == "/v1/traces"]
     resources = [resource for request in requests for resource in request.resource_spans]
-    return ids([span for resource in resources for scope in resource.scope_spans for span in scope.spans])
+    return ids(
+        [span for resource in resources for scope in resource.scope_spans for span in scope.spans]
+    )
 
 
 def ids(spans: list[Any]) -> list[int]:
     return [int.from_bytes(span.span_id, "big") for span in spans]
 
 
-def test_what_a_killed_process_could_not_deliver_the_next_one_sends_first(begin: Start, tmp_path: Path) -> None:
+def test_what_a_killed_process_could_not_deliver_the_next_one_sends_first(
+    begin: Start, tmp_path: Path
+) -> None:
     killed = begin(NOWHERE)
     killed.offer(*invocations(1, 2, 3))
     assert not killed.flush()
@@ -72,7 +82,10 @@ def test_what_a_killed_process_could_not_deliver_the_next_one_sends_first(begin:
         assert following.flush()
         posts = collector.received("/v1/traces")
         resources = [resource for post in posts for resource in post.traces().resource_spans]
-        found = [ids([span for scope in resource.scope_spans for span in scope.spans]) for resource in resources]
+        found = [
+            ids([span for scope in resource.scope_spans for span in scope.spans])
+            for resource in resources
+        ]
         assert found == [[1, 2, 3], [4]]
         earlier, later = (plain(resource.resource.attributes) for resource in resources)
         assert earlier.pop("service.instance.id") != later.pop("service.instance.id")
@@ -93,9 +106,13 @@ def test_the_spans_of_the_spool_are_those_that_would_have_been_sent(begin: Start
         assert spans_of(collector)[:2] == refused
 
 
-def test_once_an_export_has_failed_spans_are_kept_before_the_next_attempt(begin: Start, tmp_path: Path) -> None:
+def test_once_an_export_has_failed_spans_are_kept_before_the_next_attempt(
+    begin: Start, tmp_path: Path
+) -> None:
     """A kill in the midst of an attempt that hangs costs none."""
-    with Collector(lambda number, post: HANG if number else reply(503, fields="Retry-After: 0\r\n")) as hanging:
+    with Collector(
+        lambda number, post: HANG if number else reply(503, fields="Retry-After: 0\r\n")
+    ) as hanging:
         telemetry = begin(hanging, OTEL_METRICS_EXPORTER="none")
         telemetry.offer(*invocations(1))
         assert not telemetry.flush()
@@ -114,7 +131,9 @@ def test_once_an_export_has_failed_spans_are_kept_before_the_next_attempt(begin:
             assert ids(spans_of(collector)) == [1, 2, 3]
 
 
-def test_what_a_process_leaves_that_ends_after_the_next_has_begun_is_sent_as_well(begin: Start) -> None:
+def test_what_a_process_leaves_that_ends_after_the_next_has_begun_is_sent_as_well(
+    begin: Start,
+) -> None:
     """Its proxy has been killed, and it makes one last attempt."""
     with Collector() as collector:
         following = begin(collector)
@@ -157,7 +176,9 @@ def test_both_protocols_have_a_spool(begin: Start, protocol: str) -> None:
         assert following.flush()
         bodies = b"".join(post.body for post in collector.received("/v1/traces"))
         for number in (1, 2, 3):
-            assert (f"{number:016x}".encode() if protocol == "http/json" else number.to_bytes(8, "big")) in bodies
+            assert (
+                f"{number:016x}".encode() if protocol == "http/json" else number.to_bytes(8, "big")
+            ) in bodies
 
 
 def test_at_shutdown_what_could_not_be_delivered_is_kept_and_one_line_says_so(begin: Start) -> None:
@@ -167,7 +188,10 @@ def test_at_shutdown_what_could_not_be_delivered_is_kept_and_one_line_says_so(be
     first, last = killed.warnings
     assert "could not be exported" in first
     assert last.startswith("not delivered since ")
-    assert ": 2 spans, which the next start of this sandbox sends; if there is none, they are lost" in last
+    assert (
+        ": 2 spans, which the next start of this sandbox sends; if there is none, they are lost"
+        in last
+    )
     assert last.endswith("; the last because http://127.0.0.1:1/v1/traces: connection refused")
     with Collector() as collector:
         following = begin(collector)
@@ -277,7 +301,9 @@ def test_the_oldest_that_find_no_room_are_counted_by_the_next_process(begin: Sta
         assert 2 < len(found) < 40
         assert found == list(range(41))[-len(found) :]
         missing = 41 - len(found)
-        assert following.warnings == [f"{missing} spans of an earlier process are lost: the spool had no room for them"]
+        assert following.warnings == [
+            f"{missing} spans of an earlier process are lost: the spool had no room for them"
+        ]
         assert dropped(posts) == [({"error.type": "spool_full"}, missing)]
 
 
@@ -322,18 +348,26 @@ def test_a_strangers_file_in_its_place_costs_no_time_and_no_spans_while_the_proc
         telemetry = begin(collector, OTEL_METRICS_EXPORTER="none")
         telemetry.offer(*invocations(1))
         assert not telemetry.flush()
-        assert ["cannot be used" in warning for warning in telemetry.warnings] == [True, False, True]
+        assert ["cannot be used" in warning for warning in telemetry.warnings] == [
+            True,
+            False,
+            True,
+        ]
         telemetry.flush_until_sent()
         assert ids(spans_of(collector)) == [1, 1]
 
 
-def test_where_nothing_can_be_written_spans_wait_in_memory_and_one_line_says_so(begin: Start, tmp_path: Path) -> None:
+def test_where_nothing_can_be_written_spans_wait_in_memory_and_one_line_says_so(
+    begin: Start, tmp_path: Path
+) -> None:
     with Collector(lambda number, post: reply(200 if number else 503)) as collector:
         telemetry = begin(collector, LRAP_SPOOL_DIR=str(tmp_path / "missing"))
         telemetry.offer(*invocations(1))
         assert not telemetry.flush()
         assert not telemetry.flush()  # a pause
-        assert sum("lost if this sandbox is reset" in warning for warning in telemetry.warnings) == 1
+        assert (
+            sum("lost if this sandbox is reset" in warning for warning in telemetry.warnings) == 1
+        )
         telemetry.flush_until_sent()
         assert ids(spans_of(collector)) == [1, 1]
 
@@ -343,14 +377,24 @@ def test_a_folder_that_is_no_absolute_path_is_not_used(begin: Start, folder: str
     with Collector() as collector:
         telemetry = begin(collector, LRAP_SPOOL_DIR=folder)
         assert telemetry.shutdown()
-        assert telemetry.warnings == ["LRAP_SPOOL_DIR is not an absolute path; /tmp is used instead"]
+        assert telemetry.warnings == [
+            "LRAP_SPOOL_DIR is not an absolute path; /tmp is used instead"
+        ]
 
 
 @pytest.mark.parametrize(
     "attributes",
     [
         {},
-        {"a": "b", "n": 134_217_728, "x": 1.5, "yes": True, "no": False, "list": ["a", "b"], "none": []},
+        {
+            "a": "b",
+            "n": 134_217_728,
+            "x": 1.5,
+            "yes": True,
+            "no": False,
+            "list": ["a", "b"],
+            "none": [],
+        },
         {'"\\\n\ud800ü': "\u2028\ud801\x00"},
     ],
 )
@@ -364,7 +408,8 @@ DEEP = b'[{"a":' + b"[" * 700 + b"]" * 700 + b'},"s"]'
 
 
 @pytest.mark.parametrize(
-    "written", [b"", b"null", b"[]", b"[1,2,3]", b"{}", b'{"a":1}', b'[{"a":{"b":[null]}},"s"]', DEEP]
+    "written",
+    [b"", b"null", b"[]", b"[1,2,3]", b"{}", b'{"a":1}', b'[{"a":{"b":[null]}},"s"]', DEEP],
 )
 def test_what_is_no_resource_is_read_without_harm(written: bytes) -> None:
     assert isinstance(_read(written).encoded, bytes)

@@ -1,4 +1,6 @@
-"""What HTTP-shaped events say about their request. Expected values are from the conventions, not from the code."""
+"""What HTTP-shaped events say about their request. Expected values are from the conventions, not
+from the code.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +49,14 @@ def test_an_http_api_default_route_is_no_route() -> None:
 @pytest.mark.parametrize(
     ("name", "address"),
     [
-        ("alb-lambda-target-request-headers-only", "lambda-test-alb-1334523864.us-east-1.elb.amazonaws.com"),
-        ("alb-lambda-target-request-multivalue-headers", "lambda-test-alb-1234567.us-east-1.elb.amazonaws.com"),
+        (
+            "alb-lambda-target-request-headers-only",
+            "lambda-test-alb-1334523864.us-east-1.elb.amazonaws.com",
+        ),
+        (
+            "alb-lambda-target-request-multivalue-headers",
+            "lambda-test-alb-1234567.us-east-1.elb.amazonaws.com",
+        ),
     ],
 )
 def test_a_load_balancers_event_in_either_form(name: str, address: str) -> None:
@@ -81,17 +89,27 @@ def test_the_consoles_test_has_its_path_beside_the_route() -> None:
 
 
 def test_the_default_route_is_none_in_payload_format_1_either() -> None:
-    event = {"httpMethod": "GET", "resource": "$default", "path": "/a", "requestContext": {"stage": "$default"}}
+    event = {
+        "httpMethod": "GET",
+        "resource": "$default",
+        "path": "/a",
+        "requestContext": {"stage": "$default"},
+    }
 
     assert (of(event).span_name, of(event).attributes.get("http.route")) == ("", None)
 
 
-# RFC 7239; OpenTelemetry, "Semantic conventions for HTTP spans", "Setting server.address and server.port attributes".
+# RFC 7239; OpenTelemetry, "Semantic conventions for HTTP spans", "Setting server.address and
+# server.port attributes".
 @pytest.mark.parametrize(
     ("headers", "expected"),
     [
         (
-            {"X-Forwarded-For": "203.0.113.7:4711, 10.0.0.1", "X-Forwarded-Proto": "HTTPS, http", "Host": "inner"},
+            {
+                "X-Forwarded-For": "203.0.113.7:4711, 10.0.0.1",
+                "X-Forwarded-Proto": "HTTPS, http",
+                "Host": "inner",
+            },
             ("203.0.113.7", "https", "inner", None),
         ),
         (
@@ -103,11 +121,16 @@ def test_the_default_route_is_none_in_payload_format_1_either() -> None:
             },
             ("2001:db8::7", "https", "shop.example", 8443),
         ),
-        ({"Forwarded": "by=10.0.0.9", "X-Forwarded-For": "2001:db8::7"}, ("2001:db8::7", "http", None, None)),
+        (
+            {"Forwarded": "by=10.0.0.9", "X-Forwarded-For": "2001:db8::7"},
+            ("2001:db8::7", "http", None, None),
+        ),
         ({"Forwarded": "", "Host": "[2001:db8::1]:81"}, (None, "http", "2001:db8::1", 81)),
     ],
 )
-def test_the_outermost_proxy_says_who_asked_whom(headers: dict[str, str], expected: tuple[object, ...]) -> None:
+def test_the_outermost_proxy_says_who_asked_whom(
+    headers: dict[str, str], expected: tuple[object, ...]
+) -> None:
     event = {"httpMethod": "GET", "path": "/", "headers": headers, "requestContext": {"elb": {}}}
 
     attributes = of(event).attributes
@@ -126,7 +149,10 @@ def test_a_websocket_connection_has_its_query() -> None:
 
 
 def test_only_a_websocket_connect_is_a_request() -> None:
-    connect, message = of_file("apigw-websocket-request"), of_file("apigw-websocket-request-send-message")
+    connect, message = (
+        of_file("apigw-websocket-request"),
+        of_file("apigw-websocket-request-send-message"),
+    )
 
     assert (connect.attributes["http.request.method"], connect.result_is_http) == ("GET", True)
     assert ("http.request.method" in message.attributes, message.result_is_http) == (False, False)
@@ -140,7 +166,9 @@ def test_only_a_websocket_connect_is_a_request() -> None:
         ("apigw-v2-custom-authorizer-v2-request", "POST"),
     ],
 )
-def test_an_authorizer_has_its_own_name_and_its_answer_is_no_http_response(name: str, method: str) -> None:
+def test_an_authorizer_has_its_own_name_and_its_answer_is_no_http_response(
+    name: str, method: str
+) -> None:
     described = of_file(name)
 
     assert described.attributes["http.request.method"] == method
@@ -170,12 +198,18 @@ def test_a_websocket_connections_authorizer() -> None:
     assert described.attributes["http.request.method"] == "GET"
 
 
-# AWS, "AWS Lambda functions as targets in VPC Lattice", "Receive events from the VPC Lattice service".
+# AWS, "AWS Lambda functions as targets in VPC Lattice", "Receive events from the VPC Lattice
+# service".
 @pytest.mark.parametrize(
     "event",
     [
         pytest.param(
-            {"raw_path": "/a", "method": "GET", "headers": {"user-agent": "x"}, "query_string_parameters": {"b": "1"}},
+            {
+                "raw_path": "/a",
+                "method": "GET",
+                "headers": {"user-agent": "x"},
+                "query_string_parameters": {"b": "1"},
+            },
             id="format 1",
         ),
         pytest.param(
@@ -217,7 +251,9 @@ def test_vpc_lattice_event(event: dict[str, Any]) -> None:
     ],
 )
 @pytest.mark.parametrize("is_batch", [False, True])
-def test_an_appsync_resolver_event(parent_type: str, operation: dict[str, str], *, is_batch: bool) -> None:
+def test_an_appsync_resolver_event(
+    parent_type: str, operation: dict[str, str], *, is_batch: bool
+) -> None:
     field = {
         "arguments": {},
         "info": {"fieldName": "name", "parentTypeName": parent_type},
@@ -226,7 +262,10 @@ def test_an_appsync_resolver_event(parent_type: str, operation: dict[str, str], 
 
     described = of([field, field] if is_batch else field)
 
-    assert (described.trigger, described.attributes) == ("http", {"user_agent.original": "x"} | operation)
+    assert (described.trigger, described.attributes) == (
+        "http",
+        {"user_agent.original": "x"} | operation,
+    )
     assert not described.result_is_http
 
 
@@ -235,7 +274,11 @@ def test_an_appsync_authorizer_event() -> None:
     described = of(
         {
             "authorizationToken": "secret",
-            "requestContext": {"apiId": "a", "queryString": "query MyQuery {...}", "operationName": "MyQuery"},
+            "requestContext": {
+                "apiId": "a",
+                "queryString": "query MyQuery {...}",
+                "operationName": "MyQuery",
+            },
             "requestHeaders": {"user-agent": "x", "host": "a.appsync-api.us-east-1.amazonaws.com"},
         }
     )

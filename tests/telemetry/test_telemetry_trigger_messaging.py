@@ -1,4 +1,6 @@
-"""What batches of messages say, and to whom they are linked. Expected values are from the conventions, not from the code."""
+"""What batches of messages say, and to whom they are linked. Expected values are from the
+conventions, not from the code.
+"""
 
 from __future__ import annotations
 
@@ -22,34 +24,57 @@ def test_sqs_event() -> None:
 
 def sqs(*records: dict[str, Any]) -> dict[str, Any]:
     common = {"eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:us-east-1:123456789012:q"}
-    return {"Records": [{"messageId": str(number)} | common | record for number, record in enumerate(records)]}
+    return {
+        "Records": [
+            {"messageId": str(number)} | common | record for number, record in enumerate(records)
+        ]
+    }
 
 
 def string_attribute(value: str) -> dict[str, Any]:
     return {"traceparent": {"dataType": "String", "stringValue": value}}
 
 
-EVENTBRIDGE_EVENT = {"detail-type": "OrderPlaced", "source": "shop", "id": "e1", "detail": {"traceparent": TRACEPARENT}}
+EVENTBRIDGE_EVENT = {
+    "detail-type": "OrderPlaced",
+    "source": "shop",
+    "id": "e1",
+    "detail": {"traceparent": TRACEPARENT},
+}
 NOTIFICATION = {
     "Type": "Notification",
     "TopicArn": "arn:aws:sns:us-east-1:123456789012:t",
     "MessageAttributes": {"traceparent": {"Type": "String", "Value": TRACEPARENT}},
 }
-NOTIFICATION_OF_EVENT = {"TopicArn": NOTIFICATION["TopicArn"], "Message": json.dumps(EVENTBRIDGE_EVENT)}
+NOTIFICATION_OF_EVENT = {
+    "TopicArn": NOTIFICATION["TopicArn"],
+    "Message": json.dumps(EVENTBRIDGE_EVENT),
+}
 
 
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
-        pytest.param({"messageAttributes": string_attribute(TRACEPARENT)}, [PRODUCER], id="message attribute"),
         pytest.param(
-            {"messageAttributes": {"traceparent": {"binaryValue": base64.b64encode(TRACEPARENT.encode()).decode()}}},
+            {"messageAttributes": string_attribute(TRACEPARENT)}, [PRODUCER], id="message attribute"
+        ),
+        pytest.param(
+            {
+                "messageAttributes": {
+                    "traceparent": {"binaryValue": base64.b64encode(TRACEPARENT.encode()).decode()}
+                }
+            },
             [PRODUCER],
             id="binary, as SNS delivers raw",
         ),
-        pytest.param({"attributes": {"AWSTraceHeader": XRAY_HEADER}}, [SEGMENT], id="system attribute"),
         pytest.param(
-            {"attributes": {"AWSTraceHeader": XRAY_HEADER}, "messageAttributes": string_attribute(TRACEPARENT)},
+            {"attributes": {"AWSTraceHeader": XRAY_HEADER}}, [SEGMENT], id="system attribute"
+        ),
+        pytest.param(
+            {
+                "attributes": {"AWSTraceHeader": XRAY_HEADER},
+                "messageAttributes": string_attribute(TRACEPARENT),
+            },
             [PRODUCER, SEGMENT],
             id="both",
         ),
@@ -62,14 +87,23 @@ NOTIFICATION_OF_EVENT = {"TopicArn": NOTIFICATION["TopicArn"], "Message": json.d
             id="both, and the same",
         ),
         pytest.param(
-            {"attributes": {"AWSTraceHeader": XRAY_HEADER.replace("Sampled=1", "Sampled=0")}}, [], id="unsampled"
+            {"attributes": {"AWSTraceHeader": XRAY_HEADER.replace("Sampled=1", "Sampled=0")}},
+            [],
+            id="unsampled",
         ),
-        pytest.param({"messageAttributes": {"b3": {"stringValue": "-".join(PRODUCER)}}}, [PRODUCER], id="B3"),
+        pytest.param(
+            {"messageAttributes": {"b3": {"stringValue": "-".join(PRODUCER)}}}, [PRODUCER], id="B3"
+        ),
         pytest.param({"body": json.dumps(NOTIFICATION)}, [PRODUCER], id="SNS in SQS"),
         pytest.param({"body": json.dumps(EVENTBRIDGE_EVENT)}, [PRODUCER], id="EventBridge in SQS"),
-        pytest.param({"body": json.dumps(NOTIFICATION_OF_EVENT)}, [PRODUCER], id="EventBridge in SNS in SQS"),
         pytest.param(
-            {"messageAttributes": {"color": {"stringValue": "red"}}, "body": json.dumps(NOTIFICATION)},
+            {"body": json.dumps(NOTIFICATION_OF_EVENT)}, [PRODUCER], id="EventBridge in SNS in SQS"
+        ),
+        pytest.param(
+            {
+                "messageAttributes": {"color": {"stringValue": "red"}},
+                "body": json.dumps(NOTIFICATION),
+            },
             [PRODUCER],
             id="SNS in SQS, with an attribute beside it",
         ),
@@ -82,13 +116,20 @@ NOTIFICATION_OF_EVENT = {"TopicArn": NOTIFICATION["TopicArn"], "Message": json.d
         pytest.param({"messageAttributes": string_attribute("00-zz")}, [], id="malformed"),
     ],
 )
-def test_a_queued_message_is_linked_to_its_producer(record: dict[str, Any], expected: list[tuple[str, str]]) -> None:
+def test_a_queued_message_is_linked_to_its_producer(
+    record: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
     assert links(of(sqs(record))) == expected
 
 
 def test_every_message_of_a_batch_is_linked_with_its_id() -> None:
     described = of(
-        sqs(*({"messageAttributes": string_attribute(TRACEPARENT[:-4] + f"{number}-01")} for number in (1, 2)))
+        sqs(
+            *(
+                {"messageAttributes": string_attribute(TRACEPARENT[:-4] + f"{number}-01")}
+                for number in (1, 2)
+            )
+        )
     )
 
     assert [link.attributes for link in described.links] == [
@@ -100,7 +141,9 @@ def test_every_message_of_a_batch_is_linked_with_its_id() -> None:
 
 
 def test_an_sns_notification() -> None:
-    described = of({"Records": [{"EventSource": "aws:sns", "Sns": NOTIFICATION | {"MessageId": "m1"}}]})
+    described = of(
+        {"Records": [{"EventSource": "aws:sns", "Sns": NOTIFICATION | {"MessageId": "m1"}}]}
+    )
 
     assert links(described) == [PRODUCER]
     assert described.attributes == PROCESS | {
@@ -120,11 +163,15 @@ def test_an_eventbridge_event_inside_sns_is_linked_to_its_producer() -> None:
 
 @pytest.mark.parametrize("bus", ["default", "custom"])
 def test_an_eventbridge_event(bus: str) -> None:
-    # Only rules of a custom bus see events that AWS's services did not send; the event does not name its bus.
+    # Only rules of a custom bus see events that AWS's services did not send; the event does not
+    # name its bus.
     described = of(EVENTBRIDGE_EVENT | {"source": "aws.ecs" if bus == "default" else "shop"})
 
     assert links(described) == [PRODUCER]
-    assert described.attributes == PROCESS | {"messaging.system": "aws.eventbridge", "messaging.message.id": "e1"}
+    assert described.attributes == PROCESS | {
+        "messaging.system": "aws.eventbridge",
+        "messaging.message.id": "e1",
+    }
 
 
 def test_a_kinesis_batch() -> None:
@@ -138,7 +185,13 @@ def test_a_kinesis_batch() -> None:
 
 
 def test_the_end_of_a_kinesis_window_names_its_stream() -> None:
-    described = of({"Records": [], "window": {}, "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/s"})
+    described = of(
+        {
+            "Records": [],
+            "window": {},
+            "eventSourceARN": "arn:aws:kinesis:us-east-1:123456789012:stream/s",
+        }
+    )
 
     assert described.attributes == PROCESS | {
         "messaging.system": "aws.kinesis",
@@ -169,13 +222,23 @@ def signed(text: str) -> list[int]:
 
 @pytest.mark.parametrize("source", ["aws:kafka", "SelfManagedKafka"])
 def test_a_kafka_batch_is_linked_by_its_record_headers(source: str) -> None:
-    headers = [{"name": signed("größe")}, {"Traceparent": signed(TRACEPARENT)}, {"tracestate": signed("vendor=1")}]
-    partition = [{"topic": "t", "partition": 3, "offset": 9, "headers": headers}, {"topic": "t", "partition": 3}]
+    headers = [
+        {"name": signed("größe")},
+        {"Traceparent": signed(TRACEPARENT)},
+        {"tracestate": signed("vendor=1")},
+    ]
+    partition = [
+        {"topic": "t", "partition": 3, "offset": 9, "headers": headers},
+        {"topic": "t", "partition": 3},
+    ]
     described = of({"eventSource": source, "records": {"t-3": partition}})
 
     assert links(described) == [PRODUCER]
     assert described.links[0].context.trace_state == "vendor=1"
-    assert described.links[0].attributes == {"messaging.destination.partition.id": "3", "messaging.kafka.offset": 9}
+    assert described.links[0].attributes == {
+        "messaging.destination.partition.id": "3",
+        "messaging.kafka.offset": 9,
+    }
     assert described.attributes == PROCESS | {
         "messaging.system": "kafka",
         "messaging.destination.name": "t",
@@ -185,7 +248,10 @@ def test_a_kafka_batch_is_linked_by_its_record_headers(source: str) -> None:
 
 
 def test_one_kafka_record_has_its_offset() -> None:
-    event = {"eventSource": "aws:kafka", "records": {"t-3": [{"topic": "t", "partition": 3, "offset": 0}]}}
+    event = {
+        "eventSource": "aws:kafka",
+        "records": {"t-3": [{"topic": "t", "partition": 3, "offset": 0}]},
+    }
 
     assert of(event).attributes["messaging.kafka.offset"] == 0
 
@@ -217,12 +283,18 @@ def test_broker_messages_are_linked_by_their_properties() -> None:
 @pytest.mark.parametrize(
     ("event", "record", "place"),
     [
-        ({}, {"eventSource": "aws:sqs", "messageAttributes": string_attribute(TRACEPARENT)}, "Records"),
+        (
+            {},
+            {"eventSource": "aws:sqs", "messageAttributes": string_attribute(TRACEPARENT)},
+            "Records",
+        ),
         ({}, {"EventSource": "aws:sns", "Sns": NOTIFICATION}, "Records"),
         ({"eventSource": "aws:mq"}, {"properties": {"traceparent": TRACEPARENT}}, "messages"),
     ],
 )
-def test_a_link_for_every_record_however_many(event: dict[str, Any], record: dict[str, Any], place: str) -> None:
+def test_a_link_for_every_record_however_many(
+    event: dict[str, Any], record: dict[str, Any], place: str
+) -> None:
     described = of(event | {place: [record] * 1_000})
 
     assert links(described) == [PRODUCER] * 1_000

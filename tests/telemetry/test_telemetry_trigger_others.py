@@ -1,4 +1,6 @@
-"""Data sources, timers, and what the events of all other services say. Expected values are from the conventions."""
+"""Data sources, timers, and what the events of all other services say. Expected values are from the
+conventions.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ def test_what_happened_to_an_object(name: str, operation: str | None) -> None:
 def test_the_end_of_a_dynamodb_window_names_its_table() -> None:
     arn = "arn:aws:dynamodb:us-east-1:123456789012:table/orders/stream/2026-11-22T00:00:00.000"
 
-    assert of({"Records": [], "window": {}, "eventSourceARN": arn}).attributes == {"faas.document.collection": "orders"}
+    assert of({"Records": [], "window": {}, "eventSourceARN": arn}).attributes == {
+        "faas.document.collection": "orders"
+    }
 
 
 def test_an_s3_event_has_its_key_decoded() -> None:
@@ -58,7 +62,10 @@ def test_a_documentdb_batch_says_what_holds_for_all_of_it() -> None:
         "operationType": "delete",
         "clusterTime": {"$timestamp": {"t": 1676588775, "i": 9}},
     }
-    changes = [{"event": change}, {"event": change | {"operationType": "replace", "clusterTime": {}}}]
+    changes = [
+        {"event": change},
+        {"event": change | {"operationType": "replace", "clusterTime": {}}},
+    ]
 
     assert of({"eventSource": "aws:docdb", "events": changes[:1]}).attributes == {
         "faas.document.collection": "shop",
@@ -72,7 +79,8 @@ def test_a_documentdb_batch_says_what_holds_for_all_of_it() -> None:
     }
 
 
-# AWS, "Using AWS Lambda with Amazon EventBridge (CloudWatch Events)"; EventBridge Scheduler, "Universal target".
+# AWS, "Using AWS Lambda with Amazon EventBridge (CloudWatch Events)"; EventBridge Scheduler,
+# "Universal target".
 @pytest.mark.parametrize("source", ["aws.events", "aws.scheduler"])
 def test_a_schedule(source: str) -> None:
     event = {
@@ -85,7 +93,10 @@ def test_a_schedule(source: str) -> None:
 
     described = of(event)
 
-    assert (described.trigger, described.attributes) == ("timer", {"faas.time": "2026-11-22T18:00:00Z"})
+    assert (described.trigger, described.attributes) == (
+        "timer",
+        {"faas.time": "2026-11-22T18:00:00Z"},
+    )
 
 
 @pytest.mark.parametrize(
@@ -102,30 +113,46 @@ def test_a_schedule(source: str) -> None:
         ),
         (
             "secretsmanager-secret-rotation-event",
-            {"aws.secretsmanager.secret.arn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:id-ABCD1E"},
+            {
+                "aws.secretsmanager.secret.arn": "arn:aws:secretsmanager:us-east-1:111122223333:secret:id-ABCD1E"
+            },
         ),
-        ("s3-batch-job-event-request-1.0", {"aws.s3.bucket": "awsexamplebucket", "aws.s3.key": "customerImage1.jpg"}),
-        ("s3-batch-job-event-request-2.0", {"aws.s3.bucket": "awsexamplebucket", "aws.s3.key": "customerImage1.jpg"}),
+        (
+            "s3-batch-job-event-request-1.0",
+            {"aws.s3.bucket": "awsexamplebucket", "aws.s3.key": "customerImage1.jpg"},
+        ),
+        (
+            "s3-batch-job-event-request-2.0",
+            {"aws.s3.bucket": "awsexamplebucket", "aws.s3.key": "customerImage1.jpg"},
+        ),
         ("cognito-event-userpools-presignup", {}),
         ("codepipeline-job-event", {}),
         ("iot-custom-auth-request", {}),
         ("s3-object-lambda-event-get-object-iam", {}),
     ],
 )
-def test_what_has_no_trigger_of_its_own_says_what_the_conventions_name(name: str, expected: dict[str, str]) -> None:
+def test_what_has_no_trigger_of_its_own_says_what_the_conventions_name(
+    name: str, expected: dict[str, str]
+) -> None:
     described = of_file(name)
 
     assert (described.trigger, described.attributes) == ("other", expected)
 
 
 def test_pushes_to_several_branches_name_none_of_them() -> None:
-    references = [{"commit": "a", "ref": "refs/heads/one"}, {"commit": "b", "ref": "refs/heads/two"}]
-    event = {"Records": [{"eventSource": "aws:codecommit", "codecommit": {"references": references}}]}
+    references = [
+        {"commit": "a", "ref": "refs/heads/one"},
+        {"commit": "b", "ref": "refs/heads/two"},
+    ]
+    event = {
+        "Records": [{"eventSource": "aws:codecommit", "codecommit": {"references": references}}]
+    }
 
     assert of(event).attributes == {}
 
 
-# Bedrock, "Configure Lambda functions to send information that an agent elicits from the user", "Lambda input event".
+# Bedrock, "Configure Lambda functions to send information that an agent elicits from the user",
+# "Lambda input event".
 def test_a_bedrock_agents_event() -> None:
     event = {
         "messageVersion": "1.0",
@@ -144,9 +171,11 @@ def test_a_bedrock_agents_event() -> None:
     }
 
 
-# Step Functions, "Accessing execution data from the Context object"; the whole input, or where others put it.
+# Step Functions, "Accessing execution data from the Context object"; the whole input, or where
+# others put it.
 @pytest.mark.parametrize(
-    "wrap", [lambda value: value, lambda value: {"Payload": value}, lambda value: {"_datadog": value}]
+    "wrap",
+    [lambda value: value, lambda value: {"Payload": value}, lambda value: {"_datadog": value}],
 )
 def test_a_state_that_passes_its_context_on(wrap: Any) -> None:
     machine = "arn:aws:states:us-east-1:123456789012:stateMachine:m"
@@ -190,7 +219,8 @@ def test_of_a_gigabyte_in_a_megabyte_only_the_first_bytes_are_unpacked() -> None
 
 
 @pytest.mark.parametrize(
-    "data", ["", "A", "====", "\ud800", "AAAA", base64.b64encode(gzip.compress(b"{}")[:12]).decode(), 5]
+    "data",
+    ["", "A", "====", "\ud800", "AAAA", base64.b64encode(gzip.compress(b"{}")[:12]).decode(), 5],
 )
 def test_log_data_that_is_none_is_no_reason_to_raise(data: Any) -> None:
     assert of({"awslogs": {"data": data}}).name == "cloudwatch_logs"

@@ -1,4 +1,6 @@
-"""Every kind of event has its row in the table, and no event, whatever it holds, makes describing it raise."""
+"""Every kind of event has its row in the table, and no event, whatever it holds, makes describing
+it raise.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,8 @@ from trigger_events import event_of, made_events, of, of_file, real_events
 from lrap_otel.telemetry.triggers import table
 
 TRIGGER_WORDS = {"http", "pubsub", "datasource", "timer", "other"}
-# By how the names of the files start; the longer ones first. Parts of events that the library keeps have no row.
+# By how the names of the files start; the longer ones first. Parts of events that the library keeps
+# have no row.
 ROWS = {
     "activemq": ("pubsub", "activemq"),
     "alb-": ("http", "load_balancer"),
@@ -65,28 +68,48 @@ ROWS = {
 def test_every_real_event_has_its_row(name: str) -> None:
     described = of_file(name)
 
-    assert (described.trigger, described.name) == next(row for start, row in ROWS.items() if name.startswith(start))
+    assert (described.trigger, described.name) == next(
+        row for start, row in ROWS.items() if name.startswith(start)
+    )
 
 
-# None of these is among the real ones. What they look like is from AWS's documentation of the service named.
+# None of these is among the real ones. What they look like is from AWS's documentation of the
+# service named.
 @pytest.mark.parametrize(
     ("event", "row"),
     [
-        # AppSync, "Resolver mapping template context reference"; several fields of one batch come as a list.
-        ({"arguments": {}, "info": {"fieldName": "getPet"}, "request": {"headers": {}}}, ("http", "appsync_resolver")),
+        # AppSync, "Resolver mapping template context reference"; several fields of one batch come
+        # as a list.
+        (
+            {"arguments": {}, "info": {"fieldName": "getPet"}, "request": {"headers": {}}},
+            ("http", "appsync_resolver"),
+        ),
         ([{"arguments": {}, "info": {"fieldName": "getPet"}}], ("http", "appsync_resolver")),
-        ({"request": {"headers": {}}, "info": {"fieldName": "getPet"}}, ("http", "appsync_resolver")),
+        (
+            {"request": {"headers": {}}, "info": {"fieldName": "getPet"}},
+            ("http", "appsync_resolver"),
+        ),
         # Amplify, "Function directive": a template of its own.
-        ({"typeName": "Query", "fieldName": "getPet", "request": {}, "prev": {}}, ("http", "appsync_resolver")),
+        (
+            {"typeName": "Query", "fieldName": "getPet", "request": {}, "prev": {}},
+            ("http", "appsync_resolver"),
+        ),
         ({"typeName": "Query", "fieldName": "getPet"}, ("other", "")),
         # AppSync Events, "Context reference for the Event API", "Lambda authorization".
         (
-            {"request": {"headers": {}}, "info": {"channel": {"path": "/a"}, "operation": "PUBLISH"}, "events": []},
+            {
+                "request": {"headers": {}},
+                "info": {"channel": {"path": "/a"}, "operation": "PUBLISH"},
+                "events": [],
+            },
             ("http", "appsync_events"),
         ),
         ({"info": {"channel": {"path": "/a"}}}, ("other", "")),
         *(
-            ({"authorizationToken": "t", "requestContext": {"operation": operation}}, ("http", "appsync_authorizer"))
+            (
+                {"authorizationToken": "t", "requestContext": {"operation": operation}},
+                ("http", "appsync_authorizer"),
+            )
             for operation in ("EVENT_CONNECT", "EVENT_SUBSCRIBE", "EVENT_PUBLISH")
         ),
         ({"authorizationToken": "t", "requestContext": {"operation": "GET"}}, ("other", "")),
@@ -98,7 +121,11 @@ def test_every_real_event_has_its_row(name: str) -> None:
         # VPC Lattice, "Receive events from the VPC Lattice service".
         ({"raw_path": "/a", "method": "GET", "headers": {}}, ("http", "vpc_lattice")),
         (
-            {"version": "2.0", "method": "GET", "requestContext": {"serviceNetworkArn": "arn:aws:x"}},
+            {
+                "version": "2.0",
+                "method": "GET",
+                "requestContext": {"serviceNetworkArn": "arn:aws:x"},
+            },
             ("http", "vpc_lattice"),
         ),
         # EventBridge Pipes, "Amazon SQS queue as a source".
@@ -118,37 +145,66 @@ def test_every_real_event_has_its_row(name: str) -> None:
             ("pubsub", "kinesis"),
         ),
         (
-            {"Records": [], "window": {}, "eventSourceARN": "arn:aws:dynamodb:us-east-1:1:table/t/stream/1"},
+            {
+                "Records": [],
+                "window": {},
+                "eventSourceARN": "arn:aws:dynamodb:us-east-1:1:table/t/stream/1",
+            },
             ("datasource", "dynamodb"),
         ),
-        ({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}, ("timer", "schedule")),
-        ({"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"}, ("timer", "schedule")),
+        (
+            {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}},
+            ("timer", "schedule"),
+        ),
+        (
+            {"source": "aws.scheduler", "detail-type": "Scheduled Event", "detail": "{}"},
+            ("timer", "schedule"),
+        ),
         ({"source": "shop", "detail-type": "OrderPlaced", "detail": {}}, ("pubsub", "eventbridge")),
         # CloudWatch, "Invoke a Lambda function from an alarm".
-        ({"source": "aws.cloudwatch", "alarmArn": "arn:aws:x", "alarmData": {}}, ("other", "cloudwatch_alarm")),
+        (
+            {"source": "aws.cloudwatch", "alarmArn": "arn:aws:x", "alarmData": {}},
+            ("other", "cloudwatch_alarm"),
+        ),
         # Bedrock, "Lambda input event from Amazon Bedrock".
-        ({"messageVersion": "1.0", "agent": {}, "actionGroup": "g", "apiPath": "/a"}, ("other", "bedrock_agent")),
+        (
+            {"messageVersion": "1.0", "agent": {}, "actionGroup": "g", "apiPath": "/a"},
+            ("other", "bedrock_agent"),
+        ),
         # Step Functions, "Accessing execution data from the Context object".
         (
             {"Execution": {"Id": "arn:aws:states:us-east-1:1:execution:m:e"}, "State": {}},
             ("other", "step_functions"),
         ),
         (
-            {"Payload": {"Execution": {"Id": "arn:aws:states:us-east-1:1:execution:m:e"}, "State": {}}},
+            {
+                "Payload": {
+                    "Execution": {"Id": "arn:aws:states:us-east-1:1:execution:m:e"},
+                    "State": {},
+                }
+            },
             ("other", "step_functions"),
         ),
         *(
             (event, ("other", "step_functions"))
-            for context in [{"Execution": {"Id": "arn:aws:states:us-east-1:1:execution:m:e"}, "State": {}}]
+            for context in [
+                {"Execution": {"Id": "arn:aws:states:us-east-1:1:execution:m:e"}, "State": {}}
+            ]
             for event in (
                 {"n": 1, "context": context},
                 {"FunctionName": "f", "Payload": {"n": 1, "context": context}},
                 {"Payload": {"_datadog": context}},
             )
         ),
-        ({"Execution": {"Id": "arn:aws:lambda:us-east-1:1:function:f"}, "State": {}}, ("other", "")),
+        (
+            {"Execution": {"Id": "arn:aws:lambda:us-east-1:1:function:f"}, "State": {}},
+            ("other", ""),
+        ),
         # Lambda, "Durable functions".
-        ({"DurableExecutionArn": "arn:aws:x", "CheckpointToken": "t"}, ("other", "durable_execution")),
+        (
+            {"DurableExecutionArn": "arn:aws:x", "CheckpointToken": "t"},
+            ("other", "durable_execution"),
+        ),
         ({"DurableExecutionArn": "arn:aws:x"}, ("other", "")),
         # CloudFormation, "Custom resource request objects".
         (
@@ -156,7 +212,10 @@ def test_every_real_event_has_its_row(name: str) -> None:
             ("other", "cloudformation"),
         ),
         # Lambda, "Capturing records of Lambda asynchronous invocations".
-        ({"requestContext": {}, "requestPayload": {}, "responseContext": {}}, ("other", "lambda_destination")),
+        (
+            {"requestContext": {}, "requestPayload": {}, "responseContext": {}},
+            ("other", "lambda_destination"),
+        ),
         # Lex V2, "AWS Lambda input event format for Lex V2".
         ({"bot": {}, "sessionState": {}, "invocationSource": "DialogCodeHook"}, ("other", "lex")),
     ],
@@ -169,12 +228,29 @@ def test_every_documented_event_has_its_row(event: Any, row: tuple[str, str]) ->
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, 5, "text", [], [5], [{"Records": []}], {}, {"Records": []}, {"Records": [5]}, {"Records": [{}]}],
+    [
+        None,
+        True,
+        5,
+        "text",
+        [],
+        [5],
+        [{"Records": []}],
+        {},
+        {"Records": []},
+        {"Records": [5]},
+        {"Records": [{}]},
+    ],
 )
 def test_what_nobody_knows_is_other(value: Any) -> None:
     described = of(value)
 
-    assert (described.trigger, described.name, described.attributes, described.made_s) == ("other", "", {}, None)
+    assert (described.trigger, described.name, described.attributes, described.made_s) == (
+        "other",
+        "",
+        {},
+        None,
+    )
 
 
 def test_the_words_for_rows_differ() -> None:
@@ -183,12 +259,33 @@ def test_the_words_for_rows_differ() -> None:
     assert sorted(set(names)) == sorted(names)
 
 
-ODD_VALUES = [None, True, -1, 10**400, math.nan, "", "text", "\ud800", "9" * 5_000, [], [None], [[]], {}, {"a": None}]
+ODD_VALUES = [
+    None,
+    True,
+    -1,
+    10**400,
+    math.nan,
+    "",
+    "text",
+    "\ud800",
+    "9" * 5_000,
+    [],
+    [None],
+    [[]],
+    {},
+    {"a": None},
+]
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
     """Every container in `value` with each of its keys."""
-    keys = list(value) if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else []
+    keys = (
+        list(value)
+        if isinstance(value, dict)
+        else range(len(value))
+        if isinstance(value, list)
+        else []
+    )
     return [place for key in keys for place in [(value, key), *places(value[key])]]
 
 
@@ -228,7 +325,9 @@ def test_no_json_value_makes_describing_it_raise(event: Any) -> None:
 
 
 @given(st.sampled_from(real_events() + made_events()), st.data())
-def test_no_other_values_in_an_event_make_describing_it_raise(name: str, data: st.DataObject) -> None:
+def test_no_other_values_in_an_event_make_describing_it_raise(
+    name: str, data: st.DataObject
+) -> None:
     event = event_of(name)
     for _ in range(data.draw(st.integers(1, 5))):
         container, key = data.draw(st.sampled_from(places(event) or [({}, "")]))
@@ -237,7 +336,9 @@ def test_no_other_values_in_an_event_make_describing_it_raise(name: str, data: s
     assert of(event).trigger in TRIGGER_WORDS
 
 
-@pytest.mark.parametrize(("family", "members"), table.FAMILIES, ids=[family for family, _ in table.FAMILIES])
+@pytest.mark.parametrize(
+    ("family", "members"), table.FAMILIES, ids=[family for family, _ in table.FAMILIES]
+)
 def test_a_family_is_loaded_for_every_event_that_one_of_its_rows_may_match(
     family: str, members: frozenset[str] | None
 ) -> None:

@@ -65,7 +65,11 @@ class Process:
 
     @property
     def child(self) -> int:
-        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii"))
+        return int(
+            Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(
+                encoding="ascii"
+            )
+        )
 
 
 @pytest.fixture
@@ -82,7 +86,9 @@ def test_a_span_is_exported_without_loading_what_the_export_does_not_need(
 ) -> None:
     for message, payload in (delivered(), finished()):
         process.channel.offer(message, payload)
-    process.channel.offer(records.shutdown(1, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0))
+    process.channel.offer(
+        records.shutdown(1, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0)
+    )
 
     assert process.channel.receive_reply()[0] == records.READY
     assert process.channel.receive_reply() == (records.FLUSHED, (1, True))
@@ -90,7 +96,9 @@ def test_a_span_is_exported_without_loading_what_the_export_does_not_need(
     assert len(spans_of(collector)) == 1
 
 
-def test_it_holds_no_output_of_the_extension_and_steps_back_for_the_function(process: Process) -> None:
+def test_it_holds_no_output_of_the_extension_and_steps_back_for_the_function(
+    process: Process,
+) -> None:
     assert process.channel.receive_reply()[0] == records.READY
 
     child = process.child
@@ -109,7 +117,9 @@ def test_only_the_proxy_ends_it(process: Process) -> None:
     assert process.channel.receive_reply() == (records.FLUSHED, (1, True))
 
 
-def test_what_is_finished_is_exported_when_the_proxy_dies(process: Process, collector: Collector) -> None:
+def test_what_is_finished_is_exported_when_the_proxy_dies(
+    process: Process, collector: Collector
+) -> None:
     for message, payload in (delivered(), finished()):
         process.channel.offer(message, payload)
     process.channel.near.close()

@@ -27,7 +27,9 @@ def real_events() -> list[str]:
 
 def made_events() -> list[str]:
     """Those that were made by hand from AWS's documentation."""
-    return sorted(f"../events_made/{path.stem}" for path in (EVENTS.parent / "events_made").glob("*.json"))
+    return sorted(
+        f"../events_made/{path.stem}" for path in (EVENTS.parent / "events_made").glob("*.json")
+    )
 
 
 def event_of(name: str) -> Any:

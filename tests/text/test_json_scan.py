@@ -13,14 +13,20 @@ from hypothesis import strategies as st
 from lrap_otel.text import json_scan
 
 VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)),
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner, max_size=4)),
+    st.one_of(
+        st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False), st.text(max_size=8)
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=4), inner, max_size=4)
+    ),
 )
 SEPARATORS = st.sampled_from([(",", ":"), (" , ", " : "), (",\n\t", ":\r\n")])
 
 
 @given(VALUES, SEPARATORS, st.sampled_from(["", " ", "\n" * 200]))
-def test_a_document_means_what_it_means_to_json(value: object, separators: tuple[str, str], around: str) -> None:
+def test_a_document_means_what_it_means_to_json(
+    value: object, separators: tuple[str, str], around: str
+) -> None:
     assert json_scan.loads(around + json.dumps(value, separators=separators) + around) == value
 
 
@@ -36,10 +42,15 @@ def test_a_text_is_refused_where_json_refuses_it(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "[", '{"a"', "[1] 2", "nul", "\ufeff{}", '"\n"', "[" * 100_000, '{"a":' * 100_000]
+    "text",
+    ["", " ", "[", '{"a"', "[1] 2", "nul", "\ufeff{}", '"\n"', "[" * 100_000, '{"a":' * 100_000],
 )
 def test_what_is_malformed_or_too_deep_is_a_value_error(text: str) -> None:
-    for read in (json_scan.loads, lambda text: json_scan.scan(text, 0), lambda text: json_scan.outline(text, 0)):
+    for read in (
+        json_scan.loads,
+        lambda text: json_scan.scan(text, 0),
+        lambda text: json_scan.outline(text, 0),
+    ):
         if text != "[1] 2" or read is json_scan.loads:
             with pytest.raises(ValueError):
                 read(text)
@@ -74,7 +85,9 @@ def test_a_scan_tells_where_a_value_ends() -> None:
 
 
 @given(st.dictionaries(st.text(max_size=5), VALUES, max_size=5), SEPARATORS)
-def test_members_stand_where_they_are_said_to_stand(value: dict[str, Any], separators: tuple[str, str]) -> None:
+def test_members_stand_where_they_are_said_to_stand(
+    value: dict[str, Any], separators: tuple[str, str]
+) -> None:
     text = "  " + json.dumps(value, separators=separators) + "x"
     members = json_scan.members(text, 2)
     assert {name: json.loads(text[start:end]) for name, (start, end, _) in members.items()} == value
@@ -82,7 +95,10 @@ def test_members_stand_where_they_are_said_to_stand(value: dict[str, Any], separ
 
 def test_members_are_read_no_further_than_they_are_needed() -> None:
     text = '{"a":{"b":[1,null]},"stop":{"c":1},!'
-    assert json_scan.members(text, 0, "stop", -1) == {"a": (5, 19, (("b", [1, None]),)), "stop": (27, -1, None)}
+    assert json_scan.members(text, 0, "stop", -1) == {
+        "a": (5, 19, (("b", [1, None]),)),
+        "stop": (27, -1, None),
+    }
     assert json_scan.members('{"stop":"x","a":1,"b":!', 0, "stop", 12) == {
         "stop": (8, 11, "x"),
         "a": (16, 17, 1),
@@ -90,7 +106,9 @@ def test_members_are_read_no_further_than_they_are_needed() -> None:
     }
 
 
-@pytest.mark.parametrize("text", ['{"a":1,}', '{"a" 1}', "{,}", "{1:2}", '{"a":1 "b":2}', "[]", '{"a":}', '{"a":1'])
+@pytest.mark.parametrize(
+    "text", ['{"a":1,}', '{"a" 1}', "{,}", "{1:2}", '{"a":1 "b":2}', "[]", '{"a":}', '{"a":1']
+)
 def test_members_of_what_is_no_object_are_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         json_scan.members(text)
@@ -111,7 +129,9 @@ def test_the_hot_path_imports_nothing_that_takes_time() -> None:
         print(*sorted(name for name in set(sys.modules) - before if not name.startswith("lrap_otel")))
     """
     here = str(json_scan.__file__).removesuffix("/lrap_otel/text/json_scan.py")
-    run = subprocess.run([sys.executable, "-I", "-S", "-c", code, here], check=True, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, here], check=True, capture_output=True, text=True
+    )
     assert run.stdout.split() == ["_json", "_operator"]
 
 
@@ -139,5 +159,7 @@ def test_what_is_no_json_is_a_value_error_also_where_nobody_has_imported_json(ca
             print("ValueError")
     """
     here = str(json_scan.__file__).removesuffix("/lrap_otel/text/json_scan.py")
-    run = subprocess.run([sys.executable, "-I", "-S", "-c", code, here], check=True, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, here], check=True, capture_output=True, text=True
+    )
     assert run.stdout.strip() in {"{}", "None", "ValueError"}

@@ -24,7 +24,11 @@ VALUES = st.builds(
     st.integers(0, 2),
     st.integers(0, 3),
 )
-PARTS = st.lists(st.tuples(st.one_of(st.lists(st.sampled_from(LETTERS), max_size=3).map(bytes), VALUES), st.booleans()))
+PARTS = st.lists(
+    st.tuples(
+        st.one_of(st.lists(st.sampled_from(LETTERS), max_size=3).map(bytes), VALUES), st.booleans()
+    )
+)
 
 
 def ours(part: "bytes | tuple[bytes, int, int]", is_group: bool) -> Any:
@@ -63,15 +67,20 @@ def test_an_empty_group_tells_a_place() -> None:
 
 
 def test_a_hostile_text_costs_no_more_than_its_length() -> None:
-    # Each value ends where the next mark begins, so there is nothing to try again: this returns, and not next year.
-    pattern = Matcher().compile([part for _ in range(60) for part in (b'"', Value(b"ab", 0), b'",')])
+    # Each value ends where the next mark begins, so there is nothing to try again: this returns,
+    # and not next year.
+    pattern = Matcher().compile(
+        [part for _ in range(60) for part in (b'"', Value(b"ab", 0), b'",')]
+    )
     assert pattern.match(b'"aaaaaaaaaa",' * 59 + b'"' + b"a" * 1_000_000) is None
 
 
 def test_learning_backs_off_until_a_template_matches() -> None:
     backoff = LearningBackoff()
     assert not backoff.should_learn()  # a first event may be the last
-    assert [backoff.should_learn() for _ in range(13)] == [True] * 5 + [False] * 2 + [True] + [False] * 4 + [True]
+    assert [backoff.should_learn() for _ in range(13)] == [True] * 5 + [False] * 2 + [True] + [
+        False
+    ] * 4 + [True]
     backoff.misses = 0
     assert [backoff.should_learn() for _ in range(6)] == [True] * 5 + [False]
 

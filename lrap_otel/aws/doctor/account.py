@@ -15,7 +15,14 @@ from lrap_otel.aws.obstacles import MAX_UNZIPPED_BYTES, looks_like_edge, obstacl
 from lrap_otel.aws.plan import is_ours
 from lrap_otel.aws.session import code_of, errors_of_aws
 from lrap_otel.telemetry.export.aws.answers import READ_ACTIONS
-from lrap_otel.telemetry.variable_checks import ERROR, NOTE, WARNING, Finding, aws_service, split_url
+from lrap_otel.telemetry.variable_checks import (
+    ERROR,
+    NOTE,
+    WARNING,
+    Finding,
+    aws_service,
+    split_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,7 +82,8 @@ class Doctor:
                 yield Finding(
                     "layer-version",
                     NOTE,
-                    f"Whether there is a newer version of the layer is not known: {versions.refusal}.",
+                    f"Whether there is a newer version of the layer is not known: "
+                    f"{versions.refusal}.",
                     "lambda:ListLayerVersions is what it takes to look.",
                 )
             elif (newest := max(versions.architectures, default=0)) > layer.version:
@@ -98,20 +106,30 @@ class Doctor:
     def _versions_of(self, layer: LayerVersion, function: Function) -> _Versions:
         if layer.layer_arn not in self._versions:
             is_own = layer.arn.split(":")[4] == function.arn.split(":")[4]
-            self._versions[layer.layer_arn] = self._read_versions(layer, layer.name if is_own else layer.layer_arn)
+            self._versions[layer.layer_arn] = self._read_versions(
+                layer, layer.name if is_own else layer.layer_arn
+            )
         return self._versions[layer.layer_arn]
 
     def _read_versions(self, layer: LayerVersion, name: str) -> _Versions:
         try:
             pages = self._account.client(layer.region).get_paginator("list_layer_versions")
-            found = [version for page in pages.paginate(LayerName=name) for version in page["LayerVersions"]]
+            found = [
+                version
+                for page in pages.paginate(LayerName=name)
+                for version in page["LayerVersions"]
+            ]
         except errors_of_aws() as error:
             return _Versions({}, _refusal(error))
-        return _Versions({each["Version"]: tuple(each.get("CompatibleArchitectures") or ()) for each in found})
+        return _Versions(
+            {each["Version"]: tuple(each.get("CompatibleArchitectures") or ()) for each in found}
+        )
 
     def _check_aws(self, function: Function, subject: Subject) -> Iterator[Finding]:
         """The requirements of AWS's own endpoints, if telemetry is sent there."""
-        hosts = {split_url(url)[1] for url in destinations(subject.variables, subject.unknown).values()}
+        hosts = {
+            split_url(url)[1] for url in destinations(subject.variables, subject.unknown).values()
+        }
         services = sorted({service for host in hosts if (service := aws_service(host))})
         if "xray" in services:
             yield from self._transaction_search(function.region)
@@ -139,7 +157,8 @@ class Doctor:
             yield Finding(
                 "transaction-search",
                 NOTE,
-                f"Whether Transaction Search is on in {region}, which X-Ray's endpoint needs, is not known: {_refusal(error)}.",
+                f"Whether Transaction Search is on in {region}, which X-Ray's endpoint needs, is "
+                f"not known: {_refusal(error)}.",
                 "xray:GetTraceSegmentDestination is what it takes to look.",
             )
             return
@@ -147,7 +166,8 @@ class Doctor:
             yield Finding(
                 "transaction-search",
                 ERROR,
-                f"Transaction Search is off in {region}, and X-Ray's endpoint takes no spans without it.",
+                f"Transaction Search is off in {region}, and X-Ray's endpoint takes no spans "
+                f"without it.",
                 "Switch it on, once for the account and region: "
                 "`aws xray update-trace-segment-destination --destination CloudWatchLogs`.",
             )
@@ -159,7 +179,9 @@ class Doctor:
                 "Wait some minutes for it.",
             )
 
-    def _check_role(self, function: Function, actions: list[str], resource: str = "*") -> Iterator[Finding]:
+    def _check_role(
+        self, function: Function, actions: list[str], resource: str = "*"
+    ) -> Iterator[Finding]:
         role = function.role.rpartition("/")[2]
         try:
             got: Any = self._account.service("iam", function.region).simulate_principal_policy(
@@ -169,13 +191,17 @@ class Doctor:
             yield Finding(
                 "permission",
                 NOTE,
-                f"Whether the role {role} may {'send' if resource == '*' else f'read {resource}'} is not known: "
+                f"Whether the role {role} may {'send' if resource == '*' else f'read {resource}'} "
+                f"is not known: "
                 f"{_refusal(error)}.",
-                f"iam:SimulatePrincipalPolicy is what it takes to look; the role needs {', '.join(actions)}.",
+                f"iam:SimulatePrincipalPolicy is what it takes to look; the role needs "
+                f"{', '.join(actions)}.",
             )
             return
         lacking = [
-            result["EvalActionName"] for result in got["EvaluationResults"] if result["EvalDecision"] != "allowed"
+            result["EvalActionName"]
+            for result in got["EvaluationResults"]
+            if result["EvalDecision"] != "allowed"
         ]
         if lacking:
             consequence = (
@@ -194,26 +220,31 @@ class Doctor:
 def _check_state(function: Function) -> Iterator[Finding]:
     """The function's state, besides its configuration."""
     if function.master_arn and function.master_arn != function.arn:
-        yield Finding("edge", ERROR, f"{_sentence(obstacle(function))}", "Nothing can be added to it.")
+        yield Finding(
+            "edge", ERROR, f"{_sentence(obstacle(function))}", "Nothing can be added to it."
+        )
     elif looks_like_edge(function):
         yield Finding(
             "edge",
             NOTE,
-            "Its role is one of Lambda@Edge, which takes neither layers nor variables: is it at the edge?",
+            "Its role is one of Lambda@Edge, which takes neither layers nor variables: is it at "
+            "the edge?",
             "Trace it at the origin if so.",
         )
     if function.environment_error:
         yield Finding(
             "variables-unreadable",
             WARNING,
-            f"Its variables cannot be read ({function.environment_error}), so they are not checked.",
+            f"Its variables cannot be read ({function.environment_error}), so they are not "
+            f"checked.",
             "kms:Decrypt with its key is what it takes.",
         )
     if function.update_status == "Failed":
         yield Finding(
             "last-update",
             WARNING,
-            "Lambda could not carry out the last change of its configuration, and runs it as it was before.",
+            "Lambda could not carry out the last change of its configuration, and runs it as it "
+            "was before.",
             "`aws lambda get-function` says why.",
         )
 
@@ -221,11 +252,16 @@ def _check_state(function: Function) -> Iterator[Finding]:
 def _check_size(function: Function, subject: Subject) -> Iterator[Finding]:
     """Only zipped sizes are known. What does not fit zipped does not fit unzipped."""
     total = function.code_size + sum(function.layer_sizes)
-    if subject.has_our_layer is False and function.package_type == "Zip" and total + LAYER_BYTES > MAX_UNZIPPED_BYTES:
+    if (
+        subject.has_our_layer is False
+        and function.package_type == "Zip"
+        and total + LAYER_BYTES > MAX_UNZIPPED_BYTES
+    ):
         yield Finding(
             "too-large",
             ERROR if subject.is_named else NOTE,
-            f"Code and layers take at least {total} of the {MAX_UNZIPPED_BYTES} bytes that Lambda allows unzipped: there is "
+            f"Code and layers take at least {total} of the {MAX_UNZIPPED_BYTES} bytes that Lambda "
+            f"allows unzipped: there is "
             "no room for our layer.",
             "Make it smaller, or a container image.",
         )

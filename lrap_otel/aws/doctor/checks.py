@@ -59,7 +59,9 @@ MB_OF_A_CPU = 1_769
 LOW_MEMORY_MB = 256
 
 _SIGNALS = ("TRACES", "METRICS")
-_CREDENTIALS = re.compile(r"auth|cookie|credential|dsn|key|license|password|secret|signature|team|token", re.IGNORECASE)
+_CREDENTIALS = re.compile(
+    r"auth|cookie|credential|dsn|key|license|password|secret|signature|team|token", re.IGNORECASE
+)
 _MALFORMED_ENDPOINT = re.compile(r"OTEL_EXPORTER_OTLP_([A-Z]+_)?ENDPOINT is no http")
 
 
@@ -129,7 +131,10 @@ def _check_room(subject: Subject) -> Iterator[Finding]:
         )
     elif count > MAX_LAYERS:
         yield Finding(
-            "layers-full", ERROR, f"It has {count} layers, and Lambda allows {MAX_LAYERS}.", "Merge two of them."
+            "layers-full",
+            ERROR,
+            f"It has {count} layers, and Lambda allows {MAX_LAYERS}.",
+            "Merge two of them.",
         )
     size = environment_bytes(subject.variables)
     if size > MAX_ENVIRONMENT_BYTES:
@@ -146,7 +151,9 @@ def _check_layers(subject: Subject) -> Iterator[Finding]:
     if subject.has_our_layer is False:
         is_fatal = subject.variables.get(WRAPPER_VARIABLE) == WRAPPER
         consequence = (
-            "Lambda does not find the wrapper, and every invocation fails" if is_fatal else "nothing is traced"
+            "Lambda does not find the wrapper, and every invocation fails"
+            if is_fatal
+            else "nothing is traced"
         )
         doubt = "unless one of them is ours by another name, " if subject.layers else ""
         yield Finding(
@@ -161,7 +168,8 @@ def _check_layers(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 "architecture",
                 ERROR,
-                f"The function runs on {', '.join(map(shown, sorted(missing)))}, for which this version of the layer is not made.",
+                f"The function runs on {', '.join(map(shown, sorted(missing)))}, for which this "
+                f"version of the layer is not made.",
                 "Use a layer built for both architectures: `make layer` without ARCH.",
             )
 
@@ -180,7 +188,9 @@ def _check_start(subject: Subject) -> Iterator[Finding]:
             "See whether spans arrive; if not, start it through the wrapper by itself.",
         )
     wrapper = subject.variables.get(WRAPPER_VARIABLE, "")
-    is_open = WRAPPER_VARIABLE in subject.unknown or (wrapper == WEB_ADAPTER and WEB_ADAPTER_PROXY in subject.unknown)
+    is_open = WRAPPER_VARIABLE in subject.unknown or (
+        wrapper == WEB_ADAPTER and WEB_ADAPTER_PROXY in subject.unknown
+    )
     # An unknown runtime may not need a wrapper.
     is_missing = runtime is not None and subject.is_set(WRAPPER_VARIABLE) is False
     if not is_open and (wrapper or is_missing):
@@ -193,8 +203,10 @@ def _own_bootstrap(subject: Subject, runtime: str) -> Finding:
     return Finding(
         "own-bootstrap",
         WARNING if is_set else NOTE,
-        f"{runtime} ignores wrappers" + (f", so {WRAPPER_VARIABLE} has no effect." if is_set else "."),
-        f"End its bootstrap with this line: {BOOTSTRAP_LINE}" + (f" and remove {WRAPPER_VARIABLE}." if is_set else ""),
+        f"{runtime} ignores wrappers"
+        + (f", so {WRAPPER_VARIABLE} has no effect." if is_set else "."),
+        f"End its bootstrap with this line: {BOOTSTRAP_LINE}"
+        + (f" and remove {WRAPPER_VARIABLE}." if is_set else ""),
     )
 
 
@@ -207,19 +219,23 @@ def _check_other_layers(subject: Subject) -> Iterator[Finding]:
         yield Finding(
             "next-wrapper",
             WARNING,
-            f"{NEXT_WRAPPER_VARIABLE} names {following} of {OTHER_WRAPPERS[following]}, whose layer is not there.",
+            f"{NEXT_WRAPPER_VARIABLE} names {following} of {OTHER_WRAPPERS[following]}, whose "
+            f"layer is not there.",
             "Add that layer, or remove the variable.",
         )
     if others and subject.variables.get(WRAPPER_VARIABLE) == SHORT_WRAPPER:
         yield Finding(
             "short-wrapper",
             NOTE,
-            f"{SHORT_WRAPPER} is a name that other layers use as well, and the last of the layers wins.",
+            f"{SHORT_WRAPPER} is a name that other layers use as well, and the last of the "
+            f"layers wins.",
             f"Write {WRAPPER}, which is ours alone.",
         )
 
 
-def check_values(variables: Mapping[str, str], unknown: frozenset[str] = frozenset()) -> Iterator[Finding]:
+def check_values(
+    variables: Mapping[str, str], unknown: frozenset[str] = frozenset()
+) -> Iterator[Finding]:
     """The warnings that the extension itself would give, by its own code, and the consequences of
     the settings.
     """
@@ -233,7 +249,9 @@ def check_values(variables: Mapping[str, str], unknown: frozenset[str] = frozens
             "malformed-endpoint" if is_lost else "malformed-value",
             ERROR if is_lost else WARNING,
             _sentence(text),
-            "Write it as https://collector.example:4318." if is_lost else "docs/settings.md says what it may be.",
+            "Write it as https://collector.example:4318."
+            if is_lost
+            else "docs/settings.md says what it may be.",
         )
     names = {**read, **{name.encode(): b"" for name in unknown}}
     for text in unknown_names(names):
@@ -242,10 +260,14 @@ def check_values(variables: Mapping[str, str], unknown: frozenset[str] = frozens
             "misspelled",
             WARNING,
             f"{text.partition(';')[0]}.",
-            f"Do you mean {text.rpartition('do you mean ')[2]}" if is_near else "docs/settings.md has them all.",
+            f"Do you mean {text.rpartition('do you mean ')[2]}"
+            if is_near
+            else "docs/settings.md has them all.",
         )
     for text in unused_names(read):
-        yield Finding("not-used", NOTE, _sentence(text), "Nothing needs to be done if others read them.")
+        yield Finding(
+            "not-used", NOTE, _sentence(text), "Nothing needs to be done if others read them."
+        )
     yield from check_settings(read, unknown)
 
 
@@ -256,8 +278,13 @@ def _check_secrets(subject: Subject) -> Iterator[Finding]:
             "plain-credentials",
             NOTE if subject.has_own_key and subject.is_deployed else WARNING,
             f"{name} holds credentials as plain text, for whoever may read the "
-            + ("template and the function's configuration." if is_public_text else "function's configuration."),
-            "Write ${arn:aws:secretsmanager:…} in its place, which the extension looks up, or encrypt variables by a key "
+            + (
+                "template and the function's configuration."
+                if is_public_text
+                else "function's configuration."
+            ),
+            "Write ${arn:aws:secretsmanager:…} in its place, which the extension looks up, or "
+            "encrypt variables by a key "
             "of your own (KMSKeyArn) that few may use.",
         )
 
@@ -266,16 +293,25 @@ def secret_variables(variables: Mapping[str, str]) -> Iterator[str]:
     """The names of export variables that contain credentials, judged by their names."""
     for signal in ("", "TRACES_", "METRICS_"):
         headers = f"OTEL_EXPORTER_OTLP_{signal}HEADERS"
-        fields = ExportSettings({b"OTEL_EXPORTER_OTLP_HEADERS": variables.get(headers, "").encode()}).traces.headers
-        if any(_CREDENTIALS.search(name) and value and REFERENCE not in value for name, value in fields.items()):
+        fields = ExportSettings(
+            {b"OTEL_EXPORTER_OTLP_HEADERS": variables.get(headers, "").encode()}
+        ).traces.headers
+        if any(
+            _CREDENTIALS.search(name) and value and REFERENCE not in value
+            for name, value in fields.items()
+        ):
             yield headers
         endpoint = f"OTEL_EXPORTER_OTLP_{signal}ENDPOINT"
-        address = variables.get(endpoint, "").partition("://")[2].partition("?")[0].partition("/")[0]
+        address = (
+            variables.get(endpoint, "").partition("://")[2].partition("?")[0].partition("/")[0]
+        )
         if "@" in address and REFERENCE not in address:
             yield endpoint
 
 
-def destinations(variables: Mapping[str, str], unknown: frozenset[str] = frozenset()) -> dict[str, str]:
+def destinations(
+    variables: Mapping[str, str], unknown: frozenset[str] = frozenset()
+) -> dict[str, str]:
     """The URL of each signal that is sent, by the signal's name; without those that are unknown."""
     export = ExportSettings(encoded(variables))
     found = {}
@@ -313,10 +349,21 @@ def _check_destination(subject: Subject) -> Iterator[Finding]:
 
 
 def _check_loopback(subject: Subject, host: str, port: int) -> Iterator[Finding]:
-    others = None if subject.layers is None else [layer for layer in subject.layers if layer.is_ours is False]
-    if subject.is_image or others is None or any(layer.is_ours is None for layer in subject.layers or ()):
+    others = (
+        None
+        if subject.layers is None
+        else [layer for layer in subject.layers if layer.is_ours is False]
+    )
+    if (
+        subject.is_image
+        or others is None
+        or any(layer.is_ours is None for layer in subject.layers or ())
+    ):
         return
-    is_set = any(name.endswith("_ENDPOINT") and name.startswith("OTEL_EXPORTER_OTLP") for name in subject.variables)
+    is_set = any(
+        name.endswith("_ENDPOINT") and name.startswith("OTEL_EXPORTER_OTLP")
+        for name in subject.variables
+    )
     where = f"{host}:{port}" if is_set else f"{host}:{port}, since no endpoint is set"
     if others:
         yield Finding(
@@ -339,22 +386,27 @@ def _check_surroundings(subject: Subject) -> Iterator[Finding]:
         yield Finding(
             "x-ray",
             NOTE,
-            "X-Ray traces the function too: an invocation that has no caller's trace has the same trace id in both, and what "
-            "X-Ray samples passes on X-Ray's segment as the parent to AWS's services, not our span.",
-            "LRAP_XRAY_HEADER=always makes our span the parent; tracing PassThrough leaves the traces to us alone.",
+            "X-Ray traces the function too: an invocation that has no caller's trace has the same "
+            "trace id in both, and what "
+            "X-Ray samples passes on X-Ray's segment as the parent to AWS's services, not "
+            "our span.",
+            "LRAP_XRAY_HEADER=always makes our span the parent; tracing PassThrough leaves the "
+            "traces to us alone.",
         )
     if subject.has_snap_start and not subject.publishes_versions:
         yield Finding(
             "snap-start",
             NOTE,
-            "SnapStart serves published versions, which keep the layer and the variables they were published with.",
+            "SnapStart serves published versions, which keep the layer and the variables they were "
+            "published with.",
             "Publish a version after each change (`lrap-otel instrument --publish`).",
         )
     if subject.is_managed_instances and not subject.publishes_versions:
         yield Finding(
             "managed-instances",
             NOTE,
-            "Managed Instances run published versions, which keep the layer and the variables they were published with.",
+            "Managed Instances run published versions, which keep the layer and the variables they "
+            "were published with.",
             "Publish a version after each change (`lrap-otel instrument --publish`).",
         )
     if not subject.is_managed_instances:
@@ -368,9 +420,11 @@ def check_memory(memory_mb: int | None) -> Iterator[Finding]:
         yield Finding(
             "memory",
             WARNING,
-            f"{memory_mb} MB are {share:.0%} of a CPU, and our {START_CPU_S * 1_000:.0f} ms of CPU until the first span "
+            f"{memory_mb} MB are {share:.0%} of a CPU, and our {START_CPU_S * 1_000:.0f} ms of CPU "
+            f"until the first span "
             f"is out may take {START_CPU_S / share:.1f} s there, part of it billed.",
-            f"Give it {LOW_MEMORY_MB} MB, which often costs no more since the function is faster, too.",
+            f"Give it {LOW_MEMORY_MB} MB, which often costs no more since the function is "
+            f"faster, too.",
         )
 
 

@@ -59,9 +59,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"({', '.join(SUFFIXES)}); without any, the environment that this runs in",
     )
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
-    parser.add_argument("--offline", action="store_true", help="do not ask endpoints whether they can be reached")
-    parser.add_argument("--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})")
-    parser.add_argument("--opt", type=Path, default=OPT, metavar="FOLDER", help=f"where the layer lies here ({OPT})")
+    parser.add_argument(
+        "--offline", action="store_true", help="do not ask endpoints whether they can be reached"
+    )
+    parser.add_argument(
+        "--layer-name", default=LAYER_NAME, metavar="NAME", help=f"of the layer ({LAYER_NAME})"
+    )
+    parser.add_argument(
+        "--opt", type=Path, default=OPT, metavar="FOLDER", help=f"where the layer lies here ({OPT})"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -134,18 +140,24 @@ def _of_account(args: argparse.Namespace, terminal: Terminal, reach: FromHere) -
     targets = selection.find_targets(account, args)
     readings = selection.read_all(account, targets, args, terminal.passing)
     if not readings:
-        raise AwsError("no function was chosen: is there one of that prefix or tag, in these regions?")
+        raise AwsError(
+            "no function was chosen: is there one of that prefix or tag, in these regions?"
+        )
     doctor = Doctor(account, args.layer_name)
     for reading in readings:
         if reading.function is None:
             if reading.target.is_named or not reading.is_gone:
-                yield Report(f"{reading.target.region}  {reading.target.name}", failure=reading.error)
+                yield Report(
+                    f"{reading.target.region}  {reading.target.name}", failure=reading.error
+                )
         else:
             terminal.passing(f"examining {reading.target.region} {reading.target.name}")
             yield _of_function(doctor, reading, args, reach)
 
 
-def _of_function(doctor: Doctor, reading: Reading, args: argparse.Namespace, reach: FromHere) -> Report:
+def _of_function(
+    doctor: Doctor, reading: Reading, args: argparse.Namespace, reach: FromHere
+) -> Report:
     if reading.function is None:  # a reading without one has been reported
         return Report(reading.target.name, failure=reading.error)
     subject, found = doctor.examine(reading.function, is_named=reading.target.is_named)
@@ -157,7 +169,8 @@ def _of_function(doctor: Doctor, reading: Reading, args: argparse.Namespace, rea
 def _is_left_alone(subject: Subject, found: Sequence[Finding]) -> bool:
     """Whether nothing of ours is on the function. Then its endpoint is not checked."""
     return subject.is_none_of_ours or any(
-        finding.check in {"edge", "old-runtime", "switched-off"} and finding.severity != NOTE for finding in found
+        finding.check in {"edge", "old-runtime", "switched-off"} and finding.severity != NOTE
+        for finding in found
     )
 
 

@@ -37,15 +37,23 @@ ARCHITECTURES = ("x86_64", "aarch64")
 _OF_A_SANDBOX = ("AWS_LAMBDA_FUNCTION_NAME", "LAMBDA_TASK_ROOT")
 
 
-def check_environment(opt: Path, variables: Mapping[str, str], *, is_offline: bool) -> list[Finding]:
+def check_environment(
+    opt: Path, variables: Mapping[str, str], *, is_offline: bool
+) -> list[Finding]:
     """All findings, the most severe first. `opt` is the folder of the layer."""
     settings = Settings(encoded(variables))
-    found = [*_check_files(opt, variables), *_check_start(settings, opt, variables), *_check_port(settings)]
+    found = [
+        *_check_files(opt, variables),
+        *_check_start(settings, opt, variables),
+        *_check_port(settings),
+    ]
     found += check_values(variables)
     memory = variables.get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "")
     found += check_memory(int(memory) if memory.isdecimal() else None)
     if not is_offline and settings.export_enabled:
-        found += check_reach_as_the_extension(variables, ERROR if _is_sandbox(opt, variables) else WARNING)
+        found += check_reach_as_the_extension(
+            variables, ERROR if _is_sandbox(opt, variables) else WARNING
+        )
     return graded(found)
 
 
@@ -58,8 +66,10 @@ def _check_files(opt: Path, variables: Mapping[str, str]) -> Iterator[Finding]:
         yield Finding(
             "no-sandbox",
             NOTE,
-            f"This is neither a sandbox nor a container of Lambda's: {_OF_A_SANDBOX[0]} is not set, and {opt} holds no extensions.",
-            "Name functions or templates to examine them; here only variables, port and endpoint are looked at.",
+            f"This is neither a sandbox nor a container of Lambda's: {_OF_A_SANDBOX[0]} is not "
+            f"set, and {opt} holds no extensions.",
+            "Name functions or templates to examine them; here only variables, port and endpoint "
+            "are looked at.",
         )
         return
     extension, wrapper = opt / "extensions" / LAYER_NAME, opt / LAYER_NAME / "wrapper"
@@ -73,7 +83,10 @@ def _check_files(opt: Path, variables: Mapping[str, str]) -> Iterator[Finding]:
             )
         elif not os.access(file, os.X_OK):
             yield Finding(
-                f"no-{name}-file", ERROR, f"{file} is not executable.", f"Copy it with its mode, or `chmod +x {file}`."
+                f"no-{name}-file",
+                ERROR,
+                f"{file} is not executable.",
+                f"Copy it with its mode, or `chmod +x {file}`.",
             )
     if extension.is_file():
         yield from _check_interpreter(opt)
@@ -89,11 +102,14 @@ def _check_interpreter(opt: Path) -> Iterator[Finding]:
             f"The layer is made for {', '.join(made_for)}, and this is {machine}.",
             "Use a layer built for both architectures: `make layer` without ARCH.",
         )
-    elif made_for and not all(os.access(opt / LAYER_NAME / machine / name, os.R_OK) for name in ("python", "ld.so")):
+    elif made_for and not all(
+        os.access(opt / LAYER_NAME / machine / name, os.R_OK) for name in ("python", "ld.so")
+    ):
         yield Finding(
             "no-interpreter",
             ERROR,
-            f"The layer's interpreter in {opt / LAYER_NAME / machine} is not there or cannot be read.",
+            f"The layer's interpreter in {opt / LAYER_NAME / machine} is not there or cannot "
+            f"be read.",
             "Copy the whole of the layer's /opt, readable for everybody.",
         )
     elif not made_for and not _other_interpreter(opt):
@@ -106,21 +122,29 @@ def _check_interpreter(opt: Path) -> Iterator[Finding]:
 
 
 def _other_interpreter(opt: Path) -> bool:
-    return (opt / ".lrap-paths").is_file() or Path("/var/lang/bin/python3").is_file() or bool(shutil.which("python3"))
+    return (
+        (opt / ".lrap-paths").is_file()
+        or Path("/var/lang/bin/python3").is_file()
+        or bool(shutil.which("python3"))
+    )
 
 
 def _check_start(settings: Settings, opt: Path, variables: Mapping[str, str]) -> Iterator[Finding]:
     if _is_behind_us(settings):
         return  # The wrapper has run: this is a child of the runtime.
-    wrapper, following = (variables.get(name, "") for name in (WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE))
+    wrapper, following = (
+        variables.get(name, "") for name in (WRAPPER_VARIABLE, NEXT_WRAPPER_VARIABLE)
+    )
     if not wrapper:
         if _is_sandbox(opt, variables):
             yield Finding(
                 "no-wrapper",
                 NOTE,
-                f"{WRAPPER_VARIABLE} is not set here, so the runtime starts through our wrapper only if its bootstrap or "
+                f"{WRAPPER_VARIABLE} is not set here, so the runtime starts through our wrapper "
+                f"only if its bootstrap or "
                 "the image's entry point does that.",
-                f'Set it to {WRAPPER}, or end the bootstrap with: {BOOTSTRAP_LINE}; in an image ENTRYPOINT ["{WRAPPER}", …].',
+                f"Set it to {WRAPPER}, or end the bootstrap with: {BOOTSTRAP_LINE}; in an image "
+                f'ENTRYPOINT ["{WRAPPER}", …].',
             )
         return
     if wrapper == WRAPPER and variables.get("AWS_EXECUTION_ENV") and settings.extensions_api:
@@ -128,18 +152,27 @@ def _check_start(settings: Settings, opt: Path, variables: Mapping[str, str]) ->
         yield Finding(
             "past-us",
             WARNING,
-            f"The runtime here calls {_written(settings.extensions_api)}, not our port {settings.listener_port}.",
-            "Look for lines of lrap-otel in the function's log: the wrapper found no extension. Nothing needs to be done "
+            f"The runtime here calls {_written(settings.extensions_api)}, not our port "
+            f"{settings.listener_port}.",
+            "Look for lines of lrap-otel in the function's log: the wrapper found no extension. "
+            "Nothing needs to be done "
             "if another proxy comes between.",
         )
     yield from check_wrapper(encoded(variables))
-    for name, path, severity in ((WRAPPER_VARIABLE, wrapper, ERROR), (NEXT_WRAPPER_VARIABLE, following, WARNING)):
+    for name, path, severity in (
+        (WRAPPER_VARIABLE, wrapper, ERROR),
+        (NEXT_WRAPPER_VARIABLE, following, WARNING),
+    ):
         if path and path != WRAPPER and not _is_executable(opt, path):
             yield Finding(
                 "wrapper-missing",
                 severity,
                 f"{name} names {shown(path)}, which is not there or not executable"
-                + (": every invocation fails." if severity == ERROR else "; the runtime starts without it."),
+                + (
+                    ": every invocation fails."
+                    if severity == ERROR
+                    else "; the runtime starts without it."
+                ),
                 "Add the layer that holds it, or correct the path.",
             )
 
@@ -155,7 +188,9 @@ def _written(address: tuple[str, int]) -> str:
 def _is_executable(opt: Path, path: str) -> bool:
     below = Path(path).relative_to(OPT) if path.startswith(f"{OPT}/") else None
     file = opt / below if below else Path(path)
-    return (file.is_file() and os.access(file, os.X_OK)) or ("/" not in path and bool(shutil.which(path)))
+    return (file.is_file() and os.access(file, os.X_OK)) or (
+        "/" not in path and bool(shutil.which(path))
+    )
 
 
 def _check_port(settings: Settings) -> Iterator[Finding]:
@@ -187,7 +222,11 @@ def _reason(owner: str, error: OSError) -> str:
 
 
 def _is_ours(command: str) -> bool:
-    return f"extensions/{LAYER_NAME}" in command or "lrap_otel" in command or "opt/entrypoint" in command
+    return (
+        f"extensions/{LAYER_NAME}" in command
+        or "lrap_otel" in command
+        or "opt/entrypoint" in command
+    )
 
 
 def _owner(port: int) -> str:
@@ -208,7 +247,13 @@ def _holds(process: Path, inodes: set[str]) -> bool:
 
 def _command(process: Path) -> str:
     try:
-        return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace").strip()
+        return (
+            (process / "cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode("utf-8", "replace")
+            .strip()
+        )
     except OSError:
         return ""
 

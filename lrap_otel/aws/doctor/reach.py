@@ -21,7 +21,15 @@ from lrap_otel.telemetry.export.endpoint import Endpoint
 from lrap_otel.telemetry.export.ways import endpoint_of
 from lrap_otel.telemetry.settings import ExportSettings, NetworkSettings
 from lrap_otel.telemetry.url import Url
-from lrap_otel.telemetry.variable_checks import ERROR, NOTE, WARNING, Finding, aws_service, is_public, split_url
+from lrap_otel.telemetry.variable_checks import (
+    ERROR,
+    NOTE,
+    WARNING,
+    Finding,
+    aws_service,
+    is_public,
+    split_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,15 +49,20 @@ def check_reach_as_the_extension(variables: Mapping[str, str], severity: str) ->
             yield Finding(
                 "secrets",
                 NOTE,
-                f"Whether the endpoint of {signal} answers is not asked: its settings refer to secrets.",
-                "The first export tells; lines of the extension's name a secret that it cannot read.",
+                f"Whether the endpoint of {signal} answers is not asked: its settings refer to "
+                f"secrets.",
+                "The first export tells; lines of the extension's name a secret that it "
+                "cannot read.",
             )
             continue
         try:
             endpoint = endpoint_of(settings, export, {})
         except (OSError, ValueError) as error:
             yield Finding(
-                "unusable-endpoint", ERROR, f"The endpoint of {signal} cannot be used: {error}.", "Correct it."
+                "unusable-endpoint",
+                ERROR,
+                f"The endpoint of {signal} cannot be used: {error}.",
+                "Correct it.",
             )
             continue
         yield from _ask(signal, endpoint, silent, severity, is_here=True)
@@ -71,19 +84,25 @@ class FromHere:
     def _ask_once(self, signal: str, url: str) -> list[Finding]:
         bare = str(Url(url))
         if (signal, bare) not in self._found:
-            self._found[signal, bare] = [*self._ask(signal, bare)] if is_public(split_url(bare)[1]) else []
+            self._found[signal, bare] = (
+                [*self._ask(signal, bare)] if is_public(split_url(bare)[1]) else []
+            )
         return self._found[signal, bare]
 
     def _ask(self, signal: str, url: str) -> Iterator[Finding]:
         export = ExportSettings(encoded({f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT": url}))
         try:
-            endpoint = Endpoint(export.traces if signal == "traces" else export.metrics, self._network, {})
+            endpoint = Endpoint(
+                export.traces if signal == "traces" else export.metrics, self._network, {}
+            )
         except (OSError, ValueError):
             return  # A proxy or certificates of this machine: the result would say nothing.
         yield from _ask(signal, endpoint, self._silent, WARNING, is_here=False)
 
 
-def _ask(signal: str, endpoint: Endpoint, silent: dict[str, str], severity: str, *, is_here: bool) -> Iterator[Finding]:
+def _ask(
+    signal: str, endpoint: Endpoint, silent: dict[str, str], severity: str, *, is_here: bool
+) -> Iterator[Finding]:
     """Send one request. `silent` collects endpoints that did not answer, with the reason, so that
     the second signal need not wait too.
     """
@@ -110,7 +129,9 @@ def _ask(signal: str, endpoint: Endpoint, silent: dict[str, str], severity: str,
     )
 
 
-def _meaning(signal: str, endpoint: Endpoint, status: int, text: str, *, is_here: bool) -> Iterator[Finding]:
+def _meaning(
+    signal: str, endpoint: Endpoint, status: int, text: str, *, is_here: bool
+) -> Iterator[Finding]:
     """The meaning of a status other than 2xx. Without credentials, only one of them has any."""
     place = f"{endpoint.url.scheme}://{endpoint.url.address}"
     if status in {404, 405}:
@@ -125,7 +146,9 @@ def _meaning(signal: str, endpoint: Endpoint, status: int, text: str, *, is_here
     elif aws_service(endpoint.url.host):
         # It has its own advice; of other answers to an export of nothing nothing is known.
         if status in {401, 403} or TRANSACTION_SEARCH in text:
-            yield Finding("aws-answer", ERROR, f"{place} takes no {signal} of ours: {text}.", "Do as it says.")
+            yield Finding(
+                "aws-answer", ERROR, f"{place} takes no {signal} of ours: {text}.", "Do as it says."
+            )
     elif status in {401, 403}:
         yield Finding(
             "credentials-refused",

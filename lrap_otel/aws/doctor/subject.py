@@ -68,7 +68,9 @@ class Subject:
             runtime=function.runtime,
             is_image=function.package_type == "Image",
             architectures=function.architectures,
-            layers=tuple(Layer(layer_name(arn), is_ours(arn, other_name)) for arn in function.layers),
+            layers=tuple(
+                Layer(layer_name(arn), is_ours(arn, other_name)) for arn in function.layers
+            ),
             memory_mb=function.memory_mb,
             is_traced_by_xray=function.tracing == "Active",
             is_in_vpc=bool(function.vpc_id),
@@ -91,7 +93,9 @@ class Subject:
         if self.is_named and self.is_image:
             return False
         names = {*self.variables, *self.unknown}
-        is_wrapped = self.variables.get(WRAPPER_VARIABLE) == WRAPPER or WRAPPER_VARIABLE in self.unknown
+        is_wrapped = (
+            self.variables.get(WRAPPER_VARIABLE) == WRAPPER or WRAPPER_VARIABLE in self.unknown
+        )
         prefixes = ("LRAP_", "OTEL_EXPORTER_OTLP_") if self.is_image else ("LRAP_",)
         return (
             (self.is_image or self.has_our_layer is False)

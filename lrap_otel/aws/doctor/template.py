@@ -31,7 +31,11 @@ MAX_BYTES = 1_048_576
 
 _FUNCTION, _SAM_FUNCTION = "AWS::Lambda::Function", "AWS::Serverless::Function"
 _LAYERS = ("AWS::Lambda::LayerVersion", "AWS::Serverless::LayerVersion")
-_PSEUDO = {"${AWS::Partition}": "aws", "${AWS::Region}": "us-east-1", "${AWS::AccountId}": "123456789012"}
+_PSEUDO = {
+    "${AWS::Partition}": "aws",
+    "${AWS::Region}": "us-east-1",
+    "${AWS::AccountId}": "123456789012",
+}
 
 
 class _Unknown:
@@ -63,7 +67,11 @@ def read_template(path: Path, other_name: str) -> tuple[list[Subject], list[str]
     if not isinstance(resources, dict):
         raise AwsError(f"{path} has no Resources: is it a template of SAM or CloudFormation?")
     known = {name: resource for name, resource in resources.items() if isinstance(resource, dict)}
-    layers = {name: _own_layer(name, resource, other_name) for name, resource in known.items() if _is_layer(resource)}
+    layers = {
+        name: _own_layer(name, resource, other_name)
+        for name, resource in known.items()
+        if _is_layer(resource)
+    }
     defaults = _mapping(_mapping(document.get("Globals")).get("Function"))
     template = _Template(layers, defaults)
     functions = [
@@ -71,7 +79,9 @@ def read_template(path: Path, other_name: str) -> tuple[list[Subject], list[str]
         for name, resource in known.items()
         if resource.get("Type") in {_FUNCTION, _SAM_FUNCTION}
     ]
-    return functions, [shown(str(name)) for name in resources if str(name).startswith("Fn::ForEach::")]
+    return functions, [
+        shown(str(name)) for name in resources if str(name).startswith("Fn::ForEach::")
+    ]
 
 
 def _load(path: Path) -> dict[str, Any]:
@@ -173,7 +183,11 @@ def _own_layer(logical_id: str, resource: Mapping[str, Any], other_name: str) ->
     properties = _mapping(resource.get("Properties"))
     name = _literal(properties.get("LayerName", logical_id))
     architectures = properties.get("CompatibleArchitectures")
-    known = [item for item in architectures if isinstance(item, str)] if isinstance(architectures, list) else []
+    known = (
+        [item for item in architectures if isinstance(item, str)]
+        if isinstance(architectures, list)
+        else []
+    )
     is_called_so = isinstance(name, str) and name in {LAYER_NAME, other_name}
     return Layer(str(name), is_called_so or None, tuple(known))
 
@@ -187,7 +201,11 @@ def _subject(template: _Template, resource: Mapping[str, Any], other_name: str) 
     defaults = template.defaults if is_sam else {}
     properties = {**defaults, **own}
     variables, unknown, has_all = _variables(defaults, own)
-    tracing = _literal(properties.get("Tracing") if is_sam else _mapping(properties.get("TracingConfig")).get("Mode"))
+    tracing = _literal(
+        properties.get("Tracing")
+        if is_sam
+        else _mapping(properties.get("TracingConfig")).get("Mode")
+    )
     runtime = _literal(properties.get("Runtime"))
     is_image = properties.get("PackageType") == "Image" or "ImageUri" in properties
     return Subject(
@@ -264,11 +282,17 @@ def _layer(template: _Template, value: Any, other_name: str) -> Layer:
         return Layer("", None)
     name = layer_name(value)
     # An ARN that is fully written out, or open in its version alone.
-    if not name and (match := re.fullmatch(r"arn:aws[a-z-]*:lambda:[^:]+:[^:]+:layer:([A-Za-z0-9_-]+)(:.*)?", value)):
+    if not name and (
+        match := re.fullmatch(
+            r"arn:aws[a-z-]*:lambda:[^:]+:[^:]+:layer:([A-Za-z0-9_-]+)(:.*)?", value
+        )
+    ):
         name = match[1]
     if not name:
         return Layer("", None)
-    return Layer(name, name in {LAYER_NAME, other_name} if "${" in value else is_ours(value, other_name))
+    return Layer(
+        name, name in {LAYER_NAME, other_name} if "${" in value else is_ours(value, other_name)
+    )
 
 
 def _without_pseudo_parameters(text: str) -> str:

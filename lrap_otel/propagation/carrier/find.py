@@ -41,7 +41,9 @@ def find(
             return match
         # `x in bytes` tries x as a number first, and makes and drops an error: slower than the
         # search.
-        if event.startswith(_BATCHES) or (event.find(ANY_HEADERS) < 0 and event.find(_PASSTHROUGH_HEADERS) < 0):
+        if event.startswith(_BATCHES) or (
+            event.find(ANY_HEADERS) < 0 and event.find(_PASSTHROUGH_HEADERS) < 0
+        ):
             return None
         event.decode()
         match = templates.find_with_escapes(event) if templates is not None else None

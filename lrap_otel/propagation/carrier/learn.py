@@ -26,11 +26,20 @@ _STRING = Value(bytes(set(range(32, 256)) - set(b'"\\')), 0)
 _LITERAL_LIMIT_BYTES = 4_096
 # A traceparent of the version that is in use: trace id, span id and flags are the groups.
 _HEX = b"0123456789abcdef"
-_TRACEPARENT = b"00-", Group(Value(_HEX, 32, 32)), b"-", Group(Value(_HEX, 16, 16)), b"-", Group(Value(_HEX, 2, 2))
+_TRACEPARENT = (
+    b"00-",
+    Group(Value(_HEX, 32, 32)),
+    b"-",
+    Group(Value(_HEX, 16, 16)),
+    b"-",
+    Group(Value(_HEX, 2, 2)),
+)
 _TRACEPARENT_BYTES = 55
 
 
-def template_of(event: bytes, carrier: "ScannedCarrier", compiler: "PatternCompiler") -> EventTemplate | None:
+def template_of(
+    event: bytes, carrier: "ScannedCarrier", compiler: "PatternCompiler"
+) -> EventTemplate | None:
     """The template of an event with this carrier; None if it would hardly match another."""
     points = _points_of(carrier)
     plain = without_escapes(part_that_matters(event)) if points else b""
@@ -45,7 +54,11 @@ def _is_the_events_own(plain: bytes, count: int) -> bool:
     event.
     """
     before = b"".join(plain[: plain.find(REQUEST_CONTEXT)].split(b'"')[::2])
-    return count == 1 and before.count(b"{") - before.count(b"}") == 1 and before.count(b"[") == before.count(b"]")
+    return (
+        count == 1
+        and before.count(b"{") - before.count(b"}") == 1
+        and before.count(b"[") == before.count(b"]")
+    )
 
 
 def _points_of(carrier: "ScannedCarrier") -> "Points | None":
@@ -58,13 +71,17 @@ def _points_of(carrier: "ScannedCarrier") -> "Points | None":
         if headers.is_null or headers.is_empty:
             return None
         front = headers.start + 1
-        points[front, front] = InsertionPoint("", has_arrays=headers.has_arrays, names=frozenset(headers.spans))
+        points[front, front] = InsertionPoint(
+            "", has_arrays=headers.has_arrays, names=frozenset(headers.spans)
+        )
         mark = 2 if headers.has_arrays else 1
         for name, spans in headers.spans.items():
             if len(spans) != 1:
                 return None
             start, value_start, value_end = spans[0]
-            points[value_start + mark, value_end - mark] = InsertionPoint(name, is_read=read[name] is headers)
+            points[value_start + mark, value_end - mark] = InsertionPoint(
+                name, is_read=read[name] is headers
+            )
             if not carrier.text.startswith(name, start + 1) and name != KEEPS_ITS_SPELLING:
                 points[start + 1, start + 1 + len(name)] = InsertionPoint(name, is_name=True)
     return points
@@ -126,7 +143,9 @@ class _TemplateBuilder:
         return EventTemplate(pattern, self._points, self._segments, parent_at) if pattern else None
 
 
-def _template_of(plain: bytes, points: "Points", compiler: "PatternCompiler") -> EventTemplate | None:
+def _template_of(
+    plain: bytes, points: "Points", compiler: "PatternCompiler"
+) -> EventTemplate | None:
     """None if there are numbers in the text, which hardly come again, or it is too long."""
     pieces = plain.split(b'"')
     builder = _TemplateBuilder()
@@ -134,7 +153,9 @@ def _template_of(plain: bytes, points: "Points", compiler: "PatternCompiler") ->
     for number, piece in enumerate(pieces):
         end = position + len(piece)
         is_string = number % 2 == 1
-        is_value = is_string and not (pieces[number + 1 : number + 2] or [b""])[0].lstrip().startswith(b":")
+        is_value = is_string and not (pieces[number + 1 : number + 2] or [b""])[
+            0
+        ].lstrip().startswith(b":")
         if not is_string and piece.translate(None, _DIGITS) != piece:
             return None
         if is_string and (position, end) in points:
@@ -148,7 +169,11 @@ def _template_of(plain: bytes, points: "Points", compiler: "PatternCompiler") ->
         if number < len(pieces) - 1:
             builder.keep(b'"')
         position = end + 1
-    return builder.template(compiler) if len(pieces) % 2 and literal_bytes <= _LITERAL_LIMIT_BYTES else None
+    return (
+        builder.template(compiler)
+        if len(pieces) % 2 and literal_bytes <= _LITERAL_LIMIT_BYTES
+        else None
+    )
 
 
 def _keep_literal(builder: _TemplateBuilder, piece: bytes, position: int, points: "Points") -> None:

@@ -1,6 +1,11 @@
 """The templates that the events of this function have left."""
 
-from lrap_otel.propagation.carrier.templates import ANY_HEADERS, TemplateMatch, part_that_matters, without_escapes
+from lrap_otel.propagation.carrier.templates import (
+    ANY_HEADERS,
+    TemplateMatch,
+    part_that_matters,
+    without_escapes,
+)
 from lrap_otel.text.learning import LearningBackoff
 
 TYPE_CHECKING = False
@@ -85,7 +90,9 @@ class EventTemplates:
         if template is not None:
             # One that takes any text for a traceparent comes last: others may tell its parts apart.
             is_general = (
-                template.parent_at < 0 and "traceparent" in template.reads and "tracestate" not in template.reads
+                template.parent_at < 0
+                and "traceparent" in template.reads
+                and "tracestate" not in template.reads
             )
             others = self.known[: TEMPLATES_LIMIT - 1]
             self.known = [*others, template] if is_general else [template, *others]

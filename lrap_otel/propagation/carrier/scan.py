@@ -42,7 +42,9 @@ def _http_event(text: str) -> ScannedCarrier | None:
     # Where API Gateway, Function URL and ALB have no headers, consoles and test tools write null.
     may_be_null = "httpMethod" in members or "rawPath" in members
     # The last are those of AppSync's authorizers.
-    return _carrier(text, members, may_be_null=may_be_null) or _carrier(text, members, ("requestHeaders",))
+    return _carrier(text, members, may_be_null=may_be_null) or _carrier(
+        text, members, ("requestHeaders",)
+    )
 
 
 def _lattice_v1_event(text: str) -> ScannedCarrier | None:
@@ -124,12 +126,17 @@ def _carrier(
     """In those of the members of these names that are there."""
     names = [name for name in may_be if name in members]
     objects = [
-        _headers_object(text, members[name], name == "multiValueHeaders", may_be_null, takes_more) for name in names
+        _headers_object(text, members[name], name == "multiValueHeaders", may_be_null, takes_more)
+        for name in names
     ]
     headers: dict[str, str] = {}
     for name in names:
         headers.update(_values_by_name(members[name][2]))
-    return ScannedCarrier(text, headers, [each for each in objects if each] if all(objects) else []) if names else None
+    return (
+        ScannedCarrier(text, headers, [each for each in objects if each] if all(objects) else [])
+        if names
+        else None
+    )
 
 
 def _headers_object(

@@ -42,7 +42,9 @@ class ScannedCarrier:
         """The parent that W3C's fields name; see `w3c.extract`."""
         return w3c.extract(self.headers)
 
-    def write(self, event: "bytes | memoryview", names: "Texts", values: "Values") -> "Pieces | None":
+    def write(
+        self, event: "bytes | memoryview", names: "Texts", values: "Values"
+    ) -> "Pieces | None":
         """See `inject.into_event`."""
         fields = text_fields(names, values)
         edits: list[Edit] = []
@@ -65,9 +67,13 @@ class ScannedCarrier:
         for name, ours in STALE_WITH.items():
             is_beside_ours = headers.takes_more or ours in headers.spans
             if name in headers.spans and is_beside_ours and is_stale(name, fields):
-                self._replace(edits, headers.spans[name], name, '[""]' if headers.has_arrays else '""')
+                self._replace(
+                    edits, headers.spans[name], name, '[""]' if headers.has_arrays else '""'
+                )
 
-    def _replace(self, edits: "list[Edit]", spans: "tuple[MemberSpan, ...]", name: str, written: str) -> None:
+    def _replace(
+        self, edits: "list[Edit]", spans: "tuple[MemberSpan, ...]", name: str, written: str
+    ) -> None:
         for start, value_start, value_end in spans:
             edits.append((value_start, value_end, written))
             if name != KEEPS_ITS_SPELLING and not self.text.startswith(name, start + 1):

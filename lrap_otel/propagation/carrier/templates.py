@@ -72,7 +72,11 @@ class InsertionPoint:
     def _added(self, numbers: "dict[str, int]") -> "Sequence[Piece]":
         opening, closing = (b'":["', b'"],') if self.has_arrays else (b'":"', b'",')
         added = [(name, number) for name, number in numbers.items() if name not in self.names]
-        return [piece for name, number in added for piece in (b'"' + name.encode() + opening, number, closing)]
+        return [
+            piece
+            for name, number in added
+            for piece in (b'"' + name.encode() + opening, number, closing)
+        ]
 
 
 class EventTemplate:
@@ -130,7 +134,9 @@ class TemplateMatch:
         pieces = self.template.reads.get(name)
         if pieces is None:
             return default
-        value = b"".join([self.values[piece] if isinstance(piece, int) else piece for piece in pieces])
+        value = b"".join(
+            [self.values[piece] if isinstance(piece, int) else piece for piece in pieces]
+        )
         return (unescape(value) if value.find(b"\\") >= 0 else value).decode("latin-1")
 
     def parent(self) -> SpanContext | None:
@@ -141,12 +147,18 @@ class TemplateMatch:
         trace_id, span_id, flags = self.values[at : at + 3]
         if trace_id == _NO_TRACE_ID or span_id == _NO_SPAN_ID:
             return None
-        return SpanContext(trace_id.decode(), span_id.decode(), SAMPLED if flags == b"01" else int(flags, 16))
+        return SpanContext(
+            trace_id.decode(), span_id.decode(), SAMPLED if flags == b"01" else int(flags, 16)
+        )
 
-    def write(self, event: "bytes | memoryview", names: "Texts", values: "Values") -> "list[bytes | memoryview]":
+    def write(
+        self, event: "bytes | memoryview", names: "Texts", values: "Values"
+    ) -> "list[bytes | memoryview]":
         """See `inject.into_event`."""
         if len(names) > 2 or values[-1].find(b'"') >= 0 or values[-1].find(b"\\") >= 0:
-            values = tuple([encode_basestring_ascii(value.decode())[1:-1].encode() for value in values])
+            values = tuple(
+                [encode_basestring_ascii(value.decode())[1:-1].encode() for value in values]
+            )
         rest = event[self.end :] if len(event) <= _COPIED_BYTES else memoryview(event)[self.end :]
         return [self.template.formats[names].fill(self.values + values), rest]
 
@@ -159,7 +171,9 @@ def part_that_matters(event: bytes) -> bytes:
     context, headers = event.find(REQUEST_CONTEXT), event.rfind(ANY_HEADERS)
     if context < 0:
         return b""
-    return event[: context + len(REQUEST_CONTEXT) if context > headers else _end_of_headers(event, headers)]
+    return event[
+        : context + len(REQUEST_CONTEXT) if context > headers else _end_of_headers(event, headers)
+    ]
 
 
 def _end_of_headers(event: bytes, headers: int) -> int:

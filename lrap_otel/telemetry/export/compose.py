@@ -38,7 +38,9 @@ def exporter_of(
     traces, metrics = ([*ours.of(name), *others.get(name, [])] for name in (TRACES, METRICS))
     count = max(len(traces), len(metrics), 1)
     exporters = [
-        Exporter(settings, warn_alone, {TRACES: _nth(traces, number), METRICS: _nth(metrics, number)})
+        Exporter(
+            settings, warn_alone, {TRACES: _nth(traces, number), METRICS: _nth(metrics, number)}
+        )
         for number in range(count)
     ]
     if count == 1 and not finishing:

@@ -90,12 +90,15 @@ class Connection:
         self._session: _ssl.SSLSession | None = None
         self._answered: Address | None = None
 
-    def post(self, fields: dict[str, str], body: bytes, deadline: "Deadline", *, may_repeat: bool = True) -> Reply:
+    def post(
+        self, fields: dict[str, str], body: bytes, deadline: "Deadline", *, may_repeat: bool = True
+    ) -> Reply:
         """Send one POST and read the answer before `deadline`.
 
         A kept connection that turns out dead within `dead_within_s`, before it has answered a byte,
         is replaced once. What may not be repeated goes again only if the server's system has not
-        acknowledged all of it: it may have been taken, and the connection closed for another reason.
+        acknowledged all of it: it may have been taken, and the connection closed for another
+        reason.
 
         Raises NotSentError or BrokenError; the connection is closed then, unless nothing was sent.
         """
@@ -225,7 +228,9 @@ class Connection:
         """Let the proxy connect us to the server."""
         authority = self._url.authority
         try:
-            wire.send(_head(f"CONNECT {authority}", f"Host: {authority}", *_proxy_fields(proxy)), deadline)
+            wire.send(
+                _head(f"CONNECT {authority}", f"Host: {authority}", *_proxy_fields(proxy)), deadline
+            )
             status, _ = _Reader(wire, deadline).head()
         except TimeoutError as error:
             text = f"no answer of the proxy {proxy.address} in time"
@@ -325,7 +330,9 @@ class _Reader:
             if self._until(b"\r\n", 2) != b"":
                 return False
         read_bytes = 0
-        while (trailer := self._until(b"\r\n", _LINE_LIMIT_BYTES)) and read_bytes < _HEAD_LIMIT_BYTES:
+        while (
+            trailer := self._until(b"\r\n", _LINE_LIMIT_BYTES)
+        ) and read_bytes < _HEAD_LIMIT_BYTES:
             read_bytes += len(trailer)
         return trailer == b""
 

@@ -143,7 +143,9 @@ class Deadline:
         return monotonic() >= self.yields_s
 
     def _surely_left_s(self) -> float:
-        """Seconds until the deadline can first be due, if the event_fd is not set; 0.0 if it may be."""
+        """Seconds until the deadline can first be due, if the event_fd is not set; 0.0 if it may
+        be.
+        """
         left_s = self.at_s - self._clock.now_s()
         return max(0.0, left_s if self._yields else min(left_s, self.yields_s - monotonic()))
 

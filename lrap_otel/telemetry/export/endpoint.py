@@ -65,7 +65,9 @@ class Endpoint:
     apart_s = 0.0
     max_batch_bytes = 4 * 1024 * 1024
 
-    def __init__(self, settings: "SignalSettings", network: "NetworkSettings", tls: "TlsByFiles") -> None:
+    def __init__(
+        self, settings: "SignalSettings", network: "NetworkSettings", tls: "TlsByFiles"
+    ) -> None:
         """`tls` is shared by all endpoints.
 
         Raises ValueError or OSError, with a text for people, if the settings cannot be used (a port
@@ -80,7 +82,9 @@ class Endpoint:
         self._secrets = _secrets(self.url, settings.headers)
         is_tls = self.url.scheme == "https"
         proxy = proxy_for(self.url, network)
-        self._connection = Connection(self.url, proxy, _tls(settings, network, tls) if is_tls else None)
+        self._connection = Connection(
+            self.url, proxy, _tls(settings, network, tls) if is_tls else None
+        )
 
     def post(self, body: bytes, deadline: "Deadline", *, may_repeat: bool = True) -> Answer:
         """One attempt, over at `deadline` or after the signal's time-out, whichever is sooner.
@@ -91,7 +95,9 @@ class Endpoint:
             body = _gzipped(body)
         deadline = deadline.within(self._timeout_s)
         try:
-            reply = self._connection.post(self._fields_for(body, deadline), body, deadline, may_repeat=may_repeat)
+            reply = self._connection.post(
+                self._fields_for(body, deadline), body, deadline, may_repeat=may_repeat
+            )
         except NotSentError as error:
             return Answer(REFUSED, error.error_type, str(error))
         except BrokenError as error:
@@ -130,7 +136,8 @@ class Endpoint:
 
 
 def _first_line(body: bytes, secrets: list[str]) -> str:
-    """The first line of a text that says anything, without the secrets: one that is cut would not be found.
+    """The first line of a text that says anything, without the secrets: one that is cut would not
+    be found.
 
     OTLP's own errors are protobuf with a text in it, of which the text remains.
     """
@@ -191,10 +198,14 @@ def _fields(settings: "SignalSettings", url: Url) -> dict[str, str]:
 
 
 def _tls(settings: "SignalSettings", network: "NetworkSettings", known: "TlsByFiles") -> "Tls":
-    return shared_tls((settings.certificate, settings.client_certificate, settings.client_key), network, known)
+    return shared_tls(
+        (settings.certificate, settings.client_certificate, settings.client_key), network, known
+    )
 
 
-def shared_tls(files: tuple[str, str, str], network: "NetworkSettings", known: "TlsByFiles") -> "Tls":
+def shared_tls(
+    files: tuple[str, str, str], network: "NetworkSettings", known: "TlsByFiles"
+) -> "Tls":
     """TLS with these files (see `Tls`), which are empty for none; made once, and kept in `known`.
 
     Raises ValueError or OSError, with a text for people, if it cannot be made.

@@ -81,7 +81,9 @@ class Exporter:
         now_s: "Callable[[], float]" = monotonic,
         chance: "Callable[[], float]" = chance,
     ) -> None:
-        """`warn` takes a line for people. `ways` say where each signal goes, None if it goes nowhere."""
+        """`warn` takes a line for people. `ways` say where each signal goes, None if it goes
+        nowhere.
+        """
         self._warn = warn
         self._warned: set[tuple[str, str]] = set()
         self._losses = Losses()
@@ -139,15 +141,16 @@ class Exporter:
         was not to be sent. A pause after a failure is kept, but not if this export `is_last`: then
         what became of the spans is measured, and the metrics that say so are sent as well.
 
-        Spans that an earlier process left are sent first; those that are left now have a copy in the
-        spool when this returns.
+        Spans that an earlier process left are sent first; those that are left now have a copy in
+        the spool when this returns.
         """
         traces = self._traces
         if not spans or traces is None:
             return self._export(metrics, deadline, spans=spans, measured=measured, is_last=is_last)
         self._spans.recover()
         if self._spans.copied:
-            self._spans.keep()  # it will probably fail again, and we may be killed before it is over
+            # it will probably fail again, and we may be killed before it is over
+            self._spans.keep()
         self._count_losses(traces, metrics)
         try:
             return self._export(metrics, deadline, spans=True, measured=measured, is_last=is_last)
@@ -156,7 +159,13 @@ class Exporter:
             self._count_losses(traces, metrics)
 
     def _export(
-        self, metrics: "Instruments", deadline: "Deadline", *, spans: bool, measured: bool, is_last: bool
+        self,
+        metrics: "Instruments",
+        deadline: "Deadline",
+        *,
+        spans: bool,
+        measured: bool,
+        is_last: bool,
     ) -> tuple[bool, bool]:
         if deadline.has_come():
             return not (spans and self._spans), not measured
@@ -262,7 +271,9 @@ class Exporter:
         gave_way, missing = self._spans.take_losses()
         self._drop_spans(gave_way, _QUEUE_FULL, metrics, traces)
         if missing:
-            self._warn(f"{missing} spans of an earlier process are lost: the spool had no room for them")
+            self._warn(
+                f"{missing} spans of an earlier process are lost: the spool had no room for them"
+            )
             self._drop_spans(missing, "spool_full", metrics, traces)
 
     def _collect(self, metrics: "Instruments", *, is_last: bool) -> None:
@@ -324,7 +335,9 @@ class Exporter:
         else:
             self._warn(f"{signal.name} could not be exported: {signal.reason}")
 
-    def _drop_spans(self, count: int, error_type: str, metrics: "Instruments", signal: _Signal) -> None:
+    def _drop_spans(
+        self, count: int, error_type: str, metrics: "Instruments", signal: _Signal
+    ) -> None:
         if not count:
             return
         metrics.drop_spans(count, error_type)

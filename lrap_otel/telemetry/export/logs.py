@@ -59,8 +59,8 @@ class LogExporter:
             from lrap_otel.telemetry.otlp.json_format import log_json, logs_request  # noqa: PLC0415 - few ask for it
 
             self._encode: Callable[[LogRecord], Any] = log_json
-            self._request: Callable[[Resource, list[Any]], bytes] = lambda resource, logs: logs_request(
-                resource, SCOPE, logs
+            self._request: Callable[[Resource, list[Any]], bytes] = lambda resource, logs: (
+                logs_request(resource, SCOPE, logs)
             )
         else:
             from lrap_otel.telemetry.otlp import logs, wire  # noqa: PLC0415 - see above
@@ -121,7 +121,9 @@ class LogExporter:
             if deadline.has_come() or not (is_last or self._back_off.is_over):
                 return self._keep()
             count = self._count(limit_bytes)
-            answer = self._endpoint.post(self._request(resource, self._waiting[:count]), deadline, may_repeat=False)
+            answer = self._endpoint.post(
+                self._request(resource, self._waiting[:count]), deadline, may_repeat=False
+            )
             if answer.outcome == TOO_LARGE and count > 1:
                 limit_bytes //= 2
                 continue
@@ -154,7 +156,10 @@ class LogExporter:
     def report_losses(self) -> None:
         """Nothing is sent any more."""
         if self._waiting:
-            self._warn(f"{len(self._waiting)} log records are lost: {self._reason or 'no time was left to send them'}")
+            self._warn(
+                f"{len(self._waiting)} log records are lost: "
+                f"{self._reason or 'no time was left to send them'}"
+            )
 
     def forget(self) -> None:
         """What waits belongs to another sandbox, and its connection is dead."""

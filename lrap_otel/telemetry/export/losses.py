@@ -56,7 +56,8 @@ class Losses:
         if self._kept_spans:
             kept = _counted(self._kept_spans, "span")
             lines.append(
-                f"not delivered since {since}: {kept}, which the next start of this sandbox sends; if there is "
+                f"not delivered since {since}: {kept}, which the next start of this sandbox sends; "
+                f"if there is "
                 f"none, they are lost; the last because {self._reason}"
             )
         return lines

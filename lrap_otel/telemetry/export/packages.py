@@ -15,13 +15,15 @@ def missing(name: str, asked_by: str) -> str:
     """The warning for an exporter that no installed package registers."""
     package = _PACKAGES.get(name, f"a package that registers the exporter {name}")
     return (
-        f"{asked_by} needs {package}, which is not there (`make layer FLAVOUR=sdk` builds a layer with "
+        f"{asked_by} needs {package}, which is not there (`make layer FLAVOUR=sdk` builds a "
+        f"layer with "
         f"OpenTelemetry's SDK and exporters); {OURS_INSTEAD}"
     )
 
 
 def package_folders(root: str) -> list[str]:
-    """The folders that packages of others may lie in: what a checkout's ``.lrap-paths`` names, and the layer's own.
+    """The folders that packages of others may lie in: what a checkout's ``.lrap-paths`` names, and
+    the layer's own.
 
     `root` is the folder that holds our package. A folder need not be there.
     """
@@ -37,5 +39,7 @@ def _named(root: str) -> list[str]:
             lines = file.read(_PATHS_LIMIT_BYTES).splitlines()
     except OSError:
         return []
-    values = [line.partition("=")[2].strip() for line in lines if line.startswith("LRAP_DEPENDENCIES=")]
+    values = [
+        line.partition("=")[2].strip() for line in lines if line.startswith("LRAP_DEPENDENCIES=")
+    ]
     return [value.strip("'\"") for value in values if value.strip("'\"")]

@@ -30,7 +30,9 @@ class BackOff:
 
     __slots__ = ("_chance", "_failures", "_now_s", "_until_s")
 
-    def __init__(self, now_s: "Callable[[], float]" = monotonic, chance: "Callable[[], float]" = chance) -> None:
+    def __init__(
+        self, now_s: "Callable[[], float]" = monotonic, chance: "Callable[[], float]" = chance
+    ) -> None:
         """`now_s` also runs while the sandbox is frozen: the collector's time does not stop."""
         self._now_s = now_s
         self._chance = chance

@@ -1,4 +1,6 @@
-"""What the parts of an export are to each other. For type checkers: nothing imports it at run time."""
+"""What the parts of an export are to each other. For type checkers: nothing imports it
+at run time.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ class Receiver(Protocol):
 
 
 class Codec(Protocol):
-    """What makes requests, as the module `encode`. `STORED_AS` is empty for one whose spans no file can have."""
+    """What makes requests, as the module `encode`. `STORED_AS` is empty for one whose spans no file
+    can have.
+    """
 
     STORED_AS: str
 

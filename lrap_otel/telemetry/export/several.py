@@ -23,10 +23,16 @@ _WAITING_LIMIT = 30
 
 
 class Exporters:
-    """As `Exporter`, for several of them: each gets everything, keeps what it could not send, and waits for no other."""
+    """As `Exporter`, for several of them: each gets everything, keeps what it could not send, and
+    waits for no other.
+    """
 
     def __init__(
-        self, exporters: Sequence[Exporter], endpoints: Sequence[Finishing], lock: _thread.LockType, warn: Warn
+        self,
+        exporters: Sequence[Exporter],
+        endpoints: Sequence[Finishing],
+        lock: _thread.LockType,
+        warn: Warn,
     ) -> None:
         """`endpoints` are told when all is over. `lock` is held by whoever calls `warn`."""
         self._exporters = exporters
@@ -77,13 +83,17 @@ class Exporters:
 
         def one_of(number: int, deadline: Deadline) -> tuple[bool, bool]:
             share = self._shares[number]
-            return self._exporters[number].export(share, deadline, spans=spans, measured=measured, is_last=is_last)
+            return self._exporters[number].export(
+                share, deadline, spans=spans, measured=measured, is_last=is_last
+            )
 
         def all_from(number: int, deadline: Deadline) -> list[tuple[bool, bool]]:
             if number + 1 == len(self._exporters):
                 return [one_of(number, deadline)]
             apart = deadline.apart()
-            first, others = at_once(lambda: one_of(number, deadline), lambda: all_from(number + 1, apart))
+            first, others = at_once(
+                lambda: one_of(number, deadline), lambda: all_from(number + 1, apart)
+            )
             return [first, *others]
 
         has = all_from(0, deadline) if self._exporters else []
@@ -170,5 +180,7 @@ def _joined(several: list[MetricsData]) -> MetricsData | None:
     for metric in (each for data in several for each in data.metrics):
         before = metrics.get(metric.name)
         points = [*before.points, *metric.points] if before else metric.points
-        metrics[metric.name] = Metric(metric.name, metric.unit, metric.description, metric.temporality, points)
+        metrics[metric.name] = Metric(
+            metric.name, metric.unit, metric.description, metric.temporality, points
+        )
     return MetricsData(several[-1].resource, list(metrics.values()))

@@ -158,7 +158,9 @@ class Spool:
                 return content  # a full disk: the next process counts the missing ones once more
         return content
 
-    def keep(self, new: "Sequence[Stored]", known: int, everything: "Callable[[], Sequence[Stored]]") -> None:
+    def keep(
+        self, new: "Sequence[Stored]", known: int, everything: "Callable[[], Sequence[Stored]]"
+    ) -> None:
         """Have `new` spans in the file, after the `known` that it has had. `everything` returns
         both, oldest first: the file may have to be written anew. If there is no room, the oldest
         are left out.
@@ -244,7 +246,9 @@ class Spool:
             or status.st_uid != posix.geteuid()
             or status.st_nlink != 1
         ):
-            raise NotOursError(f"{self.path} cannot be used: it is not a plain file of this user alone")
+            raise NotOursError(
+                f"{self.path} cannot be used: it is not a plain file of this user alone"
+            )
 
     def _write_anew(self, waiting: "Sequence[Stored]") -> None:
         """Write a file with as many of the newest as it may hold, and put it in the place of the
@@ -271,7 +275,12 @@ class Spool:
         self._resource = kept[-1][0] if kept else None
 
     def _newest(self, waiting: "Sequence[Stored]") -> "Sequence[Stored]":
-        room_bytes = int(self._limit_bytes * _KEPT_SHARE) - len(header(self._encoding)) - _HEAD_BYTES - _COUNT_BYTES
+        room_bytes = (
+            int(self._limit_bytes * _KEPT_SHARE)
+            - len(header(self._encoding))
+            - _HEAD_BYTES
+            - _COUNT_BYTES
+        )
         resource: bytes | None = None
         for number in range(len(waiting) - 1, -1, -1):
             of_span, span = waiting[number]

@@ -24,7 +24,9 @@ class _Waiting:
 
     __slots__ = ("encoded", "resource", "size_bytes", "span")
 
-    def __init__(self, resource: Resource, span: "Span | None", encoded: "Any" = None, size_bytes: int = 0) -> None:
+    def __init__(
+        self, resource: Resource, span: "Span | None", encoded: "Any" = None, size_bytes: int = 0
+    ) -> None:
         self.resource = resource
         self.span = span
         self.encoded = encoded
@@ -53,7 +55,9 @@ class WaitingSpans:
         "_warn",
     )
 
-    def __init__(self, limit: int, codec: "Codec", settings: "SpoolSettings", warn: "Callable[[str], None]") -> None:
+    def __init__(
+        self, limit: int, codec: "Codec", settings: "SpoolSettings", warn: "Callable[[str], None]"
+    ) -> None:
         """At most `limit` spans. `warn` takes a line for people."""
         self._limit = limit
         self._codec = codec
@@ -140,7 +144,9 @@ class WaitingSpans:
             if self._spool is None:
                 self._spool = self._opened()
             if new:
-                self._spool.keep(new, self._copied, lambda: self._stored(0)[: self._copied + len(new)])
+                self._spool.keep(
+                    new, self._copied, lambda: self._stored(0)[: self._copied + len(new)]
+                )
         except Exception as error:  # noqa: BLE001 - they wait here in any case
             self._warn(f"spans that wait are lost if this sandbox is reset: {_why(error)}")
         else:
@@ -222,7 +228,9 @@ class WaitingSpans:
         for of_span, span in content.spans:
             if of_span not in resources:
                 resources[of_span] = _read(of_span)
-            restored.append(_Waiting(resources[of_span], None, self._codec.restored(span), len(span)))
+            restored.append(
+                _Waiting(resources[of_span], None, self._codec.restored(span), len(span))
+            )
         return restored
 
     def _is_there(self) -> bool:
@@ -246,7 +254,10 @@ def _why(error: BaseException) -> str:
 
 def _written(resource: Resource) -> bytes:
     """A resource as JSON, which every codec can read again."""
-    members = [f"{encode_basestring_ascii(name)}:{_json(value)}" for name, value in resource.attributes.items()]
+    members = [
+        f"{encode_basestring_ascii(name)}:{_json(value)}"
+        for name, value in resource.attributes.items()
+    ]
     return f"[{{{','.join(members)}}},{encode_basestring_ascii(resource.schema_url)}]".encode()
 
 
@@ -263,10 +274,17 @@ def _json(value: "Value") -> str:
 def _read(written: bytes) -> Resource:
     """What `_written` wrote. Of bytes that it did not write, a resource without attributes."""
     attributes, schema_url = [*as_list(parse(written)), None, None][:2]
-    written_values = {name: value for name, value in as_object(attributes).items() if _is_plain(value)}
+    written_values = {
+        name: value for name, value in as_object(attributes).items() if _is_plain(value)
+    }
     return Resource(written_values, as_text(schema_url))
 
 
 def _is_plain(value: "Value") -> bool:
-    """A text, a number, a truth or a list of these: a stranger's may be nested too deeply to encode."""
-    return all(isinstance(each, (str, int, float)) for each in (value if isinstance(value, list) else [value]))
+    """A text, a number, a truth or a list of these: a stranger's may be nested too deeply to
+    encode.
+    """
+    return all(
+        isinstance(each, (str, int, float))
+        for each in (value if isinstance(value, list) else [value])
+    )

@@ -27,7 +27,10 @@ class Ways:
     """Makes them. What several of them use is made once."""
 
     def __init__(
-        self, settings: "ExportSettings", warn: "Callable[[str], None]", print_out: "Callable[[str], None]"
+        self,
+        settings: "ExportSettings",
+        warn: "Callable[[str], None]",
+        print_out: "Callable[[str], None]",
     ) -> None:
         """`warn` takes a line for people, `print_out` a part of a line for the function's log."""
         self._settings = settings
@@ -43,7 +46,9 @@ class Ways:
         return [*([by_otlp] if by_otlp else []), *([self._by_console()] if own.has_console else [])]
 
     def of_logs(self) -> "Way | None":
-        """That of log records, which go one way alone; None if they are not sent, or cannot be with these settings."""
+        """That of log records, which go one way alone; None if they are not sent, or cannot be with
+        these settings.
+        """
         return self._by_otlp(LOGS, self._settings.logs) if self._settings.logs.enabled else None
 
     def _by_otlp(self, name: str, own: "SignalSettings") -> "Way | None":
@@ -81,7 +86,9 @@ class Ways:
         return codec
 
     def _secrets(self, own: "SignalSettings") -> "Secrets":
-        """The secrets of a signal, and of those that share them, which are being looked up from now on."""
+        """The secrets of a signal, and of those that share them, which are being looked up from now
+        on.
+        """
         if self._known_secrets is None:
             from lrap_otel.telemetry.export.aws.secrets import secrets_of_settings  # noqa: PLC0415 - few have secrets
 
@@ -104,7 +111,9 @@ def endpoint_of(own: "SignalSettings", settings: "ExportSettings", tls: "TlsByFi
 
 
 def _is_aws(own: "SignalSettings") -> bool:
-    """Whether a signal goes to AWS's own OTLP endpoint. False if only a secret will say where it goes."""
+    """Whether a signal goes to AWS's own OTLP endpoint. False if only a secret will say where it
+    goes.
+    """
     if own.is_referenced_url or not any(each in own.url.lower() for each in _AWS_DOMAINS):
         return False
     from lrap_otel.telemetry.export.aws.hosts import otlp_service_of  # noqa: PLC0415 - few send there

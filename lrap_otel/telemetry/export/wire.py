@@ -45,7 +45,9 @@ class Wire:
             self.close()
             raise
 
-    def secure(self, tls: "Tls", host: str, session: "_ssl.SSLSession | None", deadline: "Deadline") -> None:
+    def secure(
+        self, tls: "Tls", host: str, session: "_ssl.SSLSession | None", deadline: "Deadline"
+    ) -> None:
         """Go on with TLS. OSError (`_ssl.SSLError`) if the handshake fails."""
         self._tls = tls.wrap(self._socket, host, session)
         self._patiently(self._tls.do_handshake, select.POLLIN, deadline)
@@ -114,7 +116,11 @@ class Wire:
             try:
                 return operation()
             except OSError as error:
-                awaited = events if isinstance(error, BlockingIOError) else _TLS_WAITS.get(type(error).__name__)
+                awaited = (
+                    events
+                    if isinstance(error, BlockingIOError)
+                    else _TLS_WAITS.get(type(error).__name__)
+                )
                 if awaited is None:
                     raise
             if deadline.has_come():

@@ -70,7 +70,11 @@ class Logs:
 
     def take(self, event: Event, received_ns: int, reader: Reader) -> None:
         """A line, or an object, of the function's log or an extension's."""
-        if event.kind == "extension" and isinstance(event.record, str) and event.record.startswith(_OURS):
+        if (
+            event.kind == "extension"
+            and isinstance(event.record, str)
+            and event.record.startswith(_OURS)
+        ):
             return
         printed = read(event, received_ns, reader)
         if printed is None or severity.UNKNOWN < printed.log.severity < self._floor:
@@ -152,7 +156,9 @@ class Logs:
                 self._park(printed)
 
     def _park(self, printed: Printed) -> None:
-        printed.size_bytes = printed.size_bytes or len(repr((printed.log.body, printed.log.attributes)))
+        printed.size_bytes = printed.size_bytes or len(
+            repr((printed.log.body, printed.log.attributes))
+        )
         self._parked.append(printed)
         self._parked_bytes += printed.size_bytes
 
@@ -180,7 +186,12 @@ class Logs:
         if not self._cut:
             return
         now_ns = time_ns()
-        log = LogRecord(f"{self._cut} log records were left out (LRAP_LOGS_RATE={self._rate})", now_ns, now_ns, {})
+        log = LogRecord(
+            f"{self._cut} log records were left out (LRAP_LOGS_RATE={self._rate})",
+            now_ns,
+            now_ns,
+            {},
+        )
         log.severity, log.severity_text = severity.WARN, "WARN"
         self._exporter.count_dropped(self._cut, RATE_LIMIT)
         self._cut = 0

@@ -61,7 +61,9 @@ class Printed:
 
     __slots__ = ("has_span", "id_name", "log", "request_id", "size_bytes")
 
-    def __init__(self, log: LogRecord, request_id: str = "", id_name: str = "", *, has_span: bool = False) -> None:
+    def __init__(
+        self, log: LogRecord, request_id: str = "", id_name: str = "", *, has_span: bool = False
+    ) -> None:
         self.log = log
         self.request_id = request_id
         self.id_name = id_name
@@ -87,7 +89,9 @@ def read(event: Event, received_ns: int, reader: Reader) -> Printed | None:
 
 def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: Reader) -> Printed:
     rest = dict(members)
-    level = _take(rest, _LEVELS, lambda value: severity_of(value) if severity_of(value)[1] else None)
+    level = _take(
+        rest, _LEVELS, lambda value: severity_of(value) if severity_of(value)[1] else None
+    )
     time_ns = _take(rest, _TIMES, lambda value: _time_ns(value, received_ns, reader)) or at_ns
     id_name = next((name for name in _REQUEST_IDS if json_text.as_text(rest.get(name))), "")
     request_id = rest.pop(id_name) if id_name else ""
@@ -103,14 +107,20 @@ def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: 
         rest = dict(list(rest.items())[:_MOST_ATTRIBUTES])
     # Without a message, all of it is what was logged.
     has_body = bool(name) or body is not None
-    log = LogRecord(body, time_ns, received_ns, rest) if has_body else LogRecord(rest, time_ns, received_ns, {})
+    log = (
+        LogRecord(body, time_ns, received_ns, rest)
+        if has_body
+        else LogRecord(rest, time_ns, received_ns, {})
+    )
     log.dropped_attributes = dropped
     log.severity, log.severity_text = level or (UNKNOWN, "")
     log.trace_id_hex, log.span_id_hex = trace_id, span_id
     return Printed(log, request_id, id_name, has_span=bool(span_id))
 
 
-def _take(rest: dict[str, Any], names: tuple[str, ...], read: Callable[[Any], T | None]) -> T | None:
+def _take(
+    rest: dict[str, Any], names: tuple[str, ...], read: Callable[[Any], T | None]
+) -> T | None:
     """What `read` makes of the first of these members that it can read, which leaves `rest`; None
     if there is none.
     """
@@ -159,7 +169,11 @@ def _xray(text: str) -> tuple[str, str]:
     """Of ``Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1``, or its
     root alone.
     """
-    parts = dict(part.partition("=")[::2] for part in text.split(";")) if "=" in text else {"Root": text}
+    parts = (
+        dict(part.partition("=")[::2] for part in text.split(";"))
+        if "=" in text
+        else {"Root": text}
+    )
     root = parts.get("Root", "")[2:].replace("-", "")
     parent = parts.get("Parent", "")
     if not _is_id(root, 32):
@@ -188,7 +202,13 @@ def _from_text(text: str, at_ns: int, received_ns: int, reader: Reader) -> Print
 
 
 def _of_columns(
-    level: str, time: str, request_id: str, message: str, at_ns: int, received_ns: int, reader: Reader
+    level: str,
+    time: str,
+    request_id: str,
+    message: str,
+    at_ns: int,
+    received_ns: int,
+    reader: Reader,
 ) -> Printed:
     log = LogRecord(_lines(message), reader.time_ns(time, received_ns) or at_ns, received_ns, {})
     log.severity, log.severity_text = severity_of(level)
@@ -203,7 +223,9 @@ def _lines(text: str) -> str:
 
 
 def _word(text: str) -> str:
-    """A level's word, as runtimes write it: in capitals, perhaps in brackets; empty if it is none."""
+    """A level's word, as runtimes write it: in capitals, perhaps in brackets; empty if
+    it is none.
+    """
     word = text.strip("[]:")
     return word if word.isupper() and severity_of(word)[0] != UNKNOWN else ""
 

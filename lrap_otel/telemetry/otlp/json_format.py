@@ -82,7 +82,9 @@ def logs_request(resource: "Resource", scope: "Scope", logs: "Iterable[str]") ->
     return _request("Logs", "logRecords", resource, scope, logs)
 
 
-def _request(signal: str, name: str, resource: "Resource", scope: "Scope", objects: "Iterable[str]") -> bytes:
+def _request(
+    signal: str, name: str, resource: "Resource", scope: "Scope", objects: "Iterable[str]"
+) -> bytes:
     of_scope = _object(
         f'"scope":{_object(_text("name", scope.name), _text("version", scope.version))}',
         _list(name, objects),
@@ -120,7 +122,13 @@ def _link(link: "Link") -> str:
 def _metric(metric: "Metric") -> str:
     first = metric.points[0]
     is_sum = isinstance(first, SumPoint)
-    kind = "sum" if is_sum else "histogram" if isinstance(first, HistogramPoint) else "exponentialHistogram"
+    kind = (
+        "sum"
+        if is_sum
+        else "histogram"
+        if isinstance(first, HistogramPoint)
+        else "exponentialHistogram"
+    )
     of_kind = _object(
         _list("dataPoints", map(_point, metric.points)),
         _number("aggregationTemporality", metric.temporality),
@@ -179,7 +187,9 @@ def _attributes(values: "Attributes") -> str:
 
 
 def _key_values(values: "Attributes") -> "list[str]":
-    return [_object(_text("key", key), f'"value":{_any_value(value)}') for key, value in values.items()]
+    return [
+        _object(_text("key", key), f'"value":{_any_value(value)}') for key, value in values.items()
+    ]
 
 
 def _any_value(value: "Value") -> str:
@@ -215,7 +225,9 @@ def _text(name: str, value: str) -> str:
 
 def _quoted(text: str) -> str:
     """A string; a lone surrogate, which UTF-8 cannot encode, becomes a question mark."""
-    return encode_basestring_ascii(text if text.isascii() else text.encode("utf-8", "replace").decode())
+    return encode_basestring_ascii(
+        text if text.isascii() else text.encode("utf-8", "replace").decode()
+    )
 
 
 def _number(name: str, value: int) -> str:

@@ -33,7 +33,9 @@ class LogRecord:
         "trace_id_hex",
     )
 
-    def __init__(self, body: "Value", time_ns: int, observed_ns: int, attributes: "Attributes") -> None:
+    def __init__(
+        self, body: "Value", time_ns: int, observed_ns: int, attributes: "Attributes"
+    ) -> None:
         self.body = body
         self.time_ns = time_ns
         self.observed_ns = observed_ns

@@ -43,7 +43,17 @@ class HistogramPoint:
     `bounds`, which are upper ends.
     """
 
-    __slots__ = ("attributes", "bounds", "counts", "end_ns", "exemplars", "maximum", "minimum", "start_ns", "sum")
+    __slots__ = (
+        "attributes",
+        "bounds",
+        "counts",
+        "end_ns",
+        "exemplars",
+        "maximum",
+        "minimum",
+        "start_ns",
+        "sum",
+    )
 
     def __init__(self, attributes: "Attributes", start_ns: int, end_ns: int) -> None:
         self.attributes = attributes
@@ -147,9 +157,15 @@ def _metric(metric: Metric) -> bytes:
 def _point(point: SumPoint | HistogramPoint | ExponentialPoint) -> bytes:
     times = wire.fixed_64(2, point.start_ns) + wire.fixed_64(3, point.end_ns)
     if isinstance(point, SumPoint):
-        value = b"\x31" + point.value.to_bytes(8, "little", signed=True)  # part of a oneof, so zero is written
+        value = b"\x31" + point.value.to_bytes(
+            8, "little", signed=True
+        )  # part of a oneof, so zero is written
         return times + value + wire.attributes(7, point.attributes)
-    return _histogram(point, times) if isinstance(point, HistogramPoint) else _exponential(point, times)
+    return (
+        _histogram(point, times)
+        if isinstance(point, HistogramPoint)
+        else _exponential(point, times)
+    )
 
 
 def _histogram(point: HistogramPoint, times: bytes) -> bytes:

@@ -24,7 +24,9 @@ class Event:
 
     __slots__ = ("at_ns", "attributes", "dropped_attributes", "name")
 
-    def __init__(self, name: str, at_ns: int, attributes: "Attributes", dropped_attributes: int = 0) -> None:
+    def __init__(
+        self, name: str, at_ns: int, attributes: "Attributes", dropped_attributes: int = 0
+    ) -> None:
         self.name = name
         self.at_ns = at_ns
         self.attributes = attributes
@@ -36,7 +38,9 @@ class Link:
 
     __slots__ = ("attributes", "context", "dropped_attributes")
 
-    def __init__(self, context: "SpanContext", attributes: "Attributes", dropped_attributes: int = 0) -> None:
+    def __init__(
+        self, context: "SpanContext", attributes: "Attributes", dropped_attributes: int = 0
+    ) -> None:
         self.context = context
         self.attributes = attributes
         self.dropped_attributes = dropped_attributes

@@ -112,7 +112,11 @@ def any_value(value: "Value") -> bytes:
     if isinstance(value, bool):
         return b"\x10\x01" if value else b"\x10\x00"
     if isinstance(value, int):
-        return b"\x18" + varint(value) if -(1 << 63) <= value < 1 << 63 else message(1, str(value).encode())
+        return (
+            b"\x18" + varint(value)
+            if -(1 << 63) <= value < 1 << 63
+            else message(1, str(value).encode())
+        )
     if isinstance(value, float):
         return double(4, value)
     return b"" if value is None else _compound(value)
@@ -159,6 +163,10 @@ def request(resource: Resource, scope: Scope, encoded: "Iterable[bytes]") -> byt
 
     The messages of the three requests have the same field numbers.
     """
-    of_scope = message(1, scope.encoded) + b"".join([message(2, each) for each in encoded]) + text(3, scope.schema_url)
+    of_scope = (
+        message(1, scope.encoded)
+        + b"".join([message(2, each) for each in encoded])
+        + text(3, scope.schema_url)
+    )
     of_resource = message(1, resource.encoded) + message(2, of_scope) + text(3, resource.schema_url)
     return message(1, of_resource)

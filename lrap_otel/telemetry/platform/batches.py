@@ -112,7 +112,9 @@ def _time_of_day_ns(text: str, received_ns: int) -> int:
     """
     digits = text[_TIME_OF_DAY_FORM + 1 :].rstrip("Z")
     is_fraction = (
-        text[_TIME_OF_DAY_FORM : _TIME_OF_DAY_FORM + 1] in {":", "."} and digits.isascii() and digits.isdigit()
+        text[_TIME_OF_DAY_FORM : _TIME_OF_DAY_FORM + 1] in {":", "."}
+        and digits.isascii()
+        and digits.isdigit()
     )
     seconds = from_iso(f"1970-01-01T{text[:_TIME_OF_DAY_FORM]}Z")
     if seconds is None or not is_fraction:

@@ -71,7 +71,9 @@ class Listener:
         """
         with self._lock:
             self._connections.append(connection)
-            oldest = self._connections.pop(0) if len(self._connections) > _CONNECTIONS_LIMIT else None
+            oldest = (
+                self._connections.pop(0) if len(self._connections) > _CONNECTIONS_LIMIT else None
+            )
         if oldest is not None:
             _shut(oldest)
         try:
@@ -108,7 +110,9 @@ def _shut(connection: _socket.socket) -> None:
 
 
 def _read_request(connection: _socket.socket, received: bytes) -> tuple[bytes, bytes] | None:
-    """The next request's body, and what came after it. None at the end, and of what is no request."""
+    """The next request's body, and what came after it. None at the end, and of what is
+    no request.
+    """
     while (end := received.find(b"\r\n\r\n")) < 0:
         if len(received) > _HEAD_LIMIT_BYTES:
             return None
@@ -127,7 +131,9 @@ def _read_request(connection: _socket.socket, received: bytes) -> tuple[bytes, b
     return _read_length(connection, received, int(length))
 
 
-def _read_length(connection: _socket.socket, received: bytes, length: int) -> tuple[bytes, bytes] | None:
+def _read_length(
+    connection: _socket.socket, received: bytes, length: int
+) -> tuple[bytes, bytes] | None:
     """A longer body than any batch has is read and left out."""
     if len(received) >= length:
         return received[:length], received[length:]

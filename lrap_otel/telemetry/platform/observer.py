@@ -10,7 +10,14 @@ from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.open_invocations import TIMEOUT
 from lrap_otel.telemetry.otlp.traces import Link
 from lrap_otel.telemetry.platform.batches import Reader
-from lrap_otel.telemetry.platform.phases import INIT, RESTORE, SNAP_START, Phases, number, phase_span
+from lrap_otel.telemetry.platform.phases import (
+    INIT,
+    RESTORE,
+    SNAP_START,
+    Phases,
+    number,
+    phase_span,
+)
 from lrap_otel.telemetry.platform.reports import Reported, is_out_of_memory
 from lrap_otel.telemetry.triggers.description import LinkTo
 
@@ -199,7 +206,9 @@ class Observer:
         return False
 
     def _is_known(self, event: Event) -> bool:
-        """What has not been acknowledged in time comes again, and nothing of it must count twice."""
+        """What has not been acknowledged in time comes again, and nothing of it must
+        count twice.
+        """
         known, key = self._known, hash((event.kind, event.at_ns, event.request_id))
         if key in known:
             return True
@@ -262,7 +271,8 @@ class Observer:
         """What is reported of an invocation of the proxy's."""
         reported = self._awaited.get(invocation.delivered.request_id)
         while reported is not None and (
-            reported.context is None or reported.context.span_id_hex != invocation.delivered.span_id_hex
+            reported.context is None
+            or reported.context.span_id_hex != invocation.delivered.span_id_hex
         ):
             reported = reported.later
         return reported
@@ -278,13 +288,19 @@ class Observer:
         span.
         """
         delivered = invocation.delivered
-        first = SpanContext(delivered.trace_id_hex, delivered.span_id_hex, delivered.trace_flags, delivered.trace_state)
+        first = SpanContext(
+            delivered.trace_id_hex,
+            delivered.span_id_hex,
+            delivered.trace_flags,
+            delivered.trace_state,
+        )
         self._first_ns = delivered.delivered_ns
         for phase in self._unplaced:
             self._place(phase, first)
         self._unplaced.clear()
         invocation.description.links += [
-            LinkTo(context, {semconv.LRAP_LINK_SOURCE: semconv.LRAP_LINK_SOURCE_INIT}) for context in self._links
+            LinkTo(context, {semconv.LRAP_LINK_SOURCE: semconv.LRAP_LINK_SOURCE_INIT})
+            for context in self._links
         ]
         self._links.clear()
         self._first = first
@@ -308,7 +324,9 @@ class Observer:
         if phase.is_ahead_of_events or self._first_ns - phase.end_ns > _AHEAD_NS:
             self._add_alone(phase)
         else:
-            context = SpanContext(first.trace_id_hex, urandom(8).hex(), first.trace_flags, first.trace_state)
+            context = SpanContext(
+                first.trace_id_hex, urandom(8).hex(), first.trace_flags, first.trace_state
+            )
             self._add(phase, context, first.span_id_hex)
 
     def _add_alone(self, phase: Phase) -> None:
@@ -317,13 +335,19 @@ class Observer:
         """
         trace_id_hex = urandom(16).hex()
         is_sampled = self._outlet.sampler.decide(None, trace_id_hex)
-        context = SpanContext(trace_id_hex, urandom(8).hex(), RANDOM | SAMPLED if is_sampled else RANDOM)
+        context = SpanContext(
+            trace_id_hex, urandom(8).hex(), RANDOM | SAMPLED if is_sampled else RANDOM
+        )
         self._add(phase, context, "", links_to=self._first)
         if self._first is None and is_sampled:
             self._links.append(context)
 
     def _add(
-        self, phase: Phase, context: SpanContext, parent_span_id_hex: str, links_to: SpanContext | None = None
+        self,
+        phase: Phase,
+        context: SpanContext,
+        parent_span_id_hex: str,
+        links_to: SpanContext | None = None,
     ) -> None:
         outlet = self._outlet
         span = phase_span(phase, context, parent_span_id_hex, outlet.resource, outlet.limits)

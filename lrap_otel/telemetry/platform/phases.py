@@ -60,7 +60,9 @@ class Phase:
         self.name = name
         self.start_ns = self.runtime_done_ns = self.end_ns = 0
         self.duration_ms: float | None = None
-        self.initialization_type = self.phase = self.runtime_version = self.status = self.error_type = ""
+        self.initialization_type = self.phase = self.runtime_version = self.status = (
+            self.error_type
+        ) = ""
 
     @property
     def is_ahead_of_events(self) -> bool:
@@ -75,9 +77,13 @@ class Phase:
     def take(self, step: int, event: PlatformEvent) -> None:
         """What the next event says about it."""
         record = event.members
-        self.initialization_type = json_text.as_text(record.get("initializationType")) or self.initialization_type
+        self.initialization_type = (
+            json_text.as_text(record.get("initializationType")) or self.initialization_type
+        )
         self.phase = json_text.as_text(record.get("phase")) or self.phase
-        self.runtime_version = json_text.as_text(record.get("runtimeVersion")) or self.runtime_version
+        self.runtime_version = (
+            json_text.as_text(record.get("runtimeVersion")) or self.runtime_version
+        )
         self.status = json_text.as_text(record.get("status")) or self.status
         self.error_type = json_text.as_text(record.get("errorType")) or self.error_type
         if step == _START:
@@ -88,7 +94,9 @@ class Phase:
             self._report(event)
 
     def _report(self, event: PlatformEvent) -> None:
-        self.duration_ms = number(json_text.as_object(event.members.get("metrics")).get("durationMs"))
+        self.duration_ms = number(
+            json_text.as_object(event.members.get("metrics")).get("durationMs")
+        )
         self.end_ns = event.at_ns
         if self.duration_ms is None:
             return
@@ -141,14 +149,17 @@ class Phases:
         return phases
 
 
-def phase_span(phase: Phase, context: SpanContext, parent_span_id_hex: str, resource: Resource, limits: Limits) -> Span:
+def phase_span(
+    phase: Phase, context: SpanContext, parent_span_id_hex: str, resource: Resource, limits: Limits
+) -> Span:
     """INTERNAL. When the runtime was done is an event in it, with the platform's own name."""
     start_ns = phase.start_ns or phase.runtime_done_ns or phase.end_ns
     end_ns = max(phase.end_ns, start_ns)
     span = Span(phase.name, INTERNAL, context, parent_span_id_hex, start_ns, end_ns, resource)
     attributes: Attributes = {
         semconv.FAAS_COLDSTART: True,
-        semconv.LRAP_INIT_TYPE: phase.initialization_type or (SNAP_START if phase.name == RESTORE else ""),
+        semconv.LRAP_INIT_TYPE: phase.initialization_type
+        or (SNAP_START if phase.name == RESTORE else ""),
         semconv.LRAP_INIT_PHASE: phase.phase,
         semconv.LRAP_RUNTIME_VERSION: phase.runtime_version,
     }

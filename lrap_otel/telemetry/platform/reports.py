@@ -81,13 +81,17 @@ class Reported:
     @property
     def cause(self) -> Failure | None:
         """Why it failed, as far as is known; None if it did not."""
-        is_of_memory = self.has_run_out_of_memory and self.failure is not None and self.failure.type != TIMEOUT
+        is_of_memory = (
+            self.has_run_out_of_memory and self.failure is not None and self.failure.type != TIMEOUT
+        )
         return Failure(OUT_OF_MEMORY, is_exception=False) if is_of_memory else self.failure
 
     def join(self, invocation: Invocation) -> None:
         """The proxy has delivered it."""
         delivered = invocation.delivered
-        self.context = SpanContext(delivered.trace_id_hex, delivered.span_id_hex, delivered.trace_flags)
+        self.context = SpanContext(
+            delivered.trace_id_hex, delivered.span_id_hex, delivered.trace_flags
+        )
         self.trigger = invocation.description.trigger
 
     def take(self, event: Event) -> None:
@@ -152,9 +156,14 @@ class Measured:
         self.duration_s = _seconds(metrics.get("durationMs"))
         self.billed_s = _seconds(metrics.get("billedDurationMs"))
         self.init_s = _seconds(metrics.get("initDurationMs"))
-        used_mb, size_mb = number(metrics.get("maxMemoryUsedMB")), number(metrics.get("memorySizeMB"))
+        used_mb, size_mb = (
+            number(metrics.get("maxMemoryUsedMB")),
+            number(metrics.get("memorySizeMB")),
+        )
         self.memory_bytes = int(used_mb * _BYTES_PER_MB) if used_mb is not None else None
-        self.has_used_all_memory = used_mb is not None and size_mb is not None and used_mb >= size_mb > 0
+        self.has_used_all_memory = (
+            used_mb is not None and size_mb is not None and used_mb >= size_mb > 0
+        )
         self.extension_overhead_s: float | None = None
         for each in json_text.as_list(record.get("spans")):
             span = json_text.as_object(each)
@@ -164,7 +173,11 @@ class Measured:
 
 def is_out_of_memory(record: Any) -> bool:
     """Whether what a function has printed says that there is no memory left."""
-    text = record if isinstance(record, str) else json_text.as_text(json_text.as_object(record).get("errorType"))
+    text = (
+        record
+        if isinstance(record, str)
+        else json_text.as_text(json_text.as_object(record).get("errorType"))
+    )
     return "emory" in text and any(signature in text for signature in _SIGNATURES)
 
 

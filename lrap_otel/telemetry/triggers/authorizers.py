@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
 
 def _is_authorizer(event: Event) -> bool:
-    return event.get("type") in ("REQUEST", "TOKEN") and ("methodArn" in event or "routeArn" in event)
+    return event.get("type") in ("REQUEST", "TOKEN") and (
+        "methodArn" in event or "routeArn" in event
+    )
 
 
 def _is_appsync_authorizer(event: Event) -> bool:

@@ -55,7 +55,9 @@ def _describe_dynamodb(event: Event, _options: Options) -> Description:
 
 
 def _dynamodb_change(record: dict[str, Any]) -> Change:
-    made_s = times.from_seconds(as_object(record.get("dynamodb")).get("ApproximateCreationDateTime"))
+    made_s = times.from_seconds(
+        as_object(record.get("dynamodb")).get("ApproximateCreationDateTime")
+    )
     attributes: Attributes = {
         semconv.FAAS_DOCUMENT_COLLECTION: _table(record.get("eventSourceARN")),
         semconv.FAAS_DOCUMENT_OPERATION: _OPERATIONS.get(as_text(record.get("eventName")), ""),
@@ -101,7 +103,9 @@ def _documentdb_change(change: dict[str, Any]) -> Change:
     name.
     """
     namespace = as_object(change.get("ns"))
-    made_s = times.from_seconds(as_object(as_object(change.get("clusterTime")).get("$timestamp")).get("t"))
+    made_s = times.from_seconds(
+        as_object(as_object(change.get("clusterTime")).get("$timestamp")).get("t")
+    )
     attributes: Attributes = {
         semconv.FAAS_DOCUMENT_COLLECTION: as_text(namespace.get("db")),
         semconv.FAAS_DOCUMENT_NAME: as_text(namespace.get("coll")),

@@ -26,7 +26,9 @@ class Options:
 
     __slots__ = ("known_methods", "privacy")
 
-    def __init__(self, known_methods: frozenset[str] = HTTP_METHODS, privacy: Privacy = _ALL_BUT_SECRETS) -> None:
+    def __init__(
+        self, known_methods: frozenset[str] = HTTP_METHODS, privacy: Privacy = _ALL_BUT_SECRETS
+    ) -> None:
         self.known_methods = known_methods
         self.privacy = privacy
 
@@ -67,7 +69,9 @@ class Description:
         "trigger",
     )
 
-    def __init__(self, trigger: str, attributes: Attributes | None = None, span_name: str = "") -> None:
+    def __init__(
+        self, trigger: str, attributes: Attributes | None = None, span_name: str = ""
+    ) -> None:
         self.trigger = trigger
         self.name = ""
         self.attributes: Attributes = attributes if attributes is not None else {}

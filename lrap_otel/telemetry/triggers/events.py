@@ -58,5 +58,7 @@ def _source_of_records(event: Event) -> str:
     if not several:
         return f"aws:{arn_part(event.get('eventSourceARN'), 2)}" if "window" in event else ""
     first = several[0] if isinstance(several, list) else None
-    named = (first.get("eventSource") or first.get("EventSource")) if isinstance(first, dict) else None
+    named = (
+        (first.get("eventSource") or first.get("EventSource")) if isinstance(first, dict) else None
+    )
     return named if isinstance(named, str) else ""

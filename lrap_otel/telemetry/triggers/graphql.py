@@ -27,7 +27,9 @@ def is_resolver(event: Any) -> bool:
     """
     if not isinstance(event, dict) or not ("arguments" in event or "request" in event):
         return False
-    return "fieldName" in as_object(event.get("info")) or ("typeName" in event and "fieldName" in event)
+    return "fieldName" in as_object(event.get("info")) or (
+        "typeName" in event and "fieldName" in event
+    )
 
 
 def _is_event_handler(event: Event) -> bool:

@@ -23,7 +23,11 @@ def is_rest_api(event: Event) -> bool:
     """Whether this is API Gateway's payload format 1.0, or a shortened copy that still has its
     characteristic members.
     """
-    return "httpMethod" in event and "resource" in event and isinstance(event.get("requestContext"), dict)
+    return (
+        "httpMethod" in event
+        and "resource" in event
+        and isinstance(event.get("requestContext"), dict)
+    )
 
 
 def is_http_api(event: Event) -> bool:

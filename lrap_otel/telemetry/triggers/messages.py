@@ -72,7 +72,9 @@ def batch(system: str, messages: list[Message], *, is_batch: bool = True) -> Des
     if len(messages) == 1:
         attributes.update(messages[0].names)
     description = Description(semconv.TRIGGER_PUBSUB, attributes)
-    description.links = [LinkTo(context, message.names) for message in messages for context in message.contexts]
+    description.links = [
+        LinkTo(context, message.names) for message in messages for context in message.contexts
+    ]
     description.made_s = oldest([message.made_s for message in messages])
     return description
 

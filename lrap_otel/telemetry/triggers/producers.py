@@ -36,7 +36,11 @@ def contexts(carrier: Carrier, xray_header: str = "", body: Any = None) -> tuple
         own = _own(_wrapped(body))
     header = xray_header or carrier.get("x-amzn-trace-id", "")
     segment = xray.context_of(xray.parse(header)) if header else None
-    if segment is None or not segment.trace_flags & 1 or (own is not None and _is_same(segment, own)):
+    if (
+        segment is None
+        or not segment.trace_flags & 1
+        or (own is not None and _is_same(segment, own))
+    ):
         return (own,) if own is not None else ()
     return (own, segment) if own is not None else (segment,)
 
@@ -78,7 +82,9 @@ def of_sns_attributes(value: Any) -> Carrier:
 
 def of_kafka_headers(value: Any) -> Carrier:
     """The same from a record's ``headers``: a list of objects whose values are lists of bytes."""
-    return {name: _text_of_bytes(item) for header in as_list(value) for name, item in _named(header)}
+    return {
+        name: _text_of_bytes(item) for header in as_list(value) for name, item in _named(header)
+    }
 
 
 def of_rabbitmq_headers(value: Any) -> Carrier:
@@ -90,7 +96,9 @@ def _named(value: Any) -> list[tuple[str, Any]]:
     """The members that may carry context, by lower-case name."""
     if not value or not isinstance(value, dict):
         return []
-    return [(lower_name, item) for name, item in value.items() if (lower_name := name.lower()) in _NAMES]
+    return [
+        (lower_name, item) for name, item in value.items() if (lower_name := name.lower()) in _NAMES
+    ]
 
 
 def _wrapped(body: str) -> Carrier:
@@ -101,7 +109,9 @@ def _wrapped(body: str) -> Carrier:
         return {}
     inner = parse_object(body)
     if "TopicArn" in inner:
-        return of_sns_attributes(inner.get("MessageAttributes")) or _event_in(as_text(inner.get("Message")))
+        return of_sns_attributes(inner.get("MessageAttributes")) or _event_in(
+            as_text(inner.get("Message"))
+        )
     return of_strings(inner.get("detail")) if "detail-type" in inner else {}
 
 

@@ -51,7 +51,10 @@ def headers_of(event: Event) -> dict[str, str]:
     they agree.
     """
     headers = as_object(event.get("headers")) or as_object(event.get("multiValueHeaders"))
-    return {name.lower(): value if isinstance(value, str) else _joined(value) for name, value in headers.items()}
+    return {
+        name.lower(): value if isinstance(value, str) else _joined(value)
+        for name, value in headers.items()
+    }
 
 
 def _joined(values: Any) -> str:
@@ -68,7 +71,9 @@ def raw_query_of(event: Event) -> str:
     """The query from parameters that are still encoded, as a load balancer passes them. An
     ampersand in a parameter that is decoded after all would begin another one, so it is encoded.
     """
-    pairs = [(name.replace("&", "%26"), value.replace("&", "%26")) for name, value in _parameters(event)]
+    pairs = [
+        (name.replace("&", "%26"), value.replace("&", "%26")) for name, value in _parameters(event)
+    ]
     return "&".join(f"{name}={value}" for name, value in pairs)
 
 
@@ -77,7 +82,9 @@ def _parameters(event: Event) -> list[tuple[str, str]]:
     single = as_object(event.get("queryStringParameters") or event.get("query_string_parameters"))
     pairs: list[tuple[str, str]] = []
     for name, values in (several or single).items():
-        pairs += [(name, str(value)) for value in (values if isinstance(values, list) else [values])]
+        pairs += [
+            (name, str(value)) for value in (values if isinstance(values, list) else [values])
+        ]
     # A lone surrogate (legal in JSON, but not text) cannot be encoded.
     return [(encodable(name), encodable(value)) for name, value in pairs]
 
@@ -105,7 +112,9 @@ def peers(request: Request) -> Attributes:
     attributes: Attributes = {}
     client = _outermost(request, "for") or request.peer
     if client:
-        attributes[semconv.CLIENT_ADDRESS] = _split_port(client)[0].strip("[]") if ":" in client else client
+        attributes[semconv.CLIENT_ADDRESS] = (
+            _split_port(client)[0].strip("[]") if ":" in client else client
+        )
     if request.peer:
         attributes[semconv.NETWORK_PEER_ADDRESS] = request.peer
     server, port = _server(request)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def _other(texts: dict[str, Any], made_s: float | None = None) -> Description:
     """The description with those of `texts` that are strings and not empty."""
-    description = Description(semconv.TRIGGER_OTHER, {name: text for name, text in texts.items() if as_text(text)})
+    description = Description(
+        semconv.TRIGGER_OTHER, {name: text for name, text in texts.items() if as_text(text)}
+    )
     description.made_s = made_s
     return description
 
@@ -56,9 +58,13 @@ def _describe_codecommit(event: Event, _options: Options) -> Description:
     ]
     return _other(
         {
-            semconv.VCS_REPOSITORY_NAME: shared([arn_name(record.get("eventSourceARN")) for record in found]),
+            semconv.VCS_REPOSITORY_NAME: shared(
+                [arn_name(record.get("eventSourceARN")) for record in found]
+            ),
             **_head(shared([as_text(reference.get("ref")) for reference in references])),
-            semconv.VCS_REF_HEAD_REVISION: shared([as_text(reference.get("commit")) for reference in references]),
+            semconv.VCS_REF_HEAD_REVISION: shared(
+                [as_text(reference.get("commit")) for reference in references]
+            ),
         },
         times.oldest(times.from_iso(record.get("eventTime")) for record in found),
     )

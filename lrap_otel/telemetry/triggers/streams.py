@@ -22,7 +22,9 @@ def _describe_kinesis(event: Event, _options: Options) -> Description:
     """A Kinesis batch. Its records have no place for a context: `data` is the producer's own."""
     found = records(event)
     stream = arn_name((found[0] if found else event).get("eventSourceARN"))
-    description = batch(semconv.SYSTEM_KINESIS, [_kinesis_message(record, stream) for record in found])
+    description = batch(
+        semconv.SYSTEM_KINESIS, [_kinesis_message(record, stream) for record in found]
+    )
     if stream:
         description.attributes[semconv.MESSAGING_DESTINATION_NAME] = stream
         description.attributes[semconv.AWS_KINESIS_STREAM_NAME] = stream

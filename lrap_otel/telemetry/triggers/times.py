@@ -82,7 +82,12 @@ def _zone_seconds(zone: str) -> int | None:
     if zone == "Z":
         return 0
     digits = zone[1:3] + zone[-2:]
-    if zone[:1] not in {"+", "-"} or zone[3:-2] not in {"", ":"} or len(zone) < 5 or not digits.isdigit():
+    if (
+        zone[:1] not in {"+", "-"}
+        or zone[3:-2] not in {"", ":"}
+        or len(zone) < 5
+        or not digits.isdigit()
+    ):
         return None
     seconds = int(digits[:2]) * 3_600 + int(digits[2:]) * 60
     return -seconds if zone[0] == "-" else seconds

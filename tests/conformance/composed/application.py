@@ -1,4 +1,6 @@
-"""A web application that knows nothing of Lambda: ``application.py PORT`` answers with what it was asked."""
+"""A web application that knows nothing of Lambda: ``application.py PORT`` answers with what it was
+asked.
+"""
 
 from __future__ import annotations
 

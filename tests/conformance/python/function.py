@@ -31,7 +31,9 @@ def trace(event: dict[str, Any], context: Any) -> dict[str, object]:
 
 
 def fail(depth: int) -> object:
-    """Raise at the bottom of ``depth`` calls, no two alike in a row: those a traceback would leave out."""
+    """Raise at the bottom of ``depth`` calls, no two alike in a row: those a traceback would leave
+    out.
+    """
     if depth:
         return fail_deeper(depth - 1)
     raise ValueError("it broke")

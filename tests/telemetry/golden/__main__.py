@@ -1,4 +1,6 @@
-"""``python -m tests.telemetry.golden``: writes the golden spans anew, for a reviewer to read the difference."""
+"""``python -m tests.telemetry.golden``: writes the golden spans anew, for a reviewer to read the
+difference.
+"""
 
 from __future__ import annotations
 

@@ -13,5 +13,7 @@ def handler(event: dict[str, Any], context: object) -> object:
     return {
         "count": len(messages),
         "body_bytes": sum(len(message["body"]) for message in messages),
-        "batchItemFailures": [{"itemIdentifier": message["messageId"]} for message in messages[-GIVES_BACK:]],
+        "batchItemFailures": [
+            {"itemIdentifier": message["messageId"]} for message in messages[-GIVES_BACK:]
+        ],
     }

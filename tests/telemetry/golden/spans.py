@@ -1,5 +1,5 @@
-"""What becomes of one event: through the proxy's tracer, the channel and the telemetry pipeline to a collector, with all times
-and ids passed in.
+"""What becomes of one event: through the proxy's tracer, the channel and the telemetry pipeline to
+a collector, with all times and ids passed in.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ def golden(case: Case, collector: Collector) -> Case:
 
 
 def _settings(collector: Collector) -> ExportSettings:
-    return ExportSettings(proxy.VARIABLES | {b"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.encode()})
+    return ExportSettings(
+        proxy.VARIABLES | {b"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url.encode()}
+    )
 
 
 def _delivered_ns(case: Case) -> int:
@@ -87,7 +89,11 @@ def _delivered_ns(case: Case) -> int:
         return proxy.DELIVERED_NS
     made = datetime.fromisoformat(json.loads(case.entries["made"]).replace("Z", "+00:00"))
     age = timedelta(seconds=AGE_S)
-    return (made + age - datetime(1970, 1, 1, tzinfo=timezone.utc)) // timedelta(microseconds=1) * 1_000
+    return (
+        (made + age - datetime(1970, 1, 1, tzinfo=timezone.utc))
+        // timedelta(microseconds=1)
+        * 1_000
+    )
 
 
 def _delivered(case: Case) -> tuple[records.Message, bytes]:
@@ -111,7 +117,9 @@ def _delivered(case: Case) -> tuple[records.Message, bytes]:
     invocation = delivery.invocation
     assert invocation is not None
     made = invocation.context
-    invocation.context = SpanContext(made.trace_id_hex, proxy.SPAN_ID_HEX, made.trace_flags, made.trace_state)
+    invocation.context = SpanContext(
+        made.trace_id_hex, proxy.SPAN_ID_HEX, made.trace_flags, made.trace_state
+    )
     message = delivered(delivery, invocation, invocation.context, 50_000, len(head), len(payload))
     return message, head + payload
 
@@ -186,8 +194,15 @@ def _metric_lines(collector: Collector) -> Iterator[tuple[str, str]]:
 def _points(metric: Metric) -> Iterator[tuple[str, str]]:
     kind = metric.WhichOneof("data")
     data = getattr(metric, kind)
-    temporality = AggregationTemporality.Name(data.aggregation_temporality).removeprefix("AGGREGATION_TEMPORALITY_")
+    temporality = AggregationTemporality.Name(data.aggregation_temporality).removeprefix(
+        "AGGREGATION_TEMPORALITY_"
+    )
     for point in data.data_points:
-        attributes = json_text({attribute.key: plain(attribute.value) for attribute in point.attributes})
+        attributes = json_text(
+            {attribute.key: plain(attribute.value) for attribute in point.attributes}
+        )
         measured = {"count": point.count, "sum": point.sum} if kind == "histogram" else point.as_int
-        yield f"metric {metric.name} ({kind}, {metric.unit}, {temporality}) {attributes}", json_text(measured)
+        yield (
+            f"metric {metric.name} ({kind}, {metric.unit}, {temporality}) {attributes}",
+            json_text(measured),
+        )

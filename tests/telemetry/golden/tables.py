@@ -1,4 +1,6 @@
-"""The plain-text tables of this folder: cases, each with lines of ``key = JSON``. README.md shows one."""
+"""The plain-text tables of this folder: cases, each with lines of ``key = JSON``. README.md shows
+one.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _INDENT = "    "
 
 
 class Case(NamedTuple):
-    """One event and what is said of it. `entries`: JSON text by key; `without`: names, or groups like ``url.*``."""
+    """One event and what is said of it. `entries`: JSON text by key; `without`: names, or groups
+    like ``url.*``.
+    """
 
     name: str
     entries: Mapping[str, str]
@@ -30,8 +34,12 @@ class Case(NamedTuple):
         return f"{self.name.split(' (')[0]}.json"
 
     def forbids(self, key: str) -> bool:
-        """Whether `key` must not be there: a case's own line wins over what its file says of all."""
-        return key not in self.entries and any(fnmatchcase(key, pattern) for pattern in self.without)
+        """Whether `key` must not be there: a case's own line wins over what its file
+        says of all.
+        """
+        return key not in self.entries and any(
+            fnmatchcase(key, pattern) for pattern in self.without
+        )
 
 
 def read_cases(path: Path) -> list[Case]:
@@ -47,8 +55,14 @@ def _with_common(case: Case, common: Case) -> Case:
 
 def write_cases(path: Path, cases: list[Case]) -> None:
     """What all `cases` have in common goes to the top."""
-    common = [line for line in cases[0].entries.items() if all(line in case.entries.items() for case in cases)]
-    own = [(case.name, [line for line in case.entries.items() if line not in common]) for case in cases]
+    common = [
+        line
+        for line in cases[0].entries.items()
+        if all(line in case.entries.items() for case in cases)
+    ]
+    own = [
+        (case.name, [line for line in case.entries.items() if line not in common]) for case in cases
+    ]
     blocks = [_text(name, lines) for name, lines in [(COMMON, common), *own]]
     path.parent.mkdir(exist_ok=True)
     path.write_text("\n".join(blocks), encoding="utf-8")

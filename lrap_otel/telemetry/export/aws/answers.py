@@ -24,8 +24,14 @@ TRANSACTION_SEARCH = (
 )
 # Of an account that has Transaction Search off: each of these has been the wording.
 _NO_TRANSACTION_SEARCH = ("transaction search", "trace segment destination")
-# The request is older than AWS allows, or of the future: it was frozen on the way, or a clock is wrong.
-_STALE = ("signature expired", "signature not yet current", "requestexpired", "requesttimetooskewed")
+# The request is older than AWS allows, or of the future: it was frozen on the way, or a clock is
+# wrong.
+_STALE = (
+    "signature expired",
+    "signature not yet current",
+    "requestexpired",
+    "requesttimetooskewed",
+)
 _EXPIRED = ("expiredtoken", "token included in the request is expired", "token has expired")
 _FORGED = ("signaturedoesnotmatch", "signature we calculated does not match", "invalidsignature")
 
@@ -48,7 +54,10 @@ def advice(service: str, region: str, status: int, text: str, path: str) -> str:
     for words, meaning in (
         (_STALE, "the request was under way too long, or a clock is wrong; it is signed anew"),
         (_EXPIRED, "the credentials have expired"),
-        (_FORGED, "the secret key is not that of the access key, or a proxy changes requests on the way"),
+        (
+            _FORGED,
+            "the secret key is not that of the access key, or a proxy changes requests on the way",
+        ),
     ):
         if _has(text, words):
             return meaning
@@ -59,7 +68,8 @@ def advice(service: str, region: str, status: int, text: str, path: str) -> str:
         401: f"allow the function's role {statement(_ACTIONS[service])}",
         403: f"allow the function's role {statement(_ACTIONS[service])}",
         413: _LIMITS[service],
-        429: f"AWS limits what an account sends of {signal}: sample (OTEL_TRACES_SAMPLER), or ask for a higher quota",
+        429: f"AWS limits what an account sends of {signal}: sample (OTEL_TRACES_SAMPLER), or ask "
+        f"for a higher quota",
     }
     return by_status.get(status, "")
 

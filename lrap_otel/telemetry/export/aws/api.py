@@ -1,6 +1,7 @@
 """Calls of AWS's JSON services: a signed POST of one object, and the object that comes back.
 
-Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints" and "Dual-stack and FIPS endpoints".
+Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints" and "Dual-stack and FIPS
+endpoints".
 """
 
 from _json import encode_basestring_ascii
@@ -44,7 +45,9 @@ class RefusedError(Exception):
 class Api:
     """AWS's services, with the function's credentials. One thread at a time uses it."""
 
-    def __init__(self, read: "Environment", network: "NetworkSettings", tls: "Callable[[], Tls]") -> None:
+    def __init__(
+        self, read: "Environment", network: "NetworkSettings", tls: "Callable[[], Tls]"
+    ) -> None:
         """`tls` is called once https is needed."""
         self._read = read
         self._network = network
@@ -52,7 +55,12 @@ class Api:
         self._source = CredentialSource(read)
 
     def call(
-        self, service: str, region: str, operation: str, members: "Mapping[str, str | bool]", deadline: "Deadline"
+        self,
+        service: str,
+        region: str,
+        operation: str,
+        members: "Mapping[str, str | bool]",
+        deadline: "Deadline",
     ) -> "dict[str, Any]":
         """The object that `operation` (``secretsmanager.GetSecretValue``) returns for `members`.
 
@@ -62,7 +70,9 @@ class Api:
         fields = {"Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": operation}
         credentials = self._source.credentials(deadline)
         body = _json(members)
-        signed = signed_fields("POST", url.address, url.path, fields, body, credentials, region, service, time())
+        signed = signed_fields(
+            "POST", url.address, url.path, fields, body, credentials, region, service, time()
+        )
         tls = self._tls() if url.scheme == "https" else None
         connection = Connection(url, proxy_for(url, self._network), tls)
         try:

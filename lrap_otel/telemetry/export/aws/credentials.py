@@ -1,4 +1,5 @@
-"""The function's AWS credentials: its environment's, or those that the container credentials endpoint gives.
+"""The function's AWS credentials: its environment's, or those that the container credentials
+endpoint gives.
 
 Sources: AWS SDKs and Tools Reference Guide, "Container credential provider" and "Environment
 variables"; AWS Lambda Developer Guide, "SnapStart", "Credentials".
@@ -77,7 +78,8 @@ class CredentialSource:
         if not key_id or not secret:
             raise NotSentError(
                 _ERROR,
-                f"no AWS credentials are there: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor {URI_VARIABLE}",
+                f"no AWS credentials are there: neither AWS_ACCESS_KEY_ID and "
+                f"AWS_SECRET_ACCESS_KEY nor {URI_VARIABLE}",
             )
         return Credentials(key_id, secret, text("AWS_SESSION_TOKEN"))
 
@@ -88,13 +90,22 @@ class CredentialSource:
         try:
             reply = self._connected().get(fields, deadline.within(_TIMEOUT_S))
         except ExportError as error:
-            raise NotSentError(error.error_type, f"AWS credentials could not be fetched: {error}") from error
+            raise NotSentError(
+                error.error_type, f"AWS credentials could not be fetched: {error}"
+            ) from error
         if reply.status != 200:
-            raise NotSentError(_ERROR, f"AWS credentials could not be fetched: {URI_VARIABLE} answered {reply.status}")
+            raise NotSentError(
+                _ERROR,
+                f"AWS credentials could not be fetched: {URI_VARIABLE} answered {reply.status}",
+            )
         members = parse_object(reply.body)
-        key_id, secret, token = (as_text(members.get(name)) for name in ("AccessKeyId", "SecretAccessKey", "Token"))
+        key_id, secret, token = (
+            as_text(members.get(name)) for name in ("AccessKeyId", "SecretAccessKey", "Token")
+        )
         if not key_id or not secret:
-            raise NotSentError(_ERROR, f"AWS credentials could not be fetched: {URI_VARIABLE} gave none")
+            raise NotSentError(
+                _ERROR, f"AWS credentials could not be fetched: {URI_VARIABLE} gave none"
+            )
         expires_s = from_iso(members.get("Expiration"))
         return Credentials(key_id, secret, token, float("inf") if expires_s is None else expires_s)
 
@@ -106,13 +117,16 @@ class CredentialSource:
                 raise NotSentError(_ERROR, f"{URI_VARIABLE} cannot be used: {error}") from None
             if url.scheme != "http" or not (is_loopback(url.host) or url.host in _HOSTS):
                 raise NotSentError(
-                    _ERROR, f"{URI_VARIABLE} is not used: it is neither this machine's nor ECS's or EKS's"
+                    _ERROR,
+                    f"{URI_VARIABLE} is not used: it is neither this machine's nor ECS's or EKS's",
                 )
             self._connection = Connection(url)
         return self._connection
 
     def _token(self) -> str:
-        """The value of the ``Authorization`` field. The file may change, so it is read each time."""
+        """The value of the ``Authorization`` field. The file may change, so it is read
+        each time.
+        """
         path = self._read.text(TOKEN_FILE_VARIABLE)
         token = self._read.text(TOKEN_VARIABLE)
         if path:
@@ -120,7 +134,12 @@ class CredentialSource:
                 with open(path, encoding="utf-8", errors="surrogateescape") as file:  # noqa: PTH123 - slow to import
                     token = file.read(_TOKEN_LIMIT_BYTES).strip()
             except OSError as error:
-                raise NotSentError(_ERROR, f"{TOKEN_FILE_VARIABLE} cannot be read: {error.strerror}") from error
+                raise NotSentError(
+                    _ERROR, f"{TOKEN_FILE_VARIABLE} cannot be read: {error.strerror}"
+                ) from error
         if not token.isprintable():
-            raise NotSentError(_ERROR, "the authorization token of the credentials endpoint has a control character")
+            raise NotSentError(
+                _ERROR,
+                "the authorization token of the credentials endpoint has a control character",
+            )
         return token

@@ -1,6 +1,7 @@
 """Requests that AWS takes: spans that say what is to be searchable, and nothing beyond its limits.
 
-Sources: Amazon CloudWatch, "OTLP endpoints", limits; AWS X-Ray, "Annotations" of OpenTelemetry spans.
+Sources: Amazon CloudWatch, "OTLP endpoints", limits; AWS X-Ray, "Annotations" of OpenTelemetry
+spans.
 """
 
 from lrap_otel.telemetry import semconv
@@ -34,8 +35,8 @@ ANNOTATIONS = (
     semconv.FAAS_DOCUMENT_COLLECTION,
     semconv.AWS_DURABLE_EXECUTION_ARN,
 )
-# What is left of a span that is too large, tried in turn: characters of each text, and how many attributes,
-# events and links, None for all.
+# What is left of a span that is too large, tried in turn: characters of each text, and how many
+# attributes, events and links, None for all.
 _CUTS = ((8_192, None), (1_024, None), (128, 64), (64, 16))
 
 
@@ -78,10 +79,15 @@ class AwsCodec:
             points = metric.points[:left]
             left -= len(points)
             if points:
-                kept.append(Metric(metric.name, metric.unit, metric.description, metric.temporality, points))
+                kept.append(
+                    Metric(metric.name, metric.unit, metric.description, metric.temporality, points)
+                )
         lost = sum(len(metric.points) for metric in data.metrics) - (POINTS_LIMIT - left)
         if lost:
-            self._warn(f"metrics are lost: AWS takes 1,000 data points in a request, and there are {lost} more")
+            self._warn(
+                f"metrics are lost: AWS takes 1,000 data points in a request, and there are "
+                f"{lost} more"
+            )
         return self._inner.metrics_request(MetricsData(data.resource, kept))
 
 
@@ -99,7 +105,9 @@ def _copy(span: Span, attributes: "Attributes") -> Span:
 
 
 def _cut(span: Span, characters: int, count: "int | None") -> Span:
-    """A copy with texts of at most so many `characters`, and so many attributes, events and links."""
+    """A copy with texts of at most so many `characters`, and so many attributes, events
+    and links.
+    """
     kept, dropped = _cut_attributes(span.attributes, characters, count)
     cut = _copy(span, kept)
     cut.name = span.name[:characters]
@@ -108,7 +116,9 @@ def _cut(span: Span, characters: int, count: "int | None") -> Span:
     cut.events, cut.links = [], []
     for event in span.events[:count]:
         kept, dropped = _cut_attributes(event.attributes, characters, count)
-        cut.events.append(Event(event.name[:characters], event.at_ns, kept, event.dropped_attributes + dropped))
+        cut.events.append(
+            Event(event.name[:characters], event.at_ns, kept, event.dropped_attributes + dropped)
+        )
     for link in span.links[:count]:
         kept, dropped = _cut_attributes(link.attributes, characters, count)
         cut.links.append(Link(link.context, kept, link.dropped_attributes + dropped))
@@ -117,10 +127,14 @@ def _cut(span: Span, characters: int, count: "int | None") -> Span:
     return cut
 
 
-def _cut_attributes(values: "Attributes", characters: int, count: "int | None") -> "tuple[Attributes, int]":
+def _cut_attributes(
+    values: "Attributes", characters: int, count: "int | None"
+) -> "tuple[Attributes, int]":
     """What is kept of them, and how many are not."""
     names = list(values)[:count]
-    return {name: _cut_value(values[name], characters, count) for name in names}, len(values) - len(names)
+    return {name: _cut_value(values[name], characters, count) for name in names}, len(values) - len(
+        names
+    )
 
 
 def _cut_value(value: "Value", characters: int, count: "int | None") -> "Value":

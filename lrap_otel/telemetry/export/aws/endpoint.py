@@ -47,7 +47,8 @@ class AwsEndpoint(Endpoint):
         self._service, self._region = otlp_service_of(self.url.host)
         if self._service == "logs" and not {name.lower() for name in self._fields} >= _LOG_FIELDS:
             raise ValueError(
-                "AWS takes logs with OTEL_EXPORTER_OTLP_LOGS_HEADERS=x-aws-log-group=GROUP,x-aws-log-stream=STREAM "
+                "AWS takes logs with "
+                "OTEL_EXPORTER_OTLP_LOGS_HEADERS=x-aws-log-group=GROUP,x-aws-log-stream=STREAM "
                 "alone, of a group and a stream that are there"
             )
         self.apart_s = _METRICS_APART_S if self._service == "monitoring" else 0.0
@@ -66,10 +67,20 @@ class AwsEndpoint(Endpoint):
             return self._fields
         keys = self._source.credentials(deadline)
         # AWS may repeat what was signed, and the session's token is part of it.
-        self._secrets = self._own_secrets + secrets_of((keys.access_key_id, keys.secret_access_key, keys.session_token))
+        self._secrets = self._own_secrets + secrets_of(
+            (keys.access_key_id, keys.secret_access_key, keys.session_token)
+        )
         url = self.url
         return signed_fields(
-            "POST", url.address, url.path, self._fields, body, keys, self._region, self._service, self._now_s()
+            "POST",
+            url.address,
+            url.path,
+            self._fields,
+            body,
+            keys,
+            self._region,
+            self._service,
+            self._now_s(),
         )
 
     def _meaning(self, reply: "Reply") -> "Answer":

@@ -12,8 +12,9 @@ SERVICES = {signal: service for service, signal in SIGNALS.items()}
 
 
 def service_of(host: str) -> tuple[str, str]:
-    """The service and the region of a host in lower case that is AWS's: ``xray.eu-west-1.amazonaws.com``,
-    its FIPS, dual-stack and China's forms, and interface endpoints of a VPC. Both empty if it is none.
+    """The service and the region of a host in lower case that is AWS's:
+    ``xray.eu-west-1.amazonaws.com``, its FIPS, dual-stack and China's forms, and interface
+    endpoints of a VPC. Both empty if it is none.
     """
     for suffix in _SUFFIXES:
         if host.endswith(suffix):
@@ -45,4 +46,6 @@ def otlp_endpoint(signal: str, region: str, *, is_fips: bool = False) -> str:
 
 def is_region(text: str) -> bool:
     """Whether it looks like ``eu-west-1``."""
-    return "-" in text and text[-1:].isdigit() and text.isascii() and text.replace("-", "").isalnum()
+    return (
+        "-" in text and text[-1:].isdigit() and text.isascii() and text.replace("-", "").isalnum()
+    )

@@ -19,14 +19,18 @@ _REFUSED = frozenset({"401", "403"})
 class ReferencedEndpoint:
     """As `Endpoint`, made once the secrets are known, and again when they have changed.
 
-    Until they are known, every attempt is refused, so that what is to be sent waits. If the collector
-    refuses secrets that may be old, they are looked up again and what was sent goes once more.
+    Until they are known, every attempt is refused, so that what is to be sent waits. If the
+    collector refuses secrets that may be old, they are looked up again and what was sent goes once
+    more.
     """
 
     max_batch_bytes = Endpoint.max_batch_bytes
 
     def __init__(
-        self, settings: "SignalSettings", secrets: "Secrets", make: "Callable[[SignalSettings], Endpoint]"
+        self,
+        settings: "SignalSettings",
+        secrets: "Secrets",
+        make: "Callable[[SignalSettings], Endpoint]",
     ) -> None:
         """`make` makes an endpoint of settings in which every reference is replaced."""
         self._settings = settings
@@ -56,7 +60,9 @@ class ReferencedEndpoint:
             return Answer(REFUSED, "secret", f"what the secret holds cannot be used: {error}")
         answer = endpoint.post(body, deadline, may_repeat=may_repeat)
         if answer.error_type in _REFUSED and self._secrets.renew(used):
-            return Answer(REFUSED, answer.error_type, f"{answer.text}; the secrets are looked up again")
+            return Answer(
+                REFUSED, answer.error_type, f"{answer.text}; the secrets are looked up again"
+            )
         return answer
 
     def close(self) -> None:
@@ -65,19 +71,25 @@ class ReferencedEndpoint:
             self._endpoint.close()
 
     def forget(self) -> None:
-        """A snapshot has been restored: its connection, and what its secrets were, are another sandbox's."""
+        """A snapshot has been restored: its connection, and what its secrets were, are another
+        sandbox's.
+        """
         self.close()
         self._endpoint = self._used = None
         self._secrets.forget()
 
     def _made(self, values: "Mapping[str, str]") -> "Endpoint":
-        """Raises ValueError or OSError, with a text for people, if what the references say cannot be used."""
+        """Raises ValueError or OSError, with a text for people, if what the references say cannot
+        be used.
+        """
         if self._endpoint is None or values != self._used:
             self.close()
             settings = self._settings
             headers = {name: with_values(text, values) for name, text in settings.headers.items()}
             # A path comes after an address, with one slash.
             addresses = {name: value.removesuffix("/") for name, value in values.items()}
-            self._endpoint = self._make(settings.replaced(with_values(settings.url, addresses), headers))
+            self._endpoint = self._make(
+                settings.replaced(with_values(settings.url, addresses), headers)
+            )
         self._used = values
         return self._endpoint

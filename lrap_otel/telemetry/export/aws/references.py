@@ -26,20 +26,38 @@ class Reference:
     __slots__ = ("arn", "json_key", "region", "service", "version_id", "version_stage")
 
     def __init__(self, text: str) -> None:
-        """`text` is what is between the braces. Raises ValueError, with a text for people, if it is no such ARN."""
+        """`text` is what is between the braces. Raises ValueError, with a text for people, if it is
+        no such ARN.
+        """
         parts = text.split(":")
-        self.service, self.region = (parts[2], parts[3]) if len(parts) >= _PARAMETER_PARTS else ("", "")
+        self.service, self.region = (
+            (parts[2], parts[3]) if len(parts) >= _PARAMETER_PARTS else ("", "")
+        )
         if not self.region or not parts[4]:
             raise ValueError("is no ARN with a region and an account")
         own_parts = len(parts)
         self.json_key = self.version_stage = self.version_id = ""
         if self.service == "secretsmanager":
-            if len(parts) < _SECRET_PARTS or parts[5] != "secret" or not parts[6] or len(parts) > _MOST_PARTS:
-                raise ValueError("is no ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME:KEY)")
+            if (
+                len(parts) < _SECRET_PARTS
+                or parts[5] != "secret"
+                or not parts[6]
+                or len(parts) > _MOST_PARTS
+            ):
+                raise ValueError(
+                    "is no ARN of a secret (arn:aws:secretsmanager:REGION:ACCOUNT:secret:NAME:KEY)"
+                )
             own_parts = _SECRET_PARTS
-            self.json_key, self.version_stage, self.version_id = [*parts[_SECRET_PARTS:], "", "", ""][:3]
+            self.json_key, self.version_stage, self.version_id = [
+                *parts[_SECRET_PARTS:],
+                "",
+                "",
+                "",
+            ][:3]
         elif self.service != "ssm" or not parts[5].startswith("parameter/"):
-            raise ValueError("is no ARN of a secret or a parameter (arn:aws:ssm:REGION:ACCOUNT:parameter/NAME)")
+            raise ValueError(
+                "is no ARN of a secret or a parameter (arn:aws:ssm:REGION:ACCOUNT:parameter/NAME)"
+            )
         self.arn = ":".join(parts[:own_parts])
 
 

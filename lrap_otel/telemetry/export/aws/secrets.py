@@ -77,12 +77,16 @@ class Secrets:
                     return self._values
                 ended = self._ended
                 if ended is None:
-                    failure = self._failure or NotSentError(_ERROR, "the secrets that it needs are not known")
+                    failure = self._failure or NotSentError(
+                        _ERROR, "the secrets that it needs are not known"
+                    )
                     raise NotSentError(failure.error_type, str(failure)) from self._failure
             try:
                 deadline.wait(ended, select.POLLIN)
             except TimeoutError as error:
-                raise NotSentError(TIMEOUT, "the secrets that it needs are not known yet") from error
+                raise NotSentError(
+                    TIMEOUT, "the secrets that it needs are not known yet"
+                ) from error
 
     def renew(self, used: "Mapping[str, str]") -> bool:
         """The collector has refused what was sent with the values `used`: look them up anew.
@@ -115,7 +119,9 @@ class Secrets:
             _thread.start_new_thread(self._run, (ended, running))
         except (RuntimeError, OSError) as error:
             self._ended = None
-            self._fail(NotSentError(_ERROR, f"the secrets that it needs cannot be looked up: {error}"))
+            self._fail(
+                NotSentError(_ERROR, f"the secrets that it needs cannot be looked up: {error}")
+            )
 
     def _run(self, ended: _socket.socket, running: _socket.socket) -> None:
         """In the thread. A look-up that was begun before a restore changes nothing after it."""
@@ -130,7 +136,9 @@ class Secrets:
         except NotSentError as error:
             failure = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the exports wait and the function does not
-            failure = NotSentError(_ERROR, f"the secrets that it needs cannot be looked up: {type(error).__name__}")
+            failure = NotSentError(
+                _ERROR, f"the secrets that it needs cannot be looked up: {type(error).__name__}"
+            )
         with self._lock:
             if self._ended is ended:
                 self._ended = None
@@ -146,7 +154,9 @@ class Secrets:
         self._back_off.fail()
 
 
-def secrets_of_settings(settings: "ExportSettings", signals: "Iterable[SignalSettings]", tls: "TlsByFiles") -> Secrets:
+def secrets_of_settings(
+    settings: "ExportSettings", signals: "Iterable[SignalSettings]", tls: "TlsByFiles"
+) -> Secrets:
     """The secrets that these signals refer to, which are being looked up from now on.
 
     Not while a snapshot is made: what is known then would be in it, and stale when it is restored.
@@ -154,7 +164,11 @@ def secrets_of_settings(settings: "ExportSettings", signals: "Iterable[SignalSet
     texts = [text for own in signals if own.enabled for text in (own.url, *own.headers.values())]
 
     def make_api() -> Api:
-        return Api(settings.environment, settings.network, lambda: shared_tls(("", "", ""), settings.network, tls))
+        return Api(
+            settings.environment,
+            settings.network,
+            lambda: shared_tls(("", "", ""), settings.network, tls),
+        )
 
     secrets = Secrets([each for text in texts for each in references_in(text)], make_api)
     if settings.environment.text("AWS_LAMBDA_INITIALIZATION_TYPE") != "snap-start":
@@ -175,7 +189,9 @@ def _value(reference: Reference, api: Api, deadline: Deadline) -> str:
                 f"; allow the function's role {statement((READ_ACTIONS[reference.service],), name)}"
                 ", and kms:Decrypt if it is encrypted with a key of your own"
             )
-        raise NotSentError(_ERROR, f"{name} could not be read: {shown(str(error), [])}{remedy}") from error
+        raise NotSentError(
+            _ERROR, f"{name} could not be read: {shown(str(error), [])}{remedy}"
+        ) from error
     except ValueError as error:
         raise NotSentError(_ERROR, f"{name} {error}") from None
     except NotSentError as error:
@@ -191,7 +207,9 @@ def _secret(reference: Reference, api: Api, deadline: Deadline) -> str:
         members["VersionStage"] = reference.version_stage
     if reference.version_id:
         members["VersionId"] = reference.version_id
-    answer = api.call("secretsmanager", reference.region, "secretsmanager.GetSecretValue", members, deadline)
+    answer = api.call(
+        "secretsmanager", reference.region, "secretsmanager.GetSecretValue", members, deadline
+    )
     text = as_text(answer.get("SecretString"))
     if not text:
         raise ValueError("holds no text")

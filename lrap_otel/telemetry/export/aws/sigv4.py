@@ -52,7 +52,11 @@ class Credentials:
     __slots__ = ("access_key_id", "expires_s", "secret_access_key", "session_token")
 
     def __init__(
-        self, access_key_id: str, secret_access_key: str, session_token: str = "", expires_s: float = float("inf")
+        self,
+        access_key_id: str,
+        secret_access_key: str,
+        session_token: str = "",
+        expires_s: float = float("inf"),
     ) -> None:
         self.access_key_id = access_key_id
         self.secret_access_key = secret_access_key
@@ -84,13 +88,18 @@ def signed_fields(
     names, canonical = _canonical_request(method, address, target, signed, body)
     day = at[:8]
     scope = f"{day}/{region}/{service}/aws4_request"
-    text = f"{ALGORITHM}\n{at}\n{scope}\n{sha256(canonical.encode('utf-8', 'surrogateescape')).hexdigest()}"
+    text = (
+        f"{ALGORITHM}\n{at}\n{scope}\n"
+        f"{sha256(canonical.encode('utf-8', 'surrogateescape')).hexdigest()}"
+    )
     key = f"AWS4{credentials.secret_access_key}".encode()
     for part in (day, region, service, "aws4_request"):
         key = hmac_sha256(key, part.encode())
     signature = hmac_sha256(key, text.encode()).hex()
     credential = f"Credential={credentials.access_key_id}/{scope}"
-    signed["Authorization"] = f"{ALGORITHM} {credential}, SignedHeaders={names}, Signature={signature}"
+    signed["Authorization"] = (
+        f"{ALGORITHM} {credential}, SignedHeaders={names}, Signature={signature}"
+    )
     return signed
 
 
@@ -128,7 +137,9 @@ def _canonical_request(
 
 
 def _canonical_path(path: str) -> str:
-    """`path` without dot segments and empty ones, encoded once more, as every service but S3 wants."""
+    """`path` without dot segments and empty ones, encoded once more, as every service
+    but S3 wants.
+    """
     segments: list[str] = []
     for segment in path.split("/"):
         if segment == "..":
@@ -145,7 +156,9 @@ def _canonical_query(query: str) -> str:
     for part in query.split("&"):
         name, _, value = part.partition("=")
         if part:
-            pairs.append(tuple(_encoded(unquoted(text, "surrogateescape")) for text in (name, value)))
+            pairs.append(
+                tuple(_encoded(unquoted(text, "surrogateescape")) for text in (name, value))
+            )
     return "&".join(f"{name}={value}" for name, value in sorted(pairs))
 
 

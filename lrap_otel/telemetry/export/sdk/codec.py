@@ -1,4 +1,6 @@
-"""What `lrap_otel.telemetry.export.encode` does, for exporters that take the SDK's objects in the place of bytes."""
+"""What `lrap_otel.telemetry.export.encode` does, for exporters that take the SDK's objects in the
+place of bytes.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def span(of: traces.Span) -> ReadableSpan:
 
 
 def size(of: traces.Span, encoded: ReadableSpan) -> int:  # noqa: ARG001 - encode's has the same parameters
-    """About the bytes it takes on a wire. A gRPC server takes 4 MiB with all that goes around the spans."""
+    """About the bytes it takes on a wire. A gRPC server takes 4 MiB with all that goes around the
+    spans.
+    """
     ours = len(encode.span(of))
     return ours + ours // 8
 

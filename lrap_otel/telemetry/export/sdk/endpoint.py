@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lrap_otel.telemetry.export.connection import TIMEOUT
-from lrap_otel.telemetry.export.endpoint import ACCEPTED, REFUSED, REJECTED, UNKNOWN, Answer, secrets_of, shown
+from lrap_otel.telemetry.export.endpoint import (
+    ACCEPTED,
+    REFUSED,
+    REJECTED,
+    UNKNOWN,
+    Answer,
+    secrets_of,
+    shown,
+)
 from lrap_otel.telemetry.export.sdk.job import Job
 
 if TYPE_CHECKING:
@@ -16,8 +24,8 @@ if TYPE_CHECKING:
 
 BUSY = "busy"
 FAILURE = "failure"
-# What fails so often, over two minutes and more, is given up for what waits after it: an exporter does
-# not say whether it will ever take it.
+# What fails so often, over two minutes and more, is given up for what waits after it: an exporter
+# does not say whether it will ever take it.
 _ATTEMPTS = 8
 
 
@@ -25,15 +33,17 @@ class SdkEndpoint:
     """One exporter, called in threads of its own, one call at a time.
 
     It says SUCCESS or FAILURE. FAILURE, and whatever it raises, says nothing about where the spans
-    are: they stay and go again after a pause; metrics do not go twice. After eight failures in a row
-    what it was given is dropped. A call that is not back at the deadline goes on; until it is back,
-    there is no other.
+    are: they stay and go again after a pause; metrics do not go twice. After eight failures in a
+    row what it was given is dropped. A call that is not back at the deadline goes on; until it is
+    back, there is no other.
     """
 
     apart_s = 0.0
     max_batch_bytes = 4 * 1024 * 1024
 
-    def __init__(self, name: str, make: Callable[[], Any], first: Any, settings: SignalSettings) -> None:
+    def __init__(
+        self, name: str, make: Callable[[], Any], first: Any, settings: SignalSettings
+    ) -> None:
         """`make` makes the exporter anew, `first` is the one to begin with."""
         self.url = f"the exporter {name}"
         self._make = make
@@ -100,7 +110,9 @@ class SdkEndpoint:
             return Answer(UNKNOWN, error_type, shown(_without_credentials(text), self._secrets))
         self._failures = 0
         return Answer(
-            REJECTED, error_type, shown(_without_credentials(f"{_ATTEMPTS} times in a row {text}"), self._secrets)
+            REJECTED,
+            error_type,
+            shown(_without_credentials(f"{_ATTEMPTS} times in a row {text}"), self._secrets),
         )
 
 

@@ -47,13 +47,20 @@ def ways_of(settings: ExportSettings, warn: Warn) -> tuple[dict[str, list[Way]],
     return ways, endpoints
 
 
-def _load(signal: str, name: str, asked_by: str, settings: SignalSettings, warn: Warn) -> SdkEndpoint | None:
-    """The exporter that a package registers by this name; None, and a warning, if there is none that can be used."""
+def _load(
+    signal: str, name: str, asked_by: str, settings: SignalSettings, warn: Warn
+) -> SdkEndpoint | None:
+    """The exporter that a package registers by this name; None, and a warning, if there is none
+    that can be used.
+    """
     options = {"timeout": settings.timeout_ms / 1_000} if name in _STOCK else {}
     registered = entry_points(group=_GROUPS[signal])
     if name not in registered.names:
         there = ", ".join(sorted(registered.names - {"otlp", "console"}))
-        warn(missing(name, asked_by) + (f". Exporters of {signal} that are there: {there}" if there else ""))
+        warn(
+            missing(name, asked_by)
+            + (f". Exporters of {signal} that are there: {there}" if there else "")
+        )
         return None
 
     def make() -> Any:

@@ -36,9 +36,9 @@ logging.getLogger().addHandler(_lines)
 class Job:
     """`call`, running. RuntimeError or OSError if no thread, or no descriptor, can be had.
 
-    Once `wait` has said that it is over: what it returned is `result`, what it raised is `error`, and
-    `line` is the last warning or error that it logged, or empty. If it is never over, its thread is
-    left behind: this process ends without waiting for it.
+    Once `wait` has said that it is over: what it returned is `result`, what it raised is `error`,
+    and `line` is the last warning or error that it logged, or empty. If it is never over, its
+    thread is left behind: this process ends without waiting for it.
     """
 
     def __init__(self, call: Callable[[], Any]) -> None:

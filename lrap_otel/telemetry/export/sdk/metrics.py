@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 def sdk_metrics(data: metrics.MetricsData, scope: wire.Scope) -> MetricsData:
     """`data` as a reader of the SDK's would have collected it."""
-    of_scope = ScopeMetrics(sdk_scope(scope), [_metric(metric) for metric in data.metrics], scope.schema_url)
+    of_scope = ScopeMetrics(
+        sdk_scope(scope), [_metric(metric) for metric in data.metrics], scope.schema_url
+    )
     resource = sdk_resource(data.resource)
     return MetricsData([ResourceMetrics(resource, [of_scope], data.resource.schema_url)])
 
@@ -64,7 +66,10 @@ def _point(point: Point) -> NumberDataPoint | HistogramDataPoint | ExponentialHi
     ]
     if isinstance(point, metrics.HistogramPoint):
         return HistogramDataPoint(
-            count=sum(point.counts), bucket_counts=point.counts, explicit_bounds=point.bounds, **common
+            count=sum(point.counts),
+            bucket_counts=point.counts,
+            explicit_bounds=point.bounds,
+            **common,
         )
     return ExponentialHistogramDataPoint(
         count=point.count,

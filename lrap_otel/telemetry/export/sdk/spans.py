@@ -86,7 +86,9 @@ def sdk_attributes(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _attributes(values: Mapping[str, Any], dropped: int = 0) -> BoundedAttributes:
-    """Past the constructor, which looks at each value again, and knows no empty name: a user may have set one."""
+    """Past the constructor, which looks at each value again, and knows no empty name: a user may
+    have set one.
+    """
     made = BoundedAttributes()
     made._dict = sdk_attributes(values)  # noqa: SLF001
     made.dropped = dropped
@@ -106,7 +108,9 @@ def _value(value: Any) -> Any:
 
 
 def _event(event: traces.Event) -> Event:
-    return Event(encodable(event.name), _attributes(event.attributes, event.dropped_attributes), event.at_ns)
+    return Event(
+        encodable(event.name), _attributes(event.attributes, event.dropped_attributes), event.at_ns
+    )
 
 
 def _link(link: traces.Link) -> Link:
