@@ -1,13 +1,15 @@
-"""Lambda's Runtime API and Extensions API, served by one thread that polls all connections."""
+"""Lambda's Runtime API, Extensions API and Telemetry API, served by one thread that polls all connections."""
 
 from __future__ import annotations
 
 import json
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from datetime import datetime, timezone
 from selectors import EVENT_READ, DefaultSelector
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from bench.replies import ACCEPTED_HEAD, event_head
 
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 FUNCTION_LIMIT_MS = 30_000
 SHUTDOWN_LIMIT_MS = 2_000
+# How long events of the Telemetry API are collected: the least that a subscriber may ask for.
+BUFFER_NS = 25_000_000
 
 
 class StandstillError(Exception):
@@ -80,6 +84,9 @@ class Lambda:
         self._poll: Peer | None = None
         self._peers: dict[str, Peer] = {}
         self._takes_invoke: set[str] = set()
+        self._subscriber = 0
+        self._platform: list[object] = []
+        self._platform_due_ns = 0
 
     @property
     def is_idle(self) -> bool:
@@ -106,6 +113,7 @@ class Lambda:
         if self._poll:
             self._poll.socket.sendall(event_head(self.number, len(self._event)) + self._event)
         self._poll = None
+        self._report("platform.start", {"requestId": request_id, "version": "$LATEST"})
         return begin_ns
 
     def end_of_extensions_ns(self, begin_ns: int) -> int:
@@ -152,7 +160,36 @@ class Lambda:
         """Drop all connections."""
         self._cleanup.close()
 
+    def _report(self, kind: str, record: dict[str, object]) -> None:
+        """Have the subscriber, if there is one, get an event within `BUFFER_NS`."""
+        if not self._subscriber:
+            return
+        if not self._platform:
+            self._platform_due_ns = time.monotonic_ns() + BUFFER_NS
+        at = f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+        self._platform.append({"time": at, "type": kind, "record": record})
+
+    def _report_result(self) -> None:
+        request_id = f"8476a536-e9f4-11e8-9739-{self.number:012}"
+        metrics = {"durationMs": 1.234, "producedBytes": 2}
+        self._report("platform.runtimeDone", {"requestId": request_id, "status": "success", "metrics": metrics})
+        metrics = {"durationMs": 1.234, "billedDurationMs": 2, "memorySizeMB": 1_769, "maxMemoryUsedMB": 60}
+        self._report("platform.report", {"requestId": request_id, "status": "success", "metrics": metrics})
+
+    def _deliver_platform(self) -> None:
+        body = json.dumps(self._platform).encode()
+        self._platform.clear()
+        head = b"POST / HTTP/1.1\r\nHost: sandbox.localdomain\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        with suppress(OSError):  # it has ended
+            peer = self.watch(socket.create_connection(("127.0.0.1", self._subscriber)))
+            peer.socket.sendall(head % len(body) + body)
+
     def _serve_once(self, wait_s: float) -> None:
+        if self._platform:
+            left_s = (self._platform_due_ns - time.monotonic_ns()) / 1e9
+            if left_s <= 0:
+                self._deliver_platform()
+            wait_s = min(wait_s, max(left_s, 0.0))
         for key, _ in self._selector.select(wait_s):
             if key.data is None:
                 self.watch(self._listener.accept()[0])
@@ -163,6 +200,7 @@ class Lambda:
         message = peer.receive()
         if peer.has_ended:
             self._selector.unregister(peer.socket)
+            peer.socket.close()
         elif message and message[0].startswith(b"HTTP/1.1 "):
             peer.answers += 1
         elif message:
@@ -178,8 +216,12 @@ class Lambda:
             self._peers[identifier], self.waiting[identifier] = peer, time.monotonic_ns()
         elif target.endswith(b"/register"):
             self._register(peer, body)
+        elif target.endswith(b"/telemetry"):
+            self._subscriber = urlsplit(json.loads(body)["destination"]["URI"]).port or 0
+            peer.socket.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n"OK"')
         else:
             self.result_ns = time.monotonic_ns()
+            self._report_result()
             peer.socket.sendall(ACCEPTED_HEAD + b'{"status":"OK"}\n')
 
     def _register(self, peer: Peer, body: bytes) -> None:
