@@ -172,9 +172,19 @@ class Lambda:
     def _report_result(self) -> None:
         request_id = f"8476a536-e9f4-11e8-9739-{self.number:012}"
         metrics = {"durationMs": 1.234, "producedBytes": 2}
-        self._report("platform.runtimeDone", {"requestId": request_id, "status": "success", "metrics": metrics})
-        metrics = {"durationMs": 1.234, "billedDurationMs": 2, "memorySizeMB": 1_769, "maxMemoryUsedMB": 60}
-        self._report("platform.report", {"requestId": request_id, "status": "success", "metrics": metrics})
+        self._report(
+            "platform.runtimeDone",
+            {"requestId": request_id, "status": "success", "metrics": metrics},
+        )
+        metrics = {
+            "durationMs": 1.234,
+            "billedDurationMs": 2,
+            "memorySizeMB": 1_769,
+            "maxMemoryUsedMB": 60,
+        }
+        self._report(
+            "platform.report", {"requestId": request_id, "status": "success", "metrics": metrics}
+        )
 
     def _deliver_platform(self) -> None:
         body = json.dumps(self._platform).encode()
