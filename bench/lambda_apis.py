@@ -1,4 +1,6 @@
-"""Lambda's Runtime API, Extensions API and Telemetry API, served by one thread that polls all connections."""
+"""Lambda's Runtime API, Extensions API and Telemetry API, served by one thread that polls all
+connections.
+"""
 
 from __future__ import annotations
 
@@ -189,7 +191,10 @@ class Lambda:
     def _deliver_platform(self) -> None:
         body = json.dumps(self._platform).encode()
         self._platform.clear()
-        head = b"POST / HTTP/1.1\r\nHost: sandbox.localdomain\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        head = (
+            b"POST / HTTP/1.1\r\nHost: sandbox.localdomain\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        )
         with suppress(OSError):  # it has ended
             peer = self.watch(socket.create_connection(("127.0.0.1", self._subscriber)))
             peer.socket.sendall(head % len(body) + body)
