@@ -123,6 +123,8 @@ class Lifecycle:
             and not self._recorder.failures
         ):
             self._warn_once()  # of a dead one the wait was over before the event could come
+        # The INVOKE of a retry may come before its event: it must not find the result of this one.
+        self._invocations.forget_end(request_id)
 
     def _is_awaited(self, request_id: str) -> bool:
         """Its result may still come through us."""

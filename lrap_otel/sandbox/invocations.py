@@ -124,8 +124,7 @@ class Invocations:
         # Into one table before out of the other: a reader in between finds it.
         opened[request_id] = invocation
         if request_id in self._ended or request_id in self._ended_before:
-            self._ended.pop(request_id, None)
-            self._ended_before.pop(request_id, None)
+            self.forget_end(request_id)
         if len(opened) > _OPEN_LIMIT:
             _drop_oldest(opened)
         if self.observer is not None or self.condition.is_awaited:
@@ -216,6 +215,11 @@ class Invocations:
     def has_ended(self, request_id: str) -> bool:
         """Its result has gone."""
         return request_id in self._ended or request_id in self._ended_before
+
+    def forget_end(self, request_id: str) -> None:
+        """Nobody asks for its result any more. A retry by Lambda has the same request id."""
+        self._ended.pop(request_id, None)
+        self._ended_before.pop(request_id, None)
 
     def wait_while(self, condition: "Callable[[], bool]", timeout_s: float) -> None:
         """Wait until `condition` is false, looking again at each change, at most `timeout_s`.

@@ -5,6 +5,7 @@ process.
 from __future__ import annotations
 
 import json
+import select
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -88,6 +89,10 @@ class Extension:
         """The lifecycle waits, and has not asked for the next event."""
         return not self.lambda_side.has_news(0.1)
 
+    def was_asked_to_flush(self) -> bool:
+        """A record is on the channel, and nobody has read it."""
+        return bool(select.select([self.channel.far], [], [], 0)[0])
+
     def send_invoke(self, request_id: str, within_ms: int = LONG_MS) -> None:
         deadline_ms = time.time_ns() // 1_000_000 + within_ms
         self.send({"eventType": "INVOKE", "requestId": request_id, "deadlineMs": deadline_ms})
@@ -163,6 +168,24 @@ def test_an_invoke_that_comes_before_its_event_waits_while_a_poll_is_out(
     assert extension.is_held()
     extension.invocations.finish(invocation, "a connection")
     assert received_flush(extension).number == 1
+
+
+def test_the_invoke_of_a_retry_that_comes_before_its_event_waits_for_its_own_result(
+    extension: Extension,
+) -> None:
+    extension.invocations.finish(extension.deliver("r"), "a connection")
+    extension.send_invoke("r")
+    extension.far.reply(records.flushed(received_flush(extension).number, ok=True))
+    assert extension.asks_for_next()
+    extension.polls.waiting["a runtime"] = []
+    extension.send_invoke("r")
+    assert extension.is_held()
+    invocation = extension.deliver("r")
+    extension.polls.waiting.clear()
+    assert extension.is_held()
+    assert not extension.was_asked_to_flush()
+    extension.invocations.finish(invocation, "a connection")
+    assert received_flush(extension).number == 2
 
 
 def test_a_runtime_that_leaves_its_poll_ends_the_hold(extension: Extension) -> None:
