@@ -21,15 +21,13 @@ from lrap_otel.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from lrap_otel.ipc.channel import Channel
-
-    StartTelemetry = Callable[[_socket.socket, Mapping[bytes, bytes], str], None]
 
 _BACKLOG = 1_024
 _SIGUSR1 = 10
 _NICENESS = 19
+# How long one thread may keep the interpreter lock from another; the second is CPython's default.
+_SWITCH_WHILE_LOADING_S, _SWITCH_S = 0.0002, 0.005
 # By which a process in the sandbox reaches itself.
 _OUR_NAMES = ("localhost", "0.0.0.0", "sandbox", "sandbox.localdomain")
 
@@ -133,10 +131,13 @@ def _serve(
         if listener is not None:
             from lrap_otel.handshake import Handshake  # noqa: PLC0415 - the register request is out
 
+            # A bundle runs without a pause in which the handshake's thread would have its turn.
+            sys.setswitchinterval(_SWITCH_WHILE_LOADING_S)
             handshake = Handshake(listener)
         load("proxy")
         from lrap_otel.proxy_process import run  # noqa: PLC0415 - everything else is loaded while the runtime starts
 
+        sys.setswitchinterval(_SWITCH_S)
         gc.freeze()
         gc.enable()
         return run(settings, registration, handshake, channel, process_id)

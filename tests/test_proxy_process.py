@@ -8,6 +8,7 @@ import _socket
 import json
 import os
 import posix
+import sys
 import threading
 import time
 
@@ -237,6 +238,8 @@ def test_the_boot_of_an_extension_that_traces_nothing(
     }
     assert run_boot(monkeypatch, **variables, LRAP_ENABLED="true" if is_taken else "false") == 0
     thread.join(5)
+    # It is shorter only while modules are loaded.
+    assert sys.getswitchinterval() == pytest.approx(0.005)
     assert (f"port {port} is taken" in capfd.readouterr().err) == is_taken
     lambda_side.close()
     stranger.close()
