@@ -22,7 +22,6 @@ SUITES = (
     "tests/text",
     "tests/ipc",
     "tests/sandbox",
-    "tests/extension",
     "tests/e2e",
     "tests/test_boot.py",
     "tests/test_entrypoint.py",
