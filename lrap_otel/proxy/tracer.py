@@ -8,7 +8,7 @@ from posix import urandom
 from lrap_otel import log
 from lrap_otel.http1.stream import ONE_PIECE_BYTES
 from lrap_otel.propagation import durable, extract, inject, xray
-from lrap_otel.propagation.carrier.find import find, in_client_context
+from lrap_otel.propagation.carrier.find import find, in_client_context, is_batch
 from lrap_otel.propagation.carrier.scanned import ScannedCarrier
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.sampling import Sampler
@@ -96,7 +96,8 @@ class Tracer:
         carrier, is_durable = None, False
         if self._injects:
             carrier = find(payload, self._scan_limit_bytes, self._templates)
-            is_durable = carrier is None and durable.is_invocation(payload)
+            if carrier is None and not is_batch(payload):
+                is_durable = durable.is_invocation(payload)
         request_id, invocation_id, deadline_ms = reply.invocation()
         invocation = self._invocations.find(request_id, invocation_id)
         if invocation is not None and 0 < invocation.deadline_ms < now_ns // 1_000_000:

@@ -54,8 +54,12 @@ def find(
 
 def _copied(event: memoryview) -> bytes:
     """Only the first bytes of a batch, which may be large and is not looked at."""
-    start = bytes(event[:_LONGEST_START_BYTES])
-    return start if start.startswith(_BATCHES) else bytes(event)
+    return bytes(event[:_LONGEST_START_BYTES] if is_batch(event) else event)
+
+
+def is_batch(event: "bytes | memoryview") -> bool:
+    """Whether these are records of many producers."""
+    return bytes(event[:_LONGEST_START_BYTES]).startswith(_BATCHES)
 
 
 def in_client_context(value: bytes) -> dict[str, str]:
