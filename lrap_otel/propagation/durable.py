@@ -16,11 +16,6 @@ _ARN, _ARN_MEMBER = "DurableExecutionArn", b'"DurableExecutionArn"'
 _OTHER_MEMBERS = b'"CheckpointToken"', b'"InitialExecutionState"'
 
 
-def may_be_invocation(data: bytes, start: int, end: int) -> bool:
-    """Whether the event that stands there in `data` is worth asking `is_invocation` about."""
-    return data.find(_ARN_MEMBER, start, end) >= 0
-
-
 def is_invocation(event: "bytes | memoryview") -> bool:
     """Whether the event is an invocation of a durable function: ``DurableExecutionArn`` is one of
     its own members.

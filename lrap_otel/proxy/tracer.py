@@ -115,7 +115,9 @@ class Tracer:
         ]
         names = rewrite.names
         values = inject.field_values(context, names, reply.lineage())
-        written = carrier.write(payload, names, values) if carrier is not None and names else None
+        written = (
+            inject.into_event(payload, carrier, names, values) if carrier is not None else None
+        )
         parts: list[bytes | memoryview] = [payload] if written is None else written
         length = sum(map(len, parts))
         parts.insert(0, reply.rewritten(rewrite, values, length))

@@ -58,11 +58,6 @@ class Invocation:
         self.parent_span_id_hex = ""
         self.link = _NO_LINK
 
-    @property
-    def is_traced(self) -> bool:
-        """It has a context. One that has none is only waited for."""
-        return self.context is not _NO_CONTEXT
-
 
 class Invocations:
     """All invocations of a sandbox.

@@ -1,6 +1,6 @@
 """The carrier of an event in whatever form: member by member, every position known.
 
-It takes ten times as long as a known shape does (`shapes`), which is learned from what it finds.
+It takes ten times as long as a template does (`templates`), which is learned from what it finds.
 """
 
 from lrap_otel.propagation.carrier.model import NAMES, HeadersObject
@@ -23,7 +23,7 @@ def find(text: str) -> ScannedCarrier | None:
     """The carrier in an event, None where there is none. ValueError if what had to be read is
     malformed or too deep.
 
-    A carrier without places can be read but has nothing that may be written: headers that are no
+    A carrier without `objects` can be read, but nothing may be written: headers that are no
     strings, names that are spelled with escapes.
     """
     return (
