@@ -1,5 +1,5 @@
-"""Why an invocation failed: the body and header fields of a POST to ``/error``, and the trailers of
-a result.
+"""Why an invocation failed, which becomes ``error.type``: by the body and header fields of a POST
+to ``/error``, the trailers of a result, or Lambda's reason for SHUTDOWN.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.heads import Head
 
 OTHER = "_OTHER"
+TIMEOUT = "timeout"
 STACK_LIMIT_CHARACTERS = 65_536
 
 ERROR_TYPE_FIELD = "lambda-runtime-function-error-type"
@@ -82,6 +83,20 @@ def from_refusal(status: int) -> Failure:
 
 
 TRUNCATED = Failure("Runtime.TruncatedResponse", is_exception=False)
+
+# Of what was still open at SHUTDOWN, by Lambda's reason.
+SHUTDOWN_FAILURES = {
+    "timeout": Failure(TIMEOUT, is_exception=False),
+    "failure": Failure("crash", is_exception=False),
+}
+SHUTDOWN_OTHER = Failure("shutdown", is_exception=False)
+
+
+def at_shutdown(reason: str) -> Failure:
+    """The failure of an invocation that has no result at SHUTDOWN; `reason` is Lambda's, in lower
+    case.
+    """
+    return SHUTDOWN_FAILURES.get(reason, SHUTDOWN_OTHER)
 
 
 def _decoded(text: str) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from lrap_otel.telemetry import failures, json_text, results, semconv
 from lrap_otel.telemetry.bodies import Body, dechunk
-from lrap_otel.telemetry.failures import Failure
 from lrap_otel.telemetry.heads import Head
 from lrap_otel.telemetry.triggers import table, times
 from lrap_otel.telemetry.triggers.description import unknown
@@ -12,16 +11,9 @@ from lrap_otel.telemetry.triggers.description import unknown
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.ipc.records import Delivered, Finished
+    from lrap_otel.telemetry.failures import Failure
     from lrap_otel.telemetry.semconv import Attributes
     from lrap_otel.telemetry.triggers.description import Description, Options
-
-TIMEOUT = "timeout"
-# error.type of what was still open at SHUTDOWN, by Lambda's reason.
-SHUTDOWN_FAILURES = {
-    "timeout": Failure(TIMEOUT, is_exception=False),
-    "failure": Failure("crash", is_exception=False),
-}
-SHUTDOWN_OTHER = Failure("shutdown", is_exception=False)
 
 _NANOSECONDS_PER_MILLISECOND = 1_000_000
 _QUALIFIED_ARN_PARTS = 8
@@ -91,7 +83,7 @@ class Invocation:
     def is_timeout(self) -> bool:
         return (
             self.failure is not None
-            and self.failure.type == TIMEOUT
+            and self.failure.type == failures.TIMEOUT
             and not self.failure.is_exception
         )
 
@@ -126,9 +118,9 @@ class Invocation:
         """The sandbox ends and no result came. A time-out ended at its deadline, even if we hear of
         it later.
         """
-        self.failure = SHUTDOWN_FAILURES.get(reason, SHUTDOWN_OTHER)
+        self.failure = failures.at_shutdown(reason)
         deadline_ns = (self.deadline_ms or 0) * _NANOSECONDS_PER_MILLISECOND
-        if reason == TIMEOUT and 0 < deadline_ns < now_ns:
+        if reason == failures.TIMEOUT and 0 < deadline_ns < now_ns:
             now_ns = deadline_ns
         self.end_ns = max(now_ns, self.delivered.delivered_ns)
 

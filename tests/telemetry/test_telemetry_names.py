@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.semconv.schemas import Schemas
 
 import lrap_otel
-from lrap_otel.telemetry import metrics, open_invocations, semconv
+from lrap_otel.telemetry import failures, metrics, semconv
 from lrap_otel.telemetry.triggers import table
 
 SOURCE = Path(__file__).parents[2]
@@ -101,7 +101,7 @@ def test_the_document_has_the_table_of_triggers_in_its_order() -> None:
 
 
 def test_every_reason_of_a_shutdown_stands_in_the_document() -> None:
-    for failure in (*open_invocations.SHUTDOWN_FAILURES.values(), open_invocations.SHUTDOWN_OTHER):
+    for failure in (*failures.SHUTDOWN_FAILURES.values(), failures.SHUTDOWN_OTHER):
         assert f"`{failure.type}`" in DOCUMENT
 
 

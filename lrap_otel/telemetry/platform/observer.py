@@ -7,7 +7,7 @@ from time import time_ns
 
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.telemetry import semconv
-from lrap_otel.telemetry.open_invocations import TIMEOUT
+from lrap_otel.telemetry.failures import TIMEOUT
 from lrap_otel.telemetry.otlp.traces import Link
 from lrap_otel.telemetry.platform.batches import Reader
 from lrap_otel.telemetry.platform.phases import (

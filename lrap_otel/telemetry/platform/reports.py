@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from lrap_otel.propagation.context import SpanContext
 from lrap_otel.telemetry import json_text, semconv
-from lrap_otel.telemetry.failures import Failure
-from lrap_otel.telemetry.open_invocations import TIMEOUT
+from lrap_otel.telemetry.failures import TIMEOUT, Failure
 from lrap_otel.telemetry.platform.phases import number
 
 TYPE_CHECKING = False
