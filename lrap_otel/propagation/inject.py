@@ -10,7 +10,8 @@ from lrap_otel.text import json_scan
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.propagation.carrier.learned import Carrier
-    from lrap_otel.propagation.carrier.scanned import Edit, Fields, Pieces, Texts, Values
+    from lrap_otel.propagation.carrier.model import Texts, Values
+    from lrap_otel.propagation.carrier.scanned import Edit, Fields, Pieces
     from lrap_otel.propagation.context import SpanContext
     from lrap_otel.text.json_scan import Member
 

@@ -1,9 +1,9 @@
 """Makes the template of a head (`head_templates`)."""
 
 from lrap_otel.http1.heads import CHUNKED, HEAD_END
-from lrap_otel.proxy.calls import RESULT, ParsedCall
+from lrap_otel.proxy.calls import INVOCATION_ID, RESULT, ParsedCall
 from lrap_otel.proxy.head_templates import CONTENT_LENGTH, HeadTemplate
-from lrap_otel.proxy.replies import DEADLINE, INVOCATION_ID, REQUEST_ID, TRACE_ID, ParsedReply
+from lrap_otel.proxy.replies import DEADLINE, REQUEST_ID, TRACE_ID, ParsedReply
 from lrap_otel.text.patterns import Group, Value
 
 TYPE_CHECKING = False

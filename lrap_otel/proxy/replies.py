@@ -3,18 +3,17 @@
 from lrap_otel.http1.heads import HOP_BY_HOP, Response
 from lrap_otel.propagation import inject, w3c, xray
 from lrap_otel.propagation.carrier.scanned import text_fields
+from lrap_otel.proxy.calls import INVOCATION_ID
 from lrap_otel.text.byte_format import ByteFormat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from lrap_otel.propagation.carrier.model import Texts
     from lrap_otel.propagation.context import SpanContext
     from lrap_otel.text.byte_format import Piece
 
-    Texts = tuple[str, ...]
-
 # Of a reply to ``/next``: whose event it brings, which attempt it is, and until when.
 REQUEST_ID = b"lambda-runtime-aws-request-id"
-INVOCATION_ID = b"lambda-runtime-invocation-id"
 DEADLINE = b"lambda-runtime-deadline-ms"
 TRACE_ID = b"lambda-runtime-trace-id"
 CLIENT_CONTEXT = b"lambda-runtime-client-context"

@@ -4,6 +4,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
+    # Names, and values of as many fields.
+    Texts = tuple[str, ...]
+    Values = tuple[bytes, ...]
     # A member: where its name's quotes start, where its value starts, where it ends.
     MemberSpan = tuple[int, int, int]
 

@@ -7,11 +7,9 @@ from lrap_otel.propagation.carrier.model import KEEPS_ITS_SPELLING, STALE_WITH
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from lrap_otel.propagation.carrier.model import HeadersObject, MemberSpan
+    from lrap_otel.propagation.carrier.model import HeadersObject, MemberSpan, Texts, Values
     from lrap_otel.propagation.context import SpanContext
 
-    Texts = tuple[str, ...]
-    Values = tuple[bytes, ...]
     Fields = tuple[tuple[str, str], ...]
     Pieces = list[bytes | memoryview]
     # Start and end of what goes, and what comes instead.

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from re import Pattern
 
+    from lrap_otel.propagation.carrier.model import Texts, Values
     from lrap_otel.text.byte_format import Piece
-
-    Texts = tuple[str, ...]
-    Values = tuple[bytes, ...]
 
 # How the names of both kinds of headers end.
 ANY_HEADERS = b'eaders"'
