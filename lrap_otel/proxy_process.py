@@ -11,7 +11,7 @@ from lrap_otel.extension.client import Client, RefusedError
 from lrap_otel.extension.flush import FlushSchedule
 from lrap_otel.extension.lifecycle import Lifecycle
 from lrap_otel.extension.subscription import Subscription
-from lrap_otel.extension.supervisor import Telemetry
+from lrap_otel.extension.telemetry_process import TelemetryProcess
 from lrap_otel.http1.errors import SERVER, DisconnectedError, RemoteProtocolError
 from lrap_otel.http1.stream import Stream
 from lrap_otel.ipc import records
@@ -55,7 +55,7 @@ def run(
         Tracer(settings, invocations, EventTemplates(compiler)) if channel is not None else None
     )
     is_managed_instances = settings.is_managed_instances
-    sandbox = SharedState(
+    shared = SharedState(
         upstream,
         invocations,
         channel,
@@ -64,10 +64,10 @@ def run(
         is_managed_instances=is_managed_instances,
     )
     telemetry = (
-        _watch_telemetry(settings, channel, sandbox, process_id) if channel is not None else None
+        _watch_telemetry(settings, channel, shared, process_id) if channel is not None else None
     )
     if handshake is not None:
-        handshake.serve(lambda listener, early, hellos: _accept(listener, early, hellos, sandbox))
+        handshake.serve(lambda listener, early, hellos: _accept(listener, early, hellos, shared))
     _warn_of(settings, handshake, channel)
     registered.look()
     client = Client(Stream(registered.api, SERVER), registered.address)
@@ -80,16 +80,16 @@ def run(
         f"registered for {registration.get('functionName')}; the runtime's calls come through port "
         f"{settings.listener_port}"
     )
-    sandbox.recorder.observe(sandbox.recorder.offer_and_keep, _started(registration))
+    shared.recorder.observe(shared.recorder.offer_and_keep, _started(registration))
     if channel is not None and telemetry is not None:
-        _use_init(settings, client, registered.address, channel, telemetry, sandbox)
+        _use_init(settings, client, registered.address, channel, telemetry, shared)
     schedule = FlushSchedule(settings.flush)
     Lifecycle(
         client,
         invocations,
-        sandbox.polls,
+        shared.polls,
         telemetry,
-        sandbox.recorder,
+        shared.recorder,
         settings.flush_budget_ms,
         schedule,
     ).run()
@@ -100,21 +100,21 @@ def _accept(
     listener: _socket.socket,
     early: "list[_socket.socket]",
     hellos: "list[Hello]",
-    sandbox: SharedState,
+    shared: SharedState,
 ) -> None:
     for hello in hellos:
-        sandbox.recorder.observe(sandbox.meet_runtime, hello)
-    accept_connections(listener, sandbox, early)
+        shared.recorder.observe(shared.meet_runtime, hello)
+    accept_connections(listener, shared, early)
 
 
 def _watch_telemetry(
-    settings: "Settings", channel: "Channel", sandbox: SharedState, process_id: int
-) -> Telemetry:
-    telemetry = Telemetry(
+    settings: "Settings", channel: "Channel", shared: SharedState, process_id: int
+) -> TelemetryProcess:
+    telemetry = TelemetryProcess(
         channel,
-        sandbox.invocations,
-        lambda: restart.start(channel, tuple(sandbox.recorder.kept.copy().values())),
-        lambda: bool(sandbox.polls.waiting),
+        shared.invocations,
+        lambda: restart.start(channel, tuple(shared.recorder.kept.copy().values())),
+        lambda: bool(shared.polls.waiting),
         has_invoke_events=not settings.is_managed_instances,
     )
     telemetry.watch(process_id)
@@ -126,23 +126,23 @@ def _use_init(
     client: Client,
     address: tuple[str, int],
     channel: "Channel",
-    telemetry: Telemetry,
-    sandbox: SharedState,
+    telemetry: TelemetryProcess,
+    shared: SharedState,
 ) -> None:
     """Do what belongs into init, which lasts until we ask for the first event."""
-    observe = sandbox.recorder.observe
+    observe = shared.recorder.observe
     subscription = observe(_subscribe, settings, client, address, channel)
     if log.is_printed("info"):
         observe(_say_what_is_in_force, settings)
     if observe(_needs_telemetry_from_the_first_event, settings):
         observe(telemetry.wait_until_ready)
     if subscription is not None:
-        observe(_settle, subscription, sandbox)
+        observe(_settle, subscription, shared)
 
 
-def _settle(subscription: Subscription, sandbox: SharedState) -> None:
-    if subscription.settle(lambda: bool(sandbox.polls.waiting)):
-        sandbox.recorder.offer_and_keep(records.subscribed())
+def _settle(subscription: Subscription, shared: SharedState) -> None:
+    if subscription.settle(lambda: bool(shared.polls.waiting)):
+        shared.recorder.offer_and_keep(records.subscribed())
 
 
 def _subscribe(

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from lrap_otel import boot, proxy_process
-from lrap_otel.extension import supervisor
+from lrap_otel.extension import telemetry_process
 from lrap_otel.handshake import Handshake
 from lrap_otel.ipc import records
 from lrap_otel.ipc.channel import Channel, TelemetryEnd
@@ -193,7 +193,7 @@ def test_init_does_not_wait_for_ever_for_a_telemetry_process_that_is_never_ready
 def test_elsewhere_init_does_not_wait_for_the_telemetry_process(
     variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "_READY_LIMIT_S", 60.0)
+    monkeypatch.setattr(telemetry_process, "_READY_LIMIT_S", 60.0)
     started = StartedService(**variables)
     assert started.asks_for_an_event_within(5.0)
     started.end()

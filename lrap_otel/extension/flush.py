@@ -17,7 +17,7 @@ BUSY_FLUSH_MS = 500
 BUSY_UNFLUSHED = 10
 # At 7 % of a CPU, five to seven of the default budget are what its imports take.
 HOLDS_FOR_READY = 8
-# Of the channel's room: what a telemetry process that stands aside may leave unread before a hold
+# Of the channel's room: what a telemetry process that is paused may leave unread before a hold
 # gives it time, and before it runs beside the function, which is slower for it. What is lost then
 # would be lost for good.
 UNREAD_BEFORE_HOLD = 0.25
@@ -123,8 +123,8 @@ def may_wait_for_ready(holds: int, fullness: float) -> bool:
     """Whether one more hold may wait for a telemetry process that is not ready yet, after so many
     `holds` have.
 
-    It stands aside, so that a hold is all the time it gets. A few may wait, then only those that
-    find the channel filling up. `fullness` is the channel's, 0 to 1.
+    It is paused while the function runs, so that a hold is all the time it gets. A few may wait,
+    then only those that find the channel filling up. `fullness` is the channel's, 0 to 1.
     """
     return holds < HOLDS_FOR_READY or fullness >= UNREAD_BEFORE_HOLD
 

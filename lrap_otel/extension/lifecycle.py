@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from lrap_otel.extension.client import Client
     from lrap_otel.extension.flush import FlushSchedule
-    from lrap_otel.extension.supervisor import Telemetry
+    from lrap_otel.extension.telemetry_process import TelemetryProcess
     from lrap_otel.proxy.polls import Polls
     from lrap_otel.proxy.recorder import Recorder
     from lrap_otel.sandbox.invocations import Invocations
@@ -51,7 +51,7 @@ class Lifecycle:
         client: "Client",
         invocations: "Invocations",
         polls: "Polls",
-        telemetry: "Telemetry | None",
+        telemetry: "TelemetryProcess | None",
         recorder: "Recorder",
         flush_budget_ms: int,
         schedule: "FlushSchedule",
@@ -91,7 +91,7 @@ class Lifecycle:
         telemetry.event_came()
         return event
 
-    def _hold(self, telemetry: "Telemetry", request_id: str, deadline_ms: int) -> None:
+    def _hold(self, telemetry: "TelemetryProcess", request_id: str, deadline_ms: int) -> None:
         """Wait for the invocation's result, then for its telemetry to be out, unless that is left
         to the next invocation.
         """

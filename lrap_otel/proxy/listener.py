@@ -28,13 +28,13 @@ _LONGEST_PAUSE_S = 1.0
 
 
 def accept_connections(
-    listener: _socket.socket, sandbox: "SharedState", early: "Iterable[_socket.socket]" = ()
+    listener: _socket.socket, shared: "SharedState", early: "Iterable[_socket.socket]" = ()
 ) -> None:
     """Serve runtime connections for as long as the listener is open; first those that are `early`,
     accepted before.
     """
     for socket in early:
-        _serve(socket, sandbox)
+        _serve(socket, shared)
     has_said, pause_s = False, _PAUSE_S
     while True:
         try:
@@ -49,13 +49,13 @@ def accept_connections(
             time.sleep(pause_s)
             continue
         pause_s = _PAUSE_S
-        _serve(_socket.socket(fileno=descriptor), sandbox)
+        _serve(_socket.socket(fileno=descriptor), shared)
 
 
-def _serve(socket: _socket.socket, sandbox: "SharedState") -> None:
+def _serve(socket: _socket.socket, shared: "SharedState") -> None:
     try:
         socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-        _thread.start_new_thread(Exchange(Stream(socket, CLIENT), sandbox).serve, ())
+        _thread.start_new_thread(Exchange(Stream(socket, CLIENT), shared).serve, ())
     except (OSError, RuntimeError, MemoryError) as error:
         log.warning(f"a connection could not be served: {error}")
         socket.close()

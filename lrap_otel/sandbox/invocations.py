@@ -62,8 +62,9 @@ class Invocation:
 class Invocations:
     """All invocations of a sandbox.
 
-    `observer` is told of each change, and of each poll, while somebody stands aside for the
-    function; None once nobody does. `results` is how many results have gone.
+    `observer` is called after each change, and at each poll, while the telemetry process is paused
+    for the function now and then (`ProcessPauser`); else None. `results` is how many results have
+    gone.
     """
 
     __slots__ = (
@@ -229,9 +230,9 @@ class Invocations:
         return any(invocation.connection is None for invocation in self._open.copy().values())
 
     def notify_observer(self) -> None:
-        """Something changed that matters to whoever stands aside.
+        """Something has changed that may pause the telemetry process, or let it run.
 
-        It stands between the function and its event: nothing of it may get any further.
+        This runs between the function and its event, so that nothing is raised.
         """
         observer = self.observer
         if observer is not None:

@@ -15,7 +15,7 @@ import pytest
 from lrap_otel.extension.client import Client
 from lrap_otel.extension.flush import BUSY_AFTER, BUSY_UNFLUSHED, FlushSchedule
 from lrap_otel.extension.lifecycle import Lifecycle
-from lrap_otel.extension.supervisor import Telemetry
+from lrap_otel.extension.telemetry_process import TelemetryProcess
 from lrap_otel.http1.errors import SERVER
 from lrap_otel.http1.stream import Stream
 from lrap_otel.ipc import records
@@ -48,7 +48,7 @@ class Extension:
         self.channel.far.settimeout(5.0)
         self.invocations = Invocations()
         self.polls = Polls()
-        self.telemetry = Telemetry(self.channel, self.invocations)
+        self.telemetry = TelemetryProcess(self.channel, self.invocations)
         self.far = TelemetryEnd(self.channel.far)
         self._api = Upstream()
         # Once the test is over, it asks no more.
@@ -425,7 +425,7 @@ def test_the_last_warnings_are_printed_though_the_telemetry_process_has_ended(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     channel = Channel()
-    telemetry = Telemetry(channel, Invocations())
+    telemetry = TelemetryProcess(channel, Invocations())
     far = TelemetryEnd(channel.far)
     for number in range(100):
         far.reply(records.warning(f"lost {number}"))
@@ -457,7 +457,7 @@ def test_an_event_nobody_knows_is_passed_over(extension: Extension, event: objec
     assert extension.asks_for_next()
 
 
-class BrokenTelemetry(Telemetry):
+class BrokenTelemetry(TelemetryProcess):
     """One with mistakes in it."""
 
     __slots__ = ()

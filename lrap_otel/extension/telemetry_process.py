@@ -1,4 +1,4 @@
-"""The telemetry process as the rest of the proxy process sees it."""
+"""The telemetry process as the rest of the proxy process sees it. `restart` deals with its end."""
 
 import _thread
 import time
@@ -27,7 +27,7 @@ _READY_AFTER_RUNTIME_S, _READY_LIMIT_S = 0.1, 1.0
 _LOOK_AGAIN_S = 0.02
 
 
-class Telemetry:
+class TelemetryProcess:
     """Reads the replies of the telemetry process, and passes on what the lifecycle asks of it."""
 
     __slots__ = (

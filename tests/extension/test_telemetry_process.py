@@ -12,7 +12,7 @@ import pytest
 
 from lrap_otel.extension.flush import may_pause, may_wait_for_ready
 from lrap_otel.extension.process import Process
-from lrap_otel.extension.supervisor import Telemetry
+from lrap_otel.extension.telemetry_process import TelemetryProcess
 from lrap_otel.ipc import records
 from lrap_otel.ipc.channel import Channel, TelemetryEnd
 from lrap_otel.sandbox.invocations import Invocation, Invocations
@@ -30,7 +30,7 @@ class Sandbox:
     def __init__(self, *, has_invoke_events: bool = True) -> None:
         self.invocations, self.channel, self.process = Invocations(), Channel(), Sleeper()
         self.is_runtime_waiting = False
-        self.telemetry = Telemetry(
+        self.telemetry = TelemetryProcess(
             self.channel,
             self.invocations,
             None,
@@ -211,10 +211,12 @@ def test_a_process_that_somebody_else_has_reaped_gets_no_signal_either() -> None
     process.signal(signal.SIGSTOP)
 
 
-def with_successor(first: Sleeper, second: Sleeper) -> tuple[Channel, Telemetry, TelemetryEnd]:
+def with_successor(
+    first: Sleeper, second: Sleeper
+) -> tuple[Channel, TelemetryProcess, TelemetryEnd]:
     """`first` is watched and ready."""
     channel = Channel()
-    telemetry = Telemetry(
+    telemetry = TelemetryProcess(
         channel, Invocations(), lambda: second.process_id, has_invoke_events=False
     )
     telemetry.watch(first.process_id)
