@@ -136,7 +136,7 @@ def _object(body: bytes) -> dict[str, object]:
     """A JSON object; an empty one where Lambda sent something else."""
     try:
         value = json_scan.loads(body.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
+    except ValueError:
         value = None
     if isinstance(value, dict):
         return value

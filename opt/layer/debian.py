@@ -252,7 +252,7 @@ def _python_package(apt: Apt) -> str:
 
 
 def _dependencies(apt: Apt, *packages: str) -> list[str]:
-    """The dependencies of these packages that are not among them."""
+    """The dependencies of these packages, which may be among them, except the first."""
     shown = apt.run("apt-cache", "depends", *packages)
     return sorted(
         set(re.findall(r"^\s+(?:Pre)?Depends: ([a-z0-9.+-]+)", shown, re.MULTILINE))
