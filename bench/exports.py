@@ -57,8 +57,8 @@ from lrap_otel.ipc import channel, records
 pair = channel.Channel()
 for message, payload in (proxy_records.delivered(b"{}"), proxy_records.finished()):
     pair.offer(message, payload)
-pair.offer(records.flush(1, 60_000, 0))
-pair.offer(records.shutdown(2, "spindown", 1 << 50, 0))
+pair.offer(records.flush(1, 60_000, 0, 0))
+pair.offer(records.shutdown(2, "spindown", 1 << 50, 0, 0))
 from time import process_time
 begun_s = process_time()
 from lrap_otel.telemetry.worker import serve

@@ -238,7 +238,7 @@ class TelemetryEnd:
         kind, fields, payload = records.decode(data)
         if isinstance(payload, int):
             payload = self._read_memfd(ancillary, payload)
-        return records.TO_TELEMETRY[kind](fields, payload)
+        return records.read(kind, fields, payload)
 
     def _read_memfd(self, ancillary: list[tuple[int, int, bytes]], length: int) -> bytes | None:
         self.reply(records.released(length))

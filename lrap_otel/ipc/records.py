@@ -5,16 +5,27 @@ marshal costs 0.6 us where pickle and json cost several and need imports. On the
 kind, fields, payload)``. Both ends run the same interpreter, so marshal's format is the same on
 both.
 
-The proxy builds records with the functions below, one for each kind, and never looks at one again.
-The telemetry process reads them as the classes of the same names, whose ``__slots__`` are the
-functions' parameters in the same order.
+A record to the telemetry process is defined once, by the annotations of a class: their order is
+that of the fields. The proxy builds it with the function of the same name and never looks at it
+again; the telemetry process reads it as the class. What comes back is built by functions alone.
 """
 
 from marshal import dumps, loads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
+    from typing import ParamSpec
+
+    from typing_extensions import dataclass_transform
+
+    P = ParamSpec("P")
+else:
+
+    def dataclass_transform() -> object:
+        """For mypy alone: a subclass is called with its annotated fields."""
+        return lambda cls: cls
+
 
 VERSION = 1
 # Of marshal: later ones look for the same object twice, which no record has and every record pays
@@ -32,24 +43,23 @@ Fields = tuple[object, ...]
 Message = tuple[int, Fields]
 
 
+@dataclass_transform()
 class Record:
     """A record as the telemetry process reads it. `payload` is None where there is none or it had
     to be left behind.
     """
 
-    __slots__: tuple[str, ...] = ("payload",)
-    payload: bytes | None
+    payload: bytes | None = None
 
-    def __init__(self, fields: Fields, payload: bytes | None) -> None:
-        for name, value in zip(type(self).__slots__, fields, strict=True):
+    def __init__(self, *fields: object) -> None:
+        """ValueError if there are too many or too few."""
+        for name, value in zip(type(self).__annotations__, fields, strict=True):
             setattr(self, name, value)
-        self.payload = payload
 
 
 class Started(Record):
     """The register reply: who we run beside. `account_id` is None where Lambda did not tell."""
 
-    __slots__ = ("at_ns", "function_name", "function_version", "handler", "account_id")
     at_ns: int
     function_name: str
     function_version: str
@@ -62,7 +72,6 @@ class Runtime(Record):
     told either.
     """
 
-    __slots__ = ("log_group", "log_stream", "execution_env", "handler")
     log_group: str
     log_stream: str
     execution_env: str
@@ -83,23 +92,6 @@ class Delivered(Record):
     in, empty where there is none to link.
     """
 
-    __slots__ = (
-        "request_id",
-        "invocation_id",
-        "delivered_ns",
-        "overhead_ns",
-        "head_length",
-        "body_length",
-        "trace_id_hex",
-        "span_id_hex",
-        "parent_span_id_hex",
-        "trace_flags",
-        "trace_state",
-        "link_trace_id_hex",
-        "link_span_id_hex",
-        "cold_start",
-        "is_redelivery",
-    )
     request_id: str
     invocation_id: str
     delivered_ns: int
@@ -130,19 +122,6 @@ class Finished(Record):
     (monotonic) from the delivery to the result's last byte.
     """
 
-    __slots__ = (
-        "request_id",
-        "invocation_id",
-        "endpoint",
-        "duration_ns",
-        "overhead_ns",
-        "status",
-        "is_complete",
-        "head_length",
-        "first_length",
-        "last_length",
-        "body_length",
-    )
     request_id: str
     invocation_id: str
     endpoint: str
@@ -161,7 +140,6 @@ class InitError(Record):
     the body.
     """
 
-    __slots__ = ("at_ns", "head_length")
     at_ns: int
     head_length: int
 
@@ -169,14 +147,11 @@ class InitError(Record):
 class Restored(Record):
     """``/restore/next`` was answered: this is a new sandbox, made from a snapshot."""
 
-    __slots__ = ("at_ns",)
     at_ns: int
 
 
 class Subscribed(Record):
     """Lambda's Telemetry API will deliver its events."""
-
-    __slots__ = ()
 
 
 class Flush(Record):
@@ -187,7 +162,6 @@ class Flush(Record):
     waited for flushes since the last record that said so.
     """
 
-    __slots__ = ("number", "budget_ms", "dropped", "billed_ms")
     number: int
     budget_ms: int
     dropped: int
@@ -199,7 +173,6 @@ class Shutdown(Record):
     time), answer ``flushed(number, ok)`` and end. `dropped` and `billed_ms` as in `Flush`.
     """
 
-    __slots__ = ("number", "reason", "deadline_ms", "dropped", "billed_ms")
     number: int
     reason: str
     deadline_ms: int
@@ -207,122 +180,28 @@ class Shutdown(Record):
     billed_ms: int
 
 
-TO_TELEMETRY: "Mapping[int, type[Record]]" = {
-    STARTED: Started,
-    RUNTIME: Runtime,
-    DELIVERED: Delivered,
-    FINISHED: Finished,
-    INIT_ERROR: InitError,
-    RESTORED: Restored,
-    FLUSH: Flush,
-    SHUTDOWN: Shutdown,
-    SUBSCRIBED: Subscribed,
-}
+TO_TELEMETRY: "dict[int, Callable[..., Record]]" = {}
 
 
-def started(
-    at_ns: int, function_name: str, function_version: str, handler: str, account_id: str | None
-) -> Message:
-    """See `Started`."""
-    return STARTED, (at_ns, function_name, function_version, handler, account_id)
+def _builder(kind: int, record: "Callable[P, Record]") -> "Callable[P, Message]":
+    """What builds a record of this kind from its fields, given by position."""
+
+    def build(*fields: object) -> Message:
+        return kind, fields
+
+    TO_TELEMETRY[kind] = record
+    return build  # type: ignore[return-value]  # mypy holds callers to the record's own fields
 
 
-def runtime(log_group: str, log_stream: str, execution_env: str, handler: str) -> Message:
-    """See `Runtime`."""
-    return RUNTIME, (log_group, log_stream, execution_env, handler)
-
-
-def delivered(
-    request_id: str,
-    invocation_id: str,
-    delivered_ns: int,
-    overhead_ns: int,
-    head_length: int,
-    body_length: int,
-    trace_id_hex: str,
-    span_id_hex: str,
-    parent_span_id_hex: str,
-    trace_flags: int,
-    trace_state: str,
-    link_trace_id_hex: str,
-    link_span_id_hex: str,
-    cold_start: bool,
-    is_redelivery: bool,
-) -> Message:
-    """See `Delivered`."""
-    return DELIVERED, (
-        request_id,
-        invocation_id,
-        delivered_ns,
-        overhead_ns,
-        head_length,
-        body_length,
-        trace_id_hex,
-        span_id_hex,
-        parent_span_id_hex,
-        trace_flags,
-        trace_state,
-        link_trace_id_hex,
-        link_span_id_hex,
-        cold_start,
-        is_redelivery,
-    )
-
-
-def finished(
-    request_id: str,
-    invocation_id: str,
-    endpoint: str,
-    duration_ns: int,
-    overhead_ns: int,
-    status: int,
-    is_complete: bool,
-    head_length: int,
-    first_length: int,
-    last_length: int,
-    body_length: int,
-) -> Message:
-    """See `Finished`."""
-    return FINISHED, (
-        request_id,
-        invocation_id,
-        endpoint,
-        duration_ns,
-        overhead_ns,
-        status,
-        is_complete,
-        head_length,
-        first_length,
-        last_length,
-        body_length,
-    )
-
-
-def init_error(at_ns: int, head_length: int) -> Message:
-    """See `InitError`."""
-    return INIT_ERROR, (at_ns, head_length)
-
-
-def restored(at_ns: int) -> Message:
-    """See `Restored`."""
-    return RESTORED, (at_ns,)
-
-
-def subscribed() -> Message:
-    """See `Subscribed`."""
-    return SUBSCRIBED, ()
-
-
-def flush(number: int, budget_ms: int, dropped: int, billed_ms: int = 0) -> Message:
-    """See `Flush`."""
-    return FLUSH, (number, budget_ms, dropped, billed_ms)
-
-
-def shutdown(
-    number: int, reason: str, deadline_ms: int, dropped: int, billed_ms: int = 0
-) -> Message:
-    """See `Shutdown`."""
-    return SHUTDOWN, (number, reason, deadline_ms, dropped, billed_ms)
+started = _builder(STARTED, Started)
+runtime = _builder(RUNTIME, Runtime)
+delivered = _builder(DELIVERED, Delivered)
+finished = _builder(FINISHED, Finished)
+init_error = _builder(INIT_ERROR, InitError)
+restored = _builder(RESTORED, Restored)
+subscribed = _builder(SUBSCRIBED, Subscribed)
+flush = _builder(FLUSH, Flush)
+shutdown = _builder(SHUTDOWN, Shutdown)
 
 
 def ready(process_id: int) -> Message:
@@ -377,3 +256,12 @@ def decode(data: bytes) -> tuple[int, Fields, bytes | int | None]:
     if version != VERSION:
         raise ValueError(f"the channel speaks version {version}, this is version {VERSION}")
     return kind, fields, payload
+
+
+def read(kind: int, fields: Fields, payload: bytes | None) -> Record:
+    """The record to the telemetry process that has these fields; ValueError or KeyError if it is
+    malformed.
+    """
+    record = TO_TELEMETRY[kind](*fields)
+    record.payload = payload
+    return record

@@ -49,8 +49,11 @@ class Batch(Record):
     at `received_ns` (Unix time). It does not cross the channel.
     """
 
-    __slots__ = ("received_ns",)
     received_ns: int
+
+    def __init__(self, received_ns: int, payload: bytes) -> None:
+        super().__init__(received_ns)
+        self.payload = payload
 
 
 class RecordQueue:

@@ -163,7 +163,7 @@ class Sandbox:
 
     def _accept(self, sent: tuple[records.Message, bytes]) -> None:
         (kind, fields), payload = sent
-        self._pipeline.accept(records.TO_TELEMETRY[kind](fields, payload))
+        self._pipeline.accept(records.read(kind, fields, payload))
 
     def _flush(self) -> bool:
         if not self._waiting:

@@ -123,35 +123,38 @@ def invocation(number: int) -> Iterable[tuple[records.Message, bytes]]:
     """An event and its result; the span's id is the number."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
     request_id = f"request-{number}"
-    delivered = records.delivered(
-        request_id=request_id,
-        invocation_id="",
-        delivered_ns=time.time_ns(),
-        overhead_ns=50_000,
-        head_length=len(head),
-        body_length=2,
-        trace_id_hex=f"{number:032x}",
-        span_id_hex=f"{number:016x}",
-        parent_span_id_hex="",
-        trace_flags=1,
-        trace_state="",
-        link_trace_id_hex="",
-        link_span_id_hex="",
-        cold_start=False,
-        is_redelivery=False,
-    )
+    delivered = {
+        "request_id": request_id,
+        "invocation_id": "",
+        "delivered_ns": time.time_ns(),
+        "overhead_ns": 50_000,
+        "head_length": len(head),
+        "body_length": 2,
+        "trace_id_hex": f"{number:032x}",
+        "span_id_hex": f"{number:016x}",
+        "parent_span_id_hex": "",
+        "trace_flags": 1,
+        "trace_state": "",
+        "link_trace_id_hex": "",
+        "link_span_id_hex": "",
+        "cold_start": False,
+        "is_redelivery": False,
+    }
     result = b"POST /2018-06-01/runtime/invocation/x/response HTTP/1.1\r\n\r\n"
-    finished = records.finished(
-        request_id=request_id,
-        invocation_id="",
-        endpoint="response",
-        duration_ns=25_000_000,
-        overhead_ns=40_000,
-        status=202,
-        is_complete=True,
-        head_length=len(result),
-        first_length=6,
-        last_length=0,
-        body_length=6,
+    finished = {
+        "request_id": request_id,
+        "invocation_id": "",
+        "endpoint": "response",
+        "duration_ns": 25_000_000,
+        "overhead_ns": 40_000,
+        "status": 202,
+        "is_complete": True,
+        "head_length": len(result),
+        "first_length": 6,
+        "last_length": 0,
+        "body_length": 6,
+    }
+    return (
+        (records.delivered(*delivered.values()), head + b"{}"),
+        (records.finished(*finished.values()), result + b'"done"'),
     )
-    return ((delivered, head + b"{}"), (finished, result + b'"done"'))

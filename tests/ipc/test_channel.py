@@ -143,7 +143,7 @@ def test_a_record_that_is_offered_while_others_wait_comes_behind_them(
         channel.offer(restored(number), b"x" * 4_000)
     for _ in range(200):  # there is room again, and some still wait
         telemetry.receive()
-    channel.offer(records.flush(1, 0, 0))
+    channel.offer(records.flush(1, 0, 0, 0))
     received = [telemetry.receive() for _ in range(101)]
     assert [type(record) for record in received] == [records.Restored] * 100 + [records.Flush]
 
@@ -256,7 +256,7 @@ def test_a_shutdown_waits_behind_all_others_however_many_there_are(
 
     reader = Thread(target=read_all)
     reader.start()
-    assert channel.send_within(records.shutdown(1, "spindown", 0, 0), 1_000) is True
+    assert channel.send_within(records.shutdown(1, "spindown", 0, 0, 0), 1_000) is True
     reader.join()
     assert isinstance(telemetry.receive(), records.Shutdown)
 
@@ -286,7 +286,7 @@ def test_where_the_ring_cannot_be_had_records_are_dropped_and_a_shutdown_waits(
         kept += 1
     assert (kept < 1_000, channel.dropped) == (True, 1)
     assert channel._backlog.add(
-        records.encode(records.shutdown(1, "spindown", 0, 0), b""), is_last=True
+        records.encode(records.shutdown(1, "spindown", 0, 0, 0), b""), is_last=True
     )
     for _ in range(kept):
         assert isinstance(telemetry.receive(), records.Restored)
@@ -489,12 +489,12 @@ def test_replies_come_back(channel: Channel, telemetry: TelemetryEnd) -> None:
 def test_a_record_that_must_go_waits_for_room_within_its_time(
     channel: Channel, telemetry: TelemetryEnd
 ) -> None:
-    assert channel.send_within(records.shutdown(1, "spindown", 0, 0), 1_000) is True
+    assert channel.send_within(records.shutdown(1, "spindown", 0, 0, 0), 1_000) is True
     assert getattr(telemetry.receive(), "reason", None) == "spindown"
     with contextlib.suppress(BlockingIOError):
         while True:
             channel.near.send(records.encode(restored(1), b"x" * 4_096), socket.MSG_DONTWAIT)
-    assert channel.send_within(records.shutdown(1, "spindown", 0, 0), 10) is False
+    assert channel.send_within(records.shutdown(1, "spindown", 0, 0, 0), 10) is False
 
 
 def test_a_record_too_large_for_a_datagram_is_dropped_and_counted(channel: Channel) -> None:
@@ -504,11 +504,11 @@ def test_a_record_too_large_for_a_datagram_is_dropped_and_counted(channel: Chann
 
 def test_an_abandoned_channel_takes_nothing_and_lets_go_of_what_waits() -> None:
     channel = Channel()
-    assert channel.offer(records.flush(1, 2, 3), b"x" * 100_000)
+    assert channel.offer(records.flush(1, 2, 3, 0), b"x" * 100_000)
     before = descriptors()
     channel.abandon()
     assert descriptors() == before
-    assert not channel.offer(records.flush(1, 2, 3))
+    assert not channel.offer(records.flush(1, 2, 3, 0))
     assert channel.dropped == 1
     with pytest.raises(BlockingIOError):
         channel.far.recv(1, socket.MSG_DONTWAIT)

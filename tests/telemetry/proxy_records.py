@@ -49,7 +49,7 @@ def delivered(
         "cold_start": False,
         "is_redelivery": False,
     }
-    return records.delivered(**(fields | changed)), head + event
+    return records.delivered(*(fields | changed).values()), head + event
 
 
 def finished(
@@ -73,7 +73,7 @@ def finished(
         "last_length": len(last),
         "body_length": len(body),
     }
-    return records.finished(**(values | changed)), head + first + last
+    return records.finished(*(values | changed).values()), head + first + last
 
 
 def invocations(*ids: int) -> list[tuple[records.Message, bytes]]:

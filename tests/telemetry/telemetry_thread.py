@@ -88,7 +88,7 @@ class Telemetry:
     def shutdown(self, reason: str = "spindown", seconds: float = PATIENCE_S) -> bool:
         self._number += 1
         deadline_ms = int((time.time() + seconds) * 1_000)
-        self.channel.offer(records.shutdown(self._number, reason, deadline_ms, 0))
+        self.channel.offer(records.shutdown(self._number, reason, deadline_ms, 0, 0))
         has_all = self._flushed()
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()

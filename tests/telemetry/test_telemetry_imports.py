@@ -38,8 +38,8 @@ for name in loaded:
     del sys.modules[name]
 for message, payload in (proxy_records.delivered(event.encode()), proxy_records.finished()):
     channel.offer(message, payload)
-channel.offer(records.flush(1, 60_000, 0))
-channel.offer(records.shutdown(2, "spindown", 1 << 50, 0))
+channel.offer(records.flush(1, 60_000, 0, 0))
+channel.offer(records.shutdown(2, "spindown", 1 << 50, 0, 0))
 from lrap_otel.telemetry.worker import serve
 variables = {b"OTEL_EXPORTER_OTLP_ENDPOINT": url.encode(), b"LRAP_SPOOL_DIR": b"/nowhere"}
 serve(channel.far, variables, None, platform)

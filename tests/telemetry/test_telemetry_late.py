@@ -45,7 +45,7 @@ def test_an_answer_that_comes_when_nobody_waits_any_more_still_counts(start: Sta
     with Collector(answer) as collector:
         telemetry = start(collector, **EVERY_FLUSH)
         telemetry.offer(*invocations(1))
-        telemetry.channel.offer(records.flush(1, int(BUDGET_S * 1_000), 0))
+        telemetry.channel.offer(records.flush(1, int(BUDGET_S * 1_000), 0, 0))
         time.sleep(BUDGET_S + 0.1)
         is_over.set()
         assert telemetry.reply() == (records.FLUSHED, (1, True))
@@ -78,10 +78,10 @@ def test_a_shutdown_does_not_wait_for_the_end_of_a_flush_that_nobody_waits_for(
         telemetry = start(collector, **ENDLESS)
         telemetry.offer(*invocations(1))
         # The proxy has waited, and would again.
-        telemetry.channel.offer(records.flush(1, 10 * PATIENCE_S * 1_000, 0))
+        telemetry.channel.offer(records.flush(1, 10 * PATIENCE_S * 1_000, 0, 0))
         assert collector.next("/v1/traces")
         telemetry.channel.offer(
-            records.shutdown(2, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0)
+            records.shutdown(2, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0, 0)
         )
 
         assert [telemetry.reply()[1] for _ in range(2)] == [(1, False), (2, True)]
@@ -105,10 +105,10 @@ def test_flushes_are_passed_over_for_the_last_one_which_answers_for_them(
     with Collector(hang_once) as collector:
         telemetry = start(collector, **ENDLESS)
         telemetry.offer(*invocations(1))
-        telemetry.channel.offer(records.flush(1, 0, 0))
+        telemetry.channel.offer(records.flush(1, 0, 0, 0))
         assert collector.next("/v1/traces")
         for number in (2, 3, 4):
-            telemetry.channel.offer(records.flush(number, last_ms if number == 4 else 0, 0))
+            telemetry.channel.offer(records.flush(number, last_ms if number == 4 else 0, 0, 0))
 
         assert [telemetry.reply()[1] for _ in range(2)] == [(1, False), (4, True)]
         assert span_ids(collector) == [1]
@@ -121,7 +121,7 @@ def test_a_flush_that_is_passed_over_has_told_what_the_ones_before_billed(
     with Collector(hang_once) as collector:
         telemetry = start(collector, **ENDLESS)
         telemetry.offer(*invocations(1))
-        telemetry.channel.offer(records.flush(1, 0, 0))
+        telemetry.channel.offer(records.flush(1, 0, 0, 0))
         assert collector.next("/v1/traces")
         telemetry.channel.offer(records.flush(2, 0, 0, 500))
         deadline_ms = int((time.time() + PATIENCE_S) * 1_000)
@@ -132,7 +132,7 @@ def test_a_flush_that_is_passed_over_has_told_what_the_ones_before_billed(
         )
 
         assert [telemetry.reply()[1] for _ in range(2)] == [(1, False), (3, True)]
-        telemetry.channel.offer(records.shutdown(4, "spindown", deadline_ms, 0))
+        telemetry.channel.offer(records.shutdown(4, "spindown", deadline_ms, 0, 0))
         if not is_last:
             assert telemetry.reply()[1] == (4, True)
         billed = [

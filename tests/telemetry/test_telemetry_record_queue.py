@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     Start = Callable[..., Telemetry]
 
 
-def restored(payload_bytes: int = 0) -> records.Restored:
-    return records.Restored((1,), b"x" * payload_bytes)
+def restored(payload_bytes: int = 0) -> records.Record:
+    return records.read(*records.restored(1), b"x" * payload_bytes)
 
 
 def read_all(*received: records.Record | Exception | None) -> RecordQueue:
@@ -67,8 +67,8 @@ def test_what_does_not_fit_is_dropped_and_counted(
 
 
 AWAITED = [
-    records.Flush((1, 500, 0, 0), None),
-    records.Shutdown((2, "spindown", 0, 0, 0), None),
+    records.Flush(1, 500, 0, 0),
+    records.Shutdown(2, "spindown", 0, 0, 0),
     None,
 ]
 
@@ -78,7 +78,7 @@ def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(
     command: records.Record | None,
 ) -> None:
     box = RecordQueue(lambda: None)
-    for record in (restored(), records.Flush((1, 0, 0, 0), None)):
+    for record in (restored(), records.Flush(1, 0, 0, 0)):
         box.put(record)
     assert not box.event_fd.is_set()
     for record in (AWAITED[0], restored(), command):
@@ -92,8 +92,8 @@ def test_it_rings_as_long_as_something_waits_in_it_that_somebody_waits_for(
 
 def test_a_flush_and_a_shutdown_always_fit() -> None:
     commands = [
-        records.Flush((1, 500, 0, 0), None),
-        records.Shutdown((2, "spindown", 0, 0, 0), None),
+        records.Flush(1, 500, 0, 0),
+        records.Shutdown(2, "spindown", 0, 0, 0),
     ]
 
     box = read_all(restored(record_queue.LIMIT_BYTES), restored(), *commands)
@@ -105,9 +105,9 @@ def test_batches_leave_room_for_records_and_the_oldest_give_way() -> None:
     event = b'{"time":"x","type":"function","record":"' + b"x" * 1_000_000 + b'"},'
     box = RecordQueue(lambda: None)
     for number in range(5):
-        box.put(Batch((number,), event * 3))
+        box.put(Batch(number, event * 3))
     for _ in range(record_queue.LIMIT_RECORDS):
-        box.put(Batch((5,), b"x"))
+        box.put(Batch(5, b"x"))
     box.put(restored())
     box.put(None)
 
@@ -164,7 +164,7 @@ def test_what_comes_over_the_channel_and_is_no_record_is_survived(
 
 
 def test_records_wait_for_each_other_until_a_flush_wants_them() -> None:
-    first, flush = restored(), records.Flush((1, 0, 0, 0), None)
+    first, flush = restored(), records.Flush(1, 0, 0, 0)
     queue: Queue[records.Record | None] = Queue()
     box = RecordQueue(queue.get)
     box.start()

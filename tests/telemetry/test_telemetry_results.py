@@ -137,9 +137,9 @@ def described(
     event: dict[str, Any], body: bytes, endpoint: str = "response", fields: str = "", **changed: Any
 ) -> Invocation:
     message, payload = delivered(json.dumps(event).encode())
-    invocation = Invocation(records.Delivered(message[1], payload), "7", Options())
+    invocation = Invocation(records.read(*message, payload), "7", Options())
     message, payload = finished(body, endpoint, fields, **changed)
-    invocation.finish(records.Finished(message[1], payload))
+    invocation.finish(records.read(*message, payload))
     return invocation
 
 
@@ -173,9 +173,9 @@ def streamed(prelude: bytes, trailers: str = "") -> Invocation:
     body = prelude + b"\0" * 8 + b"<html>"
     wire = b"%x\r\n%b\r\n0\r\n%b\r\n" % (len(body), body, trailers.encode())
     message, payload = delivered(json.dumps(FUNCTION_URL).encode())
-    invocation = Invocation(records.Delivered(message[1], payload), "7", Options())
+    invocation = Invocation(records.read(*message, payload), "7", Options())
     message, _ = finished(wire, head_length=len(STREAMED))
-    invocation.finish(records.Finished(message[1], STREAMED + wire))
+    invocation.finish(records.read(*message, STREAMED + wire))
     return invocation
 
 
@@ -194,11 +194,11 @@ def streamed_as(
     wire = b"".join([b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]) + b"0\r\n\r\n"
     head = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n" + fields + b"\r\n"
     message, payload = delivered(json.dumps(event).encode())
-    invocation = Invocation(records.Delivered(message[1], payload), "7", Options())
+    invocation = Invocation(records.read(*message, payload), "7", Options())
     first, last = wire[: records.CAPTURE_FIRST_BYTES], wire[records.CAPTURE_FIRST_BYTES :][-4_096:]
     lengths = {"first_length": len(first), "last_length": len(last), "body_length": len(wire)}
     message, _ = finished(head_length=len(head), **lengths)
-    invocation.finish(records.Finished(message[1], head + first + last))
+    invocation.finish(records.read(*message, head + first + last))
     return invocation
 
 
@@ -424,7 +424,7 @@ def test_no_bytes_make_an_invocation_raise(
     head: bytes, event: bytes, result: bytes, endpoint: str, cut: int
 ) -> None:
     message, _ = delivered(head_length=len(head))
-    record = records.Delivered(message[1], head + event)
+    record = records.read(*message, head + event)
     message, _ = finished(
         endpoint=endpoint,
         head_length=len(head),
@@ -432,7 +432,7 @@ def test_no_bytes_make_an_invocation_raise(
         last_length=len(result),
         body_length=len(result) + cut,
     )
-    end = records.Finished(message[1], head + result)
+    end = records.read(*message, head + result)
 
     invocation = Invocation(record, "7", Options())
     invocation.finish(end)

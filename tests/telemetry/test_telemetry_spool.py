@@ -120,7 +120,7 @@ def test_once_an_export_has_failed_spans_are_kept_before_the_next_attempt(
         before = file.stat().st_size
         time.sleep(1.3)  # the pause after a failure
         telemetry.offer(*invocations(2))
-        telemetry.channel.offer(records.flush(99, 0, 0))
+        telemetry.channel.offer(records.flush(99, 0, 0, 0))
         assert hanging.next("/v1/traces")
         assert hanging.next("/v1/traces")  # the attempt is under way
         assert file.stat().st_size > before

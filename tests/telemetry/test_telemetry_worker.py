@@ -87,7 +87,7 @@ def test_a_span_is_exported_without_loading_what_the_export_does_not_need(
     for message, payload in (delivered(), finished()):
         process.channel.offer(message, payload)
     process.channel.offer(
-        records.shutdown(1, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0)
+        records.shutdown(1, "spindown", int((time.time() + PATIENCE_S) * 1_000), 0, 0)
     )
 
     assert process.channel.receive_reply()[0] == records.READY
@@ -112,7 +112,7 @@ def test_only_the_proxy_ends_it(process: Process) -> None:
 
     os.kill(process.child, signal.SIGTERM)
     os.kill(process.child, signal.SIGINT)
-    process.channel.offer(records.flush(1, 1_000, 0))
+    process.channel.offer(records.flush(1, 1_000, 0, 0))
 
     assert process.channel.receive_reply() == (records.FLUSHED, (1, True))
 
@@ -142,7 +142,7 @@ def test_a_freeze_takes_nothing_of_an_attempt_s_time(begun_s: float) -> None:
         assert process.channel.receive_reply()[0] == records.READY
         for message, payload in (delivered(), finished()):
             process.channel.offer(message, payload)
-        process.channel.offer(records.flush(1, 0, 0))
+        process.channel.offer(records.flush(1, 0, 0, 0))
         assert has_begun.wait(PATIENCE_S)
         time.sleep(begun_s)
         child = process.child

@@ -88,7 +88,7 @@ class Listener:
             while (request := _read_request(connection, ahead)) is not None:
                 body, ahead = request
                 if body:
-                    self._put(Batch((time_ns(),), body))
+                    self._put(Batch(time_ns(), body))
                 connection.sendall(_ANSWER)
         except Exception:  # noqa: BLE001 - whatever it was, the other connections count
             return
