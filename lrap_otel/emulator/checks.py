@@ -42,9 +42,10 @@ def sandbox_problem(error_type: str, reason: str) -> str:
     advice = {
         "Extension.Crash": "see what it printed above; an extension lives until SHUTDOWN",
         "Extension.LaunchError": "name an existing file with its executable bit set",
-        "Runtime.ExitError": "see what the function printed above, and try its command without "
-        "--extension and --wrapper",
+        "Runtime.ExitError": "see what the function printed above, and try it without an "
+        "extension: --without-lrap, and no --opt, --extension and --wrapper",
         "Runtime.InvalidEntrypoint": "check the command after --",
+        "Sandbox.Timedout": "see the output above, or allow more with --timeout",
     }
     if "did not register" in reason:
         return (
@@ -52,9 +53,7 @@ def sandbox_problem(error_type: str, reason: str) -> str:
         )
     if "init did not end" in reason:
         return f"{reason}; see the output above, or allow more with --init-timeout"
-    return (
-        f"{reason}; {advice.get(error_type, 'see the output above, or allow more with --timeout')}"
-    )
+    return f"{reason}; {advice.get(error_type, 'see the output above')}"
 
 
 def outcome_problem(outcome: Outcome) -> str | None:

@@ -5,6 +5,7 @@ lines.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
 import re
@@ -99,12 +100,15 @@ class Page:
         if "follow" not in request.query:
             return web.json_response(found)
         response = await _stream(request)
-        while True:
-            await response.write(
-                b"".join(json.dumps(row).encode() + b"\n" for row in found) or b"\n"
-            )
-            await self._history.wait_for_change(change, HEARTBEAT_S)
-            change, found = self._history.changed_since(change)
+        # Ended when the reader goes away.
+        with contextlib.suppress(ConnectionResetError):
+            while True:
+                await response.write(
+                    b"".join(json.dumps(row).encode() + b"\n" for row in found) or b"\n"
+                )
+                await self._history.wait_for_change(change, HEARTBEAT_S)
+                change, found = self._history.changed_since(change)
+        return response
 
     async def _invocation(self, request: web.Request) -> web.Response:
         detail = self._history.detail(request.match_info["id"])
@@ -147,15 +151,17 @@ class Page:
         """
         position, messages = self._history.exports(0)
         response = await _stream(request)
-        while True:
-            for message in messages:
-                await response.write(to_line(message).encode() + b"\n")
-            if "follow" not in request.query:
-                return response
-            await self._history.wait_for_export(position, HEARTBEAT_S)
-            position, messages = self._history.exports(position)
-            if not messages:
-                await response.write(b"\n")
+        with contextlib.suppress(ConnectionResetError):
+            while True:
+                for message in messages:
+                    await response.write(to_line(message).encode() + b"\n")
+                if "follow" not in request.query:
+                    break
+                await self._history.wait_for_export(position, HEARTBEAT_S)
+                position, messages = self._history.exports(position)
+                if not messages:
+                    await response.write(b"\n")
+        return response
 
     async def _import(self, request: web.Request) -> web.Response:
         """Take OTLP JSON lines as if they had been exported to us; 400 names the first line that is

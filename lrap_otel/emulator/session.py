@@ -57,9 +57,8 @@ class Session:
         self._watch = watch
         self._traces = Traces()
         self._received = self._logs = 0
-        # By request id, the title that an invocation was shown under; and whose is the last one.
+        # By request id, the title that an invocation was shown under.
         self._titles: dict[str, str] = {}
-        self._last_shown = ""
 
     async def start(self) -> bool:
         """Whether events can be sent: init came to its end, or runs again within the first
@@ -106,7 +105,6 @@ class Session:
     async def finish(self) -> None:
         """SHUTDOWN, what came last, and every check."""
         self._terminal.title("shutdown")
-        self._last_shown = ""
         await self._shut_down()
         if self._require_traces:
             await self._emulator.otlp.wait(
@@ -181,16 +179,15 @@ class Session:
                 self._traces.take(request_id) or request_id in printed
             ):
                 continue
-            if request_id != self._last_shown:
-                self._terminal.title(f"{self._titles[request_id]}: its trace")
-                self._last_shown = request_id
+            title = self._titles[request_id]
+            if self._terminal.heading not in {title, f"{title}: its trace"}:
+                self._terminal.title(f"{title}: its trace")
             # What is late is shown with what it belongs to.
             waterfall.draw(self._traces.whole(request_id), self._terminal, logs)
 
     def _show_outcome(self, outcome: Outcome, title: str) -> None:
         """The outcome, below its title."""
         self._titles[outcome.request_id] = title
-        self._last_shown = outcome.request_id
         show = self._terminal
         show.field("event", _one_line(outcome.event))
         if sent := traceparent_in(outcome.event):

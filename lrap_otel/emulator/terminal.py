@@ -23,6 +23,8 @@ class Terminal:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._is_coloured = stream.isatty() and not os.environ.get("NO_COLOR")
+        # The last title, unless something that a process printed came after it.
+        self.heading = ""
         self.symbols = SYMBOLS if _can_write(stream, "".join(SYMBOLS.values())) else PLAIN_SYMBOLS
         self.width = min(max(shutil.get_terminal_size((100, 24)).columns, 60), 160)
 
@@ -43,6 +45,7 @@ class Terminal:
         """The head of a paragraph."""
         self.say()
         self.say(self.paint(self.fit(text, self.width), "bold"))
+        self.heading = text
 
     def step(self, text: str) -> None:
         """Something has been done."""
@@ -50,6 +53,7 @@ class Terminal:
 
     def line(self, source: str, text: str) -> None:
         """Something a process printed."""
+        self.heading = ""
         for part in text.replace("\xa0", " ").splitlines() or [""]:
             self.say(self.paint(f"  {source} | {part}", "dim"))
 
@@ -66,7 +70,7 @@ class Terminal:
     def items(self, indent: str, items: Iterable[str]) -> None:
         """Short texts side by side, as many on a line as fit."""
         line = ""
-        for item in items:
+        for item in (" ".join(item.split()) for item in items):
             if line and len(indent) + len(line) + 2 + len(item) > self.width:
                 self.say(self.paint(indent + line, "dim"))
                 line = ""

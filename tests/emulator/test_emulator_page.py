@@ -173,6 +173,26 @@ def test_a_runtime_that_ends_is_seen_through_the_tap(config: Callable[..., Confi
     assert asyncio.run(main()) == "Runtime exited with error: exit status 3"
 
 
+@pytest.mark.parametrize("path", ["/api/invocations?follow=1", "/api/telemetry?follow=1"])
+def test_a_reader_who_leaves_is_no_error(
+    config: Callable[..., Config], caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    async def main() -> None:
+        async with observed(traced(config)) as (emulator, asker):
+            host, _, port = asker.netloc.partition(":")
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {asker.netloc}\r\n\r\n".encode())
+            await reader.readuntil(b"\r\n\r\n")
+            writer.transport.abort()
+            for _ in range(2):
+                await emulator.invoke(b"1")
+            await emulator.otlp.spans(2)
+            await emulator.shutdown("spindown")
+
+    asyncio.run(main())
+    assert [record.getMessage() for record in caplog.records] == []
+
+
 def test_the_list_is_told_and_then_followed(config: Callable[..., Config]) -> None:
     async def main() -> list[dict[str, Any]]:
         async with observed(config(PRINTS, is_observed=True)) as (emulator, asker):

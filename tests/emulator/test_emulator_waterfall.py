@@ -253,6 +253,9 @@ def test_each_problem_says_what_failed_and_what_to_do() -> None:
         outcome_problem(slow)
         == "Task timed out after 3.00 seconds; see the output above, or allow more with --timeout"
     )
+    assert sandbox_problem("Runtime.UserCodeSyntaxError", "it ended") == (
+        "it ended; see the output above"
+    )
     assert "register under the name of its file" in sandbox_problem(
         "Sandbox.Timedout", "extension x did not register within 10 s"
     )
@@ -273,6 +276,21 @@ def test_each_problem_says_what_failed_and_what_to_do() -> None:
     )
 
 
+def test_a_record_of_many_lines_is_shown_on_one() -> None:
+    said = io.StringIO()
+    log = LogRecord(
+        "broken\n  File app.py\r\n\tagain",
+        "ERROR",
+        SERVER.trace_id_hex,
+        "1" * 16,
+        {},
+        {},
+        SERVER.scope,
+    )
+    draw([SERVER], Terminal(said), [log])
+    assert "      printed: ERROR broken File app.py again\n" in said.getvalue()
+
+
 def test_a_span_has_what_was_printed_in_it_below() -> None:
     said = io.StringIO()
     trace_id = SERVER.trace_id_hex
@@ -288,3 +306,12 @@ def test_a_span_has_what_was_printed_in_it_below() -> None:
     assert ours < childs
     assert "and 2 more log records" in lines
     assert not any("elsewhere" in line for line in lines)
+
+
+def test_a_heading_holds_until_a_process_prints() -> None:
+    terminal = Terminal(io.StringIO())
+    terminal.title("invocation 1")
+    terminal.field("status", "success")
+    assert terminal.heading == "invocation 1"
+    terminal.line("function", "the next one")
+    assert terminal.heading == ""
