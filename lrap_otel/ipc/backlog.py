@@ -21,12 +21,12 @@ class Backlog:
     """Keeps datagrams in their order and sends them on a thread of its own, which ends when the
     last has gone.
 
-    `waiting` counts them: 0 in all but such moments. While it is more, whoever has a datagram adds
-    it, so that none overtakes another: what is being sent counts until it has gone. `is_closed`:
+    `waiting` counts them, and is 0 nearly always. While it is not, each sender adds its datagram
+    here, so that none overtakes another: what is being sent counts until it has gone. `is_closed`:
     nobody reads any more. `lost` counts those that could not be sent.
 
-    They stand in a ring in memory of its own, which goes back behind the last of them; what was
-    `malloc`'s would stay with us.
+    They are kept in a ring buffer of its own mapping, which is unmapped after the last of them;
+    memory of `malloc` would stay with us.
     """
 
     __slots__ = (

@@ -33,7 +33,7 @@ class Channel:
     keeps both ends, so that records nobody has read yet reach a successor of a telemetry process
     that died.
 
-    `event_fd` rings when what is on the channel should be read at once: see `TelemetryEnd.rest`.
+    `event_fd` is set when what is on the channel should be read at once: see `TelemetryEnd.rest`.
     `lifeline` is held by the telemetry process too, and `alive`, its other end, by the proxy alone:
     see `extension/process.py`. `platform` is where Lambda delivers what the Telemetry API has to
     say (see `ipc/telemetry_port.py`), None if it is not asked; both keep it.
@@ -220,8 +220,8 @@ class TelemetryEnd:
             self._wake_up.register(event_fd, select.POLLIN)
 
     def rest(self, limit_ms: int = REST_MS) -> None:
-        """Where nothing more has come, let some records come together, unless somebody rings: each
-        time that this process runs, the function that shares its CPU finds a cold cache.
+        """If no more has come, wait until several records have, or until the event descriptor is
+        set: each time that this process runs, the function that shares its CPU finds a cold cache.
         """
         if self._event_fd is not None and not self._news.poll(0) and self._wake_up.poll(limit_ms):
             self._event_fd.clear()

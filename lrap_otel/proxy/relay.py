@@ -145,15 +145,14 @@ class Relay:
         upstream = self.upstream
         if upstream is None or not self._is_ready(upstream):
             upstream = self._upstream_for_call()
-        early = self._send(call, upstream, capture)
-        reply = early
-        if reply is None:
-            try:
+        try:
+            early = reply = self._send(call, upstream, capture)
+            if reply is None:
                 reply = self.read_reply(call.method)
-            except UnansweredError:
-                if call.method != b"GET" or call.body_length:
-                    raise
-                reply = self._call_again(call)
+        except UnansweredError:
+            if call.method != b"GET" or call.body_length:
+                raise
+            early, reply = None, self._call_again(call)
         replied_ns = monotonic_ns()
         if at_reply is not None:
             at_reply(reply)

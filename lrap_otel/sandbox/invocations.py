@@ -139,9 +139,10 @@ class Invocations:
         """The result has gone, over `connection`."""
         self.results += 1
         request_id = invocation.request_id
-        if invocation.connection is None and connection is not None:
-            self._opens_connection_for_each_call = True
         attempts = self._earlier_attempts
+        # An earlier attempt has lost its connection to us alone.
+        if invocation.connection is None and connection is not None and not attempts:
+            self._opens_connection_for_each_call = True
         if (
             not attempts
             or attempts.pop((request_id, invocation.invocation_id), None) is not invocation

@@ -40,6 +40,15 @@ def test_an_invocation_is_open_from_its_delivery_to_its_result() -> None:
     assert invocations.was_delivered("a")
 
 
+def test_an_earlier_attempt_that_ends_late_says_nothing_about_the_runtimes_connections() -> None:
+    invocations = Invocations()
+    earlier = delivered(invocations, invocation_id="1")
+    delivered(invocations, invocation_id="2")
+    invocations.finish(earlier, CONNECTION)
+    invocations.connection_ended(CONNECTION, as_announced=False)
+    assert not invocations.is_open("a")
+
+
 def test_a_runtime_that_polls_again_has_no_result_to_give() -> None:
     invocations = Invocations()
     delivered(invocations)
