@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lrap_otel.text.learning import PatternCompiler
     from lrap_otel.text.patterns import Part
 
+_WITHOUT_BODY = frozenset((204, 304))
 _TEXT = Value(bytes(set(range(32, 256)) - {127}))
 _WORD = Value(bytes(range(33, 127)))
 # What a request id is made of, and means nothing else in a path.
@@ -84,10 +85,14 @@ def _start_line(head: "Head") -> "Sequence[bytes | Group] | None":
     """Of a result, the request id in it changes. None: it is another request, or a target of
     another form.
 
-    A reply without Content-Type is another one when it is rewritten.
+    A reply without Content-Type is another one when it is rewritten; and one with a status that has
+    no body has none, whatever length the next one gives.
     """
+    if isinstance(head, ParsedReply):
+        may_have_body = head.status not in _WITHOUT_BODY
+        return (head.start_line,) if may_have_body and b"content-type" in head.fields else None
     if not isinstance(head, ParsedCall):
-        return (head.start_line,) if b"content-type" in head.fields else None
+        return None
     before, _, after = head.start_line.partition(head.request_id.encode("latin-1") or b"\n")
     is_plain = (
         before.endswith(b"/invocation/")
