@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lrap_otel.telemetry import json_text
 from lrap_otel.telemetry.platform.batches import Event, Reader
 
 # 2023-11-14T22:13:20Z
@@ -146,3 +147,17 @@ def test_every_record_comes_back_whole(values: list[Any]) -> None:
     )
     events, malformed = read(body.encode())
     assert ([event.record for event in events], malformed) == (values, 0)
+
+
+def test_of_a_batch_that_is_no_json_all_is_counted_and_little_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    scanned = []
+
+    def scan(text: str, position: int) -> Any:
+        scanned.append(position)
+        return real(text, position)
+
+    real = json_text._scan
+    monkeypatch.setattr(json_text, "_scan", scan)
+    events, malformed = read(b"[" + GOOD + b"," + b'{"time":' * 50_000)
+    assert ([event.kind for event in events], malformed) == (["platform.start"], 50_000)
+    assert len(scanned) < 200
