@@ -157,10 +157,14 @@ def _relay_next(
     waiting: list[_socket.socket], listener: _socket.socket, addresses: tuple[tuple[str, int], ...]
 ) -> None:
     try:
-        _thread.start_new_thread(
-            _relay, (waiting.pop() if waiting else _accept(listener), addresses)
-        )
-    except (OSError, RuntimeError):  # out of descriptors or threads, until one ends
+        runtime = waiting.pop() if waiting else _accept(listener)
+    except OSError:  # out of descriptors, until one is free
+        time.sleep(_PAUSE_S)
+        return
+    try:
+        _thread.start_new_thread(_relay, (runtime, addresses))
+    except RuntimeError:  # out of threads, until one ends
+        waiting.append(runtime)
         time.sleep(_PAUSE_S)
 
 

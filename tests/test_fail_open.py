@@ -37,6 +37,18 @@ for _ in range(2):
     print(status, event.decode(), os.environ["AWS_LAMBDA_RUNTIME_API"])
 """
 
+# In the place of a module: the next two threads cannot be started.
+NO_THREAD_AT_FIRST = """
+import _thread
+start, attempts = _thread.start_new_thread, []
+def refuse(*given):
+    attempts.append(given)
+    if len(attempts) == 2:
+        _thread.start_new_thread = start
+    raise RuntimeError("can't start new thread")
+_thread.start_new_thread = refuse
+raise RuntimeError("broken on purpose")
+"""
 # What the proxy process loads; a telemetry process that fails has its own tests.
 FOLDERS = (
     "",
@@ -234,6 +246,17 @@ def test_where_the_proxy_cannot_be_loaded_after_the_wrapper_was_answered_bytes_a
     _, said = live(layer, aws, port, runtime)
     (line,) = said
     assert line.startswith("lrap-otel: error: nothing is traced: RuntimeError: broken on purpose")
+
+
+def test_a_connection_for_which_no_thread_is_free_is_relayed_once_one_is(layer: Layer) -> None:
+    go_on = hold_up(layer, "proxy_process.py", NO_THREAD_AT_FIRST)
+    aws, port = Lambda(layer), free_port()
+    layer.start(["sh"], LRAP_LISTENER_PORT=str(port))
+    wait_for_registration(aws)
+    early = Peer(socket.create_connection(("127.0.0.1", port))).send(NEXT_HEAD)
+    assert say_hello(port).read_head().startswith(b"HTTP/1.1 200 lrap-otel\r\n")
+    go_on.touch()
+    assert early.read_message()[1] == EVENT
 
 
 def test_a_fallen_back_runtime_finds_the_runtime_api_where_the_other_endpoint_is_dead(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SPACE = " \t\r\n"
-# Of parts that are no JSON: nested ones cost half a millisecond each, and a megabyte may be of them.
+# Of parts that are no JSON: nested ones cost half a millisecond each, and a batch may have 500,000.
 _MALFORMED_LIMIT = 100
 
 

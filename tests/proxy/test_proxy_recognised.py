@@ -519,7 +519,9 @@ def test_whatever_lambda_answers_to_a_result_reaches_the_runtime(line: Line, ans
     assert not line.upstream.has_caller(0)
 
 
-def test_an_answer_without_a_body_has_none_whatever_length_it_gives_and_those_before_it_gave(line: Line) -> None:
+def test_an_answer_without_a_body_has_none_whatever_length_it_gives_and_those_before_it_gave(
+    line: Line,
+) -> None:
     empty = b"HTTP/1.1 204 No Content\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n"
     for length in (0, 0, 0, 0, 7):
         line.poll().deliver(usual_event(b"id-3"))

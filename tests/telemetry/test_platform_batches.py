@@ -149,7 +149,9 @@ def test_every_record_comes_back_whole(values: list[Any]) -> None:
     assert ([event.record for event in events], malformed) == (values, 0)
 
 
-def test_of_a_batch_that_is_no_json_all_is_counted_and_little_read(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_a_batch_that_is_no_json_all_is_counted_and_little_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     scanned = []
 
     def scan(text: str, position: int) -> Any:
