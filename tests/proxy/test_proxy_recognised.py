@@ -208,7 +208,7 @@ def test_the_records_of_a_recognised_cycle_say_what_those_of_a_parsed_one_say(
         assert line.recorder.were_recognised == [PARSED, PARSED, has_templates]
     differs = {"delivered_ns", "overhead_ns", "span_id_hex", "duration_ns"}
     for recognised, parsed in zip(*said, strict=True):
-        names = [name for name in type(recognised).__slots__ if name not in differs]
+        names = [name for name in type(recognised).__annotations__ if name not in differs]
         assert [(name, getattr(recognised, name)) for name in names] == [
             (name, getattr(parsed, name)) for name in names
         ]
