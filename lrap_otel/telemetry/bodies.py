@@ -56,9 +56,9 @@ def _last_chunk(lines: list[bytes]) -> int:
     number = len(lines) - 3
     if lines[-2:] != [b"", b""]:
         return -1
-    while number >= 0 and lines[number].find(b":") > 0 and _chunk_size(lines[number]) is None:
+    while number >= 0 and lines[number].find(b":") > 0 and chunk_size(lines[number]) is None:
         number -= 1
-    return number if number >= 0 and _chunk_size(lines[number]) == 0 else -1
+    return number if number >= 0 and chunk_size(lines[number]) == 0 else -1
 
 
 def _without_seams(lines: list[bytes]) -> bytes:
@@ -72,7 +72,7 @@ def _without_seams(lines: list[bytes]) -> bytes:
     for number, line in enumerate(lines[1:], start=1):
         was_seam, is_seam = (
             is_seam,
-            not is_seam and number < len(lines) - 1 and _chunk_size(line) is not None,
+            not is_seam and number < len(lines) - 1 and chunk_size(line) is not None,
         )
         if not is_seam:
             parts.append(line if was_seam else b"\r\n" + line)
@@ -89,7 +89,7 @@ def dechunk(data: bytes) -> tuple[bytes, bytes]:
     parts: list[bytes] = []
     position = 0
     while (line_end := data.find(b"\r\n", position)) >= 0:
-        size = _chunk_size(data[position:line_end])
+        size = chunk_size(data[position:line_end])
         start = line_end + 2
         if size is None:
             break
@@ -100,7 +100,8 @@ def dechunk(data: bytes) -> tuple[bytes, bytes]:
     return b"".join(parts), b""
 
 
-def _chunk_size(line: bytes) -> int | None:
+def chunk_size(line: bytes) -> int | None:
+    """The size on a chunk's line; None if it has none."""
     digits = line.partition(b";")[0].strip()
     is_size = 0 < len(digits) <= _SIZE_LIMIT_DIGITS and not digits.strip(_HEX)
     return int(digits, 16) if is_size else None

@@ -139,6 +139,19 @@ def test_a_status_counts_whatever_becomes_of_the_body_and_the_next_request_has_i
             assert said(connection.post({}, b"", later())) == (200, body)
 
 
+def test_an_answer_longer_than_any_is_not_read_to_its_end() -> None:
+    def go_on_for_ever(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, suppress(OSError):
+            connection.recv(65_536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+            while True:
+                connection.sendall(b"10000\r\n" + bytes(65_536) + b"\r\n")
+
+    with serving(go_on_for_ever) as url, closing(Connection(url)) as connection:
+        assert said(connection.post({}, b"", later())) == (200, b"")
+
+
 def test_a_body_that_never_comes_costs_no_more_than_the_deadline_and_the_status_counts() -> None:
     with Collector(
         lambda number, post: b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nyes"

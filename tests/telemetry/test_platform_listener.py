@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lrap_otel.ipc.telemetry_port import open_port
+from lrap_otel.telemetry.message_reader import BODY_LIMIT_BYTES
 from lrap_otel.telemetry.platform import listener
-from lrap_otel.telemetry.platform.listener import BODY_LIMIT_BYTES, Listener
+from lrap_otel.telemetry.platform.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,8 +37,8 @@ class Served:
     def connect(self) -> socket.socket:
         return socket.create_connection(self.address, PATIENCE_S)
 
-    def next_body(self) -> bytes:
-        body = self._batches.get(timeout=PATIENCE_S).payload
+    def next_body(self, patience_s: float = PATIENCE_S) -> bytes:
+        body = self._batches.get(timeout=patience_s).payload
         assert body is not None
         return body
 
@@ -105,6 +106,16 @@ def test_chunks_are_put_together(served: Served) -> None:
         connection.sendall(b"0\r\n\r\n")
         assert answer(connection) == OK
         assert served.next_body() == b"[1,2]"
+
+
+def test_a_chunk_may_end_as_a_last_chunk_does(served: Served) -> None:
+    with served.connect() as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n[10\r\n\r\n")
+        with pytest.raises(queue.Empty):
+            served.next_body(0.2)
+        connection.sendall(b"2]\r\n0\r\n\r\n" + post(b"[1]"))
+        assert (answer(connection), answer(connection)) == (OK, OK)
+        assert (served.next_body(), served.next_body()) == (b"[10\r\n\r\n2]", b"[1]")
 
 
 def test_who_asks_whether_to_go_on_is_told_so(served: Served) -> None:

@@ -91,6 +91,7 @@ OURS = {
     "lrap_otel.telemetry.open_invocations",
     "lrap_otel.telemetry.json_text",
     "lrap_otel.telemetry.limits",
+    "lrap_otel.telemetry.message_reader",
     "lrap_otel.telemetry.metrics",
     "lrap_otel.telemetry.otlp",
     "lrap_otel.telemetry.otlp.metrics",

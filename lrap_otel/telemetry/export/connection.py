@@ -9,6 +9,7 @@ from time import monotonic
 from lrap_otel.telemetry.export.lookup import Lookup, resolve
 from lrap_otel.telemetry.export.wire import Wire
 from lrap_otel.telemetry.heads import Head
+from lrap_otel.telemetry.message_reader import BODY_LIMIT_BYTES, HEAD_LIMIT_BYTES, MessageReader
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,10 +22,8 @@ if TYPE_CHECKING:
 
 # A kept connection that lives so long may have taken the request, and be closed for another reason.
 _DEAD_WITHIN_S = 5.0
-_HEAD_LIMIT_BYTES = 65_536
-# Source: OTLP specification, "OTLP/HTTP Response".
-_BODY_LIMIT_BYTES = 4 * 1024 * 1024
-_LINE_LIMIT_BYTES = 4_096
+# Of one answer, its heads and framing included.
+_REPLY_LIMIT_BYTES = BODY_LIMIT_BYTES + HEAD_LIMIT_BYTES
 # The error type of what ran out of time.
 TIMEOUT = "timeout"
 
@@ -167,7 +166,7 @@ class Connection:
         is_reusable = False
         try:
             _send(wire, request, deadline)
-            reply, is_reusable = _Reader(wire, deadline).reply()
+            reply, is_reusable = _ReplyReader(wire, deadline).reply()
             self._session = wire.session or self._session
         except TimeoutError as error:
             raise BrokenError(TIMEOUT, "no answer in time") from error
@@ -231,7 +230,7 @@ class Connection:
             wire.send(
                 _head(f"CONNECT {authority}", f"Host: {authority}", *_proxy_fields(proxy)), deadline
             )
-            status, _ = _Reader(wire, deadline).head()
+            status, _ = _ReplyReader(wire, deadline).head()
         except TimeoutError as error:
             text = f"no answer of the proxy {proxy.address} in time"
             raise NotSentError(TIMEOUT, text) from error
@@ -258,13 +257,14 @@ class Connection:
             raise NotSentError("tls", f"the TLS handshake failed: {why}") from error
 
 
-class _Reader:
+class _ReplyReader:
     """Reads one reply. Its methods raise TimeoutError at the deadline."""
 
     def __init__(self, wire: Wire, deadline: "Deadline") -> None:
         self._wire = wire
         self._deadline = deadline
-        self._data = bytearray()
+        self._left_bytes = _REPLY_LIMIT_BYTES
+        self._reader = MessageReader(self._receive)
         self._has_status = False
 
     def reply(self) -> tuple[Reply, bool]:
@@ -278,23 +278,22 @@ class _Reader:
         while status < 200:
             status, head = self.head()
             heads_bytes += len(head)
-            if heads_bytes > _HEAD_LIMIT_BYTES:
+            if heads_bytes > HEAD_LIMIT_BYTES:
                 raise _no_http()
         fields = Head(head)
-        body = bytearray()
         self._has_status = True
-        is_whole = self._read_body(fields, status, body)
+        body, is_whole = (b"", True) if status in {204, 304} else self._reader.body(fields)
         closes = "close" in fields.get("connection").lower() or head.startswith(b"HTTP/1.0")
-        return Reply(status, fields, bytes(body)), is_whole and not closes and not self._data
+        return Reply(status, fields, body), is_whole and not closes and not self._reader.ahead
 
     def head(self) -> tuple[int, bytes]:
         """The next head, and its status."""
-        if not self._data:
+        if not self._reader.ahead:
             # A round trip away, however near the server is.
             self._wire.await_answer(self._deadline)
-            if not self._read_more():
+            if not self._reader.read_more():
                 raise _StaleError
-        head = self._until(b"\r\n\r\n", _HEAD_LIMIT_BYTES)
+        head = self._reader.head()
         parts = head.partition(b"\r\n")[0].split(b" ", 2) if head is not None else []
         if (
             head is None
@@ -306,74 +305,17 @@ class _Reader:
             raise _no_http()
         return int(parts[1]), head
 
-    def _read_body(self, fields: Head, status: int, body: bytearray) -> bool:
-        """Read into `body`. Whether it came to its end, which the connection outlives."""
-        if status in {204, 304}:
-            return True
-        if fields.is_chunked:
-            return self._read_chunks(body)
-        length = fields.get("content-length")
-        if length.isascii() and length.isdigit() and len(length) < 16:
-            return self._read_exactly(int(length), body)
-        while len(self._data) < _BODY_LIMIT_BYTES and self._read_more():
-            pass
-        body += self._data
-        return False
-
-    def _read_chunks(self, body: bytearray) -> bool:
-        while True:
-            size = _chunk_size(self._until(b"\r\n", _LINE_LIMIT_BYTES))
-            if size == 0:
-                break
-            if size is None or not self._read_exactly(size, body):
-                return False
-            if self._until(b"\r\n", 2) != b"":
-                return False
-        read_bytes = 0
-        while (
-            trailer := self._until(b"\r\n", _LINE_LIMIT_BYTES)
-        ) and read_bytes < _HEAD_LIMIT_BYTES:
-            read_bytes += len(trailer)
-        return trailer == b""
-
-    def _read_exactly(self, length: int, body: bytearray) -> bool:
-        length_wanted = min(length, _BODY_LIMIT_BYTES - len(body))
-        while len(self._data) < length_wanted:
-            if not self._read_more():
-                break
-        body += self._data[:length_wanted]
-        is_whole = len(self._data) >= length_wanted == length
-        del self._data[:length_wanted]
-        return is_whole
-
-    def _until(self, mark: bytes, limit: int) -> bytes | None:
-        """What stands before `mark`, which is taken as well; None if there is none in reach."""
-        searched = 0
-        while (end := self._data.find(mark, searched)) < 0:
-            searched = max(0, len(self._data) - len(mark) + 1)
-            if len(self._data) > limit or not self._read_more():
-                return None
-        found = bytes(self._data[:end])
-        del self._data[: end + len(mark)]
-        return found
-
-    def _read_more(self) -> bool:
+    def _receive(self) -> bytes:
+        if self._left_bytes <= 0:
+            return b""
         try:
             data = self._wire.receive(self._deadline)
         except TimeoutError:
             if not self._has_status:
                 raise
-            return False
-        self._data += data
-        return bool(data)
-
-
-def _chunk_size(line: bytes | None) -> int | None:
-    digits = line.partition(b";")[0].strip() if line is not None else b""
-    try:
-        return int(digits, 16) if digits.isalnum() and len(digits) < 16 else None
-    except ValueError:
-        return None
+            return b""
+        self._left_bytes -= len(data)
+        return data
 
 
 def _head(call: str, *lines: str) -> bytes:

@@ -9,17 +9,14 @@ import _socket
 from _thread import allocate_lock, start_new_thread
 from time import sleep, time_ns
 
-from lrap_otel.telemetry.bodies import dechunk
 from lrap_otel.telemetry.heads import Head
+from lrap_otel.telemetry.message_reader import MessageReader
 from lrap_otel.telemetry.record_queue import Batch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_HEAD_LIMIT_BYTES = 65_536
-# A batch has up to twice the largest buffer, 1 MiB, and a little more.
-BODY_LIMIT_BYTES = 4 * 1024 * 1024
 _RECEIVE_BYTES = 65_536
 # Lambda needs one; anybody else in the sandbox may connect, too.
 _CONNECTIONS_LIMIT = 16
@@ -84,9 +81,14 @@ class Listener:
 
     def _serve(self, connection: _socket.socket) -> None:
         try:
-            ahead = b""
-            while (request := _read_request(connection, ahead)) is not None:
-                body, ahead = request
+            reader = MessageReader(lambda: connection.recv(_RECEIVE_BYTES))
+            while (raw := reader.head()) is not None:
+                head = Head(raw)
+                if head.get("expect"):
+                    connection.sendall(_GO_ON)
+                body, is_whole = reader.body(head, default_length="0")
+                if not is_whole:
+                    return
                 if body:
                     self._put(Batch(time_ns(), body))
                 connection.sendall(_ANSWER)
@@ -107,56 +109,3 @@ def _shut(connection: _socket.socket) -> None:
         connection.shutdown(2)
     except OSError:
         return
-
-
-def _read_request(connection: _socket.socket, received: bytes) -> tuple[bytes, bytes] | None:
-    """The next request's body, and what came after it. None at the end, and of what is
-    no request.
-    """
-    while (end := received.find(b"\r\n\r\n")) < 0:
-        if len(received) > _HEAD_LIMIT_BYTES:
-            return None
-        more = connection.recv(_RECEIVE_BYTES)
-        if not more:
-            return None
-        received += more
-    head, received = Head(received[:end]), received[end + 4 :]
-    if head.get("expect"):
-        connection.sendall(_GO_ON)
-    if head.is_chunked:
-        return _read_chunks(connection, received)
-    length = head.get("content-length") or "0"
-    if not (length.isascii() and length.isdigit() and len(length) < 10):
-        return None
-    return _read_length(connection, received, int(length))
-
-
-def _read_length(
-    connection: _socket.socket, received: bytes, length: int
-) -> tuple[bytes, bytes] | None:
-    """A longer body than any batch has is read and left out."""
-    if len(received) >= length:
-        return received[:length], received[length:]
-    parts = [received]
-    size = len(received)
-    while size < length:
-        more = connection.recv(min(_RECEIVE_BYTES, length - size))
-        if not more:
-            return None
-        size += len(more)
-        if length <= BODY_LIMIT_BYTES:
-            parts.append(more)
-    return (b"".join(parts) if length <= BODY_LIMIT_BYTES else b""), b""
-
-
-def _read_chunks(connection: _socket.socket, received: bytes) -> tuple[bytes, bytes] | None:
-    """Nothing may come after it before it is answered, so the end of what is there is where it
-    ends.
-    """
-    data = bytearray(received)
-    while not data.endswith(b"0\r\n\r\n"):
-        more = connection.recv(_RECEIVE_BYTES)
-        if not more or len(data) > BODY_LIMIT_BYTES:
-            return None
-        data += more
-    return dechunk(bytes(data))[0], b""
