@@ -99,17 +99,22 @@ class Channel:
             return 0.0  # emulated by qemu, which gives one number
         return float(memory[_SEND_USED] / memory[_SEND_LIMIT])
 
-    def offer(self, message: records.Message, *parts: "bytes | memoryview") -> bool:
-        """Send one record, with the payload that `parts` make together, or keep it until there is
-        room. Where too many wait already it is dropped and counted: False.
+    def offer(
+        self,
+        message: records.Message,
+        payload: "bytes | memoryview" = b"",
+        rest: "bytes | memoryview" = b"",
+    ) -> bool:
+        """Send one record, with a payload and the rest of it, or keep it until there is room. If
+        too many wait already it is dropped and counted: False.
         """
         backlog = self._backlog
-        if not backlog.waiting and not backlog.is_closed:
+        if not (backlog.waiting or backlog.is_closed):
             try:
-                if len(parts) == 1 and len(parts[0]) <= INLINE_LIMIT_BYTES:
-                    self.near.send(records.encode(message, parts[0]), _DO_NOT_WAIT)
+                if rest or len(payload) > INLINE_LIMIT_BYTES:
+                    self._send(message, (payload, rest))
                 else:
-                    self._send(message, parts)
+                    self.near.send(records.encode(message, payload), _DO_NOT_WAIT)
             except BlockingIOError:
                 pass  # it is full, as it is where others wait already
             except OSError:
@@ -117,7 +122,7 @@ class Channel:
                 return False
             else:
                 return True
-        if not backlog.is_closed and self._keep(message, parts):
+        if not backlog.is_closed and self._keep(message, (payload, rest)):
             return True
         self._refused += 1
         return False

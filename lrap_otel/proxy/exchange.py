@@ -11,7 +11,6 @@ from lrap_otel.http1.stream import RECEIVE_BYTES, Stream
 from lrap_otel.ipc import records
 from lrap_otel.proxy.calls import HELLO, INIT_ERROR, POLL, RESTORE, RESULT, ParsedCall
 from lrap_otel.proxy.capture import Capture
-from lrap_otel.proxy.delivery import Delivery
 from lrap_otel.proxy.polls import Event
 from lrap_otel.proxy.recorder import HEAD_CAPTURE_BYTES
 from lrap_otel.proxy.relay import Relay, UnansweredError, UnreachableError, final_head
@@ -183,43 +182,41 @@ class Exchange:
         received_ns = monotonic_ns()
         runtime, recorder, shared = self._runtime, self._recorder, self._shared
         tracer = shared.tracer
-        delivery = (
-            recorder.prepare(tracer, event, time_ns(), closes) if tracer is not None else None
-        )
-        if delivery is None:
-            delivery = self._untraced(event, closes)
+        if tracer is None or recorder.prepare(tracer, event, time_ns(), closes) is None:
+            self._leave_untraced(event, closes)
         if runtime.is_gone():
             shared.polls.park(event)
             return False
-        invocation = delivery.invocation
+        invocation = event.invocation
         if invocation is not None:
             recorder.open(invocation, self, received_ns)
         try:
-            runtime.send_all(delivery.parts)
+            runtime.send_all(event.parts)
         finally:
             # a runtime that went away in the middle has had its event, as far as Lambda is
             # concerned
             if invocation is not None:
-                recorder.delivered(delivery, monotonic_ns() - received_ns, event)
-        if delivery.scanned is not None or not event.head.is_recognised:
-            recorder.attempt(self._learn, event, delivery)
+                recorder.delivered(invocation, event, monotonic_ns() - received_ns)
+        if event.scanned is not None or not event.head.is_recognised:
+            recorder.observe(self._learn, event)
         return not (closes or event.head.closes)
 
-    def _untraced(self, event: Event, closes: bool) -> Delivery:
+    def _leave_untraced(self, event: Event, closes: bool) -> None:
         """The event as it came: telemetry is off or its code has failed."""
-        delivery = Delivery((final_head(event.head, closes=closes), *event.body))
+        event.parts = final_head(event.head, closes=closes), *event.body
+        event.invocation = event.scanned = None
+        event.delivered_ns, event.is_redelivery = 0, False
         if self._shared.tracer is not None:
             # It came through us all the same: what waits for its result, or wonders where it is,
             # has to know.
-            delivery.invocation = self._recorder.observe(_without_context, event.head)
-        return delivery
+            event.invocation = self._recorder.observe(_without_context, event.head)
 
-    def _learn(self, event: Event, delivery: Delivery) -> None:
+    def _learn(self, event: Event) -> None:
         """After an event has been delivered: what makes the next like it quicker to read."""
         if isinstance(event.head, ParsedReply):
             self._shared.heads.events.learn(event.head)
-        if delivery.scanned is not None and self._shared.tracer is not None:
-            self._shared.tracer.learn(event, delivery.scanned)
+        if event.scanned is not None and self._shared.tracer is not None:
+            self._shared.tracer.learn(event, event.scanned)
 
     def _forward_result(self, call: "Call") -> bool:
         """``/response`` and ``/error``: the result goes on as it comes, and then the
@@ -241,7 +238,7 @@ class Exchange:
         finally:
             recorder.finished(invocation, call, capture, is_refused, self)
             if call.kind == RESULT and isinstance(call, ParsedCall):
-                recorder.recognise(self._heads.results.learn, call)
+                recorder.observe(self._heads.results.learn, call)
 
     def _forward_init_error(self, call: "Call") -> bool:
         capture = Capture()

@@ -89,7 +89,10 @@ class HeadTemplate:
 
 
 class RecognisedResult:
-    """The head of a result that matches a template. See `ParsedCall`."""
+    """The head of a result that matches a template. See `ParsedCall`.
+
+    A connection has one of these, which is `set` again for each result; so of the other two.
+    """
 
     __slots__ = ("body_length", "forwarded", "invocation_id", "raw", "request_id")
     is_recognised = True
@@ -97,8 +100,14 @@ class RecognisedResult:
     method = b"POST"
     closes = False
     sender = CLIENT
+    body_length: int
+    forwarded: bytes
+    invocation_id: str
+    raw: bytes
+    request_id: str
 
-    def __init__(self, template: HeadTemplate, found: "Match[bytes]") -> None:
+    def set(self, template: HeadTemplate, found: "Match[bytes]") -> None:
+        """Be the head that was found."""
         values = found.groups()
         self.raw = self.forwarded = found[0]
         self.request_id = values[1].decode()
@@ -114,8 +123,13 @@ class RecognisedAnswer:
     is_recognised = True
     closes = False
     sender = SERVER
+    body_length: int
+    forwarded: bytes
+    raw: bytes
+    status: int
 
-    def __init__(self, template: HeadTemplate, found: "Match[bytes]") -> None:
+    def set(self, template: HeadTemplate, found: "Match[bytes]") -> None:
+        """Be the head that was found."""
         self.raw = self.forwarded = found[0]
         self.status = template.status
         length_at = template.length_at
@@ -129,8 +143,15 @@ class RecognisedReply:
     is_recognised = True
     closes = False
     sender = SERVER
+    _template: HeadTemplate
+    _values: tuple[bytes, ...]
+    body_length: int
+    forwarded: bytes
+    raw: bytes
+    status: int
 
-    def __init__(self, template: HeadTemplate, found: "Match[bytes]") -> None:
+    def set(self, template: HeadTemplate, found: "Match[bytes]") -> None:
+        """Be the head that was found."""
         self._template = template
         self._values = values = found.groups()
         self.raw = self.forwarded = found[0]

@@ -12,9 +12,13 @@ from lrap_otel.text.learning import LearningBackoff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from lrap_otel.http1.heads import Head
     from lrap_otel.proxy.head_templates import HeadTemplate
     from lrap_otel.text.learning import PatternCompiler
+
+    Recognised: TypeAlias = "RecognisedResult | RecognisedReply | RecognisedAnswer"
 
 # With one of these a head is hardly like another, or needs more than a look.
 _NOT_LEARNED = frozenset(
@@ -36,7 +40,7 @@ class _Kind:
 
     def __init__(
         self,
-        recognised: "type[RecognisedResult | RecognisedReply | RecognisedAnswer]",
+        recognised: "type[Recognised]",
         compiler: "PatternCompiler",
     ) -> None:
         self._recognised = recognised
@@ -44,15 +48,19 @@ class _Kind:
         self.backoff = LearningBackoff()
         self.known: list[HeadTemplate] = []
 
-    def recognise(
-        self, data: bytes
-    ) -> "RecognisedResult | RecognisedReply | RecognisedAnswer | None":
-        """The head that `data` begins with, if it matches a template."""
+    def recognise(self, data: bytes, into: "Recognised | None" = None) -> "Recognised | None":
+        """The head that `data` begins with, if it matches a template.
+
+        `into`: an earlier head, of which nothing is needed any more, to be this one.
+        """
         for template in self.known:
             found = template.match(data)
             if found is not None:
                 self.backoff.misses = 0
-                return self._recognised(template, found)
+                if into is None:
+                    into = self._recognised()
+                into.set(template, found)
+                return into
         return None
 
     def learn(self, head: "Head") -> None:
@@ -63,13 +71,12 @@ class _Kind:
 
         template = template_of(head, self._compiler)
         found = template.match(head.raw) if template is not None else None
-        # A reply that has no body, whatever its Content-Length says, is another one.
-        if (
-            template is not None
-            and found
-            and self._recognised(template, found).body_length == head.body_length
-        ):
-            self.known = [template, *self.known[: _TEMPLATES_LIMIT - 1]]
+        if template is not None and found:
+            recognised = self._recognised()
+            recognised.set(template, found)
+            # A reply that has no body, whatever its Content-Length says, is another one.
+            if recognised.body_length == head.body_length:
+                self.known = [template, *self.known[: _TEMPLATES_LIMIT - 1]]
 
 
 class HeadTemplates:

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeAlias
 
+    from lrap_otel.propagation.carrier.scanned import ScannedCarrier
     from lrap_otel.proxy.head_templates import Reply
+    from lrap_otel.sandbox.invocations import Invocation
 
     # One ``/next``: the connection its reply comes on, or the reply if it came and no runtime took
     # it.
@@ -27,11 +29,28 @@ _LOOK_AGAIN_MS = 2
 
 
 class Event:
-    """A whole reply to ``/next``: its head, its body as framed, in the pieces in which it came, and
-    the payload in it.
+    """A whole reply to ``/next``, and how the runtime gets it.
+
+    `body` is as framed, in the pieces in which it came, and `payload` what is in it. The tracer
+    adds `parts`, the bytes to send, in order; the `invocation`, None if there is nothing to record;
+    and `scanned`, the event's carrier if no template matched.
     """
 
-    __slots__ = ("body", "head", "payload")
+    __slots__ = (
+        "body",
+        "delivered_ns",
+        "head",
+        "invocation",
+        "is_redelivery",
+        "parts",
+        "payload",
+        "scanned",
+    )
+    parts: "Sequence[bytes | memoryview]"
+    invocation: "Invocation | None"
+    scanned: "ScannedCarrier | None"
+    delivered_ns: int
+    is_redelivery: bool
 
     def __init__(
         self, head: "Reply", body: "Sequence[bytes | memoryview]", payload: "bytes | memoryview"

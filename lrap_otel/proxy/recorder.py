@@ -3,8 +3,9 @@
 from time import monotonic_ns
 
 from lrap_otel import log
+from lrap_otel.ipc import records
+from lrap_otel.proxy.calls import RESULT
 from lrap_otel.proxy.capture import SMALL_BYTES, Capture, of_event
-from lrap_otel.proxy.delivery import delivered, finished
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from lrap_otel.ipc.channel import Channel
     from lrap_otel.ipc.records import Message
-    from lrap_otel.proxy.delivery import Delivery
     from lrap_otel.proxy.head_templates import Call
     from lrap_otel.proxy.polls import Event
     from lrap_otel.proxy.tracer import Tracer
@@ -70,17 +70,9 @@ class Recorder:
             self._count(error)
             return None
 
-    def recognise(self, recognising: "Callable[[A], T]", data: "A") -> "T | None":
-        """The same for one argument."""
-        try:
-            return recognising(data)
-        except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
-            return None
-
     def prepare(
         self, tracer: "Tracer", event: "Event", now_ns: int, closes: bool
-    ) -> "Delivery | None":
+    ) -> "Event | None":
         """See `Tracer.prepare`; None if it fails."""
         try:
             return tracer.prepare(event, now_ns, closes)
@@ -118,16 +110,29 @@ class Recorder:
         except BaseException as error:  # noqa: BLE001 - see the class
             self._count(error)
 
-    def delivered(self, delivery: "Delivery", overhead_ns: int, event: "Event") -> None:
-        """The event has been sent."""
-        channel, invocation = self.channel, delivery.invocation
+    def delivered(self, invocation: "Invocation", event: "Event", overhead_ns: int) -> None:
+        """The event of this invocation has been sent."""
+        channel, context = self.channel, invocation.context
         try:
-            if channel is not None and invocation is not None:
-                context = invocation.context
-                if context.trace_id_hex:
+            if channel is not None:
+                trace_id_hex = context.trace_id_hex
+                if trace_id_hex:
                     head, payload = event.head.raw, event.payload
-                    message = delivered(
-                        delivery, invocation, context, overhead_ns, len(head), len(payload)
+                    message = records.delivered(
+                        invocation.request_id,
+                        invocation.invocation_id,
+                        event.delivered_ns,
+                        overhead_ns,
+                        len(head),
+                        len(payload),
+                        trace_id_hex,
+                        context.span_id_hex,
+                        invocation.parent_span_id_hex,
+                        context.trace_flags,
+                        context.trace_state,
+                        *invocation.link,
+                        invocation.is_cold_start,
+                        event.is_redelivery,
                     )
                     if len(payload) <= SMALL_BYTES:
                         channel.offer(message, head + payload)
@@ -154,13 +159,24 @@ class Recorder:
                     duration_ns = (
                         capture.ended_ns or monotonic_ns()
                     ) - invocation.delivered_monotonic_ns
-                    head = (
-                        call.raw
-                        if len(call.raw) <= HEAD_CAPTURE_BYTES
-                        else call.raw[:HEAD_CAPTURE_BYTES]
+                    head = call.raw
+                    if len(head) > HEAD_CAPTURE_BYTES:
+                        head = head[:HEAD_CAPTURE_BYTES]
+                    status, first, last = capture.status, capture.first, capture.last
+                    message = records.finished(
+                        invocation.request_id,
+                        invocation.invocation_id,
+                        "response" if call.kind == RESULT else "error",
+                        duration_ns,
+                        capture.overhead_ns,
+                        status,
+                        status != 0,
+                        len(head),
+                        len(first),
+                        len(last),
+                        capture.length,
                     )
-                    message = finished(invocation, call.kind, duration_ns, len(head), capture)
-                    payload = head + capture.first + capture.last
+                    payload = head + first + last
                     if is_refused or self.has_refused:
                         self._settle_refused(invocation, message, payload, is_refused)
                     if not is_refused and self.channel is not None:
@@ -180,10 +196,10 @@ class Recorder:
                 "its context. The function is not affected. Please report this"
             )
 
-    def offer(self, message: "Message", *parts: "bytes | memoryview") -> None:
+    def offer(self, message: "Message", payload: bytes = b"", rest: bytes = b"") -> None:
         """Give a record to the telemetry process, if there is one."""
         if self.channel is not None:
-            self.channel.offer(message, *parts)
+            self.channel.offer(message, payload, rest)
 
     def offer_and_keep(self, message: "Message") -> None:
         """Give a record that says who we run beside, and keep it for a later telemetry process."""

@@ -16,6 +16,7 @@ from lrap_otel.http1.errors import (
 from lrap_otel.http1.heads import CHUNKED, UNTIL_CLOSE
 from lrap_otel.http1.stream import RECEIVE_BYTES, ReusedMemory
 from lrap_otel.proxy.calls import ParsedCall
+from lrap_otel.proxy.head_templates import RecognisedAnswer, RecognisedReply, RecognisedResult
 from lrap_otel.proxy.polls import Event
 from lrap_otel.proxy.replies import ParsedReply
 
@@ -65,12 +66,11 @@ class Relay:
         "_answered",
         "_connections",
         "_head_sent_ns",
-        "_learn_answer",
+        "_heads",
+        "_known",
         "_parked_event",
-        "_recognise",
-        "_recognise_result",
         "_recorder",
-        "_remember",
+        "_result",
         "_watch",
         "_watched",
         "memory",
@@ -85,15 +85,14 @@ class Relay:
         # One for each of many workers would be too much to keep.
         self.memory = None if shared.is_managed_instances else ReusedMemory()
         self._connections = shared.upstream
-        heads = shared.heads
-        self._recognise_result: Callable[[bytes], Any] = heads.results.recognise
+        self._heads = heads = shared.heads
+        # The heads of this connection, each of which the next of its kind becomes.
+        self._result = RecognisedResult()
         # By the method of the request that is answered.
-        self._recognise: dict[bytes, Callable[[bytes], Any]] = {
-            b"GET": heads.events.recognise,
-            b"POST": heads.answers.recognise,
+        self._known: dict[bytes, tuple[Callable[[bytes, Any], Any], Any]] = {
+            b"GET": (heads.events.recognise, RecognisedReply()),
+            b"POST": (heads.answers.recognise, RecognisedAnswer()),
         }
-        self._remember = heads.remember
-        self._learn_answer: Callable[[Any], None] = heads.answers.learn
         self._watch = select.poll()
         self._watched: Stream | None = None
         self._answered: list[tuple[int, int]] = []
@@ -118,7 +117,9 @@ class Relay:
         if it ended in good order.
         """
         runtime = self.runtime
-        call: Call | None = self._recorder.recognise(self._recognise_result, data)
+        attempt = self._recorder.attempt
+        recognise: Callable[[bytes, Any], Any] = self._heads.results.recognise
+        call: Call | None = attempt(recognise, data, self._result)
         if call is not None:
             runtime.buffered = data[len(call.raw) :]
             return call
@@ -126,7 +127,7 @@ class Relay:
             return None
         runtime.buffered = data
         call = ParsedCall(runtime.read_head())
-        self._recorder.recognise(self._remember, call)
+        self._recorder.observe(self._heads.remember, call)
         return call
 
     def forward(
@@ -165,7 +166,7 @@ class Relay:
             capture.ended_ns = ended_ns = monotonic_ns()
             capture.overhead_ns = self._head_sent_ns - began_ns + ended_ns - replied_ns
             if not reply.is_recognised:
-                self._recorder.recognise(self._learn_answer, reply)
+                self._recorder.observe(self._heads.answers.learn, reply)
         return goes_on
 
     def _send(self, call: "Call", upstream: "Stream", capture: "Capture | None") -> "Reply | None":
@@ -270,9 +271,9 @@ class Relay:
             data = upstream.buffered or upstream.socket.recv(RECEIVE_BYTES)
         except ConnectionResetError:
             data = b""
-        recognise = self._recognise.get(method)
-        if recognise is not None:
-            reply: Reply | None = self._recorder.recognise(recognise, data)
+        known = self._known.get(method)
+        if known is not None:
+            reply: Reply | None = self._recorder.attempt(known[0], data, known[1])
             if reply is not None:
                 upstream.buffered = data[len(reply.raw) :]
                 return reply

@@ -12,7 +12,6 @@ from lrap_otel.propagation.carrier.find import find, in_client_context, is_batch
 from lrap_otel.propagation.carrier.scanned import ScannedCarrier
 from lrap_otel.propagation.context import RANDOM, SAMPLED, SpanContext
 from lrap_otel.propagation.sampling import Sampler
-from lrap_otel.proxy.delivery import Delivery
 from lrap_otel.proxy.replies import HeadRewrite
 from lrap_otel.sandbox.invocations import Invocation
 
@@ -87,8 +86,8 @@ class Tracer:
         if self._sampler.warning:
             settings.warnings.append(self._sampler.warning)
 
-    def prepare(self, event: "Event", now_ns: int, closes: bool) -> Delivery:
-        """The event as the runtime gets it.
+    def prepare(self, event: "Event", now_ns: int, closes: bool) -> "Event":
+        """The same event, and in it how the runtime gets it.
 
         `closes`: the runtime has announced that its connection ends.
         """
@@ -125,8 +124,12 @@ class Tracer:
             parts = [b"".join(parts)]
         if self._says:
             self._say(invocation, reply, rewrite, is_in_event=written is not None)
-        scanned = carrier if isinstance(carrier, ScannedCarrier) else None
-        return Delivery(parts, invocation, now_ns, is_redelivery, scanned)
+        event.parts = parts
+        event.invocation = invocation
+        event.delivered_ns = now_ns
+        event.is_redelivery = is_redelivery
+        event.scanned = carrier if isinstance(carrier, ScannedCarrier) else None
+        return event
 
     def learn(self, event: "Event", scanned: ScannedCarrier) -> None:
         """Learn from an event that has been delivered and had to be scanned."""

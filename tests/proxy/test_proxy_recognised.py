@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from lrap_otel.ipc import records
     from lrap_otel.proxy.capture import Capture
-    from lrap_otel.proxy.delivery import Delivery
     from lrap_otel.proxy.head_templates import Call
     from lrap_otel.proxy.polls import Event
     from lrap_otel.proxy.tracer import Tracer
@@ -44,7 +43,7 @@ class ObservedTracer:
         self.learn = tracer.learn
         self._tracer = tracer
 
-    def prepare(self, event: Event, now_ns: int, closes: bool) -> Delivery:
+    def prepare(self, event: Event, now_ns: int, closes: bool) -> Event:
         self.were_recognised.append(event.head.is_recognised)
         at_prepare, self.at_prepare = self.at_prepare, None
         if at_prepare is not None:

@@ -16,8 +16,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from lrap_otel.ipc.channel import Channel, TelemetryEnd
 from lrap_otel.propagation.context import SpanContext
-from lrap_otel.proxy.delivery import delivered
 from lrap_otel.proxy.polls import Event
+from lrap_otel.proxy.recorder import Recorder
 from lrap_otel.proxy.replies import ParsedReply
 from lrap_otel.proxy.tracer import Tracer
 from lrap_otel.sandbox.invocations import Invocations
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-    from lrap_otel.ipc import records
     from tests.telemetry.otlp_collector import Collector
 
 DATA = Path(__file__).parents[2] / "data"
@@ -50,8 +49,8 @@ def worked_off(case: Case, collector: Collector, warn: Callable[[str], None]) ->
     pipeline = Pipeline(_settings(collector), warn, print)
     channel = Channel()
     try:
-        for message, payload in (_delivered(case), _finished(case)):
-            channel.offer(message, payload)
+        for offer in (_offer_delivered, _offer_finished):
+            offer(case, channel)
             record = TelemetryEnd(channel.far).receive()
             assert record is not None
             pipeline.accept(record)
@@ -96,7 +95,7 @@ def _delivered_ns(case: Case) -> int:
     )
 
 
-def _delivered(case: Case) -> tuple[records.Message, bytes]:
+def _offer_delivered(case: Case, channel: Channel) -> None:
     """As the proxy's tracer prepares it, but with a span id of ours."""
     payload = (DATA / case.event_path).read_bytes()
     now_ns = _delivered_ns(case)
@@ -113,21 +112,20 @@ def _delivered(case: Case) -> tuple[records.Message, bytes]:
         fields.append(_XRAY_NOISE)
     head = "\r\n".join([*fields, own] if own else fields).encode() + b"\r\n\r\n"
     event = Event(ParsedReply(head, b"GET"), payload, payload)
-    delivery = Tracer(Settings({}), Invocations()).prepare(event, now_ns, closes=False)
-    invocation = delivery.invocation
+    invocation = Tracer(Settings({}), Invocations()).prepare(event, now_ns, closes=False).invocation
     assert invocation is not None
     made = invocation.context
     invocation.context = SpanContext(
         made.trace_id_hex, proxy.SPAN_ID_HEX, made.trace_flags, made.trace_state
     )
-    message = delivered(delivery, invocation, invocation.context, 50_000, len(head), len(payload))
-    return message, head + payload
+    Recorder(Invocations(), channel).delivered(invocation, event, 50_000)
 
 
-def _finished(case: Case) -> tuple[records.Message, bytes]:
+def _offer_finished(case: Case, channel: Channel) -> None:
     if "error" in case.entries:
-        return proxy.finished(case.entries["error"].encode(), endpoint="error")
-    return proxy.finished(case.entries.get("result", "null").encode())
+        channel.offer(*proxy.finished(case.entries["error"].encode(), endpoint="error"))
+    else:
+        channel.offer(*proxy.finished(case.entries.get("result", "null").encode()))
 
 
 def one_span(collector: Collector) -> Span:
