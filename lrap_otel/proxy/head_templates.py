@@ -8,7 +8,6 @@ of ten.
 """
 
 from lrap_otel.http1.errors import CLIENT, SERVER
-from lrap_otel.http1.heads import CHUNKED
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID
 from lrap_otel.propagation.xray import XRayHeader
 from lrap_otel.proxy.calls import RESULT
@@ -17,7 +16,7 @@ from lrap_otel.text.byte_format import ByteFormat, Formats
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from re import Match, Pattern
+    from re import Pattern
     from typing import TypeAlias
 
     from lrap_otel.http1.heads import Head
@@ -88,76 +87,52 @@ class HeadTemplate:
         return ByteFormat(pieces, groups + len(rewrite.names) + 1)
 
 
-class RecognisedResult:
-    """The head of a result that matches a template. See `ParsedCall`.
+class RecognisedHead:
+    """What the heads that match a template share. See `Head`.
 
-    A connection has one of these, which is `set` again for each result; so of the other two.
+    `values` are those of the groups of the `template`. A connection has one head of each kind,
+    which becomes the next of its kind (`learned_heads`).
     """
 
-    __slots__ = ("body_length", "forwarded", "invocation_id", "raw", "request_id")
+    __slots__ = (
+        "body_length",
+        "forwarded",
+        "invocation_id",
+        "raw",
+        "request_id",
+        "status",
+        "template",
+        "values",
+    )
     is_recognised = True
-    kind = RESULT
-    method = b"POST"
     closes = False
-    sender = CLIENT
     body_length: int
     forwarded: bytes
     invocation_id: str
     raw: bytes
     request_id: str
-
-    def set(self, template: HeadTemplate, found: "Match[bytes]") -> None:
-        """Be the head that was found."""
-        values = found.groups()
-        self.raw = self.forwarded = found[0]
-        self.request_id = values[1].decode()
-        attempt_at = template.invocation_id_at
-        self.invocation_id = values[attempt_at].decode() if attempt_at else ""
-        self.body_length = int(values[template.length_at])
-
-
-class RecognisedAnswer:
-    """The head of an answer to a result that matches a template. See `ParsedReply`."""
-
-    __slots__ = ("body_length", "forwarded", "raw", "status")
-    is_recognised = True
-    closes = False
-    sender = SERVER
-    body_length: int
-    forwarded: bytes
-    raw: bytes
     status: int
-
-    def set(self, template: HeadTemplate, found: "Match[bytes]") -> None:
-        """Be the head that was found."""
-        self.raw = self.forwarded = found[0]
-        self.status = template.status
-        length_at = template.length_at
-        self.body_length = int(found[length_at + 1]) if length_at else CHUNKED
+    template: HeadTemplate
+    values: tuple[bytes, ...]
 
 
-class RecognisedReply:
-    """The head of a reply to ``/next`` that matches a template. See `ParsedReply`."""
+class RecognisedResult(RecognisedHead):
+    """The head of a result that matches a template. See `ParsedCall`."""
 
-    __slots__ = ("_template", "_values", "body_length", "forwarded", "raw", "status")
-    is_recognised = True
-    closes = False
+    __slots__ = ()
+    kind = RESULT
+    method = b"POST"
+    sender = CLIENT
+
+
+class RecognisedReply(RecognisedHead):
+    """The head of a reply, to ``/next`` or to a result, that matches a template.
+
+    See `ParsedReply`.
+    """
+
+    __slots__ = ()
     sender = SERVER
-    _template: HeadTemplate
-    _values: tuple[bytes, ...]
-    body_length: int
-    forwarded: bytes
-    raw: bytes
-    status: int
-
-    def set(self, template: HeadTemplate, found: "Match[bytes]") -> None:
-        """Be the head that was found."""
-        self._template = template
-        self._values = values = found.groups()
-        self.raw = self.forwarded = found[0]
-        self.status = template.status
-        length = values[template.length_at]
-        self.body_length = int(length) if length else CHUNKED
 
     def client_context(self) -> bytes:
         """See `ParsedReply`: a reply that has one leaves no template."""
@@ -168,17 +143,12 @@ class RecognisedReply:
 
     def invocation(self) -> tuple[str, str, int]:
         """See `ParsedReply`."""
-        template, values = self._template, self._values
-        attempt_at, deadline = template.invocation_id_at, values[template.deadline_at]
-        return (
-            values[template.request_id_at].decode(),
-            values[attempt_at].decode() if attempt_at else "",
-            int(deadline) if deadline else 0,
-        )
+        deadline = self.values[self.template.deadline_at]
+        return self.request_id, self.invocation_id, int(deadline) if deadline else 0
 
     def trace(self) -> XRayHeader:
         """See `ParsedReply`."""
-        template, values = self._template, self._values
+        template, values = self.template, self.values
         root, parent = template.root_at, template.parent_at
         trace_id_hex = (values[root] + values[root + 1]).decode() if root else ""
         parent_id_hex = values[parent].decode()
@@ -192,11 +162,11 @@ class RecognisedReply:
 
     def lineage(self) -> bytes:
         """See `ParsedReply`."""
-        return self._values[self._template.lineage_at]
+        return self.values[self.template.lineage_at]
 
     def is_traced(self) -> bool:
         """See `ParsedReply`."""
-        values, root, parent = self._values, self._template.root_at, self._template.parent_at
+        values, root, parent = self.values, self.template.root_at, self.template.parent_at
         return (
             parent > 0
             and values[parent + 1] == b"1"
@@ -205,5 +175,5 @@ class RecognisedReply:
 
     def rewritten(self, rewrite: "HeadRewrite", values: tuple[bytes, ...], length: int) -> bytes:
         """See `ParsedReply`."""
-        format_: ByteFormat = self._template.formats[rewrite]
-        return format_.fill((*self._values, *values, str(length).encode()))
+        format_: ByteFormat = self.template.formats[rewrite]
+        return format_.fill((*self.values, *values, str(length).encode()))

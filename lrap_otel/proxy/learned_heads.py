@@ -4,7 +4,6 @@ from lrap_otel.http1.heads import CHUNKED
 from lrap_otel.proxy.calls import POLL, ParsedCall
 from lrap_otel.proxy.head_templates import (
     CONTENT_LENGTH,
-    RecognisedAnswer,
     RecognisedReply,
     RecognisedResult,
 )
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from lrap_otel.proxy.head_templates import HeadTemplate
     from lrap_otel.text.learning import PatternCompiler
 
-    Recognised: TypeAlias = "RecognisedResult | RecognisedReply | RecognisedAnswer"
+    Recognised: TypeAlias = "RecognisedResult | RecognisedReply"
 
 # With one of these a head is hardly like another, or needs more than a look.
 _NOT_LEARNED = frozenset(
@@ -57,10 +56,16 @@ class _Kind:
             found = template.match(data)
             if found is not None:
                 self.backoff.misses = 0
-                if into is None:
-                    into = self._recognised()
-                into.set(template, found)
-                return into
+                head = self._recognised() if into is None else into
+                head.template = template
+                head.values = values = found.groups()
+                head.raw = head.forwarded = found[0]
+                head.status = template.status
+                head.request_id = values[template.request_id_at].decode()
+                head.invocation_id = values[template.invocation_id_at].decode()
+                length = values[template.length_at]
+                head.body_length = int(length) if length else CHUNKED
+                return head
         return None
 
     def learn(self, head: "Head") -> None:
@@ -72,10 +77,9 @@ class _Kind:
         template = template_of(head, self._compiler)
         found = template.match(head.raw) if template is not None else None
         if template is not None and found:
-            recognised = self._recognised()
-            recognised.set(template, found)
+            length = found[template.length_at + 1]
             # A reply that has no body, whatever its Content-Length says, is another one.
-            if recognised.body_length == head.body_length:
+            if head.body_length == (int(length) if length else CHUNKED):
                 self.known = [template, *self.known[: _TEMPLATES_LIMIT - 1]]
 
 
@@ -90,7 +94,7 @@ class HeadTemplates:
     def __init__(self, compiler: "PatternCompiler") -> None:
         self.results = _Kind(RecognisedResult, compiler)
         self.events = _Kind(RecognisedReply, compiler)
-        self.answers = _Kind(RecognisedAnswer, compiler)
+        self.answers = _Kind(RecognisedReply, compiler)
         self.poll: ParsedCall | None = None
 
     def remember(self, call: ParsedCall) -> None:

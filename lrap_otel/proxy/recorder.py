@@ -59,7 +59,7 @@ class Recorder:
         try:
             return observing(*arguments)
         except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
+            self.count(error)
             return None
 
     def attempt(self, observing: "Callable[[A, B], T]", first: "A", second: "B") -> "T | None":
@@ -67,7 +67,7 @@ class Recorder:
         try:
             return observing(first, second)
         except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
+            self.count(error)
             return None
 
     def prepare(
@@ -77,7 +77,7 @@ class Recorder:
         try:
             return tracer.prepare(event, now_ns, closes)
         except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
+            self.count(error)
             return None
 
     def capture(self, capture: Capture, data: bytes) -> None:
@@ -85,7 +85,7 @@ class Recorder:
         try:
             capture.add(data)
         except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
+            self.count(error)
 
     def runtime_polls_again(self) -> None:
         """A runtime with one invocation at a time asks for the next event."""
@@ -94,21 +94,21 @@ class Recorder:
             if self.has_refused:
                 self._offer_refused()
         except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
+            self.count(error)
 
     def notify(self) -> None:
         """Something has changed that a waiter or an observer reads."""
         try:
             self._invocations.notify()
         except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
+            self.count(error)
 
     def open(self, invocation: "Invocation", connection: object, now_ns: int) -> None:
         """The event is about to be sent to the runtime on `connection`."""
         try:
             self._invocations.open(invocation, connection, now_ns)
         except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
+            self.count(error)
 
     def delivered(self, invocation: "Invocation", event: "Event", overhead_ns: int) -> None:
         """The event of this invocation has been sent."""
@@ -139,7 +139,7 @@ class Recorder:
                     else:
                         channel.offer(message, head, of_event(payload))
         except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
+            self.count(error)
 
     def finished(
         self,
@@ -185,9 +185,10 @@ class Recorder:
                 if not is_refused:
                     self._invocations.finish(invocation, connection)
         except BaseException as error:  # noqa: BLE001 - see the class
-            self._count(error)
+            self.count(error)
 
-    def _count(self, error: BaseException) -> None:
+    def count(self, error: BaseException) -> None:
+        """Count a fault of ours, and say the first one."""
         self.failures += 1
         if self.failures == 1:
             log.warning(

@@ -16,14 +16,13 @@ from lrap_otel.http1.errors import (
 from lrap_otel.http1.heads import CHUNKED, UNTIL_CLOSE
 from lrap_otel.http1.stream import RECEIVE_BYTES, ReusedMemory
 from lrap_otel.proxy.calls import ParsedCall
-from lrap_otel.proxy.head_templates import RecognisedAnswer, RecognisedReply, RecognisedResult
+from lrap_otel.proxy.head_templates import RecognisedReply, RecognisedResult
 from lrap_otel.proxy.polls import Event
 from lrap_otel.proxy.replies import ParsedReply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from typing import Any
 
     from lrap_otel.http1.bodies import Body
     from lrap_otel.http1.stream import Stream
@@ -67,9 +66,9 @@ class Relay:
         "_connections",
         "_head_sent_ns",
         "_heads",
-        "_known",
         "_parked_event",
         "_recorder",
+        "_reply",
         "_result",
         "_watch",
         "_watched",
@@ -85,14 +84,10 @@ class Relay:
         # One for each of many workers would be too much to keep.
         self.memory = None if shared.is_managed_instances else ReusedMemory()
         self._connections = shared.upstream
-        self._heads = heads = shared.heads
+        self._heads = shared.heads
         # The heads of this connection, each of which the next of its kind becomes.
         self._result = RecognisedResult()
-        # By the method of the request that is answered.
-        self._known: dict[bytes, tuple[Callable[[bytes, Any], Any], Any]] = {
-            b"GET": (heads.events.recognise, RecognisedReply()),
-            b"POST": (heads.answers.recognise, RecognisedAnswer()),
-        }
+        self._reply = RecognisedReply()
         self._watch = select.poll()
         self._watched: Stream | None = None
         self._answered: list[tuple[int, int]] = []
@@ -117,12 +112,12 @@ class Relay:
         if it ended in good order.
         """
         runtime = self.runtime
-        attempt = self._recorder.attempt
-        recognise: Callable[[bytes, Any], Any] = self._heads.results.recognise
-        call: Call | None = attempt(recognise, data, self._result)
-        if call is not None:
-            runtime.buffered = data[len(call.raw) :]
-            return call
+        try:
+            if self._heads.results.recognise(data, self._result) is not None:
+                runtime.buffered = data[len(self._result.raw) :]
+                return self._result
+        except BaseException as error:  # noqa: BLE001 - see `Recorder`
+            self._recorder.count(error)
         if not data:
             return None
         runtime.buffered = data
@@ -271,12 +266,14 @@ class Relay:
             data = upstream.buffered or upstream.socket.recv(RECEIVE_BYTES)
         except ConnectionResetError:
             data = b""
-        known = self._known.get(method)
-        if known is not None:
-            reply: Reply | None = self._recorder.attempt(known[0], data, known[1])
-            if reply is not None:
+        known = self._heads.events if method == b"GET" else self._heads.answers
+        reply = self._reply
+        try:
+            if known.recognise(data, reply) is not None:
                 upstream.buffered = data[len(reply.raw) :]
                 return reply
+        except BaseException as error:  # noqa: BLE001 - see `Recorder`
+            self._recorder.count(error)
         upstream.buffered = data
         parsed = self._read_reply_head(method)
         while parsed.status < 200:

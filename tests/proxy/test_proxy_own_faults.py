@@ -55,7 +55,7 @@ PASSES_ON = {
     "replies": "ParsedReply.__init__",
     "capture": "Capture.__init__ Capture.reset",
     "recorder": "Recorder.observe Recorder.attempt Recorder.prepare Recorder.capture "
-    "Recorder.runtime_polls_again Recorder.notify Recorder.open Recorder.delivered Recorder.finished Recorder._count "
+    "Recorder.runtime_polls_again Recorder.notify Recorder.open Recorder.delivered Recorder.finished Recorder.count "
     "_place_of",
 }
 # Of these all.
