@@ -66,6 +66,7 @@ class Relay:
         "_connections",
         "_head_sent_ns",
         "_heads",
+        "_known",
         "_parked_event",
         "_recorder",
         "_reply",
@@ -84,7 +85,9 @@ class Relay:
         # One for each of many workers would be too much to keep.
         self.memory = None if shared.is_managed_instances else ReusedMemory()
         self._connections = shared.upstream
-        self._heads = shared.heads
+        self._heads = heads = shared.heads
+        # By the method of the request that is answered.
+        self._known = {b"GET": heads.events, b"POST": heads.answers}
         # The heads of this connection, each of which the next of its kind becomes.
         self._result = RecognisedResult()
         self._reply = RecognisedReply()
@@ -266,10 +269,9 @@ class Relay:
             data = upstream.buffered or upstream.socket.recv(RECEIVE_BYTES)
         except ConnectionResetError:
             data = b""
-        known = self._heads.events if method == b"GET" else self._heads.answers
-        reply = self._reply
+        known, reply = self._known.get(method), self._reply
         try:
-            if known.recognise(data, reply) is not None:
+            if known is not None and known.recognise(data, reply) is not None:
                 upstream.buffered = data[len(reply.raw) :]
                 return reply
         except BaseException as error:  # noqa: BLE001 - see `Recorder`
