@@ -85,19 +85,18 @@ class Exchange:
             data = runtime.buffered or runtime.socket.recv(
                 RECEIVE_BYTES
             )  # a snapshot may be taken here, and restored
-            call: Call | None = self._heads.poll
-            if call is not None and call.raw == data:
+            poll = self._heads.poll
+            if poll is not None and poll.raw == data:
                 runtime.buffered = b""
-            else:
-                call = self._relay.read_call(data)
-                if call is None:
-                    return False
+                self._announced_close = False
+                return self._deliver_event(poll)
+            call = self._relay.read_call(data)
+            if call is None:
+                return False
             self._announced_close = call.closes
             if call.kind == POLL:
                 return self._deliver_event(call)
-            if call.request_id:
-                return self._forward_result(call)
-            return self._forward_other(call)
+            return self._forward_result(call) if call.request_id else self._forward_other(call)
         except RemoteProtocolError as error:
             if error.peer != CLIENT:
                 raise

@@ -7,7 +7,6 @@ places for those values. A head that matches is valid too, which takes a microse
 of ten.
 """
 
-from lrap_otel.http1.errors import CLIENT, SERVER
 from lrap_otel.propagation.context import NO_SPAN_ID, NO_TRACE_ID
 from lrap_otel.propagation.xray import XRayHeader
 from lrap_otel.proxy.calls import RESULT
@@ -26,8 +25,8 @@ if TYPE_CHECKING:
 
     # The name of a field, empty for the start line, and its line, with the numbers of groups in it.
     Line = tuple[bytes, Sequence[Piece]]
-    Call: TypeAlias = "ParsedCall | RecognisedResult"
-    Reply: TypeAlias = "ParsedReply | RecognisedReply"
+    Call: TypeAlias = "ParsedCall | RecognisedHead"
+    Reply: TypeAlias = "ParsedReply | RecognisedHead"
 
 CONTENT_LENGTH = b"content-length"
 
@@ -88,24 +87,30 @@ class HeadTemplate:
 
 
 class RecognisedHead:
-    """What the heads that match a template share. See `Head`.
+    """The head of a result or of a reply that matches a template.
 
-    `values` are those of the groups of the `template`. A connection has one head of each kind,
-    which becomes the next of its kind (`learned_heads`).
+    See `ParsedCall` and `ParsedReply`: what only one of them has means nothing in the other. One
+    class for both: the interpreter remembers one class for each place in the code, and finds the
+    attributes of any other anew each time. `values` are those of the groups of the
+    `template`. A connection has one head of each kind, which becomes the next of its kind
+    (`learned_heads`).
     """
 
     __slots__ = (
         "body_length",
+        "closes",
         "forwarded",
         "invocation_id",
+        "is_recognised",
+        "kind",
+        "method",
         "raw",
         "request_id",
+        "sender",
         "status",
         "template",
         "values",
     )
-    is_recognised = True
-    closes = False
     body_length: int
     forwarded: bytes
     invocation_id: str
@@ -115,24 +120,12 @@ class RecognisedHead:
     template: HeadTemplate
     values: tuple[bytes, ...]
 
-
-class RecognisedResult(RecognisedHead):
-    """The head of a result that matches a template. See `ParsedCall`."""
-
-    __slots__ = ()
-    kind = RESULT
-    method = b"POST"
-    sender = CLIENT
-
-
-class RecognisedReply(RecognisedHead):
-    """The head of a reply, to ``/next`` or to a result, that matches a template.
-
-    See `ParsedReply`.
-    """
-
-    __slots__ = ()
-    sender = SERVER
+    def __init__(self, sender: str) -> None:
+        self.sender = sender
+        self.is_recognised = True
+        self.closes = False
+        self.kind = RESULT
+        self.method = b"POST"
 
     def client_context(self) -> bytes:
         """See `ParsedReply`: a reply that has one leaves no template."""

@@ -1,23 +1,17 @@
 """The templates that the heads of this function's calls have left."""
 
+from lrap_otel.http1.errors import CLIENT, SERVER
 from lrap_otel.http1.heads import CHUNKED
 from lrap_otel.proxy.calls import POLL, ParsedCall
-from lrap_otel.proxy.head_templates import (
-    CONTENT_LENGTH,
-    RecognisedReply,
-    RecognisedResult,
-)
+from lrap_otel.proxy.head_templates import CONTENT_LENGTH, RecognisedHead
 from lrap_otel.text.learning import LearningBackoff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from lrap_otel.http1.heads import Head
     from lrap_otel.proxy.head_templates import HeadTemplate
     from lrap_otel.text.learning import PatternCompiler
 
-    Recognised: TypeAlias = "RecognisedResult | RecognisedReply"
 
 # With one of these a head is hardly like another, or needs more than a look.
 _NOT_LEARNED = frozenset(
@@ -35,19 +29,19 @@ _TEMPLATES_LIMIT = 4
 class _Kind:
     """The templates that heads of one kind have left, the last one first."""
 
-    __slots__ = ("_compiler", "_recognised", "backoff", "known")
+    __slots__ = ("_compiler", "_sender", "backoff", "known")
 
     def __init__(
         self,
-        recognised: "type[Recognised]",
+        sender: str,
         compiler: "PatternCompiler",
     ) -> None:
-        self._recognised = recognised
+        self._sender = sender
         self._compiler = compiler
         self.backoff = LearningBackoff()
         self.known: list[HeadTemplate] = []
 
-    def recognise(self, data: bytes, into: "Recognised | None" = None) -> "Recognised | None":
+    def recognise(self, data: bytes, into: RecognisedHead | None = None) -> RecognisedHead | None:
         """The head that `data` begins with, if it matches a template.
 
         `into`: an earlier head, of which nothing is needed any more, to be this one.
@@ -56,7 +50,7 @@ class _Kind:
             found = template.match(data)
             if found is not None:
                 self.backoff.misses = 0
-                head = self._recognised() if into is None else into
+                head = RecognisedHead(self._sender) if into is None else into
                 head.template = template
                 head.values = values = found.groups()
                 head.raw = head.forwarded = found[0]
@@ -92,9 +86,9 @@ class HeadTemplates:
     __slots__ = ("answers", "events", "poll", "results")
 
     def __init__(self, compiler: "PatternCompiler") -> None:
-        self.results = _Kind(RecognisedResult, compiler)
-        self.events = _Kind(RecognisedReply, compiler)
-        self.answers = _Kind(RecognisedReply, compiler)
+        self.results = _Kind(CLIENT, compiler)
+        self.events = _Kind(SERVER, compiler)
+        self.answers = _Kind(SERVER, compiler)
         self.poll: ParsedCall | None = None
 
     def remember(self, call: ParsedCall) -> None:

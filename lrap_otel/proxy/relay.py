@@ -8,6 +8,7 @@ from time import monotonic, monotonic_ns
 
 from lrap_otel.http1.bodies import body_of, dechunk
 from lrap_otel.http1.errors import (
+    CLIENT,
     SERVER,
     DisconnectedError,
     LocalProtocolError,
@@ -16,7 +17,7 @@ from lrap_otel.http1.errors import (
 from lrap_otel.http1.heads import CHUNKED, UNTIL_CLOSE
 from lrap_otel.http1.stream import RECEIVE_BYTES, ReusedMemory
 from lrap_otel.proxy.calls import ParsedCall
-from lrap_otel.proxy.head_templates import RecognisedReply, RecognisedResult
+from lrap_otel.proxy.head_templates import RecognisedHead
 from lrap_otel.proxy.polls import Event
 from lrap_otel.proxy.replies import ParsedReply
 
@@ -89,8 +90,8 @@ class Relay:
         # By the method of the request that is answered.
         self._known = {b"GET": heads.events, b"POST": heads.answers}
         # The heads of this connection, each of which the next of its kind becomes.
-        self._result = RecognisedResult()
-        self._reply = RecognisedReply()
+        self._result = RecognisedHead(CLIENT)
+        self._reply = RecognisedHead(SERVER)
         self._watch = select.poll()
         self._watched: Stream | None = None
         self._answered: list[tuple[int, int]] = []
