@@ -198,6 +198,9 @@ class Exchange:
                 recorder.delivered(invocation, event, monotonic_ns() - received_ns)
         if event.scanned is not None or not event.head.is_recognised:
             recorder.observe(self._learn, event)
+        if len(event.parts) > 1:  # a large one must not stay until the next
+            event.body = event.parts = ()
+            event.payload = b""
         return not (closes or event.head.closes)
 
     def _leave_untraced(self, event: Event, closes: bool) -> None:

@@ -48,7 +48,6 @@ class HeadTemplate:
         "invocation_id_at",
         "length_at",
         "lineage_at",
-        "match",
         "parent_at",
         "pattern",
         "request_id_at",
@@ -65,7 +64,6 @@ class HeadTemplate:
     ) -> None:
         """`groups`: the numbers, by the names of the attributes."""
         self.pattern = pattern
-        self.match = pattern.match
         self.status = getattr(like, "status", 0)
         self.request_id_at = groups.get("request_id", 0)
         self.invocation_id_at = groups.get("invocation_id", 0)

@@ -47,7 +47,7 @@ class _Kind:
         `into`: an earlier head, of which nothing is needed any more, to be this one.
         """
         for template in self.known:
-            found = template.match(data)
+            found = template.pattern.match(data)
             if found is not None:
                 self.backoff.misses = 0
                 head = RecognisedHead(self._sender) if into is None else into
@@ -69,7 +69,7 @@ class _Kind:
         from lrap_otel.proxy.learn_heads import template_of  # noqa: PLC0415 - not before the second event
 
         template = template_of(head, self._compiler)
-        found = template.match(head.raw) if template is not None else None
+        found = template.pattern.match(head.raw) if template is not None else None
         if template is not None and found:
             length = found[template.length_at + 1]
             # A reply that has no body, whatever its Content-Length says, is another one.

@@ -176,7 +176,7 @@ class Recorder:
                         len(last),
                         capture.length,
                     )
-                    payload = head + first + last
+                    payload = head + first + last if last else head + first
                     if is_refused or self.has_refused:
                         self._settle_refused(invocation, message, payload, is_refused)
                     if not is_refused and self.channel is not None:

@@ -65,6 +65,7 @@ class Relay:
     __slots__ = (
         "_answered",
         "_connections",
+        "_event",
         "_head_sent_ns",
         "_heads",
         "_known",
@@ -92,6 +93,8 @@ class Relay:
         # The heads of this connection, each of which the next of its kind becomes.
         self._result = RecognisedHead(CLIENT)
         self._reply = RecognisedHead(SERVER)
+        # Each event too; a runtime that goes, and leaves it to another, ends this relay as well.
+        self._event = Event(self._reply, (), b"")
         self._watch = select.poll()
         self._watched: Stream | None = None
         self._answered: list[tuple[int, int]] = []
@@ -367,7 +370,9 @@ class Relay:
             self.drop_upstream()
         else:
             upstream.is_reused = True
-        return Event(reply, received, payload)
+        event = self._event
+        event.head, event.body, event.payload = reply, received, payload
+        return event
 
     def linger(self) -> None:
         """Give a runtime that is still sending the time to read its answer: a close at once would
@@ -405,7 +410,7 @@ class Relay:
         self.upstream = None  # the connection outlives this relay
         held.append(upstream)
         try:
-            upstream.socket.sendall(call.forwarded + body)
+            upstream.socket.sendall(call.forwarded + body if body else call.forwarded)
         except OSError:
             pass  # reading the reply says why
         if upstream is not self._watched:

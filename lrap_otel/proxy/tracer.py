@@ -70,18 +70,14 @@ class Tracer:
         # By whether the context has a tracestate, whether X-Ray's field goes into Lambda's own, and
         # whether the connection ends.
         self._rewrites = [
-            [
-                [
-                    HeadRewrite(
-                        inject.field_names(settings.propagators, has_state=has_state),
-                        writes_xray=writes_xray and self._injects,
-                        closes=closes,
-                    )
-                    for closes in (False, True)
-                ]
-                for writes_xray in (False, True)
-            ]
+            HeadRewrite(
+                inject.field_names(settings.propagators, has_state=has_state),
+                writes_xray=writes_xray and self._injects,
+                closes=closes,
+            )
             for has_state in (False, True)
+            for writes_xray in (False, True)
+            for closes in (False, True)
         ]
         if self._sampler.warning:
             settings.warnings.append(self._sampler.warning)
@@ -109,8 +105,10 @@ class Tracer:
         keeps_xray = (self._keeps_sampled_xray and reply.is_traced()) or (
             is_durable and self._keeps_durable_xray
         )
-        rewrite = self._rewrites[context.trace_state != ""][self._writes_xray and not keeps_xray][
-            closes
+        rewrite = self._rewrites[
+            (4 if context.trace_state else 0)
+            + (2 if self._writes_xray and not keeps_xray else 0)
+            + (1 if closes else 0)
         ]
         names = rewrite.names
         values = inject.field_values(context, names, reply.lineage())

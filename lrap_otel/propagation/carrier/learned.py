@@ -47,7 +47,7 @@ class EventTemplates:
         The caller checks that it is UTF-8.
         """
         for template in self.known:
-            found = template.match(event)
+            found = template.pattern.match(event)
             if found is not None:
                 self.backoff.misses = 0
                 # What follows the pattern must not have headers as well, which would be the ones

@@ -88,7 +88,7 @@ class EventTemplate:
     the groups.
     """
 
-    __slots__ = ("formats", "match", "parent_at", "pattern", "points", "reads", "segments")
+    __slots__ = ("formats", "parent_at", "pattern", "points", "reads", "segments")
 
     def __init__(
         self,
@@ -98,7 +98,6 @@ class EventTemplate:
         parent_at: int,
     ) -> None:
         self.pattern = pattern
-        self.match = pattern.match
         self.parent_at = parent_at
         self.points = points
         self.segments = segments
@@ -142,7 +141,8 @@ class TemplateMatch:
         at = self.template.parent_at
         if at < 0:
             return w3c.extract(self)
-        trace_id, span_id, flags = self.values[at : at + 3]
+        values = self.values
+        trace_id, span_id, flags = values[at], values[at + 1], values[at + 2]
         if trace_id == _NO_TRACE_ID or span_id == _NO_SPAN_ID:
             return None
         return SpanContext(
