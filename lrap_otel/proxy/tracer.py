@@ -116,7 +116,7 @@ class Tracer:
             inject.into_event(payload, carrier, names, values) if carrier is not None else None
         )
         parts: list[bytes | memoryview] = [payload] if written is None else written
-        length = sum(map(len, parts))
+        length = len(parts[0]) if len(parts) == 1 else sum(map(len, parts))
         parts.insert(0, reply.rewritten(rewrite, values, length))
         if length <= ONE_PIECE_BYTES:
             parts = [b"".join(parts)]

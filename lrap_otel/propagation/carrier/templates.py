@@ -157,8 +157,10 @@ class TemplateMatch:
             values = tuple(
                 [encode_basestring_ascii(value.decode())[1:-1].encode() for value in values]
             )
-        rest = event[self.end :] if len(event) <= _COPIED_BYTES else memoryview(event)[self.end :]
-        return [self.template.formats[names].fill(self.values + values), rest]
+        written = self.template.formats[names].fill(self.values + values)
+        if isinstance(event, bytes) and len(event) <= _COPIED_BYTES:
+            return [written + event[self.end :]]
+        return [written, memoryview(event)[self.end :]]
 
 
 def part_that_matters(event: bytes) -> bytes:
