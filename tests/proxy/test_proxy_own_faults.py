@@ -64,8 +64,8 @@ FILES_THAT_PASS_ON = {"relay", "polls", "upstream"}
 OBSERVING = {
     "Tracer.prepare", "Tracer.learn", "Invocations.open", "Invocations.find", "Invocations.finish", "Invocations.notify",
     "Invocations.notify_observer", "Invocations.runtime_polls_again", "Invocations.connection_ended", "_Kind.recognise",
-    "_Kind.learn", "HeadTemplates.remember", "RecognisedHead.rewritten", "ParsedReply.rewritten", "of_event", "delivered",
-    "finished", "Capture.add", "Channel.offer", "init_error", "restored", "runtime", "watched", "encode", "find",
+    "_Kind.learn", "HeadTemplates.remember", "RecognisedHead.rewritten", "ParsedReply.rewritten", "of_event",
+    "Capture.add", "Channel.offer", "_builder.<locals>.build", "watched", "encode", "find",
     "EventTemplates.find", "EventTemplates.learn", "PatternCompiler.compile",
 }  # fmt: skip
 
