@@ -74,7 +74,7 @@ class Life:
         """
         self._number += 1
         deadline_ms = int((time.time() + budget_s + clock_error_s) * 1_000)
-        self.offer((records.shutdown(self._number, reason, deadline_ms, 0), b""))
+        self.offer((records.shutdown(self._number, reason, deadline_ms, 0, 0), b""))
         self._channel.event_fd.set()
         # A process of the tests gets more than the proxy's: their machine is slow at times.
         has_all = self._answer(budget_s + 3.0)
