@@ -118,6 +118,7 @@ class Recorder:
                 trace_id_hex = context.trace_id_hex
                 if trace_id_hex:
                     head, payload = event.head.raw, event.payload
+                    link_trace_id_hex, link_span_id_hex = invocation.link
                     message = records.delivered(
                         invocation.request_id,
                         invocation.invocation_id,
@@ -130,7 +131,8 @@ class Recorder:
                         invocation.parent_span_id_hex,
                         context.trace_flags,
                         context.trace_state,
-                        *invocation.link,
+                        link_trace_id_hex,
+                        link_span_id_hex,
                         invocation.is_cold_start,
                         event.is_redelivery,
                     )
