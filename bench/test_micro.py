@@ -242,23 +242,24 @@ def _event(head: Any, payload: bytes) -> Event:
 
 
 def _delivered(head: bytes, event: bytes) -> records.Message:
-    return records.delivered(
-        request_id="8476a536-e9f4-11e8-9739-000000000001",
-        invocation_id="",
-        delivered_ns=NOW_NS,
-        overhead_ns=100_000,
-        head_length=len(head),
-        body_length=len(event),
-        trace_id_hex=CONTEXT.trace_id_hex,
-        span_id_hex=CONTEXT.span_id_hex,
-        parent_span_id_hex="",
-        trace_flags=SAMPLED,
-        trace_state="",
-        link_trace_id_hex="",
-        link_span_id_hex="",
-        cold_start=False,
-        is_redelivery=False,
-    )
+    fields = {
+        "request_id": "8476a536-e9f4-11e8-9739-000000000001",
+        "invocation_id": "",
+        "delivered_ns": NOW_NS,
+        "overhead_ns": 100_000,
+        "head_length": len(head),
+        "body_length": len(event),
+        "trace_id_hex": CONTEXT.trace_id_hex,
+        "span_id_hex": CONTEXT.span_id_hex,
+        "parent_span_id_hex": "",
+        "trace_flags": SAMPLED,
+        "trace_state": "",
+        "link_trace_id_hex": "",
+        "link_span_id_hex": "",
+        "cold_start": False,
+        "is_redelivery": False,
+    }
+    return records.delivered(*fields.values())
 
 
 def _empty(channel: Channel) -> None:
