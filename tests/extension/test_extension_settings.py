@@ -189,11 +189,12 @@ TOLD_OF_A_BANANA = {
     ),
     *(
         f"OTEL_EXPORTER_OTLP_{signal}{name}"
-        for signal in ("", "TRACES_", "METRICS_", "LOGS_")
+        # Those of logs are read only if logs are sent: tests/telemetry/test_telemetry_settings.py
+        for signal in ("", "TRACES_", "METRICS_")
         for name in ("ENDPOINT", "COMPRESSION", "TIMEOUT", "PROTOCOL")
     ),
     # of a signal's own headers, the common ones are not read
-    *(f"OTEL_EXPORTER_OTLP_{signal}_HEADERS" for signal in ("TRACES", "METRICS", "LOGS")),
+    *(f"OTEL_EXPORTER_OTLP_{signal}_HEADERS" for signal in ("TRACES", "METRICS")),
     *(
         "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
         "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
