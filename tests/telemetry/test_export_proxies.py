@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from otlp_collector import PATIENCE_S, Collector, reply
 from proxy_records import invocations
@@ -98,6 +98,8 @@ def chosen_by_requests(url: str, variables: Mapping[str, str]) -> str:
     no_proxy=st.lists(st.sampled_from(ENTRIES), max_size=3).map(",".join),
     name=st.sampled_from(["no_proxy", "NO_PROXY"]),
 )
+# An entry with a port does not name an address that has none.
+@example("http", "collector.test", "", {"all_proxy": PROXIES[1]}, "collector.test:80", "no_proxy")
 def test_the_proxy_is_the_one_that_requests_would_take(
     scheme: str, host: str, port: str, given_proxies: dict[str, str], no_proxy: str, name: str
 ) -> None:

@@ -361,7 +361,7 @@ def test_more_than_is_kept_drops_the_oldest_and_counts_it(start_hearing: Start) 
         # Each of another text: what comes twice is sent once.
         for batch in range(12):
             telemetry.tell(*(line(f"{batch} {number} " + "x" * 10_000) for number in range(100)))
-        telemetry.flush()
+            telemetry.flush()
         telemetry.shutdown()
         posts = collector.received("/v1/metrics")
         counted = [point for post in posts for point in points(post, "lrap.logs.dropped")]

@@ -21,7 +21,8 @@ def proxy_for(url: Url, settings: "NetworkSettings") -> Url | None:
     (SOCKS, or TLS on the way to the proxy).
     """
     text = settings.https_proxy if url.scheme == "https" else settings.http_proxy
-    if not text or is_loopback(url.host) or is_exempt(url.host, url.port, settings.no_proxy):
+    port = url.port if url.has_port else None
+    if not text or is_loopback(url.host) or is_exempt(url.host, port, settings.no_proxy):
         return None
     try:
         proxy = Url(text if "://" in text else f"http://{text}")
@@ -32,8 +33,8 @@ def proxy_for(url: Url, settings: "NetworkSettings") -> Url | None:
     return proxy
 
 
-def is_exempt(host: str, port: int, no_proxy: str) -> bool:
-    """Whether `no_proxy` names this host.
+def is_exempt(host: str, port: int | None, no_proxy: str) -> bool:
+    """Whether `no_proxy` names this host. `port` is None if the URL names none.
 
     It is a comma-separated list of host names (each stands for what ends in it, too), with or
     without a port, of IPv4 addresses and networks (``10.0.0.0/8``); ``*`` alone is everything.
@@ -47,7 +48,7 @@ def is_exempt(host: str, port: int, no_proxy: str) -> bool:
             continue
         if host == name or host.endswith("." + name):
             return True
-        if address is None and f".{host}:{port}".endswith("." + name):
+        if address is None and port is not None and f".{host}:{port}".endswith("." + name):
             return True
         if address is not None and _is_within(address, name):
             return True
