@@ -37,11 +37,13 @@ if TYPE_CHECKING:
 REGION = "eu-west-1"
 ACCOUNT = "123456789012"
 # A shell that starts us in the background has SIGINT ignored, and children inherit that.
-COMMAND = [
-    *(sys.executable, "-c"),
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-    "from lrap_otel.cli import main; sys.exit(main())",
-]
+PROGRAM = """
+import signal, sys
+from lrap_otel.cli import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.exit(main())
+"""
+COMMAND = [sys.executable, "-c", PROGRAM]
 
 if TYPE_CHECKING:
     Answer = tuple[int, dict[str, str], bytes]
