@@ -156,7 +156,7 @@ class Exchange:
         polls, relay = self._shared.polls, self._relay
         while True:
             is_simple = not (held or polls.parked or polls.has_surplus or len(polls.waiting) > 1)
-            if is_simple or not polls.take_over(held):
+            if is_simple or not polls.take_over(held, is_new=relay.upstream is None):
                 answered = relay.start_poll(call, body, held)
                 if answered is not None:
                     return answered

@@ -99,14 +99,16 @@ class Polls:
         self.parked.append(poll)
         self.parked_event.set()
 
-    def take_over(self, held: "list[Poll]") -> bool:
-        """Take over into `held` what nobody waits on.
+    def take_over(self, held: "list[Poll]", is_new: bool) -> bool:
+        """Take over into `held` what nobody waits on. `is_new`: the runtime has not polled before.
 
         False: nothing is there or about to come: this runtime has to poll.
         """
         is_alone = len(self.waiting) == 1
-        # Workers of Managed Instances go on polling for themselves.
-        if not self.parked and not self.has_surplus and (is_alone or self._has_workers):
+        # Workers of Managed Instances go on polling for themselves. A new one may be in the place
+        # of one that is just leaving.
+        polls_itself = is_alone or (self._has_workers and not is_new)
+        if not self.parked and not self.has_surplus and polls_itself:
             return bool(held)
         # Looked at first, so that what is parked meanwhile is found.
         is_about_to_come = not is_alone and self._is_any_leaving()

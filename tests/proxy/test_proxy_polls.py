@@ -567,7 +567,7 @@ def test_surplus_polls_are_looked_for_only_while_a_runtime_holds_several() -> No
     one, other, first, second, third = (Stream(socket, CLIENT) for socket in sockets[::2])
     polls.waiting[one], polls.waiting[other] = [first], [second]
     polls.park(third)
-    assert polls.take_over(polls.waiting[one])
+    assert polls.take_over(polls.waiting[one], is_new=False)
     assert polls.has_surplus
     polls.leave(one, polls.waiting[one])
     assert not polls.has_surplus
