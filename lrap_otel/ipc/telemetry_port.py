@@ -11,7 +11,8 @@ import posix
 SANDBOX = "sandbox.localdomain"
 _HOSTS = "/etc/hosts"
 _HOSTS_LIMIT_BYTES = 65_536
-_BACKLOG = 16
+# While the telemetry process is paused each delivery waits there, one that is tried again as well.
+_BACKLOG = 128
 
 
 def open_port(own_address: str) -> _socket.socket | None:

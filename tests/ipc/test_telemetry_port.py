@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -57,3 +59,14 @@ def test_it_listens_where_the_sandboxs_name_leads(tmp_path: Path, table: str, ad
 
 def test_without_an_address_there_is_no_port() -> None:
     assert open_port("192.0.2.1") is None
+
+
+def test_100_deliveries_wait_while_nobody_accepts() -> None:
+    port = open_port("127.0.0.1")
+    assert port is not None
+    with contextlib.ExitStack() as open_sockets:
+        open_sockets.callback(port.close)
+        for _ in range(100):
+            delivery = socket.create_connection(port.getsockname(), timeout=5)
+            open_sockets.enter_context(delivery)
+            delivery.sendall(b"POST / HTTP/1.1\r\n")
