@@ -126,6 +126,42 @@ def test_a_bundle_that_is_cut_short_anywhere_costs_nothing_but_time(folder: Path
         assert run(folder, "from lrap_otel.made.apart import eight\nprint(eight)") == "8", length
 
 
+def test_a_folder_in_the_bundles_place_costs_nothing_but_time(folder: Path) -> None:
+    (folder / "lrap_otel/all.bundle").unlink()
+    (folder / "lrap_otel/all.bundle").mkdir()
+    assert run(folder, "from lrap_otel.made.apart import eight\nprint(loaded, eight)") == "[] 8"
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "7",
+        "[7]",
+        "[('lrap_otel.made.first', 'made/first.py')]",
+        "[('lrap_otel.made.first', 7, 20)]",
+        "[('lrap_otel.made.first', 'made/first.py', -1)]",
+        "[('lrap_otel.made.first', 'made/first.py', 1 << 62)]",
+        "[('lrap_otel.made.first', 'made/first.py', 1 << 99)]",
+        # What comes after it is no code.
+        "[('lrap_otel.made.first', 'made/first.py', len(text))]",
+        "[('lrap_otel.absent.first', 'made/first.py', len(code))]",
+    ],
+)
+def test_a_bundle_with_a_wrong_index_costs_nothing_but_time(folder: Path, index: str) -> None:
+    program = f"""
+import marshal, sys
+from _frozen_importlib_external import MAGIC_NUMBER
+text, code = marshal.dumps("text"), marshal.dumps(compile("", "", "exec"))
+index = {index}
+body = text if "len(text)" in {index!r} else code
+index = marshal.dumps(index)
+open(sys.argv[1], "wb").write(MAGIC_NUMBER + len(index).to_bytes(4, "little") + index + body)
+"""
+    bundle = folder / "lrap_otel/all.bundle"
+    subprocess.run([sys.executable, "-c", program, str(bundle)], check=True)
+    assert run(folder, "from lrap_otel.made.apart import eight\nprint(loaded, eight)") == "[] 8"
+
+
 def test_what_a_module_raises_is_raised_and_it_counts_as_not_imported(folder: Path) -> None:
     (folder / "lrap_otel/made/second.py").write_text(
         "import lrap_otel.made.first\nraise OSError('as it is imported')\n"
