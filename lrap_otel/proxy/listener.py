@@ -3,6 +3,7 @@
 import _socket
 import _thread
 import errno
+import posix
 import time
 
 from lrap_otel import log
@@ -39,23 +40,48 @@ def accept_connections(
     while True:
         try:
             descriptor, _ = listener._accept()  # type: ignore[attr-defined]  # noqa: SLF001 - what `socket.accept` calls; `socket` costs 8 ms
-        except OSError as error:
-            if error.errno in _ENDED_ERRORS:
+        except (OSError, MemoryError) as error:
+            number = error.errno if isinstance(error, OSError) else errno.ENOMEM
+            if number in _ENDED_ERRORS:
                 return
-            if error.errno not in _PASSING_ERRORS:
+            if number not in _PASSING_ERRORS:
                 if not has_said:
                     log.warning(f"no connection of the runtime is accepted ({error}); trying again")
                 has_said, pause_s = True, min(2 * pause_s, _LONGEST_PAUSE_S)
             time.sleep(pause_s)
             continue
         pause_s = _PAUSE_S
-        _serve(_socket.socket(fileno=descriptor), shared)
+        try:
+            socket = _socket.socket(fileno=descriptor)
+        except (OSError, MemoryError) as error:
+            _warn(error)
+            posix.close(descriptor)
+            continue
+        _serve(socket, shared)
 
 
 def _serve(socket: _socket.socket, shared: "SharedState") -> None:
+    """In a thread of its own, as soon as one can start."""
+    pause_s = _PAUSE_S
+    while error := _start(socket, shared):
+        if pause_s == _PAUSE_S:
+            log.warning(f"a connection waits to be served ({error}); trying again")
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+
+def _start(socket: _socket.socket, shared: "SharedState") -> "Exception | None":
+    """The error if no thread can start now: were the connection closed, the runtime would end."""
     try:
         socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
         _thread.start_new_thread(Exchange(Stream(socket, CLIENT), shared).serve, ())
-    except (OSError, RuntimeError, MemoryError) as error:
-        log.warning(f"a connection could not be served: {error}")
+    except OSError as error:
+        _warn(error)
         socket.close()
+    except (RuntimeError, MemoryError) as error:
+        return error
+    return None
+
+
+def _warn(error: Exception) -> None:
+    log.warning(f"a connection could not be served: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import threading
 from pathlib import Path
@@ -324,14 +325,20 @@ def test_running_out_of_descriptors_is_survived(spawn: Spawn, upstream: Upstream
 
 
 class Listener:
-    """A listener whose first accepts fail, as accept(2) says that they may."""
+    """A listener whose first accepts fail, as accept(2) says that they may, or give a descriptor
+    that is no socket.
+    """
 
-    def __init__(self, listener: socket.socket, *errors: int) -> None:
+    def __init__(self, listener: socket.socket, *errors: int, descriptor: int = -1) -> None:
         self._listener, self._errors = listener, list(errors)
+        self._descriptor = descriptor
 
     def _accept(self) -> tuple[int, object]:
         if self._errors:
             raise OSError(self._errors.pop(0), "no")
+        if self._descriptor >= 0:
+            descriptor, self._descriptor = self._descriptor, -1
+            return descriptor, None
         return self._listener._accept()  # type: ignore[attr-defined,no-any-return]
 
 
@@ -349,6 +356,41 @@ def test_accepting_goes_on_after_any_error_and_ends_with_the_listener(
         thread.join(5)
         assert not thread.is_alive()
     assert capfd.readouterr().err.count("no connection of the runtime is accepted") == 1
+
+
+def test_accepting_goes_on_after_a_connection_that_is_no_socket_to_us(
+    proxy: Proxy, upstream: Upstream, capfd: pytest.CaptureFixture[str]
+) -> None:
+    unusable = os.open("/dev/null", os.O_RDONLY)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        listener = Listener(server, descriptor=unusable)
+        thread = threading.Thread(target=lambda: accept_connections(listener, proxy.sandbox))  # type: ignore[arg-type]
+        thread.start()
+        runtime = connect(server.getsockname()[1]).send(PING)
+        assert upstream.accept().read_head() == PING
+        runtime.close()
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+        assert not thread.is_alive()
+    assert os.path.realpath(f"/proc/self/fd/{unusable}") != "/dev/null"
+    assert capfd.readouterr().err.count("a connection could not be served") == 1
+
+
+def test_a_runtime_is_served_once_a_thread_can_start(
+    proxy: Proxy, upstream: Upstream, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # No process has so much room for a stack.
+    usual = threading.stack_size(1 << 47)
+    try:
+        runtime = proxy.connect().send(PING)
+        assert not runtime.has_news(0.5)
+    finally:
+        threading.stack_size(usual)
+    api = upstream.accept()
+    assert api.read_head() == PING
+    api.send(PONG)
+    assert runtime.read(len(PONG)) == PONG
+    assert capfd.readouterr().err.count("a connection waits to be served") == 1
 
 
 def test_where_the_configured_address_is_dead_lambdas_own_serves_and_one_line_says_so(
