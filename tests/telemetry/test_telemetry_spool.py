@@ -15,6 +15,7 @@ from proxy_records import delivered, invocations
 from telemetry_thread import EVERY_FLUSH, Telemetry, plain, points, spans_of
 
 from lrap_otel.ipc import records
+from lrap_otel.telemetry.export.spool import Spool
 from lrap_otel.telemetry.export.waiting import _read, _written
 from lrap_otel.telemetry.otlp.wire import Resource
 
@@ -163,6 +164,29 @@ def test_an_exporter_beside_the_spool_s_takes_nothing_of_it(begin: Start, tmp_pa
         assert both.flush()
         assert ids(spans_of(collector)) == [1, 3]
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])
+def test_a_span_of_a_strangers_bytes_does_not_hold_up_ours(
+    begin: Start, tmp_path: Path, protocol: str
+) -> None:
+    encoding = protocol.removeprefix("http/")
+    resource = _written(Resource({}, ""))
+    earlier = Spool(str(tmp_path / f".lrap-otel-spool-{os.geteuid()}"), 10_000, encoding)
+    span = (resource, b'\xff\x00"}]')
+    earlier.keep([span], 0, lambda: [span])
+    earlier.close()
+    with Collector(lambda number, _: reply(400 if number == 0 else 200)) as collector:
+        telemetry = begin(
+            collector, OTEL_EXPORTER_OTLP_PROTOCOL=protocol, OTEL_BSP_MAX_EXPORT_BATCH_SIZE="1"
+        )
+        telemetry.offer(*invocations(1))
+        telemetry.flush()
+        assert telemetry.flush()
+        (strange, ours, *_) = [post for post in collector.received() if post.path == "/v1/traces"]
+    assert span[1] in strange.content
+    number = b"1".rjust(16, b"0") if encoding == "json" else (1).to_bytes(8, "big")
+    assert number in ours.content
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "http/json"])

@@ -22,8 +22,6 @@ class ConsoleCodec:
     STORED_AS = ""
     span = staticmethod(encode_json.span)
     size = staticmethod(encode_json.size)
-    stored = staticmethod(encode_json.stored)
-    restored = staticmethod(encode_json.restored)
     spans_request = staticmethod(encode_json.spans_request)
     metrics_request = staticmethod(encode_json.metrics_request)
     rejected = staticmethod(encode_json.rejected)

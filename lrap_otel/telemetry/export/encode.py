@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.otlp.wire import Resource
 
 SCOPE = Scope(semconv.SCOPE_NAME, semconv.SCOPE_VERSION, semconv.SCHEMA_URL)
-
-
-# What a file of encoded spans calls their bytes; empty if there can be no such file.
+# What the spool calls the bytes of these spans; empty for a codec whose spans are not kept there.
 STORED_AS = "protobuf"
 
 
@@ -27,16 +25,6 @@ def span(of: "Span") -> bytes:
 def size(of: "Span", encoded: bytes) -> int:  # noqa: ARG001 - not every exporter's spans are bytes
     """The bytes that it takes in a request."""
     return len(encoded)
-
-
-def stored(encoded: bytes) -> bytes:
-    """A span that `span` has encoded, for a file."""
-    return encoded
-
-
-def restored(data: bytes) -> bytes:
-    """What `stored` made bytes of. They may be a stranger's: nothing is raised."""
-    return data
 
 
 def spans_request(resource: "Resource", encoded: "Sequence[bytes]") -> bytes:

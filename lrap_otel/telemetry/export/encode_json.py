@@ -16,27 +16,17 @@ STORED_AS = "json"
 _REJECTED = ("rejectedSpans", "rejectedDataPoints", "rejectedLogRecords")
 
 
-def span(of: "Span") -> str:
+def span(of: "Span") -> bytes:
     """The object of one span, for `spans_request`."""
     return json_format.span_json(of)
 
 
-def size(of: "Span", encoded: str) -> int:  # noqa: ARG001 - as encode's
+def size(of: "Span", encoded: bytes) -> int:  # noqa: ARG001 - as encode's
     """The bytes that it takes in a request."""
     return len(encoded)
 
 
-def stored(encoded: str) -> bytes:
-    """A span that `span` has encoded, for a file."""
-    return encoded.encode()
-
-
-def restored(data: bytes) -> str:
-    """What `stored` made bytes of. They may be a stranger's: nothing is raised."""
-    return data.decode("ascii", "replace")
-
-
-def spans_request(resource: "Resource", encoded: "Sequence[str]") -> bytes:
+def spans_request(resource: "Resource", encoded: "Sequence[bytes]") -> bytes:
     """One export request for spans of `resource` that `span` has encoded, in order."""
     return json_format.spans_request(resource, SCOPE, encoded)
 

@@ -219,7 +219,7 @@ class WaitingSpans:
             key = id(waiting.resource)
             if key not in resources:
                 resources[key] = _written(waiting.resource)
-            stored.append((resources[key], self._codec.stored(waiting.encoded)))
+            stored.append((resources[key], waiting.encoded))
         return stored
 
     def _restored(self, content: "Content") -> list[_Waiting]:
@@ -228,9 +228,7 @@ class WaitingSpans:
         for of_span, span in content.spans:
             if of_span not in resources:
                 resources[of_span] = _read(of_span)
-            restored.append(
-                _Waiting(resources[of_span], None, self._codec.restored(span), len(span))
-            )
+            restored.append(_Waiting(resources[of_span], None, span, len(span)))
         return restored
 
     def _is_there(self) -> bool:

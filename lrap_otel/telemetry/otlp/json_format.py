@@ -25,8 +25,8 @@ _IS_REMOTE_IS_KNOWN, _IS_REMOTE = 0x100, 0x200
 _LEAST, _MOST = -(1 << 63), (1 << 63) - 1
 
 
-def span_json(span: "Span") -> str:
-    """The object of one span."""
+def span_json(span: "Span") -> bytes:
+    """The object of one span, for `spans_request`."""
     context = span.context
     is_remote = _IS_REMOTE if span.parent_span_id_hex else 0
     status = _object(_text("message", span.status_message), _number("code", span.status))
@@ -47,11 +47,11 @@ def span_json(span: "Span") -> str:
         _number("droppedLinksCount", span.dropped_links),
         f'"status":{status}',
         _number("flags", context.trace_flags | _IS_REMOTE_IS_KNOWN | is_remote),
-    )
+    ).encode("ascii")
 
 
-def log_json(log: "LogRecord") -> str:
-    """The object of one log record."""
+def log_json(log: "LogRecord") -> bytes:
+    """The object of one log record, for `logs_request`."""
     return _object(
         _long("timeUnixNano", log.time_ns),
         _number("severityNumber", log.severity),
@@ -64,38 +64,41 @@ def log_json(log: "LogRecord") -> str:
         _text("spanId", log.span_id_hex),
         _long("observedTimeUnixNano", log.observed_ns),
         _text("eventName", log.event_name),
-    )
+    ).encode("ascii")
 
 
-def spans_request(resource: "Resource", scope: "Scope", spans: "Iterable[str]") -> bytes:
+def spans_request(resource: "Resource", scope: "Scope", spans: "Iterable[bytes]") -> bytes:
     """One export request with the objects that `span_json` has made, in order."""
     return _request("Spans", "spans", resource, scope, spans)
 
 
 def metrics_request(data: "MetricsData", scope: "Scope") -> bytes:
     """One export request."""
-    return _request("Metrics", "metrics", data.resource, scope, map(_metric, data.metrics))
+    objects = [_metric(each).encode("ascii") for each in data.metrics]
+    return _request("Metrics", "metrics", data.resource, scope, objects)
 
 
-def logs_request(resource: "Resource", scope: "Scope", logs: "Iterable[str]") -> bytes:
+def logs_request(resource: "Resource", scope: "Scope", logs: "Iterable[bytes]") -> bytes:
     """One export request with the objects that `log_json` has made, in order."""
     return _request("Logs", "logRecords", resource, scope, logs)
 
 
 def _request(
-    signal: str, name: str, resource: "Resource", scope: "Scope", objects: "Iterable[str]"
+    signal: str, name: str, resource: "Resource", scope: "Scope", objects: "Iterable[bytes]"
 ) -> bytes:
     of_scope = _object(
         f'"scope":{_object(_text("name", scope.name), _text("version", scope.version))}',
-        _list(name, objects),
         _text("schemaUrl", scope.schema_url),
     )
     of_resource = _object(
         f'"resource":{_object(_attributes(resource.attributes))}',
-        f'"scope{signal}":[{of_scope}]',
         _text("schemaUrl", resource.schema_url),
     )
-    return f'{{"resource{signal}":[{of_resource}]}}'.encode("ascii")
+    # Neither is ended: the list of objects is the last member of all.
+    start = f'{{"resource{signal}":[{of_resource[:-1]},"scope{signal}":[{of_scope[:-1]}'
+    joined = b",".join(objects)
+    listed = b',"%s":[%s]' % (name.encode("ascii"), joined) if joined else b""
+    return b"%s%s}]}]}" % (start.encode("ascii"), listed)
 
 
 def _event(event: "Event") -> str:

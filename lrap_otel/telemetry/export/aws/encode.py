@@ -47,8 +47,6 @@ class AwsCodec:
         self._inner = inner
         self._warn = warn
         self.STORED_AS = inner.STORED_AS
-        self.stored = inner.stored
-        self.restored = inner.restored
         self.rejected = inner.rejected
         self.size = inner.size
 

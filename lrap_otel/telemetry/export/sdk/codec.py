@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.otlp.wire import Resource
 
 
-# Its spans are objects, for which there is no file.
+# Its spans are objects, which the spool cannot hold.
 STORED_AS = ""
 
 
@@ -35,16 +35,6 @@ def size(of: traces.Span, encoded: ReadableSpan) -> int:  # noqa: ARG001 - encod
     """
     ours = len(encode.span(of))
     return ours + ours // 8
-
-
-def stored(encoded: ReadableSpan) -> bytes:
-    """Not called: see `STORED_AS`."""
-    raise NotImplementedError
-
-
-def restored(data: bytes) -> ReadableSpan:
-    """Not called: see `STORED_AS`."""
-    raise NotImplementedError
 
 
 def spans_request(resource: Resource, encoded: Sequence[ReadableSpan]) -> Sequence[ReadableSpan]:  # noqa: ARG001
