@@ -37,6 +37,8 @@ class FlushSchedule:
     What is at risk if the sandbox is killed without a SHUTDOWN: the invocation that runs, and with
     ``overlap`` the one before it, with ``auto`` up to `BUSY_UNFLUSHED`; with a number, those of
     that many ms.
+
+    By each choice the first invocations end with a flush until the telemetry process is ready.
     """
 
     __slots__ = ("_choice", "_ended_ms", "_flushed_ms", "_short_gaps", "_unflushed")
@@ -68,11 +70,15 @@ class FlushSchedule:
         self._flush(now_ms)
         return True
 
-    def end(self, now_ms: int) -> bool:
-        """Called when an invocation has its result. True if its end should wait for a flush."""
+    def end(self, now_ms: int, *, needs_hold: bool = False) -> bool:
+        """Called when an invocation has its result. True if its end should wait for a flush.
+
+        With `needs_hold` (the telemetry process is not ready, and a hold is all the time it gets)
+        the flush is not left to a later invocation.
+        """
         self._ended_ms = now_ms
         self._unflushed += 1
-        if self._is_left_to_the_next(now_ms):
+        if not needs_hold and self._is_left_to_the_next(now_ms):
             return False
         self._flush(now_ms)
         return True

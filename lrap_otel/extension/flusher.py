@@ -63,15 +63,17 @@ class Flusher:
         self.answered = 0
         self.failures_in_a_row = 0
 
+    @property
+    def needs_hold(self) -> bool:
+        """The telemetry process is not ready, and one more hold may wait until it is."""
+        return not self._state.is_ready and may_wait_for_ready(
+            self._holds_for_ready, self._channel.fullness()
+        )
+
     def flush(self, wait_ms: int) -> None:
         """Have everything exported that is finished, and wait for it at most `wait_ms`."""
-        is_ready = self._state.is_ready
-        if not is_ready:
-            wait_ms = (
-                wait_ms
-                if may_wait_for_ready(self._holds_for_ready, self._channel.fullness())
-                else 0
-            )
+        if not self._state.is_ready:
+            wait_ms = wait_ms if self.needs_hold else 0
             self._holds_for_ready += wait_ms > 0
         self._number += 1
         self._results_asked_for = self._invocations.results

@@ -105,7 +105,7 @@ class Lifecycle:
         began_ms = _now_ms()
         telemetry.resume()  # for the flush; if none follows, until we ask for the next event
         if self._invocations.has_ended(request_id) and telemetry.is_alive:
-            is_flushed = self._schedule.end(began_ms)
+            is_flushed = self._schedule.end(began_ms, needs_hold=telemetry.needs_hold)
             if is_flushed:
                 telemetry.flush(
                     hold_ms(self._budget_ms, deadline_ms, _now_ms(), telemetry.failures_in_a_row)

@@ -81,6 +81,11 @@ class TelemetryProcess:
         return self.state.is_ready
 
     @property
+    def needs_hold(self) -> bool:
+        """It is not ready, and may have one more hold for that."""
+        return self.flusher.needs_hold
+
+    @property
     def failures_in_a_row(self) -> int:
         """Flushes that have failed since one succeeded."""
         return self.flusher.failures_in_a_row

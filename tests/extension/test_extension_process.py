@@ -5,11 +5,13 @@ exit resets the sandbox.
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.extension.extension_process import Extension, reply
+from tests.extension.extension_process import REGISTERED, Extension, reply
+from tests.processes import children, proxies_of
 from tests.proxy.wire import ACCEPTED, NEXT, event, post, post_head, result_target
 from tests.upstream import Peer, Upstream
 
@@ -214,6 +216,38 @@ def test_the_runtime_gets_its_next_event_while_a_flush_is_held(
     runtime_api.send(event(b"another"))
     assert b"Lambda-Runtime-Aws-Request-Id: another\r\n" in runtime.read_message()[0]
     assert not api.has_news()  # it is still held
+
+
+@pytest.mark.parametrize("flush", ["auto", "overlap", "60000"])
+def test_the_first_result_gives_the_telemetry_process_time_to_get_ready(
+    start: Start, flush: str
+) -> None:
+    # Back to back, and with nothing else that would keep the sandbox from its next event.
+    extension = start(
+        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
+        LRAP_FLUSH=flush,
+        LRAP_FLUSH_BUDGET_MS="60000",
+    )
+    extension.read_registration()
+    runtime, runtime_api = deliver(extension)
+    api = extension.lambda_side
+    assert api is not None
+    api.send(REGISTERED)
+    api.read_head()
+    runtime.send(post(result_target(), b"true") + NEXT)
+    runtime_api.read_message()
+    runtime_api.send(ACCEPTED)
+    assert runtime.read(len(ACCEPTED)) == ACCEPTED
+    runtime_api.read_head()
+    api.send(
+        reply({"eventType": "INVOKE", "requestId": REQUEST_ID, "deadlineMs": 4_102_444_800_000})
+    )
+    assert api.read_head().startswith(b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n")
+    runtime_api.send(event(b"another"))
+    runtime.read_message()
+    (proxy,) = proxies_of(extension.process.pid)
+    (telemetry,) = children(proxy)
+    assert Path(f"/proc/{telemetry}/stat").read_text(encoding="ascii").split()[2] != "T"
 
 
 def deliver(extension: Extension) -> tuple[Peer, Peer]:

@@ -53,6 +53,14 @@ def test_a_flush_that_nothing_could_take_is_made_up_for_at_the_next_beginning() 
     assert not schedule.begin(40)
 
 
+@pytest.mark.parametrize("choice", CHOICES)
+def test_an_end_that_needs_a_hold_has_one_by_each_choice(choice: str | int) -> None:
+    schedule = FlushSchedule(choice)
+    for number in range(8):
+        schedule.begin(20 * number, can_flush=False)
+        assert schedule.end(20 * number + 10, needs_hold=True)
+
+
 def test_a_number_flushes_at_an_end_when_so_much_time_has_passed() -> None:
     assert flushes(100, [0, 10, 40, 40, 10]) == [
         (False, True),

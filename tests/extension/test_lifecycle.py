@@ -371,6 +371,22 @@ def test_only_a_few_holds_wait_for_a_telemetry_process_that_is_not_ready() -> No
     extension.close()
 
 
+@pytest.mark.parametrize("flush", ["auto", "overlap", 60_000])
+def test_no_choice_keeps_a_process_that_is_not_ready_from_those_holds(flush: str | int) -> None:
+    # Back to back, it is stopped whenever no end is held.
+    extension = Extension(budget_ms=20, flush=flush, is_ready=False)
+    assert extension.asks_for_next()
+    for number in range(10):
+        extension.invocations.finish(extension.deliver(f"r{number}"), "a connection")
+        extension.send_invoke(f"r{number}")
+        assert extension.asks_for_next()
+    budgets = []
+    while extension.was_asked_to_flush():
+        budgets.append(received_flush(extension).budget_ms)
+    assert budgets == [20] * 8
+    extension.close()
+
+
 def test_a_hold_without_any_time_is_none_of_those_few() -> None:
     extension = Extension(budget_ms=20, is_ready=False)
     for wait_ms in (*[0] * 8, 20):
