@@ -34,7 +34,7 @@ ALLOW_DIRTY ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-pythons check format conformance golden fuzz faults soak bench bench-peers bench-compare bench-save bench-instructions
-.PHONY: deploy examples layer image check-layer lock clean
+.PHONY: deploy examples layer image check-layer check-page lock clean
 .PHONY: release
 
 help: ## list the targets
@@ -105,6 +105,9 @@ conformance: $(STAMP) ## run real clients of six languages and a real collector 
 
 check-layer: $(STAMP) ## build the layer twice, hold its size, run it in an empty root on both architectures (as root; qemu)
 	$(BIN)/python -m pytest tests/layer
+
+check-page: $(STAMP) ## drive the emulator's page in Chromium (needs chromium-headless-shell)
+	$(BIN)/python -m pytest tests/browser
 
 examples: $(STAMP) ## check every example with the tools of its users, without an account (installs them: a minute the first time)
 	$(BIN)/python -m pytest tests/examples

@@ -15,11 +15,11 @@ _HOSTS_LIMIT_BYTES = 65_536
 _BACKLOG = 128
 
 
-def open_port(own_address: str) -> _socket.socket | None:
-    """A socket that listens where `SANDBOX` leads; on `own_address` if that is not known here. None
-    if it cannot.
+def open_port(own_address: str, hosts: str = _HOSTS) -> _socket.socket | None:
+    """A socket that listens where `SANDBOX` leads by the file `hosts`; on `own_address` if that is
+    not known here. None if it cannot.
     """
-    for address in dict.fromkeys((_address_of_sandbox() or own_address, own_address)):
+    for address in dict.fromkeys((_address_of_sandbox(hosts) or own_address, own_address)):
         listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
         try:
             listener.bind((address, 0))
@@ -31,12 +31,12 @@ def open_port(own_address: str) -> _socket.socket | None:
     return None
 
 
-def _address_of_sandbox() -> str:
+def _address_of_sandbox(hosts: str) -> str:
     """As the sandbox's own table has it, empty if it does not: a resolver might ask a server, for
     seconds.
     """
     try:
-        table = posix.open(_HOSTS, posix.O_RDONLY | posix.O_CLOEXEC)
+        table = posix.open(hosts, posix.O_RDONLY | posix.O_CLOEXEC)
         try:
             lines = posix.read(table, _HOSTS_LIMIT_BYTES).decode("utf-8", "replace").split("\n")
         finally:

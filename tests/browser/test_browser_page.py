@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from browser import CONTROL, Browser
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lrap_otel.emulator import Config, Emulator
 from lrap_otel.emulator.layers import ours
 from lrap_otel.emulator.otlp_json import to_line
+from tests.browser.browser import CONTROL, Browser
 
 if TYPE_CHECKING:
     from collections.abc import Callable
