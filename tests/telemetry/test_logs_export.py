@@ -125,6 +125,34 @@ def test_a_request_id_of_another_service_stays_an_attribute(
     ]
 
 
+@pytest.mark.parametrize("variables", [{}, MANAGED])
+@pytest.mark.parametrize("comes_late", [False, True])
+def test_of_several_request_ids_the_one_that_lambda_knows_counts(
+    start_hearing: Start,
+    collector: Collector,
+    sent: Sent,
+    variables: dict[str, str],
+    *,
+    comes_late: bool,
+) -> None:
+    gateways = "c6af9ac6-7b61-11e6-9a41-93e8deadbeef"
+    printed = line({"message": "hi", "requestId": gateways, "AWSRequestId": REQUEST_ID})
+    telemetry = start_hearing(collector, **LOGS, **variables)
+    if comes_late:
+        telemetry.tell(printed)
+        telemetry.offer(delivered(), finished())
+    else:
+        telemetry.offer(delivered(), finished())
+        telemetry.tell(printed)
+    assert telemetry.shutdown()
+    is_unknown = comes_late and not variables
+    assert sent.ids() == [NOBODYS if is_unknown else OURS]
+    (record,) = sent.records
+    ours = {} if is_unknown else {"faas.invocation_id": REQUEST_ID}
+    theirs = {"AWSRequestId": REQUEST_ID} if is_unknown else {}
+    assert plain(record.attributes) == {"requestId": gateways, **ours, **theirs}
+
+
 def test_on_managed_instances_only_a_request_id_tells(
     start_hearing: Start, collector: Collector, sent: Sent
 ) -> None:

@@ -49,26 +49,34 @@ class Correlation:
         """Set the ids of the invocation that printed it. False if its event may still come through
         the proxy.
         """
-        named = printed.request_id
-        is_known = named in self._spans or named in self._started
-        # On Managed Instances a start may come after what was printed.
-        request_id = named if is_known or (named and self._is_managed) else self._current
-        log = printed.log
-        if printed.id_name and named != request_id:
-            # Another service's, say.
-            log.attributes = {**log.attributes, printed.id_name: named}
-            printed.id_name = ""
+        log, named = printed.log, printed.request_ids
+        request_id = self._request_id_of(printed)
+        if named:
+            # Another service's, say. It may be the other way round once more is known.
+            others = {name: value for name, value in named.items() if value != request_id and name}
+            own = {name: value for name, value in log.attributes.items() if name not in named}
+            log.attributes = {**own, **others}
         if not request_id:
             return True
         log.attributes = {**log.attributes, semconv.FAAS_INVOCATION_ID: request_id}
         span = self._spans.get(request_id)
         if span is None:
-            printed.request_id = request_id
+            if request_id not in named.values():
+                printed.request_ids = {"": request_id}
             return False
         trace_id_hex, span_id_hex, flags = span
         if not printed.has_span and log.trace_id_hex in {"", trace_id_hex}:
             log.trace_id_hex, log.span_id_hex, log.trace_flags = trace_id_hex, span_id_hex, flags
         return True
+
+    def _request_id_of(self, printed: Printed) -> str:
+        """Empty if there is none."""
+        named = printed.request_ids.values()
+        for request_id in named:
+            if request_id in self._spans or request_id in self._started:
+                return request_id
+        # On Managed Instances a start may come after what was printed.
+        return next(iter(named), "") if self._is_managed else self._current
 
 
 def _forget_oldest(known: dict) -> None:  # type: ignore[type-arg]  # of any

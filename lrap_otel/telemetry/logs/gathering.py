@@ -101,7 +101,7 @@ class Logs:
         self._correlation.delivered(invocation)
         if self._parked:
             request_id = invocation.delivered.request_id
-            self._let_go(lambda printed: printed.request_id == request_id)
+            self._let_go(lambda printed: request_id in printed.request_ids.values())
 
     def release(self, *, is_last: bool) -> None:
         """Let go, before an export, of what has waited in vain for its invocation; all if it

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 # Of an object, the members by which runtimes and common loggers name things; the first that says
-# such a thing counts.
+# such a thing counts, of request ids the first that is known.
 _LEVELS = ("level", "severity", "log.level", "levelname", "lvl", "loglevel")
 _MESSAGES = ("message", "msg", "@message")
 _TIMES = ("timestamp", "time", "@timestamp", "ts")
@@ -54,19 +54,18 @@ _LOWEST_S, _HIGHEST_S = 1e9, 1e10
 class Printed:
     """A record that is not yet joined with its invocation.
 
-    `request_id` is the one that the record itself names, in its text or as a member; empty if none.
-    `has_span` says that it names its own span, which it keeps. `id_name` is that member's name.
-    `size_bytes` is 0 until somebody measures it.
+    `request_ids` are those that the record itself names, by the members' names, the likeliest
+    first; by the empty name the one in its text. `has_span` says that it names its own span, which
+    it keeps. `size_bytes` is 0 until somebody measures it.
     """
 
-    __slots__ = ("has_span", "id_name", "log", "request_id", "size_bytes")
+    __slots__ = ("has_span", "log", "request_ids", "size_bytes")
 
     def __init__(
-        self, log: LogRecord, request_id: str = "", id_name: str = "", *, has_span: bool = False
+        self, log: LogRecord, request_ids: dict[str, str], *, has_span: bool = False
     ) -> None:
         self.log = log
-        self.request_id = request_id
-        self.id_name = id_name
+        self.request_ids = request_ids
         self.has_span = has_span
         self.size_bytes = 0
 
@@ -84,7 +83,9 @@ def read(event: Event, received_ns: int, reader: Reader) -> Printed | None:
         return _from_object(members, event.at_ns, received_ns, reader)
     if isinstance(record, dict):
         return _from_object(record, event.at_ns, received_ns, reader)
-    return Printed(LogRecord(record, event.at_ns, received_ns, {})) if record is not None else None
+    if record is None:
+        return None
+    return Printed(LogRecord(record, event.at_ns, received_ns, {}), {})
 
 
 def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: Reader) -> Printed:
@@ -93,8 +94,9 @@ def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: 
         rest, _LEVELS, lambda value: severity_of(value) if severity_of(value)[1] else None
     )
     time_ns = _take(rest, _TIMES, lambda value: _time_ns(value, received_ns, reader)) or at_ns
-    id_name = next((name for name in _REQUEST_IDS if json_text.as_text(rest.get(name))), "")
-    request_id = rest.pop(id_name) if id_name else ""
+    request_ids = {
+        name: rest.pop(name) for name in _REQUEST_IDS if json_text.as_text(rest.get(name))
+    }
     trace_id, span_id = _context(rest)
     name = next((name for name in _MESSAGES if name in rest), "")
     # A runtime that logs what a handler raised writes no message of its own.
@@ -115,7 +117,7 @@ def _from_object(members: dict[str, Any], at_ns: int, received_ns: int, reader: 
     log.dropped_attributes = dropped
     log.severity, log.severity_text = level or (UNKNOWN, "")
     log.trace_id_hex, log.span_id_hex = trace_id, span_id
-    return Printed(log, request_id, id_name, has_span=bool(span_id))
+    return Printed(log, request_ids, has_span=bool(span_id))
 
 
 def _take(
@@ -198,7 +200,8 @@ def _from_text(text: str, at_ns: int, received_ns: int, reader: Reader) -> Print
             return _of_columns(level, first, second, message, at_ns, received_ns, reader)
     log = LogRecord(_lines(text), at_ns, received_ns, {})
     log.severity, log.severity_text = _level_in(text)
-    return Printed(log, _request_id_in(text))
+    request_id = _request_id_in(text)
+    return Printed(log, {"": request_id} if request_id else {})
 
 
 def _of_columns(
@@ -212,7 +215,7 @@ def _of_columns(
 ) -> Printed:
     log = LogRecord(_lines(message), reader.time_ns(time, received_ns) or at_ns, received_ns, {})
     log.severity, log.severity_text = severity_of(level)
-    return Printed(log, "" if request_id in _NO_ID else request_id)
+    return Printed(log, {} if request_id in _NO_ID else {"": request_id})
 
 
 def _lines(text: str) -> str:
