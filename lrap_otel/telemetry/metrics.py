@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Key = tuple[tuple[str, str], ...]
 
 _SECONDS_PER_NANOSECOND = 1e-9
+# Lambda has four.
+_INIT_TYPES_LIMIT = 16
 # 10 us to 100 ms, in steps of 1, 2, 5, and finer where a proxy like this should be.
 OVERHEAD_BUCKETS_S = (
     0.00001,
@@ -305,13 +307,15 @@ class Metrics:
         )
 
     def init(self, duration_s: float, kind: str) -> None:
-        """The platform has reported an init or a restore, by its initialization type."""
-        self._record(
-            semconv.FAAS_INIT_DURATION,
-            duration_s,
-            ((semconv.LRAP_INIT_TYPE, kind),) if kind else (),
-            None,
-        )
+        """The platform has reported an init or a restore, by its initialization type.
+
+        Anybody in the sandbox may say so: types beyond the first few are left out.
+        """
+        name = semconv.FAAS_INIT_DURATION
+        known = self._histograms.get(name, {})
+        key = ((semconv.LRAP_INIT_TYPE, kind),) if kind else ()
+        is_one_too_many = key not in known and len(known) >= _INIT_TYPES_LIMIT
+        self._record(name, duration_s, () if is_one_too_many else key, None)
 
     def report(self, measured: "Measured", trigger: str, span: SpanContext | None) -> None:
         """The platform has reported an invocation; `trigger` and `span` are empty and None if the

@@ -83,6 +83,24 @@ def test_an_init_is_measured_by_its_type(
     assert measured("faas.init_duration") == [({"lrap.init.type": kind}, pytest.approx(0.3505))]
 
 
+def test_types_that_somebody_makes_up_do_not_make_ever_more_series(
+    start_hearing: Start, collector: Collector
+) -> None:
+    inits = [told(*init(-400 - number, kind=f"type-{number}")) for number in range(40)]
+    measured = Measured(
+        start_hearing,
+        collector,
+        *inits,
+        OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="cumulative",
+    )
+    kinds = {
+        attributes.get("lrap.init.type", "") for attributes, _ in measured("faas.init_duration")
+    }
+    assert kinds == {"", *(f"type-{number}" for number in range(16))}
+    totals = [total for attributes, total in measured("faas.init_duration") if not attributes]
+    assert totals[-1] == pytest.approx(24 * 0.3505)
+
+
 def test_a_restore_is_an_init_of_its_type_and_the_snapshots_own_is_none(
     start_hearing: Start, collector: Collector
 ) -> None:

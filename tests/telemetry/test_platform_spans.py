@@ -115,6 +115,22 @@ def test_the_first_invocation_alone_has_the_init(
     assert exported.only("init").parent_span_id.hex() == SPAN_ID_HEX
 
 
+def test_inits_that_somebody_makes_up_are_not_kept_for_the_first_invocation(
+    start_hearing: Start, collector: Collector, exported: Exported
+) -> None:
+    telemetry = start_hearing(collector)
+    for number in range(100):
+        telemetry.tell(*init(-1_000 - number))
+    telemetry.offer(delivered(), finished())
+    assert telemetry.flush()
+
+    inits = exported.named("init")
+    invocation = exported.only("orders")
+    assert len(inits) == 100
+    assert sum(span.parent_span_id.hex() == SPAN_ID_HEX for span in inits) == 16
+    assert len(invocation.links) == 16
+
+
 def test_an_init_told_by_its_report_alone_has_its_duration(
     start_hearing: Start, collector: Collector, exported: Exported
 ) -> None:

@@ -58,6 +58,9 @@ _AWAITED_LIMIT, _UNHEARD_LIMIT = 256, 4
 # Events of the platform that are remembered: of 64 invocations at once, each four times over.
 _KNOWN_LIMIT = 1_024
 _BATCHES_LIMIT = 16
+# Phases before the first invocation: Lambda has two or three, and anybody in the sandbox may make
+# up more.
+_PHASES_LIMIT = 16
 # Of events: what was printed.
 _PRINTED = frozenset({"function", "extension"})
 # An init that ended so long before the first event was made ahead of it.
@@ -319,6 +322,8 @@ class Observer:
         else:
             # The runtime's own report of a failure may still come.
             self._unplaced.append(phase)
+            if len(self._unplaced) > _PHASES_LIMIT:
+                self._add_alone(self._unplaced.pop(0))
 
     def _place(self, phase: Phase, first: SpanContext) -> None:
         if phase.is_ahead_of_events or self._first_ns - phase.end_ns > _AHEAD_NS:
@@ -339,7 +344,7 @@ class Observer:
             trace_id_hex, urandom(8).hex(), RANDOM | SAMPLED if is_sampled else RANDOM
         )
         self._add(phase, context, "", links_to=self._first)
-        if self._first is None and is_sampled:
+        if self._first is None and is_sampled and len(self._links) < _PHASES_LIMIT:
             self._links.append(context)
 
     def _add(
