@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from lambda_wire import EXTENSION, NEXT, Client, call
 
 from lrap_otel.emulator import Config, Emulator
+from tests.emulator.lambda_wire import EXTENSION, NEXT, Client, call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lambda_wire import Reply
+    from tests.emulator.lambda_wire import Reply
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 

@@ -9,16 +9,15 @@ from asyncio import to_thread
 from typing import TYPE_CHECKING
 
 import pytest
-from lambda_wire import NEXT, Client, call
 
 from lrap_otel.emulator import Config, Emulator
+from tests.emulator.lambda_wire import NEXT, Client, call
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from lambda_wire import Reply
-
     from lrap_otel.emulator import Outcome
+    from tests.emulator.lambda_wire import Reply
 
 OK = b'{"status":"OK"}\n'
 

@@ -9,9 +9,9 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from extension_process import REGISTERED as WELCOME
-from extension_process import Extension, reply
 
+from tests.extension.extension_process import REGISTERED as WELCOME
+from tests.extension.extension_process import Extension, reply
 from tests.processes import children, proxies_of
 
 if TYPE_CHECKING:

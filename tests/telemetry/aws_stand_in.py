@@ -12,15 +12,16 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from aws_signatures import signature_by_botocore
-from otlp_collector import Collector, reply
 from test_export_proxies import Proxy
+
+from tests.telemetry.aws_signatures import signature_by_botocore
+from tests.telemetry.otlp_collector import Collector, reply
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Iterator
 
-    from otlp_collector import Post
+    from tests.telemetry.otlp_collector import Post
 
 REGION = "eu-west-1"
 KEYS = (

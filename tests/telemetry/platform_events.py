@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from proxy_records import DELIVERED_NS, REQUEST_ID
+from tests.telemetry.proxy_records import DELIVERED_NS, REQUEST_ID
 
 DELIVERED = datetime.fromtimestamp(DELIVERED_NS / 1e9, timezone.utc)
 

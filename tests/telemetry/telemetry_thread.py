@@ -8,17 +8,17 @@ import time
 from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
-from otlp_collector import PATIENCE_S
-from proxy_records import VARIABLES
-
 from lrap_otel.ipc import records
 from lrap_otel.ipc.channel import Channel
 from lrap_otel.ipc.telemetry_port import open_port
 from lrap_otel.telemetry.worker import serve
+from tests.telemetry.otlp_collector import PATIENCE_S
+from tests.telemetry.proxy_records import VARIABLES
 
 if TYPE_CHECKING:
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
-    from otlp_collector import Collector, Post
+
+    from tests.telemetry.otlp_collector import Collector, Post
 
 # With this, metrics leave with every flush, as spans do.
 EVERY_FLUSH = {"OTEL_METRIC_EXPORT_INTERVAL": "1"}

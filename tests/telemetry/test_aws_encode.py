@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as ReadSpan
-from telemetry_thread import plain
 from test_otlp_spans import spans
 
 from lrap_otel.propagation.context import SpanContext
@@ -21,6 +20,7 @@ from lrap_otel.telemetry.otlp.metrics import DELTA, Metric, MetricsData, SumPoin
 from lrap_otel.telemetry.otlp.traces import SERVER, Event, Link, Span
 from lrap_otel.telemetry.otlp.wire import Resource
 from lrap_otel.telemetry.settings import ExportSettings
+from tests.telemetry.telemetry_thread import plain
 
 CONTEXT = SpanContext("1" * 32, "2" * 16, 1)
 LONG = "\U0001f600" * 2_000

@@ -7,20 +7,27 @@ import ssl
 from typing import TYPE_CHECKING
 
 import pytest
-from aws_stand_in import CREDENTIALS, KEYS, REGION, AwsStandIn, CredentialsServer, credentials_json
-from otlp_collector import reply
-from platform_events import line
-from proxy_records import delivered, finished, invocations
-from telemetry_thread import EVERY_FLUSH, plain, spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.telemetry.settings import ExportSettings
+from tests.telemetry.aws_stand_in import (
+    CREDENTIALS,
+    KEYS,
+    REGION,
+    AwsStandIn,
+    CredentialsServer,
+    credentials_json,
+)
+from tests.telemetry.otlp_collector import reply
+from tests.telemetry.platform_events import line
+from tests.telemetry.proxy_records import delivered, finished, invocations
+from tests.telemetry.telemetry_thread import EVERY_FLUSH, plain, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from telemetry_thread import Telemetry
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

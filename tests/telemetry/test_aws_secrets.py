@@ -11,15 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
-from aws_signatures import signature_by_botocore
-from aws_stand_in import CREDENTIALS, KEYS, REGION
 from hypothesis import given
 from hypothesis import strategies as st
 from moto.server import ThreadedMotoServer
-from otlp_collector import HANG, Collector, Post, reply
-from platform_events import line
-from proxy_records import invocations
-from telemetry_thread import spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.telemetry.export.aws.referenced import ReferencedEndpoint
@@ -29,11 +23,17 @@ from lrap_otel.telemetry.export.connection import NotSentError
 from lrap_otel.telemetry.export.deadline import Deadline
 from lrap_otel.telemetry.export.endpoint import ACCEPTED, REFUSED, REJECTED, Endpoint
 from lrap_otel.telemetry.settings import ExportSettings
+from tests.telemetry.aws_signatures import signature_by_botocore
+from tests.telemetry.aws_stand_in import CREDENTIALS, KEYS, REGION
+from tests.telemetry.otlp_collector import HANG, Collector, Post, reply
+from tests.telemetry.platform_events import line
+from tests.telemetry.proxy_records import invocations
+from tests.telemetry.telemetry_thread import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from telemetry_thread import Telemetry
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

@@ -7,12 +7,12 @@ import hashlib
 import hmac
 
 import pytest
-from aws_signatures import signature_by_botocore
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lrap_otel.telemetry.export.aws.sigv4 import Credentials, hmac_sha256, signed_fields
 from lrap_otel.telemetry.url import Url
+from tests.telemetry.aws_signatures import signature_by_botocore
 
 # Source: AWS, "Signature Version 4 Test Suite" (2019), its request and what it must be signed with.
 AT_S = calendar.timegm((2015, 8, 30, 12, 36, 0))

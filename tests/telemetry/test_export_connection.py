@@ -13,7 +13,6 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from otlp_collector import PATIENCE_S, Collector, reply
 
 from lrap_otel.telemetry.export.connection import BrokenError, Connection, NotSentError, Reply
 from lrap_otel.telemetry.export.deadline import Deadline
@@ -21,6 +20,7 @@ from lrap_otel.telemetry.export.tls import Tls
 from lrap_otel.telemetry.export.wire import Wire
 from lrap_otel.telemetry.settings import ExportSettings
 from lrap_otel.telemetry.url import Url
+from tests.telemetry.otlp_collector import PATIENCE_S, Collector, reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from otlp_collector import Collector, reply
-from proxy_records import delivered, finished, invocations
-from telemetry_thread import spans_of
+from tests.telemetry.otlp_collector import Collector, reply
+from tests.telemetry.proxy_records import delivered, finished, invocations
+from tests.telemetry.telemetry_thread import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from telemetry_thread import Telemetry
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

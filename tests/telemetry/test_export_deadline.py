@@ -10,11 +10,11 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
-from otlp_collector import PATIENCE_S
 
 from lrap_otel.ipc.event_fd import new_event_fd
 from lrap_otel.telemetry.export.at_once import at_once
 from lrap_otel.telemetry.export.deadline import ALONE_S, LOOK_S, Clock, Deadline, attempt
+from tests.telemetry.otlp_collector import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

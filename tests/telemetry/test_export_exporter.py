@@ -12,9 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from otlp_collector import DROP, HANG, PATIENCE_S, Collector, reply
-from proxy_records import delivered, finished, invocations
-from telemetry_thread import points, spans_of
 
 from lrap_otel.ipc.channel import Channel, TelemetryEnd
 from lrap_otel.ipc.event_fd import new_event_fd
@@ -25,12 +22,15 @@ from lrap_otel.telemetry.export.retry import LONGEST_ASKED_S
 from lrap_otel.telemetry.export.ways import Ways
 from lrap_otel.telemetry.pipeline import Pipeline
 from lrap_otel.telemetry.settings import ExportSettings
+from tests.telemetry.otlp_collector import DROP, HANG, PATIENCE_S, Collector, reply
+from tests.telemetry.proxy_records import delivered, finished, invocations
+from tests.telemetry.telemetry_thread import points, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otlp_collector import Post
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Post
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

@@ -13,15 +13,15 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from otlp_collector import Collector, reply
-from proxy_records import TRACE_ID_HEX, invocations
 
 from lrap_otel.telemetry.export import encode_json
+from tests.telemetry.otlp_collector import Collector, reply
+from tests.telemetry.proxy_records import TRACE_ID_HEX, invocations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from telemetry_thread import Telemetry
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

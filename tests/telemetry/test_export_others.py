@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from grpc_collector import GrpcCollector
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -27,6 +26,7 @@ from lrap_otel.telemetry.metrics import Metrics
 from lrap_otel.telemetry.otlp.traces import SERVER, Span
 from lrap_otel.telemetry.otlp.wire import Resource
 from lrap_otel.telemetry.settings import ExportSettings
+from tests.telemetry.grpc_collector import GrpcCollector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,19 +15,19 @@ import pytest
 import requests
 from hypothesis import example, given
 from hypothesis import strategies as st
-from otlp_collector import PATIENCE_S, Collector, reply
-from proxy_records import invocations
-from telemetry_thread import spans_of
 
 from lrap_otel.telemetry.export.proxies import proxy_for
 from lrap_otel.telemetry.settings import ExportSettings
 from lrap_otel.telemetry.url import Url
+from tests.telemetry.otlp_collector import PATIENCE_S, Collector, reply
+from tests.telemetry.proxy_records import invocations
+from tests.telemetry.telemetry_thread import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from telemetry_thread import Telemetry
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from otlp_collector import Collector
-from proxy_records import invocations
 
 from lrap_otel.telemetry.export import tls as ours
 from lrap_otel.telemetry.export.tls import Tls, authorities
 from lrap_otel.telemetry.settings import ExportSettings
+from tests.telemetry.otlp_collector import Collector
+from tests.telemetry.proxy_records import invocations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from telemetry_thread import Telemetry
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

@@ -17,9 +17,9 @@ from tests.telemetry.golden.spans import one_span, plain
 
 if TYPE_CHECKING:
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
-    from otlp_collector import Collector
 
     from lrap_otel.emulator.emulator import Emulator
+    from tests.telemetry.otlp_collector import Collector
 
 LAMBDA_LIMIT_BYTES = 6 * 1_024 * 1_024
 RECORDS = 10_000

@@ -12,14 +12,13 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-import sdk_metrics
-import sdk_spans
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from lrap_otel.telemetry import semconv
 from lrap_otel.telemetry.export import encode
 from lrap_otel.telemetry.otlp.traces import encode_span
+from tests.telemetry import sdk_metrics, sdk_spans
 from tests.telemetry.golden.spans import AGE_S, DATA, golden, worked_off
 from tests.telemetry.golden.tables import EXPECTED, SPANS, Case, json_text, read_cases
 from tests.telemetry.test_telemetry_names import OURS, constants, words_of_the_conventions
@@ -27,7 +26,7 @@ from tests.telemetry.test_telemetry_names import OURS, constants, words_of_the_c
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otlp_collector import Collector
+    from tests.telemetry.otlp_collector import Collector
 
 RESULTS = {
     "alb-lambda-target-response",

@@ -7,19 +7,27 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from otlp_collector import HANG, Collector, reply
-from platform_events import event, line, report, runtime_done, start
-from proxy_records import DELIVERED_NS, REQUEST_ID, SPAN_ID_HEX, TRACE_ID_HEX, delivered, finished
-from telemetry_thread import EVERY_FLUSH, plain, points, spans_of
 
 from lrap_otel.emulator.signals import plain as plain_value
 from lrap_otel.telemetry.logs import gathering
+from tests.telemetry.otlp_collector import HANG, Collector, reply
+from tests.telemetry.platform_events import event, line, report, runtime_done, start
+from tests.telemetry.proxy_records import (
+    DELIVERED_NS,
+    REQUEST_ID,
+    SPAN_ID_HEX,
+    TRACE_ID_HEX,
+    delivered,
+    finished,
+)
+from tests.telemetry.telemetry_thread import EVERY_FLUSH, plain, points, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-    from telemetry_thread import Telemetry
+
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

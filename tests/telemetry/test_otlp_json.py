@@ -14,17 +14,6 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otlp_values import (
-    ATTRIBUTES,
-    CONTEXTS,
-    COUNTS,
-    DOUBLES,
-    NUMBERS_64,
-    SPAN_IDS,
-    TEXTS,
-    TIMES_NS,
-    TRACE_IDS,
-)
 from test_otlp_logs import logs
 from test_otlp_spans import spans
 
@@ -40,6 +29,17 @@ from lrap_otel.telemetry.otlp.metrics import (
 )
 from lrap_otel.telemetry.otlp.traces import Span
 from lrap_otel.telemetry.otlp.wire import Resource, Scope
+from tests.telemetry.otlp_values import (
+    ATTRIBUTES,
+    CONTEXTS,
+    COUNTS,
+    DOUBLES,
+    NUMBERS_64,
+    SPAN_IDS,
+    TEXTS,
+    TIMES_NS,
+    TRACE_IDS,
+)
 
 SCOPE = Scope("lrap-otel", "0.1.0", "https://opentelemetry.io/schemas/1.44.0")
 # Source: OTLP specification, "JSON Protobuf Encoding": ids are no base64, unlike all other bytes.

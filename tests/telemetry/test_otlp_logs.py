@@ -13,11 +13,19 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import TraceFlags
-from otlp_values import ANY_TEXTS, ATTRIBUTES, SPAN_IDS, TIMES_NS, TRACE_IDS, VALUES, encodable
 
 from lrap_otel.telemetry.export.sdk.spans import sdk_resource
 from lrap_otel.telemetry.otlp.logs import LogRecord, logs_request
 from lrap_otel.telemetry.otlp.wire import Resource, Scope
+from tests.telemetry.otlp_values import (
+    ANY_TEXTS,
+    ATTRIBUTES,
+    SPAN_IDS,
+    TIMES_NS,
+    TRACE_IDS,
+    VALUES,
+    encodable,
+)
 
 SCOPE = Scope("lrap-otel", "0.1.0", "https://opentelemetry.io/schemas/1.44.0")
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otlp_values import ANY_TEXTS, ATTRIBUTES, CONTEXTS, COUNTS, SPAN_IDS, TIMES_NS, encodable
-from sdk_spans import request_of_the_sdk
 
 from lrap_otel.propagation.context import SpanContext
 from lrap_otel.telemetry.otlp.traces import (
@@ -22,6 +20,16 @@ from lrap_otel.telemetry.otlp.traces import (
     encode_span,
 )
 from lrap_otel.telemetry.otlp.wire import Resource, Scope, request
+from tests.telemetry.otlp_values import (
+    ANY_TEXTS,
+    ATTRIBUTES,
+    CONTEXTS,
+    COUNTS,
+    SPAN_IDS,
+    TIMES_NS,
+    encodable,
+)
+from tests.telemetry.sdk_spans import request_of_the_sdk
 
 SCOPE = Scope("lrap-otel", "0.1.0", "https://opentelemetry.io/schemas/1.44.0")
 CONTEXT = SpanContext("5759e988bd862e3fe1be46a994272793", "53995c3f42cd8ad8", 1)

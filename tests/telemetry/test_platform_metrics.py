@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from platform_events import event, init, report, restore, runtime_done, start
-from proxy_records import delivered, finished
-from telemetry_thread import EVERY_FLUSH, points
+
+from tests.telemetry.platform_events import event, init, report, restore, runtime_done, start
+from tests.telemetry.proxy_records import delivered, finished
+from tests.telemetry.telemetry_thread import EVERY_FLUSH, points
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

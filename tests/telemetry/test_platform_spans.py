@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from platform_events import event, init, report, restore, runtime_done, start
-from proxy_records import (
+
+from lrap_otel.ipc import records
+from tests.telemetry.platform_events import event, init, report, restore, runtime_done, start
+from tests.telemetry.proxy_records import (
     DELIVERED_NS,
     PARENT_SPAN_ID_HEX,
     SPAN_ID_HEX,
@@ -14,16 +16,15 @@ from proxy_records import (
     delivered,
     finished,
 )
-from telemetry_thread import plain, spans_of
-
-from lrap_otel.ipc import records
+from tests.telemetry.telemetry_thread import plain, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

@@ -6,7 +6,6 @@ from math import inf, nextafter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import sdk_metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.context import Context
@@ -23,6 +22,7 @@ from lrap_otel.telemetry import aggregation
 from lrap_otel.telemetry.export.sdk.spans import span_context
 from lrap_otel.telemetry.otlp import metrics
 from lrap_otel.telemetry.otlp.wire import Resource, Scope
+from tests.telemetry import sdk_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

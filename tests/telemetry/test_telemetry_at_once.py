@@ -9,17 +9,18 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from otlp_collector import DROP, HANG, Collector, reply
-from proxy_records import invocations
-from telemetry_thread import EVERY_FLUSH, points, spans_of
+
+from tests.telemetry.otlp_collector import DROP, HANG, Collector, reply
+from tests.telemetry.proxy_records import invocations
+from tests.telemetry.telemetry_thread import EVERY_FLUSH, points, spans_of
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from otlp_collector import Post
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Post
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from proxy_records import DELIVERED_NS, delivered, finished
-from telemetry_thread import plain
-from trigger_events import of, of_file
 
 from lrap_otel.telemetry.triggers import times
+from tests.telemetry.proxy_records import DELIVERED_NS, delivered, finished
+from tests.telemetry.telemetry_thread import plain
+from tests.telemetry.trigger_events import of, of_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

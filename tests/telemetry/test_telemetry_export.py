@@ -11,17 +11,17 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from otlp_collector import DROP, HANG, Collector, reply
-from proxy_records import DELIVERED_NS, invocations
-from telemetry_thread import EVERY_FLUSH, plain, points, spans_of
 
 from lrap_otel.ipc import records
+from tests.telemetry.otlp_collector import DROP, HANG, Collector, reply
+from tests.telemetry.proxy_records import DELIVERED_NS, invocations
+from tests.telemetry.telemetry_thread import EVERY_FLUSH, plain, points, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from telemetry_thread import Telemetry
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

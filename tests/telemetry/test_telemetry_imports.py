@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from proxy_records import VARIABLES
+
+from tests.telemetry.proxy_records import VARIABLES
 
 if TYPE_CHECKING:
-    from otlp_collector import Collector
+    from tests.telemetry.otlp_collector import Collector
 
 ROOT = Path(__file__).parents[2]
 # As boot starts it; the proxy's records are made before, since it runs this code as well.
 PROGRAM = """
 import sys
-url, source, folder, event, hears_platform = sys.argv[1:]
+url, source, event, hears_platform = sys.argv[1:]
 sys.path[:0] = [source]
 bare = set(sys.modules)
 import lrap_otel.ipc.channel, lrap_otel.settings
@@ -31,8 +32,7 @@ if hears_platform:
     from lrap_otel.ipc.telemetry_port import open_port
     platform = open_port("127.0.0.1")
     known = set(sys.modules)
-sys.path[:0] = [folder]
-import proxy_records
+from tests.telemetry import proxy_records
 loaded = set(sys.modules) - known
 for name in loaded:
     del sys.modules[name]
@@ -156,7 +156,7 @@ def test_what_is_loaded_until_the_first_export_is_a_closed_list(
     done = subprocess.run(
         [
             *(sys.executable, "-I", "-S", "-c", PROGRAM),
-            *(collector.url, str(ROOT), str(Path(__file__).parent), event, "1" * hears_platform),
+            *(collector.url, str(ROOT), event, "1" * hears_platform),
         ],
         env={name.decode(): value.decode() for name, value in VARIABLES.items()},
         capture_output=True,
@@ -215,7 +215,6 @@ def test_an_option_loads_what_it_needs_and_only_if_it_is_asked_for(
             program,
             collector.url,
             str(ROOT),
-            str(Path(__file__).parent),
             "{}",
             "",
         ],

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from proxy_records import delivered, finished
-from telemetry_thread import plain, points, spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.propagation.context import SpanContext
@@ -17,12 +15,14 @@ from lrap_otel.telemetry.otlp.traces import ERROR, SERVER, UNSET, Span
 from lrap_otel.telemetry.otlp.wire import Resource
 from lrap_otel.telemetry.setting_keep import parse
 from lrap_otel.telemetry.settings import ExportSettings
+from tests.telemetry.proxy_records import delivered, finished
+from tests.telemetry.telemetry_thread import plain, points, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

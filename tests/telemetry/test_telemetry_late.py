@@ -7,17 +7,17 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from otlp_collector import HANG, PATIENCE_S, Collector, reply
-from proxy_records import invocations
-from telemetry_thread import EVERY_FLUSH, points, spans_of
 
 from lrap_otel.ipc import records
+from tests.telemetry.otlp_collector import HANG, PATIENCE_S, Collector, reply
+from tests.telemetry.proxy_records import invocations
+from tests.telemetry.telemetry_thread import EVERY_FLUSH, points, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otlp_collector import Post
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Post
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

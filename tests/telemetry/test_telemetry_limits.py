@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from proxy_records import delivered, finished
-from telemetry_thread import plain
+
+from tests.telemetry.proxy_records import delivered, finished
+from tests.telemetry.telemetry_thread import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,19 +9,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.semconv._incubating.metrics import faas_metrics
-from otlp_collector import Collector, reply
-from proxy_records import DELIVERED_NS, SPAN_ID_HEX, TRACE_ID_HEX, delivered, finished, invocations
-from telemetry_thread import EVERY_FLUSH, plain, points
 
 from lrap_otel.ipc import records
 from lrap_otel.telemetry.metrics import INSTRUMENTS
+from tests.telemetry.otlp_collector import Collector, reply
+from tests.telemetry.proxy_records import (
+    DELIVERED_NS,
+    SPAN_ID_HEX,
+    TRACE_ID_HEX,
+    delivered,
+    finished,
+    invocations,
+)
+from tests.telemetry.telemetry_thread import EVERY_FLUSH, plain, points
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
-    from otlp_collector import Post
-    from telemetry_thread import Telemetry
+
+    from tests.telemetry.otlp_collector import Post
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

@@ -21,7 +21,9 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from opentelemetry.trace.status import Status, StatusCode
-from proxy_records import (
+
+from lrap_otel import __version__
+from tests.telemetry.proxy_records import (
     ARN,
     DELIVERED_NS,
     PARENT_SPAN_ID_HEX,
@@ -31,16 +33,15 @@ from proxy_records import (
     delivered,
     finished,
 )
-from telemetry_thread import plain
-
-from lrap_otel import __version__
+from tests.telemetry.telemetry_thread import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from proxy_records import delivered, finished
-from telemetry_thread import plain, spans_of
 
 from tests.propagation import differences
 from tests.propagation.headers import HEADERS, XRAYS, examples
 from tests.propagation.oracle import extracted
+from tests.telemetry.proxy_records import delivered, finished
+from tests.telemetry.telemetry_thread import plain, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
 
     from tests.propagation.oracle import Found
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

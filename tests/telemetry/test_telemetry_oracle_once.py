@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
-from otlp_collector import PATIENCE_S
-from proxy_records import VARIABLES
-from telemetry_thread import Telemetry, plain, spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.telemetry.worker import serve
 from tests.proxy.conftest import Proxy
 from tests.proxy.wire import ACCEPTED, NEXT, PING, event, post, result_target
+from tests.telemetry.otlp_collector import PATIENCE_S
+from tests.telemetry.proxy_records import VARIABLES
+from tests.telemetry.telemetry_thread import Telemetry, plain, spans_of
 from tests.upstream import Upstream, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
-    from otlp_collector import Collector
 
+    from tests.telemetry.otlp_collector import Collector
     from tests.upstream import Peer
 
 REQUEST_ID = b"8476a536-e9f4-11e8-9739-2dfe598c3fcd"

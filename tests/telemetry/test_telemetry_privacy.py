@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from planted import MARKER, SECRET_PARAMETERS, Planter, with_secret_parameters
-from proxy_records import delivered, finished
+
+from tests.telemetry.planted import MARKER, SECRET_PARAMETERS, Planter, with_secret_parameters
+from tests.telemetry.proxy_records import delivered, finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

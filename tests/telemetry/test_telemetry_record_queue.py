@@ -6,19 +6,19 @@ from queue import Queue
 from typing import TYPE_CHECKING
 
 import pytest
-from otlp_collector import PATIENCE_S
-from proxy_records import delivered, finished
-from telemetry_thread import spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.telemetry import record_queue
 from lrap_otel.telemetry.record_queue import Batch, RecordQueue
+from tests.telemetry.otlp_collector import PATIENCE_S
+from tests.telemetry.proxy_records import delivered, finished
+from tests.telemetry.telemetry_thread import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

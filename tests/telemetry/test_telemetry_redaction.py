@@ -11,19 +11,20 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from proxy_records import delivered, finished
-from telemetry_thread import plain, spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.telemetry.failures import Failure
 from lrap_otel.telemetry.redaction import SECRET_NAMES, SECRET_PARTS, Privacy
+from tests.telemetry.proxy_records import delivered, finished
+from tests.telemetry.telemetry_thread import plain, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Trace = Callable[..., Span]
 

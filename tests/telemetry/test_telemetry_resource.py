@@ -5,17 +5,16 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from proxy_records import DELIVERED_NS, VARIABLES, delivered, finished
-from telemetry_thread import plain
-
 from lrap_otel import __version__
 from lrap_otel.ipc import records
+from tests.telemetry.proxy_records import DELIVERED_NS, VARIABLES, delivered, finished
+from tests.telemetry.telemetry_thread import plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Start = Callable[..., Telemetry]
 

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from proxy_records import delivered, finished
 
 from lrap_otel.ipc import records
 from lrap_otel.telemetry import json_text, results
@@ -16,6 +15,7 @@ from lrap_otel.telemetry.bodies import Body, dechunk
 from lrap_otel.telemetry.heads import Head
 from lrap_otel.telemetry.open_invocations import Invocation
 from lrap_otel.telemetry.triggers.description import Options
+from tests.telemetry.proxy_records import delivered, finished
 
 CHUNKED = Head(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
 PLAIN = Head(b"POST / HTTP/1.1\r\n\r\n")

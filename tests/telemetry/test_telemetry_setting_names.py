@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from proxy_records import invocations
 
 from lrap_otel.telemetry.setting_names import NOT_HONOURED, OURS, warnings_of
+from tests.telemetry.proxy_records import invocations
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
 
 @pytest.mark.parametrize(

@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from telemetry_thread import spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.propagation.sampling import Sampler
 from lrap_otel.telemetry.settings import ExportSettings
+from tests.telemetry.telemetry_thread import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
 
 class _Recorder(dict[bytes, bytes]):

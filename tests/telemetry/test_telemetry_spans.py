@@ -8,7 +8,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from proxy_records import (
+
+from lrap_otel.ipc import records
+from tests.telemetry.proxy_records import (
     ARN,
     DEADLINE_MS,
     DELIVERED_NS,
@@ -19,16 +21,15 @@ from proxy_records import (
     delivered,
     finished,
 )
-from telemetry_thread import plain, spans_of
-
-from lrap_otel.ipc import records
+from tests.telemetry.telemetry_thread import plain, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.proto.trace.v1.trace_pb2 import Span
-    from otlp_collector import Collector
-    from telemetry_thread import Telemetry
+
+    from tests.telemetry.otlp_collector import Collector
+    from tests.telemetry.telemetry_thread import Telemetry
 
     Trace = Callable[..., Span]
     Start = Callable[..., Telemetry]

@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from otlp_collector import HANG, Collector, reply
-from proxy_records import delivered, invocations
-from telemetry_thread import EVERY_FLUSH, Telemetry, plain, points, spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.telemetry.export.spool import Spool
 from lrap_otel.telemetry.export.waiting import _read, _written
 from lrap_otel.telemetry.otlp.wire import Resource
+from tests.telemetry.otlp_collector import HANG, Collector, reply
+from tests.telemetry.proxy_records import delivered, invocations
+from tests.telemetry.telemetry_thread import EVERY_FLUSH, Telemetry, plain, points, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from otlp_collector import Post
+    from tests.telemetry.otlp_collector import Post
 
     Start = Callable[..., Telemetry]
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from trigger_events import of, of_file
+
+from tests.telemetry.trigger_events import of, of_file
 
 
 def test_api_gateway_rest_event() -> None:

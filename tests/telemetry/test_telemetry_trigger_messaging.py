@@ -9,7 +9,17 @@ import json
 from typing import Any
 
 import pytest
-from trigger_events import PROCESS, PRODUCER, SEGMENT, TRACEPARENT, XRAY_HEADER, links, of, of_file
+
+from tests.telemetry.trigger_events import (
+    PROCESS,
+    PRODUCER,
+    SEGMENT,
+    TRACEPARENT,
+    XRAY_HEADER,
+    links,
+    of,
+    of_file,
+)
 
 
 def test_sqs_event() -> None:

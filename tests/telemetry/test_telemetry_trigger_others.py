@@ -10,9 +10,9 @@ import json
 from typing import Any
 
 import pytest
-from trigger_events import of, of_file
 
 from lrap_otel.telemetry.triggers import monitoring
+from tests.telemetry.trigger_events import of, of_file
 
 
 def test_a_dynamodb_stream() -> None:

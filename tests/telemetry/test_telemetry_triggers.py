@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trigger_events import event_of, made_events, of, of_file, real_events
 
 from lrap_otel.telemetry.triggers import table
+from tests.telemetry.trigger_events import event_of, made_events, of, of_file, real_events
 
 TRIGGER_WORDS = {"http", "pubsub", "datasource", "timer", "other"}
 # By how the names of the files start; the longer ones first. Parts of events that the library keeps

@@ -12,17 +12,17 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from otlp_collector import PATIENCE_S, Collector, reply
-from proxy_records import VARIABLES, delivered, finished
-from telemetry_thread import spans_of
 
 from lrap_otel.ipc import records
 from lrap_otel.ipc.channel import Channel
+from tests.telemetry.otlp_collector import PATIENCE_S, Collector, reply
+from tests.telemetry.proxy_records import VARIABLES, delivered, finished
+from tests.telemetry.telemetry_thread import spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from otlp_collector import Post
+    from tests.telemetry.otlp_collector import Post
 
 SOURCE = Path(__file__).parents[2]
 # As boot does it: no site, and the fork before any thread.
