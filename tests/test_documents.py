@@ -104,6 +104,12 @@ def test_each_command_of_lrap_otel_exists_and_so_does_each_of_its_options(docume
             assert not unknown, (code, unknown)
 
 
+@pytest.mark.parametrize("command", ["emulate", "invoke"])
+def test_each_option_of_the_emulator_is_in_its_document(command: str) -> None:
+    named = {word for code in codes(ROOT / "docs/emulator.md") for word in code.split()}
+    assert options_of(command) - named == {"-h", "--help"}
+
+
 @by_document_for_users
 def test_each_option_that_is_named_alone_is_one_of_lrap_otel(document: Path) -> None:
     known = frozenset().union(*map(options_of, COMMANDS))
