@@ -53,12 +53,12 @@ class Request:
         """After the question mark, as it was sent."""
         return self.target.partition("?")[2]
 
-    def joined_headers(self, separator: str = ",") -> dict[str, str]:
+    def joined_headers(self) -> dict[str, str]:
         """Names in lower case, values of the same name joined."""
         found: dict[str, str] = {}
         for name, value in self.headers:
             key = name.lower()
-            found[key] = f"{found[key]}{separator}{value}" if key in found else value
+            found[key] = f"{found[key]},{value}" if key in found else value
         return found
 
 

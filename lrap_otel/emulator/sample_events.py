@@ -19,8 +19,8 @@ PET = '{"pet": 42}'
 PET_BASE64 = base64.b64encode(PET.encode()).decode()
 
 
-def _arn(service: str, resource: str, account: str = ACCOUNT, region: str = "us-east-1") -> str:
-    return f"arn:aws:{service}:{region}:{account}:{resource}"
+def _arn(service: str, resource: str) -> str:
+    return f"arn:aws:{service}:us-east-1:{ACCOUNT}:{resource}"
 
 
 def _v2(domain: str, route: str) -> dict[str, Any]:

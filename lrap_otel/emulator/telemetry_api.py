@@ -111,11 +111,6 @@ class TelemetryApi:
                 record = json.loads(text)
         self._tell(Event(time.time() if at_s is None else at_s, source, source, record))
 
-    def drop(self, records: int, size_bytes: int, reason: str = FALLEN_BEHIND) -> None:
-        """Say that so much has been dropped."""
-        record = {"droppedRecords": records, "droppedBytes": size_bytes, "reason": reason}
-        self.platform("logsDropped", record)
-
     def close_subscriptions(self) -> None:
         """Init is over."""
         self.is_open = False
@@ -240,7 +235,6 @@ class Subscription:
         self._dropped = [0, 0]
         self._is_frozen = False
         self._is_urgent = False
-        self._is_posting = False
         self._news = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()

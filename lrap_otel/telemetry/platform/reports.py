@@ -144,7 +144,6 @@ class Measured:
         "duration_s",
         "extension_overhead_s",
         "has_used_all_memory",
-        "init_s",
         "memory_bytes",
         "status",
     )
@@ -154,7 +153,6 @@ class Measured:
         self.status = json_text.as_text(record.get("status"))
         self.duration_s = _seconds(metrics.get("durationMs"))
         self.billed_s = _seconds(metrics.get("billedDurationMs"))
-        self.init_s = _seconds(metrics.get("initDurationMs"))
         used_mb, size_mb = (
             number(metrics.get("maxMemoryUsedMB")),
             number(metrics.get("memorySizeMB")),
