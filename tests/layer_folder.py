@@ -6,19 +6,13 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.upstream import TIMEOUT_S, Upstream
 
 ROOT = Path(__file__).parents[1]
 REGISTERED = b"HTTP/1.1 200 OK\r\nlambda-extension-identifier: me\r\nContent-Length: 2\r\n\r\n{}"
 SHUTDOWN = b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":1}'
 NEXT = b"GET /2020-01-01/extension/event/next HTTP/1.1\r\n"
-
-
-def free_port() -> int:
-    listener = Upstream()
-    port = listener.port
-    listener.close()
-    return port
 
 
 class Layer:

@@ -6,6 +6,11 @@ import socket
 from contextlib import ExitStack
 
 
+def free_port() -> int:
+    """One, free at the moment of the call."""
+    return free_ports(1)[0]
+
+
 def free_ports(count: int) -> list[int]:
     """So many different ones, free at the moment of the call."""
     with ExitStack() as probes:

@@ -20,6 +20,7 @@ import pytest
 from lrap_otel import boot
 from lrap_otel.registration import Registration, extension_name
 from lrap_otel.settings import Settings
+from tests.ports import free_port
 from tests.processes import children, proxies_of
 from tests.upstream import Upstream, connect
 
@@ -48,13 +49,6 @@ for descriptor in closed:
     posix.close(int(descriptor))
 posix.execv(entrypoint, [entrypoint])
 """
-
-
-def free_port() -> int:
-    listener = Upstream()
-    port = listener.port
-    listener.close()
-    return port
 
 
 def test_nothing_is_loaded_before_the_register_request_but_the_socket_and_our_settings() -> None:

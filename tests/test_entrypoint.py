@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.interpreters import find
-from tests.layer_folder import NEXT, REGISTERED, Layer, free_port
+from tests.layer_folder import NEXT, REGISTERED, Layer
+from tests.ports import free_port
 from tests.processes import proxies_of
 from tests.upstream import TIMEOUT_S
 

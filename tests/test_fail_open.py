@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.layer_folder import REGISTERED, ROOT, SHUTDOWN, Layer, free_port
+from tests.layer_folder import REGISTERED, ROOT, SHUTDOWN, Layer
+from tests.ports import free_port
 from tests.upstream import Peer
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from lrap_otel.telemetry.variable_checks import (
     check_wrapper,
     is_public,
 )
-from tests.test_boot import REGISTERED, free_port, wait_for
+from tests.ports import free_port
+from tests.test_boot import REGISTERED, wait_for
 from tests.upstream import Upstream
 
 ROOT = Path(__file__).parents[1]

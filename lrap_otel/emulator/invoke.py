@@ -16,6 +16,7 @@ from aiohttp import web
 
 from lrap_otel.emulator import event_stream
 from lrap_otel.emulator.async_events import AsyncEvents
+from lrap_otel.emulator.web import read_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,18 +136,13 @@ class InvokeApi:
         }
 
     async def _event(self, request: web.Request, limit_bytes: int) -> bytes:
-        pieces = []
-        size_bytes = 0
-        async for piece in request.content.iter_any():
-            size_bytes += len(piece)
-            if size_bytes <= limit_bytes:
-                pieces.append(piece)
-        if size_bytes > limit_bytes:
+        try:
+            event = await read_body(request, limit_bytes)
+        except web.HTTPRequestEntityTooLarge as error:
             said = (
                 f"Request must be smaller than {limit_bytes} bytes for the InvokeFunction operation"
             )
-            raise RefusedError(413, "RequestTooLargeException", said)
-        event = b"".join(pieces)
+            raise RefusedError(413, "RequestTooLargeException", said) from error
         try:
             json.loads(event or b"{}")
         except (ValueError, RecursionError) as error:

@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from lrap_otel.emulator.otlp_json import parse, to_line
 from lrap_otel.emulator.sample_events import SAMPLES, sample
+from lrap_otel.emulator.web import read_body
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -168,7 +169,7 @@ class Page:
         not.
         """
         count = 0
-        for number, line in enumerate((await _read(request)).splitlines(), 1):
+        for number, line in enumerate((await read_body(request, MAX_IMPORT_BYTES)).splitlines(), 1):
             if not line.strip():
                 continue
             try:
@@ -198,21 +199,9 @@ async def _stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _read(request: web.Request) -> bytes:
-    pieces = []
-    size_bytes = 0
-    async for piece in request.content.iter_any():
-        size_bytes += len(piece)
-        if size_bytes <= MAX_IMPORT_BYTES:
-            pieces.append(piece)
-    if size_bytes > MAX_IMPORT_BYTES:
-        raise web.HTTPRequestEntityTooLarge(MAX_IMPORT_BYTES, size_bytes)
-    return b"".join(pieces)
-
-
 async def _json(request: web.Request) -> dict[str, Any]:
     try:
-        asked = json.loads(await _read(request))
+        asked = json.loads(await read_body(request, MAX_IMPORT_BYTES))
     except ValueError as error:
         raise web.HTTPBadRequest(text=f"not JSON: {error}") from error
     if not isinstance(asked, dict):

@@ -29,6 +29,21 @@ async def no_other_sites(request: web.Request, handler: Handler) -> web.StreamRe
     return await handler(request)
 
 
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """The body. Raises ``HTTPRequestEntityTooLarge`` if it is longer, and not before its end, so
+    that a client that sends it whole before it reads gets the answer.
+    """
+    pieces = []
+    size_bytes = 0
+    async for piece in request.content.iter_any():
+        size_bytes += len(piece)
+        if size_bytes <= limit_bytes:
+            pieces.append(piece)
+    if size_bytes > limit_bytes:
+        raise web.HTTPRequestEntityTooLarge(limit_bytes, size_bytes)
+    return b"".join(pieces)
+
+
 class WebServer:
     """One aiohttp application on 127.0.0.1."""
 

@@ -17,7 +17,8 @@ import pytest
 
 from tests.aws.conftest import COMMAND
 from tests.aws.http_answers import HttpAnswers
-from tests.test_boot import REGISTERED, free_port
+from tests.ports import free_port
+from tests.test_boot import REGISTERED
 from tests.upstream import Upstream
 
 if TYPE_CHECKING:

@@ -79,26 +79,11 @@ def fingerprint(sources: Path) -> str:
     return said.hexdigest()[:12]
 
 
-def python(folder: Path) -> None:
-    """``dependencies``: the client and the SDK."""
-    options = [
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--require-hashes",
-        "--target",
-        "dependencies",
-    ]
-    run(
-        folder,
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        *options,
-        "--requirement",
-        "requirements.txt",
-    )
+def python(folder: Path, interpreter: str = sys.executable) -> None:
+    """``dependencies``: the client and the SDK, for this interpreter."""
+    options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+    files = ["--target", "dependencies", "--requirement", "requirements.txt"]
+    run(folder, interpreter, "-m", "pip", "install", *options, *files)
 
 
 def go(folder: Path) -> None:
@@ -117,38 +102,21 @@ def node(folder: Path) -> None:
 
 def rust(folder: Path) -> None:
     """``bootstrap``. The dependencies' objects are kept for the next change of the function."""
-    objects = cache() / "rust-target"
-    run(
-        folder,
-        "cargo",
-        "build",
-        "--release",
-        "--locked",
-        "--jobs",
-        "1",
-        "--target-dir",
-        str(objects),
-    )
-    shutil.copy2(objects / "release" / "bootstrap", folder / "bootstrap")
+    build_with_cargo(folder, cache() / "rust-target", "bootstrap")
 
 
 def composed(folder: Path) -> None:
     """``passthrough`` and ``web-adapter``: other people's proxies. The dependencies' objects are
     kept as well.
     """
-    objects = cache() / "composed-target"
-    run(
-        folder,
-        "cargo",
-        "build",
-        "--release",
-        "--locked",
-        "--jobs",
-        "1",
-        "--target-dir",
-        str(objects),
-    )
-    for name in ("passthrough", "web-adapter"):
+    build_with_cargo(folder, cache() / "composed-target", "passthrough", "web-adapter")
+
+
+def build_with_cargo(folder: Path, objects: Path, *programs: str) -> None:
+    """Each program into the folder; what it is made of stays in `objects`."""
+    options = ["--release", "--locked", "--jobs", "1", "--target-dir", str(objects)]
+    run(folder, "cargo", "build", *options)
+    for name in programs:
         shutil.copy2(objects / "release" / name, folder / name)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.conformance import builds
-from tests.ports import free_ports
+from tests.ports import free_port, free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +45,7 @@ class Collector:
     ) -> None:
         """Start it with the configuration in the file `config`, over which `changes` are merged."""
         self.name = name
-        (self._metrics_port,) = free_ports(1)
+        self._metrics_port = free_port()
         reader = {
             "pull": {"exporter": {"prometheus": {"host": "127.0.0.1", "port": self._metrics_port}}}
         }
@@ -234,7 +234,7 @@ def _sampler(port: int, backend: int, received: list[Path]) -> dict[str, Any]:
 
 
 def _health_check() -> dict[str, Any]:
-    return {"health_check": {"endpoint": f"127.0.0.1:{free_ports(1)[0]}"}}
+    return {"health_check": {"endpoint": f"127.0.0.1:{free_port()}"}}
 
 
 def _backend(ports: list[int], traces: list[Path], metrics: Path) -> dict[str, Any]:

@@ -36,6 +36,7 @@ from tests.conformance.sandbox import (
 )
 from tests.conformance.tap import Tap
 from tests.extension.extension_process import Extension
+from tests.ports import free_port
 from tests.proxy.wire import NEXT
 from tests.proxy.wire import event as event_reply
 from tests.upstream import Peer, Upstream, connect
@@ -101,11 +102,6 @@ def function(request: pytest.FixtureRequest) -> Client:
 
 def event(**fields: object) -> Event:
     return Event(json.dumps(fields, ensure_ascii=False).encode())
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        return int(reserved.getsockname()[1])
 
 
 def theirs_alone(function: Client, scratch: Path, composed: Path, *events: Event) -> Seen:

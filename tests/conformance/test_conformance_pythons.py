@@ -46,25 +46,8 @@ def _built(version: str, interpreter: Path) -> Path:
     ready = builds.cache() / f"python-{version}-{builds.fingerprint(builds.HERE / 'python')}"
     if not ready.is_dir():
         shutil.copytree(builds.HERE / "python", ready, ignore=shutil.ignore_patterns("__pycache__"))
-        options = [
-            "--quiet",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--require-hashes",
-            "--target",
-            "dependencies",
-        ]
         try:
-            builds.run(
-                ready,
-                str(interpreter),
-                "-m",
-                "pip",
-                "install",
-                *options,
-                "--requirement",
-                "requirements.txt",
-            )
+            builds.python(ready, str(interpreter))
         except BaseException:
             shutil.rmtree(ready, ignore_errors=True)
             raise

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,15 +58,6 @@ def function(handler: str = "function.handler", **options: Any) -> Config:
     return Config(**{**settings, **options})
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens at, each another."""
-    reserved = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(listener.getsockname()[1]) for listener in reserved]
-    for listener in reserved:
-        listener.close()
-    return ports
-
-
 def emulated(config: Config, script: Callable[[Emulator], Awaitable[None]]) -> list[str]:
     """Run `script` against a sandbox; what the extension printed."""
 
@@ -75,6 +65,19 @@ def emulated(config: Config, script: Callable[[Emulator], Awaitable[None]]) -> l
         async with Emulator(config) as emulator:
             await script(emulator)
             return [text for source, text in emulator.output if source == "lrap-otel"]
+
+    return asyncio.run(run())
+
+
+def run_through(config: Config, *events: bytes) -> Emulator:
+    """Send the events, then SHUTDOWN."""
+
+    async def run() -> Emulator:
+        async with Emulator(config) as emulator:
+            for event in events:
+                await emulator.invoke(event)
+            await emulator.shutdown()
+            return emulator
 
     return asyncio.run(run())
 

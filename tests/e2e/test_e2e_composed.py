@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.conftest import HTTP_EVENT, ROOT, emulated, free_ports, function, invoke
+from tests.e2e.conftest import HTTP_EVENT, ROOT, emulated, function, invoke
+from tests.ports import free_port, free_ports
 
 if TYPE_CHECKING:
     from lrap_otel.emulator.config import Config
@@ -199,8 +200,7 @@ def test_two_proxies_export_under_managed_instances(tmp_path: Path) -> None:
         reports = await emulator.shutdown()
         assert [report.is_clean for report in reports] == [True, True]
 
-    ports = free_ports(1)
-    env = {"LRAP_LISTENER_PORT": str(ports[0]), "OTEL_BSP_SCHEDULE_DELAY": "100"}
+    env = {"LRAP_LISTENER_PORT": str(free_port()), "OTEL_BSP_SCHEDULE_DELAY": "100"}
     emulated(
         two_in_a_row(tmp_path, initialization_type="lambda-managed-instances", env=env), script
     )

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from lrap_otel.emulator.otlp import Receiver
-from tests.e2e.conftest import HTTP_EVENT, ROOT, emulated, free_ports, function, invoke
+from tests.e2e.conftest import HTTP_EVENT, ROOT, emulated, function, invoke
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -95,7 +96,7 @@ def test_after_a_runtime_that_would_not_go_there_is_still_time_for_the_export() 
         assert collector.find_span(outcome.request_id) is not None
         await collector.close()
 
-    (port,) = free_ports(1)
+    port = free_port()
     emulated(
         function(
             "stubborn.handler", env={"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}

@@ -4,34 +4,23 @@ formats.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lrap_otel.emulator.config import TelemetryFaults
-from lrap_otel.emulator.emulator import Emulator
-from tests.e2e.conftest import function
+from tests.e2e.conftest import function, run_through
 
 if TYPE_CHECKING:
+    from lrap_otel.emulator.emulator import Emulator
     from lrap_otel.emulator.signals import LogRecord
 
 
 def run(*events: bytes, env: dict[str, str] | None = None, **options: Any) -> Emulator:
     """Send the events, then SHUTDOWN."""
-
-    async def story() -> Emulator:
-        variables = {"OTEL_LOGS_EXPORTER": "otlp", **(env or {})}
-        made = function(
-            "logging_function.handler", env=variables, **{"telemetry": TelemetryFaults(), **options}
-        )
-        async with Emulator(made) as emulator:
-            for event in events:
-                await emulator.invoke(event)
-            await emulator.shutdown()
-            return emulator
-
-    return asyncio.run(story())
+    variables = {"OTEL_LOGS_EXPORTER": "otlp", **(env or {})}
+    settings = {"env": variables, "telemetry": TelemetryFaults(), **options}
+    return run_through(function("logging_function.handler", **settings), *events)
 
 
 def of(emulator: Emulator, request_id: str) -> list[LogRecord]:

@@ -4,32 +4,21 @@ an invocation ended.
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lrap_otel.emulator.config import TelemetryFaults
-from lrap_otel.emulator.emulator import Emulator
-from tests.e2e.conftest import function
+from tests.e2e.conftest import function, run_through
 
 if TYPE_CHECKING:
+    from lrap_otel.emulator.emulator import Emulator
     from lrap_otel.emulator.signals import Span
 
 
 def run(*events: bytes, handler: str = "function.handler", **options: Any) -> Emulator:
     """Send the events, then SHUTDOWN."""
-
-    async def story() -> Emulator:
-        async with Emulator(
-            function(handler, **{"telemetry": TelemetryFaults()} | options)
-        ) as emulator:
-            for event in events:
-                await emulator.invoke(event)
-            await emulator.shutdown()
-            return emulator
-
-    return asyncio.run(story())
+    return run_through(function(handler, **{"telemetry": TelemetryFaults()} | options), *events)
 
 
 def named(emulator: Emulator, name: str) -> list[Span]:

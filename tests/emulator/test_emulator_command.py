@@ -10,18 +10,27 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lrap_otel.emulator.__main__ import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from lrap_otel.emulator import Config
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+PROGRAM = [sys.executable, "-m", "lrap_otel.emulator"]
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(Path(__file__).parents[2]),
+    "COLUMNS": "100",
+    "PYTHONIOENCODING": "utf-8",
+}
+# The arguments in the line that says how to send an event.
+ADVICE = r"try +lrap-otel (invoke.*)"
 ECHO_EVENT = '{"headers":{"traceparent":"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}}'
 EXPORTING_EXTENSION = """
 import http.client
@@ -64,6 +73,28 @@ def event(tmp_path: Path) -> str:
 def exporting(script: Callable[[str, str], Path]) -> list[str]:
     path = script("exporting", EXPORTING_EXTENSION)
     return ["--extension", f"exporting={path}", "--env", f"SITE={json.dumps(sys.path)}"]
+
+
+def emulating(*words: str) -> subprocess.Popen[str]:
+    """``emulate`` in a process of its own."""
+    return subprocess.Popen(
+        [*PROGRAM, "emulate", "--without-lrap", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=ENVIRONMENT,
+    )
+
+
+def first_match(pattern: str, lines: Iterable[str]) -> str:
+    """The group in the first line that has the pattern."""
+    return next(found[1] for line in lines if (found := re.search(pattern, line)))
+
+
+def invoked_as_advised(advice: str, event: str) -> Any:
+    """The result of the ``invoke`` that the emulator advises, with this file as its event."""
+    command = [*PROGRAM, *advice.split()[:-1], event]
+    return json.loads(subprocess.check_output(command, env=ENVIRONMENT))
 
 
 def test_the_example_events_run_through_and_exit_0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -360,39 +391,13 @@ def test_a_setting_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]
 def test_without_events_it_serves_until_ctrl_c(
     config: Callable[..., Config], exporting: list[str], event: str
 ) -> None:
-    argv = [
-        sys.executable,
-        "-m",
-        "lrap_otel.emulator",
-        "emulate",
-        "--without-lrap",
-        *exporting,
-        "--env",
-        "PARENT=00f067aa0ba902b7",
-        "--",
-        *config().command,
-    ]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "COLUMNS": "100",
-        "PYTHONIOENCODING": "utf-8",
-    }
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
-    ) as serving:
+    words = [*exporting, "--env", "PARENT=00f067aa0ba902b7", "--", *config().command]
+    with emulating(*words) as serving:
         assert serving.stdout
         try:
-            tried = next(
-                found[1]
-                for line in serving.stdout
-                if (found := re.search(r"try +lrap-otel (invoke.*)", line))
+            assert invoked_as_advised(first_match(ADVICE, serving.stdout), event) == json.loads(
+                ECHO_EVENT
             )
-            invoke = [sys.executable, "-m", "lrap_otel.emulator", *tried.split()[:-1], event]
-            posted = subprocess.run(
-                invoke, capture_output=True, text=True, check=True, env=environment
-            )
-            assert json.loads(posted.stdout) == json.loads(ECHO_EVENT)
             assert any("invocation server" in line for line in serving.stdout)
             serving.send_signal(signal.SIGINT)
             rest = serving.stdout.read()
@@ -406,33 +411,9 @@ def test_ctrl_c_in_the_middle_of_an_event_ends_everything(
     config: Callable[..., Config], event: str
 ) -> None:
     made = config("client.next()\nprint(os.getpid(), flush=True)\ntime.sleep(60)")
-    argv = [
-        sys.executable,
-        "-m",
-        "lrap_otel.emulator",
-        "emulate",
-        "--without-lrap",
-        "--timeout",
-        "1",
-        "--event",
-        event,
-        "--",
-        *made.command,
-    ]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "PYTHONIOENCODING": "utf-8",
-    }
-    with subprocess.Popen(
-        argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
-    ) as running:
+    with emulating("--timeout", "1", "--event", event, "--", *made.command) as running:
         assert running.stdout
-        pid = next(
-            int(found[1])
-            for line in running.stdout
-            if (found := re.search(r"function \| (\d+)", line))
-        )
+        pid = int(first_match(r"function \| (\d+)", running.stdout))
         running.send_signal(signal.SIGINT)
         running.stdout.read()
     assert running.returncode in {1, 130}
@@ -448,42 +429,16 @@ def test_invoking_nobody_says_so(event: str, capsys: pytest.CaptureFixture[str])
 def test_the_second_of_two_emulators_says_which_port_it_took(
     config: Callable[..., Config], event: str
 ) -> None:
-    argv = [
-        sys.executable,
-        "-m",
-        "lrap_otel.emulator",
-        "emulate",
-        "--without-lrap",
-        "--",
-        *config().command,
-    ]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "PYTHONIOENCODING": "utf-8",
-    }
     running: list[subprocess.Popen[str]] = []
     advice = []
     try:
         for _ in range(2):
-            one = subprocess.Popen(
-                argv, stdout=subprocess.PIPE, text=True, encoding="utf-8", env=environment
-            )
+            one = emulating("--", *config().command)
             running.append(one)
             assert one.stdout
-            advice.append(
-                next(
-                    found[1]
-                    for line in one.stdout
-                    if (found := re.search(r"try +lrap-otel (invoke.*)", line))
-                )
-            )
+            advice.append(first_match(ADVICE, one.stdout))
         for words in advice:
-            invoke = [sys.executable, "-m", "lrap_otel.emulator", *words.split()[:-1], event]
-            posted = subprocess.run(
-                invoke, capture_output=True, text=True, check=True, env=environment
-            )
-            assert json.loads(posted.stdout) == json.loads(ECHO_EVENT)
+            assert invoked_as_advised(words, event) == json.loads(ECHO_EVENT)
     finally:
         for one in running:
             one.send_signal(signal.SIGINT)

@@ -9,15 +9,16 @@ from asyncio import to_thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from lambda_wire import EXTENSION, call
-from telemetry_subscriber import EXTENSION as SUBSCRIBING
-from telemetry_subscriber import Subscriber
 
 from lrap_otel.emulator import Config, Emulator
 from lrap_otel.emulator.config import TelemetryFaults
 from lrap_otel.emulator.platform_events import PlatformEvents
 from lrap_otel.emulator.sandbox import SandboxError
 from lrap_otel.emulator.telemetry_api import TelemetryApi
+from tests.e2e.conftest import run_through
+from tests.emulator.lambda_wire import EXTENSION, call
+from tests.emulator.telemetry_subscriber import EXTENSION as SUBSCRIBING
+from tests.emulator.telemetry_subscriber import Subscriber
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,19 +60,6 @@ def subscribed(
     return make(source, {"listening": SUBSCRIBING}, env=variables, **settings)
 
 
-def run(config: Config, *events: bytes) -> Emulator:
-    """Send the events, then SHUTDOWN."""
-
-    async def story() -> Emulator:
-        async with Emulator(config) as emulator:
-            for event in events:
-                await emulator.invoke(event)
-            await emulator.shutdown()
-            return emulator
-
-    return asyncio.run(story())
-
-
 def ask(
     body: str | bytes, config: Config | None = None, identifier: str | None = None
 ) -> tuple[int, Any]:
@@ -99,7 +87,7 @@ def ask(
 def test_init_an_invocation_and_its_lines_are_told_in_order(
     config: Make, subscriber: Subscriber
 ) -> None:
-    run(subscribed(config, subscriber, memory_mb=512), b"{}")
+    run_through(subscribed(config, subscriber, memory_mb=512), b"{}")
 
     kinds = [kind for kind in subscriber.kinds() if kind not in {"extension", "platform.extension"}]
     assert kinds[0] == "platform.initStart"
@@ -137,7 +125,9 @@ def test_init_an_invocation_and_its_lines_are_told_in_order(
 
 
 def test_each_type_is_sent_to_those_who_asked_for_it(config: Make, subscriber: Subscriber) -> None:
-    run(subscribed(config, subscriber, wanted=subscriber.wanted("function", "extension")), b"{}")
+    run_through(
+        subscribed(config, subscriber, wanted=subscriber.wanted("function", "extension")), b"{}"
+    )
 
     assert set(subscriber.kinds()) == {"function", "extension"}
     assert "subscribed: 200" in subscriber.of("extension")
@@ -157,7 +147,7 @@ def test_a_json_line_is_an_object_in_the_json_format_of_a_newer_schema(
     config: Make, subscriber: Subscriber, log_format: str, schema: str, is_object: bool
 ) -> None:
     wanted = subscriber.wanted("function", schemaVersion=schema)
-    run(subscribed(config, subscriber, wanted=wanted, log_format=log_format), b"{}")
+    run_through(subscribed(config, subscriber, wanted=wanted, log_format=log_format), b"{}")
 
     last = subscriber.of("function")[-1]
     assert isinstance(last, dict) == is_object
@@ -167,7 +157,9 @@ def test_a_json_line_is_an_object_in_the_json_format_of_a_newer_schema(
 def test_a_log_call_of_a_managed_runtime_is_one_record_with_its_own_time(
     config: Make, subscriber: Subscriber
 ) -> None:
-    emulator = run(subscribed(config, subscriber, FRAMES, subscriber.wanted("function")), b"{}")
+    emulator = run_through(
+        subscribed(config, subscriber, FRAMES, subscriber.wanted("function")), b"{}"
+    )
 
     (event,) = subscriber.events
     assert event == {
@@ -200,7 +192,7 @@ def test_the_report_comes_with_the_next_event(config: Make, subscriber: Subscrib
 
 def test_what_is_not_acknowledged_comes_again(config: Make, subscriber: Subscriber) -> None:
     subscriber.answers += [500, 503]
-    run(subscribed(config, subscriber, env={"LINGER_S": "1"}), b"{}")
+    run_through(subscribed(config, subscriber, env={"LINGER_S": "1"}), b"{}")
 
     assert subscriber.kinds().count("platform.report") == 1
     assert "platform.initStart" in subscriber.kinds()
@@ -229,14 +221,16 @@ def test_a_subscriber_that_never_acknowledges_is_told_what_was_dropped(
 
 
 def test_doubling_delivers_each_batch_twice(config: Make, subscriber: Subscriber) -> None:
-    run(subscribed(config, subscriber, telemetry=TelemetryFaults(is_doubled=True)), b"{}")
+    run_through(subscribed(config, subscriber, telemetry=TelemetryFaults(is_doubled=True)), b"{}")
 
     assert subscriber.batches[0] == subscriber.batches[1]
     assert subscriber.kinds().count("platform.report") == 2
 
 
 def test_a_time_out_is_told_before_shutdown(config: Make, subscriber: Subscriber) -> None:
-    run(subscribed(config, subscriber, "client.next()\ntime.sleep(60)", timeout_s=0.5), b"{}")
+    run_through(
+        subscribed(config, subscriber, "client.next()\ntime.sleep(60)", timeout_s=0.5), b"{}"
+    )
 
     (done,), (report,) = subscriber.of("platform.runtimeDone"), subscriber.of("platform.report")
     assert (done["status"], report["status"]) == ("timeout", "timeout")
@@ -244,7 +238,7 @@ def test_a_time_out_is_told_before_shutdown(config: Make, subscriber: Subscriber
 
 
 def test_a_crash_is_told_with_its_type(config: Make, subscriber: Subscriber) -> None:
-    run(subscribed(config, subscriber, "client.next()\nsys.exit(3)"), b"{}")
+    run_through(subscribed(config, subscriber, "client.next()\nsys.exit(3)"), b"{}")
 
     (done,) = subscriber.of("platform.runtimeDone")
     assert (done["status"], done["errorType"]) == ("failure", "Runtime.ExitError")
@@ -270,7 +264,7 @@ while True:
     event = client.next()
     client.respond(event["Lambda-Runtime-Aws-Request-Id"], event.body)
 """
-    run(subscribed(config, subscriber, source, init_timeout_s=1.0, timeout_s=10.0), b"{}")
+    run_through(subscribed(config, subscriber, source, init_timeout_s=1.0, timeout_s=10.0), b"{}")
 
     assert [start["phase"] for start in subscriber.of("platform.initStart")] == ["init", "invoke"]
     assert [report["status"] for report in subscriber.of("platform.initReport")] == [
@@ -290,7 +284,7 @@ def test_managed_instances_report_without_runtime_done(
             'client.register(os.path.basename(sys.argv[0]), b\'{"events":["SHUTDOWN"]}\')',
         )
     )
-    run(made, b"{}")
+    run_through(made, b"{}")
 
     (report,) = subscriber.of("platform.report")
     assert set(report["metrics"]) == {"durationMs"}
@@ -395,7 +389,9 @@ def test_after_init_nobody_may_subscribe(config: Make, subscriber: Subscriber) -
         "client.next_event(me)\nclient = Client()\nasked = client.call('PUT', '/2022-07-01/telemetry', {'Lambda-Extension-Identifier': me}, os.environ['SUBSCRIBE'].encode())\nprint('late:', asked.status, asked.body.decode(), flush=True)\nwhile True:",
         1,
     )
-    emulator = run(config(PRINTING, {"late": late}, env={"SUBSCRIBE": subscriber.wanted()}), b"{}")
+    emulator = run_through(
+        config(PRINTING, {"late": late}, env={"SUBSCRIBE": subscriber.wanted()}), b"{}"
+    )
 
     (line,) = [line for _, line in emulator.output if line.startswith("late:")]
     assert line.startswith("late: 403")
@@ -414,7 +410,7 @@ def test_it_is_silent_on_request(config: Make, subscriber: Subscriber) -> None:
         'print("subscribed:", asked.status, flush=True)',
         "except TimeoutError:\n    print('silence', flush=True)\nclient = Client()",
     )
-    emulator = run(
+    emulator = run_through(
         config(
             PRINTING,
             {"asking": asking},
@@ -437,7 +433,7 @@ sys.stdout.flush()
 client.respond(event["Lambda-Runtime-Aws-Request-Id"], event.body)
 client.next()
 """
-    run(
+    run_through(
         subscribed(
             config, subscriber, source, subscriber.wanted("function"), env={"LINGER_S": "1"}
         ),
@@ -465,7 +461,7 @@ def test_the_python_runtime_logs_through_its_pipe(
         env={"SUBSCRIBE": subscriber.wanted("function")},
         timeout_s=10.0,
     )
-    emulator = run(made, b"{}")
+    emulator = run_through(made, b"{}")
 
     request_id = emulator.outcomes[0].request_id
     printed, logged = subscriber.of("function")

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 from typing import IO
 
+from tests.ports import free_port
 from tests.processes import proxies_of
 from tests.proxy.wire import ACCEPTED, event, post, result_target
 from tests.upstream import Peer, Upstream, connect
@@ -18,14 +19,6 @@ REGISTERED = (
     b"HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: me\r\nContent-Length: 48\r\n\r\n"
     b'{"functionName":"f","functionVersion":"$LATEST"}'
 )
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    listener = Upstream()
-    port = listener.port
-    listener.close()
-    return port
 
 
 def invoke_once(runtime: Peer, runtime_api: Peer) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import pytest
 
 from lrap_otel.emulator import Config, Emulator
 from lrap_otel.emulator.config import NO_TELEMETRY_API
+from tests.certificates import write_certificate
 from tests.e2e.conftest import HTTP_EVENT
 from tests.telemetry.otlp_collector import Collector
 
@@ -150,31 +150,8 @@ def test_no_library_of_the_system_is_used_even_where_all_of_them_are_unusable(
 @pytest.fixture(scope="session")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A certificate for localhost, signed by itself, its key in the same file."""
-    folder = tmp_path_factory.mktemp("authority")
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    command += [
-        "-addext",
-        "subjectAltName=DNS:localhost,IP:127.0.0.1",
-        "-keyout",
-        "key.pem",
-        "-out",
-        "certificate.pem",
-    ]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
-    both = folder / "both.pem"
-    both.write_bytes((folder / "certificate.pem").read_bytes() + (folder / "key.pem").read_bytes())
-    return both
+    path = tmp_path_factory.mktemp("authority") / "certificate.pem"
+    return write_certificate(path, "DNS:localhost,IP:127.0.0.1")
 
 
 def _server(authority: Path) -> ssl.SSLContext:

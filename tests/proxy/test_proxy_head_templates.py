@@ -409,7 +409,10 @@ LEARN: dict[str, tuple[Callable[[int], bytes], Callable[[HeadTemplates, bytes], 
 }
 
 
-@pytest.mark.parametrize(("form", "learn", "kind"), LEARN.values(), ids=LEARN.keys())
+of_each_kind = pytest.mark.parametrize(("form", "learn", "kind"), LEARN.values(), ids=LEARN.keys())
+
+
+@of_each_kind
 def test_the_last_four_forms_are_known(
     heads: HeadTemplates,
     form: Callable[[int], bytes],
@@ -431,7 +434,7 @@ def test_the_last_four_forms_are_known(
     assert len(known.known) == 4
 
 
-@pytest.mark.parametrize(("form", "learn", "kind"), LEARN.values(), ids=LEARN.keys())
+@of_each_kind
 def test_of_two_forms_that_alternate_both_are_known(
     heads: HeadTemplates,
     form: Callable[[int], bytes],

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import socket
 import ssl
-import subprocess
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
-from otlp_collector import Collector
-from telemetry_thread import Telemetry, spans_of
+
+from tests.certificates import write_certificate
+from tests.telemetry.otlp_collector import Collector
+from tests.telemetry.telemetry_thread import Telemetry, spans_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,35 +71,7 @@ def certified(tmp_path: Path) -> Callable[[str], Path]:
     """Makes a file with a key and its certificate for a host (``IP:...`` or ``DNS:...``)."""
 
     def _certified(subject: str) -> Path:
-        path = tmp_path / f"{subject.replace(':', '-')}.pem"
-        subprocess.run(
-            [
-                *(
-                    "openssl",
-                    "req",
-                    "-x509",
-                    "-newkey",
-                    "rsa:2048",
-                    "-nodes",
-                    "-days",
-                    "2",
-                    "-subj",
-                    "/CN=collector",
-                ),
-                *(
-                    "-addext",
-                    f"subjectAltName={subject}",
-                    "-keyout",
-                    path,
-                    "-out",
-                    tmp_path / "cert",
-                ),
-            ],
-            check=True,
-            capture_output=True,
-        )
-        path.write_bytes(path.read_bytes() + (tmp_path / "cert").read_bytes())
-        return path
+        return write_certificate(tmp_path / f"{subject.replace(':', '-')}.pem", subject)
 
     return _certified
 

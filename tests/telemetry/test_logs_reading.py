@@ -117,11 +117,8 @@ def test_a_line_of_text(
 ) -> None:
     found = printed(line)
     log = found.log
-    assert (log.body, (log.severity, log.severity_text), request_id_of(found)) == (
-        body,
-        severity,
-        request_id,
-    ), form
+    said = (log.body, (log.severity, log.severity_text), request_id_of(found))
+    assert said == (body, severity, request_id), form
     assert (log.time_ns, log.observed_ns) == (time_ns, RECEIVED_NS)
     assert log.attributes == {}
 
@@ -258,11 +255,8 @@ def test_an_object(
 ) -> None:
     found = printed(record)
     log = found.log
-    assert (log.body, (log.severity, log.severity_text), request_id_of(found)) == (
-        body,
-        severity,
-        request_id,
-    ), form
+    said = (log.body, (log.severity, log.severity_text), request_id_of(found))
+    assert said == (body, severity, request_id), form
     assert (log.time_ns, log.observed_ns) == (OWN_NS, RECEIVED_NS)
     assert log.attributes == attributes
 

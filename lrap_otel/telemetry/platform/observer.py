@@ -199,26 +199,15 @@ class Observer:
             self._logs.take(event, received_ns, self._reader)
 
     def _is_known_batch(self, body: bytes) -> bool:
-        """Of lines, two may be the same; what comes again is the whole batch."""
-        known, key = self._batches, hash(body)
-        if key in known:
-            return True
-        known[key] = None
-        if len(known) > _BATCHES_LIMIT:
-            del known[next(iter(known))]
-        return False
+        """True if the whole batch comes again: of its lines, two may be the same."""
+        return _was_known(self._batches, hash(body), _BATCHES_LIMIT)
 
     def _is_known(self, event: Event) -> bool:
-        """What has not been acknowledged in time comes again, and nothing of it must
-        count twice.
+        """True if the event comes again, as one does whose batch was not acknowledged in time: it
+        must not count twice.
         """
-        known, key = self._known, hash((event.kind, event.at_ns, event.request_id))
-        if key in known:
-            return True
-        known[key] = None
-        if len(known) > _KNOWN_LIMIT:
-            del known[next(iter(known))]
-        return False
+        key = hash((event.kind, event.at_ns, event.request_id))
+        return _was_known(self._known, key, _KNOWN_LIMIT)
 
     def _take(self, event: Event) -> None:
         kind = event.kind
@@ -359,3 +348,13 @@ class Observer:
         if links_to is not None and outlet.limits.max_links:
             span.links = (Link(links_to, {}),)
         outlet.add(span, is_sampled=bool(context.trace_flags & SAMPLED), is_cold=True)
+
+
+def _was_known(known: dict[int, None], key: int, limit: int) -> bool:
+    """Whether `known` has the key. Adds it if not, and forgets the oldest above `limit` keys."""
+    if key in known:
+        return True
+    known[key] = None
+    if len(known) > limit:
+        del known[next(iter(known))]
+    return False
