@@ -61,6 +61,7 @@ class FaultyCollector:
         self._open: set[socket.socket] = set()
         self._fillers: list[socket.socket] = []
         self._accepts = threading.Event()
+        self._has_stopped = threading.Event()
         self._listen()
 
     @property
@@ -109,13 +110,15 @@ class FaultyCollector:
 
     def _stop_accepting(self) -> None:
         """Linux does not answer for a listener whose queue is full."""
+        self._has_stopped.clear()
         self._accepts.clear()
         for _ in range(6):
             filler = socket.socket()
             filler.setblocking(False)
             filler.connect_ex(("127.0.0.1", self.port))
             self._fillers.append(filler)
-            time.sleep(0.002)
+            # The first is still accepted; only then does what is in the queue stay there.
+            assert self._has_stopped.wait(10)
 
     def _accept(self, listener: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -124,6 +127,8 @@ class FaultyCollector:
                 with self._lock:
                     self._open.add(connection)
                 threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+                if not self._accepts.is_set():
+                    self._has_stopped.set()
                 self._accepts.wait()
 
     def _hang_up(self) -> None:
