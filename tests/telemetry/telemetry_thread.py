@@ -85,10 +85,12 @@ class Telemetry:
             assert time.monotonic() < end_s
             time.sleep(0.05)
 
-    def shutdown(self, reason: str = "spindown", seconds: float = PATIENCE_S) -> bool:
+    def shutdown(
+        self, reason: str = "spindown", seconds: float = PATIENCE_S, dropped: int = 0
+    ) -> bool:
         self._number += 1
         deadline_ms = int((time.time() + seconds) * 1_000)
-        self.channel.offer(records.shutdown(self._number, reason, deadline_ms, 0, 0))
+        self.channel.offer(records.shutdown(self._number, reason, deadline_ms, dropped, 0))
         has_all = self._flushed()
         self._thread.join(PATIENCE_S)
         assert not self._thread.is_alive()
