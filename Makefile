@@ -17,7 +17,7 @@ BENCH ?=
 LOADS ?=
 AGAINST ?= bench/baseline.json
 
-# Of `make fuzz`; and of `make soak`, the longest that a case waits, where that is less than its full length.
+# Of `make fuzz`; and of `make soak`, the longest that a case waits, if that is less than its full length.
 INPUTS ?= 1000000
 SECONDS ?=
 
@@ -44,8 +44,8 @@ setup: $(STAMP) ## create the virtual environment with the locked versions
 
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# Packages besides those that are there. The first stamp is away meanwhile: pip takes a package that it has half unpacked for
-# installed, so that whoever was interrupted begins anew.
+# Packages besides those that are there. The first stamp is away meanwhile: pip takes a half
+# unpacked package for an installed one, so an interrupted setup must begin anew.
 define install
 @mv $(RUN_STAMP) $(RUN_STAMP).away
 @$(INSTALL) --require-hashes -r $<

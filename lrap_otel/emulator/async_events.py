@@ -22,8 +22,8 @@ RETRIES = 2
 
 
 class AsyncEvents:
-    """Runs each event up to three times, with the same request id and pauses between, as Lambda
-    does (whose pauses are a minute and then two).
+    """Runs each event up to three times under one request id. Lambda does the same, but pauses one
+    minute and then two between the attempts.
     """
 
     def __init__(self, begin: Begin, config: Config, on_step: Callable[[str], None]) -> None:

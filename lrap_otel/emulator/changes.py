@@ -10,19 +10,21 @@ if TYPE_CHECKING:
 
 
 class Changes:
-    """A bell: whoever waits looks again each time it rings."""
+    """A state that others wait for: each waiter checks its own condition again after every
+    `notify`.
+    """
 
     def __init__(self) -> None:
         self._waiters: set[asyncio.Future[None]] = set()
 
-    def ring(self) -> None:
-        """Something has changed; everybody who waits looks again."""
+    def notify(self) -> None:
+        """Something has changed: let all waiters check their conditions."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Return once ``holds()`` is true, looked at now and at each ring. No time limit."""
+        """Return once ``holds()`` is true, checked now and after each `notify`. No time limit."""
         while not holds():
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiters.add(waiter)

@@ -29,8 +29,8 @@ def _this_python() -> str:
 class TelemetryFaults:
     """What goes wrong with the Telemetry API.
 
-    ``status``: every subscription is answered with it (202: as AWS's own emulator does);
-    ``is_silent``: with nothing.
+    ``status``: every subscription gets this answer (202: as AWS's own emulator does).
+    ``is_silent``: no subscription is answered.
     ``is_doubled``: each batch is delivered twice. ``is_shuffled``: the events of a batch come in
     any order.
     """
@@ -55,7 +55,7 @@ class Config:
     ``wrapper``: AWS_LAMBDA_EXEC_WRAPPER. ``env``: the function's own variables, seen by extensions
     too; they win.
     ``tracing``: what Lambda-Runtime-Trace-Id looks like. ``log_format``: of the function's logs;
-    ``telemetry``: see there.
+    ``telemetry``: faults of its Telemetry API.
     ``max_concurrency``: of Managed Instances, events at a time; 0 is as many as the runtime asks
     for.
     ``reserved_concurrency``: events at a time that callers may wait for, None is any number.
@@ -65,7 +65,7 @@ class Config:
     ``invocation_id``: send the per-attempt Lambda-Runtime-Invocation-Id.
     ``is_observed``: keep a history for the page, and note what the function gets.
     ``http_format`` and ``routes``: what requests over plain HTTP become.
-    Ports: 0 is any free one; of ``http_port``, None is none.
+    Ports: 0 is any free one; without an ``http_port`` (None), plain HTTP is not served.
     """
 
     command: Sequence[str] = ()
@@ -100,18 +100,18 @@ class Config:
 
     @property
     def is_managed(self) -> bool:
-        """Runs as Lambda Managed Instances do: extensions may have SHUTDOWN only."""
+        """Whether it runs as on Lambda Managed Instances, where extensions get no INVOKE."""
         return self.initialization_type == MANAGED_INSTANCES
 
     @property
     def has_snapshot(self) -> bool:
-        """Goes on after init from a snapshot, as functions with SnapStart do."""
+        """Whether it continues after init from a snapshot, as functions with SnapStart do."""
         return self.initialization_type == SNAP_START
 
     @property
     def is_json_logged(self) -> bool:
-        """The function's lines that are JSON objects are objects to the Telemetry API. Managed
-        Instances have no other format.
+        """Whether the Telemetry API reports a line that is a JSON object as an object. On Managed
+        Instances it always does.
         """
         return self.log_format == "JSON" or self.is_managed
 

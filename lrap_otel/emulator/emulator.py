@@ -52,12 +52,11 @@ LOGS_API = "/2020-08-15/logs"
 
 
 class Emulator:
-    """``async with Emulator(config) as emulator``: serves inside the block, and leaves no process
-    behind after it.
+    """``async with Emulator(config) as emulator``: serves inside the block; no process is left
+    after it.
 
-    ``output`` holds (source, line) of everything printed; ``on_line`` and ``on_step`` hear of it as
-    it happens.
-    ``outcomes`` holds every ended invocation; ``otlp`` what was exported.
+    ``output`` holds (source, line) of everything printed; ``on_line`` and ``on_step`` are called as
+    it happens. ``outcomes`` holds every ended invocation; ``otlp`` what was exported.
     """
 
     def __init__(
@@ -74,13 +73,13 @@ class Emulator:
         self._invoke_api = InvokeApi(self.begin, config, self._step)
         self._web: WebServer | None = None
         self._front = HttpFront(self.begin, config, self._invoke_api)
-        # Those whose turn it is.
+        # Invocations that are running.
         self._open: list[Invocation] = []
         self._tap: Tap | None = None
         self._sandbox: Sandbox | None = None
         self._ended = Changes()
-        # One event at a time, but under Managed Instances; one init and one end of a sandbox at a
-        # time in any case.
+        # One event at a time, except under Managed Instances. `_change`: one init or one end of a
+        # sandbox at a time, always.
         self._turn = contextlib.nullcontext() if config.is_managed else asyncio.Lock()
         self._change = asyncio.Lock()
         self._init_ran_out_of_time = False
@@ -134,16 +133,16 @@ class Emulator:
 
     @property
     def invoke_url(self) -> str:
-        """Where events are posted."""
+        """The URL to which events are posted."""
         return f"http://127.0.0.1:{self._web.port if self._web else 0}{PATH}"
 
     @property
     def http_url(self) -> str:
-        """Where plain HTTP goes."""
+        """The URL for plain HTTP requests."""
         return self._front.url
 
     def otlp_elsewhere(self) -> dict[str, str]:
-        """Variables of the function that send what it exports to somebody else than ``otlp``, with
+        """Variables of the function that send its telemetry to another receiver than ``otlp``, with
         their URLs (no credentials, no query).
         """
         return {
@@ -177,8 +176,8 @@ class Emulator:
         trace_id: str | None = None,
         request_id: str | None = None,
     ) -> tuple[Invocation, asyncio.Task[Outcome]]:
-        """Send an event: the invocation (its ``result`` comes as soon as the function gives it) and
-        the task that ends with it.
+        """Send an event. Returns the invocation, whose ``result`` comes as soon as the function
+        gives it, and a task that ends when the invocation does.
 
         ``client_context`` is JSON as the runtime sees it; ``trace_id`` the whole X-Ray header,
         which otherwise is made up.
@@ -208,19 +207,21 @@ class Emulator:
         return await task
 
     async def outcome(self, number: int) -> Outcome:
-        """The invocation that ended as ``number``, counted from 0; waits for it."""
+        """The outcome with this number, counted from 0 in the order in which invocations end; waits
+        for it.
+        """
         await self._ended.until(lambda: len(self.outcomes) > number)
         return self.outcomes[number]
 
     async def shutdown(self, reason: Reason = "spindown") -> list[ExtensionReport]:
-        """End the sandbox as Lambda would, after the invocations that run; the next event starts a
-        new one.
+        """End the sandbox as Lambda would, once running invocations have ended; the next event
+        starts a new sandbox.
         """
         await asyncio.gather(*self._running)
         async with self._turn:
             reports = await self._reset(self._sandbox, reason)
         if reason == "spindown":
-            # The next sandbox is another one. A reset leaves the folder as it is.
+            # The next sandbox has a new /tmp. A reset keeps what is in it.
             for each in self._folder.iterdir():
                 each.unlink()
         return reports
@@ -258,11 +259,13 @@ class Emulator:
                 invocation, outcome, measure(self._sandbox.processes() if self._sandbox else ())
             )
             self._forget_payloads()
-        self._ended.ring()
+        self._ended.notify()
         return outcome
 
     def _forget_payloads(self) -> None:
-        """Of all but the last outcomes: whoever shows them has, and the history keeps its own."""
+        """Drop the payloads of all but the last outcomes: they have been shown by now, and the
+        history has copies.
+        """
         number = len(self.outcomes) - KEPT_PAYLOADS
         if number >= 0:
             old = self.outcomes[number]
@@ -298,8 +301,8 @@ class Emulator:
         return self._sandbox
 
     async def _init(self, sandbox: Sandbox, invocation: Invocation | None = None) -> float:
-        """The milliseconds that Lambda reports as init: 0 where none was needed, or where it ran
-        within the invocation.
+        """The milliseconds that Lambda reports as init: 0 if none was needed, or if it ran within
+        the invocation.
         """
         async with self._change:
             if sandbox.is_ready:
@@ -361,8 +364,8 @@ class Emulator:
         if path == telemetry_api.PATH:
             sandbox = self._the_sandbox()
             return await sandbox.telemetry.answer(request, sandbox.extensions.registered)
-        # A runtime that nobody here starts may come before the first event; it finds its sandbox
-        # waiting.
+        # A runtime that was started by hand may poll before the first event: its sandbox is made
+        # then.
         if path.startswith(runtime_api.PREFIX):
             return await self._the_sandbox().runtime.answer(request)
         if path.startswith(extensions_api.PREFIX):
@@ -372,7 +375,7 @@ class Emulator:
     def _line(self, source: str, text: str) -> None:
         self.output.append((source, text))
         line = Line(time.time(), source, text)
-        # Of several at a time, nobody knows whose it is.
+        # A line of several invocations at a time could be of any: each gets it.
         for invocation in self._open:
             if len(invocation.lines) < KEPT_LINES:
                 invocation.lines.append(line)

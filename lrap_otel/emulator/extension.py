@@ -34,15 +34,15 @@ class Extension:
 
     @property
     def is_idle(self) -> bool:
-        """Waits for its next event, and has fetched all that went before."""
+        """Whether it waits for its next event, with every earlier one fetched."""
         return self.state == "Ready"
 
     @property
     def may_poll(self) -> bool:
-        """Has not asked already, and has not said that it failed."""
+        """Whether it may ask for an event: it does not wait yet, and has reported no failure."""
         return self.state in {"Registered", "Running"}
 
-    def tell(self, event: dict[str, Any]) -> None:
+    def deliver(self, event: dict[str, Any]) -> None:
         """Give it an event it subscribed to: now if it waits, else when it asks."""
         if event["eventType"] not in self.events:
             return
@@ -59,7 +59,7 @@ class Extension:
         return await self._waiting
 
     def report_error(self, state: State, error_type: str) -> None:
-        """It said that its init, or it itself, has failed."""
+        """Take its report that its init, or it itself, has failed."""
         self.error_type = error_type
         self._move(state)
 
@@ -71,4 +71,4 @@ class Extension:
 
     def _move(self, state: State) -> None:
         self.state = state
-        self._changes.ring()
+        self._changes.notify()

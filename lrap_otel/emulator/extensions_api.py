@@ -1,4 +1,6 @@
-"""The Extensions API: who has registered, who waits for what, and what each is told."""
+"""The Extensions API: which extensions have registered, and the events that each waits for and
+gets.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,8 @@ METHODS = {"register": "POST", "event/next": "GET", "init/error": "POST", "exit/
 
 
 class ExtensionsApi:
-    """What the extensions of one sandbox talk to. ``files`` are the names of those Lambda starts;
-    any other is internal.
+    """The Extensions API of one sandbox. ``files`` are the names of the extensions that Lambda
+    starts; any other is internal.
     """
 
     def __init__(
@@ -35,7 +37,7 @@ class ExtensionsApi:
         changes: Changes,
         on_ready: Callable[[Extension], None],
     ) -> None:
-        """``on_ready`` hears of each extension that asks for its first event."""
+        """``on_ready`` is called with each extension that asks for its first event."""
         self.registered: dict[str, Extension] = {}
         self.is_open = True
         self._config = config
@@ -58,7 +60,7 @@ class ExtensionsApi:
         return [name for name in self._files if name not in self.registered]
 
     def busy(self) -> list[str]:
-        """Names that hold an invocation, or init, open."""
+        """Names of extensions that have not finished an invocation, or init."""
         return [extension.name for extension in self.registered.values() if not extension.is_idle]
 
     def invoke(self, invocation: Invocation) -> None:
@@ -72,12 +74,12 @@ class ExtensionsApi:
         if invocation.trace_header:
             event["tracing"] = {"type": "X-Amzn-Trace-Id", "value": invocation.trace_header}
         for extension in self.registered.values():
-            extension.tell(event)
+            extension.deliver(event)
 
     def shutdown(self, reason: str, deadline_ms: int) -> None:
         """SHUTDOWN to everybody who asked for it."""
         for extension in self.registered.values():
-            extension.tell(
+            extension.deliver(
                 {"eventType": "SHUTDOWN", "deadlineMs": deadline_ms, "shutdownReason": reason}
             )
 
@@ -104,7 +106,7 @@ class ExtensionsApi:
             return refused
         extension = Extension(name, name not in self._files, events or [], self._changes)
         self.registered[name] = extension
-        self._changes.ring()
+        self._changes.notify()
         return self._welcome(
             extension, with_account="accountId" in request.header("Lambda-Extension-Accept-Feature")
         )

@@ -36,7 +36,7 @@ INVOCATION_ID = "faas.invocation_id"
 
 class Entry:
     """One invocation, or a trace that none of ours belongs to; ``number`` counts them, ``change``
-    is the last change.
+    is the number of its last change.
     """
 
     def __init__(self, number: int, identifier: str) -> None:
@@ -47,7 +47,7 @@ class Entry:
         self.event = b""
         self.result = b""
         self.is_stripped = False
-        # Until its end, when `facts` holds what is shown of both.
+        # None once it has ended: what is shown of it is in `facts` then.
         self.invocation: Invocation | None = None
         self.is_local = False
         self.facts: dict[str, Any] = {}
@@ -60,7 +60,7 @@ class Entry:
 
     @property
     def size_bytes(self) -> int:
-        """Of the bodies it keeps."""
+        """The size of the bodies it keeps."""
         return (
             len(self.event) + len(self.result) + (len(self.received.body) if self.received else 0)
         )
@@ -157,7 +157,7 @@ class History:
         entry.invocation, entry.usage, entry.result = None, usage, outcome.payload
         entry.previous_end_s, self._last_end_s = self._last_end_s, time.time()
         if self._init_ms:
-            # Nothing was frozen between an init and its first event that the last sandbox ended.
+            # The previous end was in the last sandbox: this one has not been frozen since its init.
             entry.init_ms, entry.previous_end_s, self._init_ms = self._init_ms, 0.0, 0.0
         self._body_bytes += entry.size_bytes
         self._forget_bodies()
@@ -170,15 +170,15 @@ class History:
         while self._export_bytes > KEPT_EXPORT_BYTES:
             self._export_bytes -= self._exports.popleft().ByteSize()
             self._first_export += 1
-        self.changes.ring()
+        self.changes.notify()
 
     def exports(self, start: int) -> tuple[int, list[Message]]:
-        """Those from number ``start`` on that are still here, and the number after the last."""
+        """The number of the next export to come, and the kept ones from number ``start`` on."""
         skipped = max(0, start - self._first_export)
         return self._first_export + len(self._exports), list(self._exports)[skipped:]
 
     def add_spans(self, spans: Iterable[Span]) -> None:
-        """Each to its invocation; a trace of others becomes an entry of its own."""
+        """Add each to its invocation; a trace without an invocation becomes an entry of its own."""
         for span in spans:
             trace = self._traces.setdefault(span.trace_id_hex, {})
             self._span_count += span.span_id_hex not in trace
@@ -187,7 +187,7 @@ class History:
             is_root = not span.parent_id_hex and not self._is_ours(trace)
             if request_id or is_root:
                 entry = self._entry(str(request_id or span.trace_id_hex))
-                # Its init has its id as well.
+                # The span of an invocation's init has the same request id, and is not its own span.
                 if (
                     entry.span is None
                     or span.kind == "SERVER"
@@ -292,8 +292,8 @@ class History:
         return detail | _told(entry, facts) if facts else detail
 
     def _spans_of(self, entry: Entry) -> list[Span]:
-        """Its own span, all below it, all above it, and some others of the trace; by
-        their start.
+        """The entry's own span, its descendants and ancestors, and some others of the trace, sorted
+        by start.
         """
         own = entry.span
         if own is None:
@@ -342,7 +342,7 @@ class History:
     def _changed(self, entry: Entry) -> None:
         self._change += 1
         entry.change = self._change
-        self.changes.ring()
+        self.changes.notify()
 
 
 def _facts(invocation: Invocation) -> dict[str, Any]:

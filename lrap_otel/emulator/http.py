@@ -64,7 +64,7 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The target without its query, and without scheme and host where the client sent them."""
+        """The target without its query, and without scheme and host if the client sent them."""
         path = self.target.partition("?")[0]
         if path.startswith("http://"):
             path = "/" + path[len("http://") :].partition("/")[2]

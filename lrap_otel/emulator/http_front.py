@@ -30,7 +30,7 @@ class HttpFront:
     """Listens for any method and any path."""
 
     def __init__(self, begin: Begin, config: Config, api: InvokeApi) -> None:
-        """`begin` is `Emulator.begin`; `api` counts who waits for a result."""
+        """`begin` is `Emulator.begin`; `api` counts the callers that wait for a result."""
         self._begin = begin
         self._config = config
         self._api = api
@@ -38,12 +38,12 @@ class HttpFront:
 
     @property
     def url(self) -> str:
-        """Where requests go."""
+        """The URL for requests."""
         return f"http://127.0.0.1:{self._server.port if self._server else 0}/"
 
     async def start(self, port: int) -> None:
         """Listen on 127.0.0.1; 0 is any free port."""
-        # An event is at most 6 MB, of which a body in base64 is more than it was.
+        # The event, which contains the body, is at most 6 MB.
         application = web.Application(client_max_size=MAX_EVENT_BYTES)
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._server = WebServer(application)
@@ -77,7 +77,7 @@ class HttpFront:
             self._api.leave_place()
 
     async def _stream(self, request: web.Request, invocation: Invocation) -> web.StreamResponse:
-        """Give a streamed result on as it comes, once its head is here; any other as a whole."""
+        """Pass a streamed result on as it comes, once its head is here; any other as a whole."""
         pieces = invocation.listen()
         start = b""
         while (piece := await pieces.get()) is not None and not invocation.result.done():

@@ -106,7 +106,7 @@ class Invocation:
             self._listener.put_nowait(None)
 
     def fail(self, error_type: str, message: str) -> None:
-        """The platform gives the caller an error, where the function gave nothing."""
+        """Give the caller the platform's error, if the function has given no result."""
         text = f"RequestId: {self.request_id} Error: {message}"
         self.finish(
             Result(json.dumps({"errorType": error_type, "errorMessage": text}).encode(), error_type)

@@ -165,7 +165,7 @@ class InvokeApi:
             )
 
     def take_place(self) -> None:
-        """One more caller waits; 429 if there are as many as may."""
+        """Count one more waiting caller; 429 if no more may wait."""
         limit = self._config.reserved_concurrency
         if limit is not None and self._callers >= limit:
             reason = "ReservedFunctionConcurrentInvocationLimitExceeded"
@@ -203,7 +203,7 @@ def _about(request: web.Request) -> dict[str, Any]:
 
 def _reply(result: Result, headers: dict[str, str]) -> web.Response:
     headers |= {"Content-Type": result.content_type or "application/json"}
-    # A plain client sees no trailers, so that a streamed error's stand among the fields.
+    # A plain client sees no trailers, so a streamed error's are sent as header fields.
     headers |= result.trailers
     if result.error_type:
         headers["X-Amz-Function-Error"] = "Unhandled"

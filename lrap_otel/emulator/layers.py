@@ -38,7 +38,7 @@ exec "$@"
 
 
 def ours(scratch: Path) -> tuple[Path, Path]:
-    """The executable of this project's extension, and its wrapper: a checkout's, or, where only the
+    """The executable of this project's extension, and its wrapper: a checkout's, or, if only the
     package is installed, two that are written to ``scratch``.
     """
     extension, wrapper = ABOVE / "opt/entrypoint", ABOVE / "opt/wrapper"

@@ -61,8 +61,8 @@ class LogPipe:
         return bool(data)
 
     def _frame_end(self) -> int:
-        """Where the first frame ends; 0 if its head is not here. What is no frame is
-        thrown away.
+        """The end of the first frame; 0 if its head has not come yet. Bytes that are no frame are
+        dropped.
         """
         if len(self._rest) < HEAD_BYTES:
             return 0

@@ -229,8 +229,8 @@ def _add_what_to_do(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it; 0 when every step succeeded, else 1 and a line for each that did not, 130 after
-    Ctrl-C.
+    """Run the command. Returns 0 if every step succeeded, 1 after a line for each that did not, 130
+    after Ctrl-C.
     """
     terminal = Terminal(sys.stdout)
     missing = [str(file) for file in args.event if not file.is_file()]
@@ -295,8 +295,8 @@ async def _start_and_serve(session: Session, events: list[Path]) -> None:
 
 
 def _port(asked: int | None, default: int, *, is_fixed: bool) -> int:
-    """What was asked for; else the default if somebody will look for it and it is free;
-    else any.
+    """The port that was asked for; else the default, if clients expect it (`is_fixed`) and it is
+    free; else 0, any free one.
     """
     if asked is not None:
         return asked

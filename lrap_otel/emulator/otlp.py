@@ -122,7 +122,7 @@ class Receiver:
                 self.history.add_logs(logs)
         if self.history:
             self.history.export(message)
-        self._changes.ring()
+        self._changes.notify()
 
     async def _traces(self, request: web.Request) -> web.Response:
         return await self._accept(

@@ -27,7 +27,7 @@ class ExtensionReport:
 
     @property
     def is_clean(self) -> bool:
-        """Nothing to complain about: it ended by itself with 0, or never asked to be told."""
+        """Whether it ended by itself with 0, or had not subscribed to SHUTDOWN."""
         return not self.subscribed or (
             self.shutdown_seen and not self.killed and self.exit_code == 0
         )

@@ -15,7 +15,7 @@ NAME = "lrap.proxy.overhead"
 
 @dataclass(frozen=True)
 class Overhead:
-    """Seconds; ``p50_s`` is None where the histogram has no explicit buckets."""
+    """Seconds; ``p50_s`` is None if the histogram has no explicit buckets."""
 
     endpoint: str
     count: int

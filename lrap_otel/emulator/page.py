@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 FILE = Path(__file__).with_name("page.html")
 LINES = "application/x-ndjson"
-# A stream says so little more often that a client which has gone is noticed.
+# A stream that has nothing to send sends an empty line this often: so a client that has gone is
+# noticed.
 HEARTBEAT_S = 15.0
 MAX_IMPORT_BYTES = 256 * 1024 * 1024
 SIGNALS: dict[str, type[Message]] = {
@@ -66,7 +67,7 @@ class Page:
 
     async def _page(self, _: web.Request) -> web.Response:
         text = FILE.read_text("utf-8")
-        # Nothing from elsewhere can be loaded or run, whatever an event holds.
+        # The page loads and runs nothing but its own content, even if an event contains HTML.
         allowed = "; ".join(
             f"{kind}-src {' '.join(_hashes(text, tag))}"
             for kind, tag in (("script", "script"), ("style", "style"))

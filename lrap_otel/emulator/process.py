@@ -88,7 +88,7 @@ class Process:
             os.killpg(self._popen.pid, number)
 
     async def destroy(self) -> None:
-        """Leave nothing of it behind, and return when it has been reaped."""
+        """Kill all of its group, and return once it has been reaped."""
         self.signal(signal.SIGKILL)
         await asyncio.wait([self.exited])
         for pipe in (*self._pipes, self._log_pipe):

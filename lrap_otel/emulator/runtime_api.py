@@ -31,7 +31,7 @@ ERROR_TYPE = re.compile(r"(Runtime|Function)\.[A-Z][a-zA-Z]+")
 
 
 class State(Enum):
-    """Where the runtime is; the values are the names in Lambda's own error messages."""
+    """What the runtime is doing; the values are the names in Lambda's own error messages."""
 
     STARTED = "RuntimeStartedState"
     INIT_ERROR = "RuntimeInitErrorState"
@@ -45,7 +45,7 @@ class State(Enum):
 
 
 class RuntimeApi:
-    """What one runtime process talks to. A new process means a new object."""
+    """The Runtime API of one runtime process. A new process gets a new object."""
 
     def __init__(self, changes: Changes, *, has_snapshot: bool = False) -> None:
         """``has_snapshot``: a runtime may wait for the restore of its sandbox."""
@@ -64,8 +64,8 @@ class RuntimeApi:
                 "restore/error": ("POST", self._restore_error),
             }
         self._current: Invocation | None = None
-        # First in, first out, and alive or not: Lambda does not notice a poller that hung up (it
-        # swallows the next event).
+        # First in, first out, alive or not: Lambda does not notice that a poller hung up, and its
+        # next event is lost.
         self._pollers: deque[asyncio.Future[Invocation]] = deque()
 
     @property
@@ -140,7 +140,7 @@ class RuntimeApi:
         self.restore_error = Result(
             await request.body(), _error_type(request, "Runtime.RestoreError")
         )
-        self._changes.ring()
+        self._changes.notify()
         return json_reply(*ACCEPTED)
 
     async def _result(self, request: Request, request_id: str, kind: str) -> Reply:
@@ -215,7 +215,7 @@ class RuntimeApi:
 
     def _move(self, state: State) -> None:
         self.state = state
-        self._changes.ring()
+        self._changes.notify()
 
     def _not_allowed(self, wanted: str) -> Reply:
         text = (
@@ -259,7 +259,7 @@ class ManagedRuntimeApi(RuntimeApi):
         poller: asyncio.Future[Invocation] = asyncio.get_running_loop().create_future()
         self._pollers.append(poller)
         self._has_polled = True
-        self._changes.ring()
+        self._changes.notify()
         return _event(await poller)
 
     def _find(self, request_id: str) -> Invocation | None:

@@ -88,7 +88,7 @@ def command_for(
 
 def runtime_of(command: Sequence[str], handler: str) -> str:
     """The runtime's name as AWS_EXECUTION_ENV has it, such as ``python3.13``; this interpreter's if
-    there is no handler to tell by.
+    there is no handler.
     """
     if not handler:
         return f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -162,8 +162,8 @@ def _node_command(handler: str, folder: Path, environment: Mapping[str, str]) ->
 
 
 def _node_modules(folder: Path, node: str, environment: Mapping[str, str]) -> Iterator[Path]:
-    """Where Node looks for packages: upwards from the code, NODE_PATH, and where npm installs
-    globally.
+    """The folders in which Node looks for packages: upwards from the code, NODE_PATH, and npm's
+    global one.
     """
     for above in (folder.absolute(), *folder.absolute().parents):
         yield above / "node_modules"

@@ -61,7 +61,9 @@ class Sandbox:
         on_step: OnStep,
         tap: Tap | None = None,
     ) -> None:
-        """``tap``: what the runtime talks to in the place of whatever its wrapper leads it to."""
+        """``tap``: the runtime connects to it, and it to the address that the runtime's wrapper
+        gave.
+        """
         files = config.extension_files()
         self.changes = Changes()
         self.runtime = (
@@ -89,7 +91,7 @@ class Sandbox:
         """Extensions, then the runtime, until everybody has asked for an event; SandboxError when
         that does not come about within ``timeout_s``.
 
-        It is tried once: what went wrong is raised again for whoever else waited.
+        It is tried once: after a failure, every later call raises the same error.
         """
         if self._init_error:
             raise self._init_error
@@ -97,7 +99,7 @@ class Sandbox:
             await self._init(timeout_s)
         except SandboxError as error:
             self._init_error = error
-            self._tell_init_error(error)
+            self._report_init_error(error)
             raise
 
     async def invoke(self, invocation: Invocation) -> None:
@@ -193,7 +195,7 @@ class Sandbox:
         self.platform.restored(began_s, time.time())
         self._on_step(f"restored from its snapshot ({(time.time() - began_s) * 1000:.0f} ms)")
 
-    def _tell_init_error(self, error: SandboxError) -> None:
+    def _report_init_error(self, error: SandboxError) -> None:
         end = "timeout" if isinstance(error, SandboxTimeoutError) else "error", error.error_type
         if not self.runtime.is_ready:
             self.platform.runtime_initialized(*end)
@@ -274,7 +276,7 @@ class Sandbox:
 
     async def _find_worker(self, ends_at_s: float) -> None:
         while not self.runtime.can_take_event:
-            # Whoever waits hears of a free worker; the first to look takes it.
+            # All waiting invocations are notified of a free worker; the first that runs takes it.
             is_free = await self._comes_true(lambda: self.runtime.can_take_event, ends_at_s)
             if not is_free and time.monotonic() >= ends_at_s:
                 raise SandboxTimeoutError("no worker of the runtime polled in time")

@@ -1,5 +1,5 @@
-"""The end of a sandbox: the runtime first, then SHUTDOWN to the extensions, and SIGKILL to whoever
-is late.
+"""The end of a sandbox: the runtime first, then SHUTDOWN to the extensions, and SIGKILL to those
+that are late.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ async def shut_down(sandbox: Sandbox, reason: Reason) -> list[ExtensionReport]:
     deadline_ms = int((time.time() + budget_s) * 1000)
     await _end_runtime(sandbox, budget_s * RUNTIME_SHARE)
     sandbox.extensions.shutdown(reason, deadline_ms)
-    # Its processes run once more, and what the platform has to tell does not wait any longer.
+    # The processes run once more, and get the platform's waiting events at once.
     sandbox.telemetry.thaw(at_once=True)
     endings = [
         _end_extension(sandbox, process, began_s, budget_s)

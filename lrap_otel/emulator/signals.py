@@ -26,7 +26,7 @@ TEMPORALITIES = ("UNSPECIFIED", "DELTA", "CUMULATIVE")
 
 @dataclass(frozen=True)
 class Scope:
-    """Who made it."""
+    """The instrumentation scope of a signal."""
 
     name: str
     version: str

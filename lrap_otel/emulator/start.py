@@ -104,7 +104,7 @@ def _code_folder(
 def _command(
     args: argparse.Namespace, described: template.Described, folder: Path, env: dict[str, str]
 ) -> tuple[list[str], str]:
-    """The command line, and the handler where there is one."""
+    """The command line, and the handler if there is one."""
     words = list(args.command)
     if words and not is_handler(words, args.cwd):
         if "/" in words[0]:

@@ -1,8 +1,9 @@
-"""Between the runtime and whatever it talks to: bytes pass as they are, and what the function got
-is noted.
+"""A proxy between the runtime and the Runtime API address that it was given: bytes pass unchanged,
+and what the function got is recorded.
 
-A proxy extension may change what Lambda delivers. The last link of the chain that starts the
-runtime is a shell that notes where the runtime would have gone and sends it here instead.
+So events are recorded as the function gets them, after any proxy extension has changed them. The
+last command in the chain that starts the runtime is a shell: it writes the address it was given to
+a file, and starts the runtime with this proxy's address in its place.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Tap:
         on_event: Callable[[str, Received], None],
         on_answer: Callable[[str, float], None],
     ) -> None:
-        """``note`` is the file in which the runtime's shell notes where it would have gone."""
+        """``note`` is the file to which the shell writes the address it was given."""
         self._note = note
         self._on_event = on_event
         self._on_answer = on_answer
@@ -66,7 +67,7 @@ class Tap:
         self._port = self._server.sockets[0].getsockname()[1]
 
     def command(self, command: Sequence[str]) -> list[str]:
-        """The runtime's command, sent here."""
+        """The runtime's command line, with the shell that makes it use this proxy."""
         return ["/bin/sh", "-c", SCRIPT, str(self._note), f"127.0.0.1:{self._port}", *command]
 
     async def close(self) -> None:
@@ -116,8 +117,8 @@ async def _copy(
 
 
 class _Observer:
-    """Follows the requests and replies of one connection; what it does not understand ends its
-    watch and nothing else.
+    """Follows the requests and replies of one connection; bytes that it cannot parse end the
+    recording, not the connection.
     """
 
     def __init__(

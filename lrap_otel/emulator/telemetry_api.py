@@ -1,4 +1,4 @@
-"""The Telemetry API: who has subscribed to what, and the batches that each is sent.
+"""The Telemetry API: the subscriptions of extensions, and the batches that each gets.
 
 Source: AWS Lambda developer guide, "Telemetry API", "Telemetry API reference", "Event schema
 reference".
@@ -39,7 +39,7 @@ BUFFERING = {
     "timeoutMs": (25, 30_000, 1_000),
 }
 RESERVED_PORT = 9001
-# Of what a subscriber has not taken yet; what comes while there is more is dropped and counted.
+# The most that waits for one subscriber; events beyond it are dropped and counted.
 BACKLOG_BYTES = 16 * 1024 * 1024
 ATTEMPT_S = 5.0
 FIRST_PAUSE_S = 0.05
@@ -70,8 +70,8 @@ class Event:
 
 
 class TelemetryApi:
-    """One sandbox's. Subscriptions are taken until init is over; what has happened before one is
-    sent to it as well.
+    """The Telemetry API of one sandbox. Subscriptions are taken until init is over, and get the
+    events before them as well.
     """
 
     def __init__(self, config: Config) -> None:
@@ -97,7 +97,7 @@ class TelemetryApi:
 
     def platform(self, kind: str, record: dict[str, Any], at_s: float | None = None) -> None:
         """An event of the platform's; ``kind`` without its prefix."""
-        self._tell(
+        self._publish(
             Event(time.time() if at_s is None else at_s, "platform", f"platform.{kind}", record)
         )
 
@@ -109,7 +109,7 @@ class TelemetryApi:
         if self._config.is_json_logged and text.lstrip().startswith("{"):
             with contextlib.suppress(ValueError, RecursionError):
                 record = json.loads(text)
-        self._tell(Event(time.time() if at_s is None else at_s, source, source, record))
+        self._publish(Event(time.time() if at_s is None else at_s, source, source, record))
 
     def close_subscriptions(self) -> None:
         """Init is over."""
@@ -141,7 +141,7 @@ class TelemetryApi:
             *(subscription.close() for subscription in self._subscriptions.values())
         )
 
-    def _tell(self, event: Event) -> None:
+    def _publish(self, event: Event) -> None:
         if self.is_open:
             self._history.append(event)
         for subscription in self._subscriptions.values():
@@ -331,7 +331,7 @@ class Subscription:
         return batch
 
     async def _post(self, session: aiohttp.ClientSession, url: str, batch: list[bytes]) -> None:
-        """Until it is acknowledged; given up, and counted as dropped, after so many attempts."""
+        """Post a batch until it is acknowledged; after `ATTEMPTS` it is dropped and counted."""
         body = b"[" + b",\n".join(batch) + b"]"
         pause_s = FIRST_PAUSE_S
         for _ in range(ATTEMPTS):

@@ -16,7 +16,7 @@ LABEL_WIDTH = 12
 
 
 class Terminal:
-    """Writes to ``stream``. Colour only on a terminal, and not with NO_COLOR set; ASCII where the
+    """Writes to ``stream``. Colour only on a terminal, and not with NO_COLOR set; ASCII if the
     encoding has no more.
     """
 

@@ -1,4 +1,4 @@
-"""Whose spans are whose: each span by the invocation that it, or an ancestor of it, belongs to."""
+"""Assigns each span to the invocation that it, or an ancestor of it, belongs to."""
 
 from __future__ import annotations
 

@@ -15,15 +15,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Between two attempts after a failure: at first this, then twice as long each time, up to the
-# limit. An extension that does not ask keeps its sandbox busy, so what passes soon is asked again
-# soon.
+# The pauses between attempts after a failure: the first, doubled each time up to the longest. An
+# extension that does not ask for events keeps its sandbox busy, so the first is short.
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 30.0
-# Of different failures: so many are said.
+# How many different failures are logged.
 _SAID_LIMIT = 8
 
-# Far above any: what Lambda says of an invocation is a few hundred bytes.
+# Far above any reply: what Lambda says of an invocation is a few hundred bytes.
 _REPLY_LIMIT_BYTES = 1_048_576
 # Lambda freezes a sandbox within a few milliseconds.
 _LOOK_MS = 10
@@ -61,8 +60,8 @@ class Client:
         """Wait for the register reply: ``functionName``, ``functionVersion``, ``handler`` and
         perhaps ``accountId``.
 
-        `RefusedError` where Lambda says no, `DisconnectedError`, `RemoteProtocolError` or OSError
-        if it goes away.
+        Raises `RefusedError` if Lambda refuses; `DisconnectedError`, `RemoteProtocolError` or
+        OSError if the connection breaks.
         """
         reply, body = _read_reply(self._stream)
         if reply.status != 200:
@@ -80,7 +79,7 @@ class Client:
 
         It never gives up: an extension that ends before SHUTDOWN takes the sandbox with it.
         `when_quiet` is called once it is clear that the sandbox goes on running with nothing to do.
-        Each kind of failure is said once.
+        Each kind of failure is logged once.
         """
         pause_s = self._retry_pause_s
         while True:
@@ -104,8 +103,8 @@ class Client:
             log.warning(f"{what}; asking again, less and less often")
 
     def _is_quiet(self) -> bool:
-        """Nothing comes in a while in which we run; a freeze in between, however long, counts as
-        one look.
+        """Whether nothing comes while this process runs for a while; a freeze in between, however
+        long, counts as one look.
         """
         poll = select.poll()
         poll.register(self._stream.socket, select.POLLIN)
@@ -133,7 +132,7 @@ def _read_reply(stream: Stream) -> tuple[Response, bytes]:
 
 
 def _object(body: bytes) -> dict[str, object]:
-    """A JSON object; an empty one where Lambda sent something else."""
+    """A JSON object; an empty one if Lambda sent something else."""
     try:
         value = json_scan.loads(body.decode("utf-8", "replace"))
     except ValueError:

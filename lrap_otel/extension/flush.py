@@ -15,11 +15,11 @@ BUSY_AFTER = 3
 # costs as much for ten spans as for one, and leaves the function's caches cold.
 BUSY_FLUSH_MS = 500
 BUSY_UNFLUSHED = 10
-# At 7 % of a CPU, five to seven of the default budget are what its imports take.
+# At 7 % of a CPU, the telemetry process's imports take five to seven holds of the default budget.
 HOLDS_FOR_READY = 8
-# Of the channel's room: what a telemetry process that is paused may leave unread before a hold
-# gives it time, and before it runs beside the function, which is slower for it. What is lost then
-# would be lost for good.
+# How full the channel may get while the telemetry process is paused: before a hold gives it time,
+# and before it runs beside the function, which slows the function down. Records that find no room
+# are lost.
 UNREAD_BEFORE_HOLD = 0.25
 UNREAD_BEFORE_RUNNING = 0.5
 

@@ -29,7 +29,7 @@ _LONGEST_MS = 5_400_000
 
 
 class Lifecycle:
-    """Answers the Extensions API's events. `telemetry` is None where there is none to flush.
+    """Answers the Extensions API's events. `telemetry` is None if there is none to flush.
 
     Each step runs through the `recorder`: an extension that ends before SHUTDOWN takes the sandbox
     with it.
@@ -122,12 +122,13 @@ class Lifecycle:
             and not self._invocations.was_delivered(request_id)
             and not self._recorder.failures
         ):
-            self._warn_once()  # of a dead one the wait was over before the event could come
-        # The INVOKE of a retry may come before its event: it must not find the result of this one.
+            self._warn_once()  # without a telemetry process the wait ends before the event can come
+        # A retry has the same request id, and its INVOKE may come before its event: it must not
+        # find the end of this attempt.
         self._invocations.forget_end(request_id)
 
     def _is_awaited(self, request_id: str) -> bool:
-        """Its result may still come through us."""
+        """Whether its result may still come through the proxy."""
         if self._invocations.was_delivered(request_id):
             return self._invocations.is_open(request_id)
         return bool(self._polls.waiting)

@@ -111,8 +111,8 @@ class ProcessPauser:
             self._invocations.observer = self.update
 
     def update(self) -> None:
-        """Stop or continue the process by what is so now. Called after each change, so that the
-        last caller sees the last change.
+        """Stop or continue the process by the present state. Called after each change of it, so
+        that the last caller sees the last change.
         """
         with self._lock:
             self._stop(is_wanted=self._is_function_busy() and self._may_pause())

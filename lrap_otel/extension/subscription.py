@@ -36,8 +36,8 @@ _AFTER_RUNTIME_MS, _LIMIT_MS, _LOOK_AGAIN_MS = 20, 250, 2
 
 
 class Subscription:
-    """One request on its way, on a connection of its own: whatever becomes of it, events are asked
-    for on the other.
+    """One request on its way, on a connection of its own: if that breaks, the connection on which
+    events are asked for does not.
     """
 
     __slots__ = ("_socket",)
@@ -45,7 +45,7 @@ class Subscription:
     def __init__(
         self, address: tuple[str, int], identifier: str, port: int, types: "Sequence[str]"
     ) -> None:
-        """Send it; OSError if it cannot be sent. `port` is where the events are to be delivered."""
+        """Send it; OSError if it cannot be sent. `port`: events are to be delivered to it."""
         quoted = ",".join([f'"{each}"' for each in types])
         body = (
             f'{{"schemaVersion":"{_SCHEMA}","types":[{quoted}],'
@@ -61,8 +61,8 @@ class Subscription:
         self._socket.sendall(request.encode("latin-1", "replace"))
 
     def settle(self, has_runtime_asked: "Callable[[], bool]") -> bool:
-        """Wait for the answer while the runtime starts, and hardly any longer; say what is wrong
-        with it. Whether Lambda has agreed, for all that is known.
+        """Wait for the answer while the runtime starts, and hardly any longer; warn if it is a
+        refusal. Returns whether Lambda has agreed, as far as is known.
         """
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)

@@ -66,7 +66,7 @@ class Reply:
 class Connection:
     """A connection to one server, opened when it is first needed and kept.
 
-    One request at a time. TLS sessions are resumed where the server offers it.
+    One request at a time. TLS sessions are resumed if the server offers it.
     """
 
     def __init__(

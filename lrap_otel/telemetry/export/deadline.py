@@ -16,12 +16,13 @@ if TYPE_CHECKING:
         def fileno(self) -> int: ...
 
 
-# The time an attempt has for itself, whoever waits: most attempts that are broken off have been
-# sent, and metrics do not go twice. At SHUTDOWN, more than half of the time is left after it.
+# An attempt may take this long even if something waits for its end: most attempts that are broken
+# off have been sent, and metrics do not go twice. At SHUTDOWN, more than half of the time is left
+# after it.
 ALONE_S = 0.75
-# No wait is longer than that at a time, so that the clock is looked at as often.
+# The clock is looked at this often: no single wait is longer.
 LOOK_S = 0.25
-# What is longer than that between two looks was a freeze, unless there was work to do.
+# A longer time between two looks was a freeze, unless there was work to do.
 _FREEZE_S = 0.35
 # The longest that work takes for each second of CPU: the smallest function has a fourteenth of one.
 _SLOWEST = 20.0
@@ -67,7 +68,7 @@ class Clock:
 
 
 class Monotonic:
-    """A clock that stands still for nothing."""
+    """A clock that never stands still."""
 
     __slots__ = ()
 

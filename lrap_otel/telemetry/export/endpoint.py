@@ -59,7 +59,7 @@ class Answer:
 
 
 class Endpoint:
-    """Where one signal goes, over a connection of its own: two signals may be under way at once."""
+    """Receives one signal, on a connection of its own: two signals may be under way at once."""
 
     # See `Receiver`. Collectors take 20 MiB by default, AWS 5 MB.
     apart_s = 0.0
@@ -89,7 +89,7 @@ class Endpoint:
     def post(self, body: bytes, deadline: "Deadline", *, may_repeat: bool = True) -> Answer:
         """One attempt, over at `deadline` or after the signal's time-out, whichever is sooner.
 
-        `may_repeat`: the collector can tell if it gets the same twice.
+        `may_repeat`: the collector recognises what it gets twice.
         """
         if self._is_gzip:
             body = _gzipped(body)
@@ -151,7 +151,7 @@ def _first_line(body: bytes, secrets: list[str]) -> str:
 
 
 def _without_query(url: str) -> str:
-    """A location may be relative, and may hold a secret where an endpoint may."""
+    """`url`, which may be relative, without the parts that may hold a secret."""
     scheme, separator, rest = url.partition("?")[0].partition("#")[0].rpartition("//")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"
@@ -165,13 +165,13 @@ def shown(text: str, secrets: list[str]) -> str:
 
 
 def _secrets(url: Url, given: dict[str, str]) -> list[str]:
-    """Every word of ours that a collector could repeat and that may be nobody's business."""
+    """Every word of the settings that a collector could repeat and that may be secret."""
     query = url.path.partition("?")[2].replace("&", " ").replace("=", " ")
     return secrets_of((*given.values(), url.authorization, query))
 
 
 def secrets_of(texts: "Iterable[str]") -> list[str]:
-    """The words in `texts` that are long enough to be told from any other word."""
+    """The words in `texts` that are long enough not to be part of other words."""
     return [word for word in " ".join(texts).split() if len(word) >= _SECRET_CHARACTERS]
 
 

@@ -68,8 +68,8 @@ class Exporter:
 
     A span is sent until the collector has it or will never take it; the oldest give way when the
     queue is full. Metrics are sent again only when the collector certainly does not have them: a
-    delta sent twice counts twice. While one request waits for that, measurements add up where they
-    are made. After a failure, attempts of that signal pause (see `BackOff`).
+    delta sent twice counts twice. While one request waits for that, further measurements add up in
+    the instruments. After a failure, attempts of that signal pause (see `BackOff`).
     """
 
     def __init__(

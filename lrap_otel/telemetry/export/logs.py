@@ -79,7 +79,7 @@ class LogExporter:
 
     @property
     def is_waiting(self) -> bool:
-        """Records wait for an export."""
+        """Whether records wait for an export."""
         return bool(self._waiting)
 
     def seconds_until_due(self) -> float | None:
@@ -141,7 +141,7 @@ class LogExporter:
 
     @property
     def has_notes(self) -> bool:
-        """There is something for `note`."""
+        """Whether there is something for `note`."""
         return bool(self._failures or self._dropped)
 
     def note(self, metrics: "Metrics") -> None:
@@ -154,7 +154,7 @@ class LogExporter:
         self._dropped.clear()
 
     def report_losses(self) -> None:
-        """Nothing is sent any more."""
+        """Nothing is sent any more: warn of all that was lost."""
         if self._waiting:
             self._warn(
                 f"{len(self._waiting)} log records are lost: "

@@ -27,8 +27,8 @@ def resolve(host: bytes, port: int) -> "list[Address]":
 class Lookup:
     """The addresses of one host, by getaddrinfo, which has no time-out and cannot be interrupted.
 
-    So it runs in a thread that is left behind if it takes too long. The next call waits for the
-    same thread: there is never more than one. Nothing waits for it when the process ends.
+    So it runs in a thread that is abandoned if it takes too long. The next call waits for the same
+    thread: there is never more than one. Nothing waits for it when the process ends.
     """
 
     __slots__ = ("_host", "_pending", "_port", "_resolve")

@@ -1,4 +1,4 @@
-"""Installed packages of exporters: where they lie, and what to say if one is missing."""
+"""Installed packages of exporters: their folders, and the warning if one is missing."""
 
 import sys
 

@@ -1,7 +1,7 @@
 """Which proxy leads to a collector, by the variables that HTTP clients share.
 
 The answers are those of `requests`, the HTTP client of OpenTelemetry's own exporter, with one
-difference: nothing on the loopback goes through a proxy, where it would mean another machine. Go's
+difference: nothing on the loopback goes through a proxy, for which that is another machine. Go's
 HTTP client has that rule as well.
 """
 
@@ -36,7 +36,7 @@ def proxy_for(url: Url, settings: "NetworkSettings") -> Url | None:
 def is_exempt(host: str, port: int | None, no_proxy: str) -> bool:
     """Whether `no_proxy` names this host. `port` is None if the URL names none.
 
-    It is a comma-separated list of host names (each stands for what ends in it, too), with or
+    It is a comma-separated list of host names (each for all names that end in it, too), with or
     without a port, of IPv4 addresses and networks (``10.0.0.0/8``); ``*`` alone is everything.
     """
     if no_proxy.strip() == "*":

@@ -34,7 +34,7 @@ class Exporters:
         lock: _thread.LockType,
         warn: Warn,
     ) -> None:
-        """`endpoints` are told when all is over. `lock` is held by whoever calls `warn`."""
+        """`endpoints` are shut down in the end. `lock` is held during each call of `warn`."""
         self._exporters = exporters
         self._endpoints = endpoints
         self._lock = lock

@@ -9,7 +9,7 @@ length, checksum and body. `RESOURCE` precedes the spans that it speaks for; `SP
 span; `OVER` says how many spans, counted from the oldest, need not be sent any more; `MISSING` how
 many older ones had no room. Records are read up to the first that is torn or damaged.
 
-The function has the same user and shares ``/tmp``, so whatever lies there under our name is a
+The function has the same user and shares ``/tmp``, so what lies in the spool's place counts as a
 stranger's until it proves to be a plain file of ours. Nothing here waits.
 """
 

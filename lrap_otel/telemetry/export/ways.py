@@ -1,6 +1,6 @@
 """The ways out: for each signal what receives it, and what makes its requests.
 
-What few ask for is loaded only then.
+Code that few settings need is loaded only for them.
 """
 
 from lrap_otel.telemetry.export import encode
@@ -111,9 +111,7 @@ def endpoint_of(own: "SignalSettings", settings: "ExportSettings", tls: "TlsByFi
 
 
 def _is_aws(own: "SignalSettings") -> bool:
-    """Whether a signal goes to AWS's own OTLP endpoint. False if only a secret will say where it
-    goes.
-    """
+    """Whether a signal goes to AWS's own OTLP endpoint. False if its address is in a secret."""
     if own.is_referenced_url or not any(each in own.url.lower() for each in _AWS_DOMAINS):
         return False
     from lrap_otel.telemetry.export.aws.hosts import otlp_service_of  # noqa: PLC0415 - few send there

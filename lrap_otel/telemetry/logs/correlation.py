@@ -52,7 +52,7 @@ class Correlation:
         log, named = printed.log, printed.request_ids
         request_id = self._request_id_of(printed)
         if named:
-            # Another service's, say. It may be the other way round once more is known.
+            # Perhaps an id of another service. It may be the other way round once more is known.
             others = {name: value for name, value in named.items() if value != request_id and name}
             own = {name: value for name, value in log.attributes.items() if name not in named}
             log.attributes = {**own, **others}

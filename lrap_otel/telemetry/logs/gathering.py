@@ -104,8 +104,8 @@ class Logs:
             self._let_go(lambda printed: request_id in printed.request_ids.values())
 
     def release(self, *, is_last: bool) -> None:
-        """Let go, before an export, of what has waited in vain for its invocation; all if it
-        `is_last`.
+        """Before an export, give up waiting for invocations that have not come in time; for all of
+        them if it `is_last`.
         """
         if self._parked:
             long_ago_ns = time_ns() - _PARKED_NS
@@ -114,7 +114,7 @@ class Logs:
 
     @property
     def is_waiting(self) -> bool:
-        """Records wait for an export."""
+        """Whether records wait for an export."""
         return self._exporter.is_waiting
 
     def seconds_until_due(self) -> float | None:
@@ -131,7 +131,7 @@ class Logs:
 
     @property
     def has_notes(self) -> bool:
-        """There is something for `note`."""
+        """Whether there is something for `note`."""
         return self._exporter.has_notes
 
     def note(self, metrics: Metrics) -> None:
@@ -139,7 +139,7 @@ class Logs:
         self._exporter.note(metrics)
 
     def report_losses(self) -> None:
-        """Nothing is sent any more."""
+        """Nothing is sent any more: warn of all that was lost."""
         self._exporter.report_losses()
 
     def close(self) -> None:

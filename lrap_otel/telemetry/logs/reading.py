@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-# Of an object, the members by which runtimes and common loggers name things; the first that says
-# such a thing counts, of request ids the first that is known.
+# The members in which runtimes and common loggers put each of these. The first that can be read
+# counts; of request ids, the first that is known.
 _LEVELS = ("level", "severity", "log.level", "levelname", "lvl", "loglevel")
 _MESSAGES = ("message", "msg", "@message")
 _TIMES = ("timestamp", "time", "@timestamp", "ts")
@@ -219,8 +219,8 @@ def _of_columns(
 
 
 def _lines(text: str) -> str:
-    """Node's and Python's clients write a line break as a carriage return where a break would end
-    the record.
+    """Node's and Python's clients write a line break as a carriage return if a break would end the
+    record.
     """
     return text.replace("\r", "\n") if "\r" in text and "\n" not in text else text
 

@@ -12,14 +12,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-# How each event begins, as the platform writes it: where to go on after one that cannot be read.
+# How each event begins, as the platform writes it: after one that cannot be read, reading goes on
+# at the next beginning.
 _BEGINNING = '{"time"'
 _SECONDS_FORM = len("2022-10-12T00:00:15")
 _TIME_OF_DAY_FORM = len("12:01:23")
 _DAY_S = 86_400
 _NANOSECONDS = 1_000_000_000
-# Of a number: fewer milliseconds than that are of the year 1973 or before, more of 2286 or later,
-# and OTLP's 64 bits end in 2554.
+# A number between these is a time in milliseconds, of the years 1973 to 2286. OTLP's 64 bits end in
+# 2554.
 _LOWEST_MS, _HIGHEST_MS = 10**11, 10**13
 _HIGHEST_S = _HIGHEST_MS // 1_000
 # Longer than any request id.
@@ -28,7 +29,7 @@ _ID_CHARACTERS = 64
 
 class Event:
     """One event. `at_ns` is Unix time; `kind` is such as ``platform.start`` or ``function``;
-    `record` is whatever JSON the platform sent with it.
+    `record` is the JSON that the platform sent with it, of any type.
     """
 
     __slots__ = ("at_ns", "kind", "record")

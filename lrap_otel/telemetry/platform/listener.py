@@ -1,6 +1,6 @@
-"""Where Lambda delivers what the Telemetry API has to say: an HTTP server with one answer, 200.
+"""The HTTP server to which Lambda delivers the Telemetry API's events. It has one answer, 200.
 
-Any other answer, and none, would only bring the same batch again.
+After any other answer, or none, Lambda would only send the same batch again.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Listener:
         return True
 
     def _take(self, connection: _socket.socket) -> None:
-        """Serve it. If there are too many, the oldest ends. RuntimeError if there is no thread for
-        it.
+        """Serve the connection. If there are too many, the oldest ends. RuntimeError if there is no
+        thread for it.
         """
         with self._lock:
             self._connections.append(connection)

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     from lrap_otel.telemetry.record_queue import Batch
 
     class Outlet(Protocol):
-        """As the pipeline: where spans and measurements go. `metrics` is for a measurement."""
+        """Takes spans and measurements, as the pipeline does. `metrics` is read once for each
+        measurement: reading it notes the time.
+        """
 
         @property
         def metrics(self) -> Metrics: ...
@@ -52,18 +54,18 @@ if TYPE_CHECKING:
         def add(self, span: Span, *, is_sampled: bool, is_cold: bool) -> None: ...
 
 
-# Invocations that may await their report: with one at a time it is one or two, Managed Instances
-# have 64 at once. Where nothing has been heard, perhaps nobody speaks.
+# How many invocations may await their report: with one at a time it is one or two, Managed
+# Instances have 64 at once. Fewer before the first batch: perhaps none will come.
 _AWAITED_LIMIT, _UNHEARD_LIMIT = 256, 4
-# Events of the platform that are remembered: of 64 invocations at once, each four times over.
+# How many of the platform's events are remembered: four times what 64 invocations at once have.
 _KNOWN_LIMIT = 1_024
 _BATCHES_LIMIT = 16
 # Phases before the first invocation: Lambda has two or three, and anybody in the sandbox may make
 # up more.
 _PHASES_LIMIT = 16
-# Of events: what was printed.
+# The kinds of event that are printed lines.
 _PRINTED = frozenset({"function", "extension"})
-# An init that ended so long before the first event was made ahead of it.
+# An init that ended longer than this before the first event was made in advance.
 _AHEAD_NS = 10_000_000_000
 _NANOSECONDS = 1_000_000_000
 
@@ -111,7 +113,9 @@ class Observer:
 
     @property
     def is_awaiting(self) -> bool:
-        """The platform speaks, and has not yet reported all that has been delivered."""
+        """Whether the platform sends events, and has not yet reported every invocation that was
+        delivered.
+        """
         speaks = self.is_subscribed or self._has_heard
         return speaks and not all(reported.is_reported for reported in self._awaited.values())
 
@@ -237,7 +241,9 @@ class Observer:
         self._let_go(event.request_id)
 
     def _let_go(self, request_id: str) -> None:
-        """Of what has been reported and has ended, nothing more is expected."""
+        """Forget the invocation once it has been reported and has ended: nothing more is expected
+        of it.
+        """
         reported = self._awaited[request_id]
         # The proxy's own records may come after the platform's.
         if reported.is_reported and reported.has_ended:
@@ -324,8 +330,8 @@ class Observer:
             self._add(phase, context, first.span_id_hex)
 
     def _add_alone(self, phase: Phase) -> None:
-        """A trace of its own, with a link to the first invocation; or from there, if that comes
-        later.
+        """Add the phase as a trace of its own, with a link to the first invocation; if that comes
+        later, it gets a link to the phase.
         """
         trace_id_hex = urandom(16).hex()
         is_sampled = self._outlet.sampler.decide(None, trace_id_hex)

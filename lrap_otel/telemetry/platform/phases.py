@@ -39,7 +39,7 @@ _MOST = 1e11
 
 
 class Phase:
-    """One init or restore. Times are Unix nanoseconds, 0 where they are not known; `duration_ms` is
+    """One init or restore. Times are Unix nanoseconds, 0 if they are not known; `duration_ms` is
     the platform's own measure, None if it has not come; texts are the platform's own words.
     """
 
@@ -66,12 +66,12 @@ class Phase:
 
     @property
     def is_ahead_of_events(self) -> bool:
-        """Nobody waited for it."""
+        """Whether nobody waited for it."""
         return self.initialization_type in _AHEAD_OF_EVENTS
 
     @property
     def has_failed(self) -> bool:
-        """It did not succeed, for all that the platform says."""
+        """Whether it has failed, by what the platform says."""
         return self.status not in {"", _SUCCESS}
 
     def take(self, step: int, event: PlatformEvent) -> None:

@@ -137,7 +137,7 @@ class Reported:
 
 
 class Measured:
-    """The measurements of one ``platform.report``; None where it does not have one."""
+    """The measurements of one ``platform.report``; None for each that it lacks."""
 
     __slots__ = (
         "billed_s",

@@ -28,7 +28,7 @@ class AwsEndpoint(Endpoint):
     """An endpoint whose host is AWS's.
 
     Requests are signed with the function's credentials, each attempt anew: a signature is valid for
-    minutes. Who gives an ``Authorization`` field of their own (a bearer token) is not overruled.
+    minutes. An ``Authorization`` field that the user has set (a bearer token) is sent as it is.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class AwsEndpoint(Endpoint):
         read: "Environment",
         now_s: "Callable[[], float]" = time,
     ) -> None:
-        """`read` has the credentials, or says where they are. `now_s` is Unix time.
+        """`read` reads variables: the credentials, or where they come from. `now_s` is Unix time.
 
         Raises ValueError or OSError, with a text for people, if the settings cannot be used.
         """

@@ -40,7 +40,7 @@ def service_host(service: str, region: str, *, is_fips: bool = False) -> str:
 
 
 def otlp_endpoint(signal: str, region: str, *, is_fips: bool = False) -> str:
-    """Where AWS takes a signal (``traces``, ``metrics`` or ``logs``)."""
+    """The URL at which AWS takes a signal (``traces``, ``metrics`` or ``logs``)."""
     return f"https://{service_host(SERVICES[signal], region, is_fips=is_fips)}/v1/{signal}"
 
 

@@ -32,9 +32,9 @@ _ATTEMPTS = 8
 class SdkEndpoint:
     """One exporter, called in threads of its own, one call at a time.
 
-    It says SUCCESS or FAILURE. FAILURE, and whatever it raises, says nothing about where the spans
-    are: they stay and go again after a pause; metrics do not go twice. After eight failures in a
-    row what it was given is dropped. A call that is not back at the deadline goes on; until it is
+    It returns SUCCESS or FAILURE. After FAILURE or an exception the spans may have arrived or not:
+    they are kept and sent again after a pause; metrics are not sent twice. After eight failures in
+    a row what it was given is dropped. A call that is not back at the deadline goes on; until it is
     back, there is no other.
     """
 
@@ -117,5 +117,5 @@ class SdkEndpoint:
 
 
 def _without_credentials(text: str) -> str:
-    """`text` without what stands before an @: exporters log their endpoint as it was given."""
+    """`text` without what a URL has before an @: exporters log their endpoint as it was given."""
     return " ".join(word.rpartition("@")[2] for word in text.split())

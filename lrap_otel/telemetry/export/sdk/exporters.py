@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # OpenTelemetry's groups of entry points.
 _GROUPS = {TRACES: "opentelemetry_traces_exporter", METRICS: "opentelemetry_metrics_exporter"}
-# Their own time-out is in seconds where the specification has milliseconds.
+# Their own time-out is in seconds; the specification's is in milliseconds.
 _STOCK = frozenset({"otlp_proto_grpc", "otlp_proto_http"})
 # For an exporter to be imported and made; the proxy waits for none of it.
 _LOAD_S = 10.0

@@ -38,7 +38,7 @@ class Job:
 
     Once `wait` has said that it is over: what it returned is `result`, what it raised is `error`,
     and `line` is the last warning or error that it logged, or empty. If it is never over, its
-    thread is left behind: this process ends without waiting for it.
+    thread is abandoned: this process ends without waiting for it.
     """
 
     def __init__(self, call: Callable[[], Any]) -> None:
