@@ -61,8 +61,8 @@ class Subscription:
         self._socket.sendall(request.encode("latin-1", "replace"))
 
     def settle(self, has_runtime_asked: "Callable[[], bool]") -> bool:
-        """Wait for the answer while the runtime starts, and hardly any longer; warn if it is a
-        refusal. Returns whether Lambda has agreed, as far as is known.
+        """Wait for the answer while the runtime starts, and hardly any longer; warn if there is
+        none or it is a refusal. Returns whether Lambda has agreed, as far as is known.
         """
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
